@@ -1,0 +1,1 @@
+"""Calibrators: fit, apply, to and from plain JSON documents."""

@@ -1,0 +1,1 @@
+"""The SDK for serving code; depends on nothing of the server."""

@@ -1,0 +1,1 @@
+"""The only SQL: functions on a Connection that the caller owns."""
