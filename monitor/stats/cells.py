@@ -1,8 +1,9 @@
 """Cells: the fixed, fine partition of [0, 1] in which confidences are summed.
 
-A confidence belongs to one cell. Cells are right-closed, (lower, upper], and the two ends p = 0 and p = 1 have cells of their own. The edges
-are the sixtieths, so that 10, 12, 15, 20 and 30 equal-width bins are unions of cells, and a logistic grid, so that the last thousandth below 1
-(where modern networks put most of their answers) is resolved as well as the middle.
+A confidence belongs to one cell. Cells are right-closed, (lower, upper], and the two ends p = 0 and p = 1 have cells
+of their own. The edges are the sixtieths, so that 10, 12, 15, 20 and 30 equal-width bins are unions of cells, and a
+logistic grid, so that the last thousandth below 1 (where modern networks put most of their answers) is resolved as
+well as the middle.
 """
 
 from dataclasses import dataclass
@@ -108,7 +109,7 @@ class Cells:
         cells = place(confidence)
 
         def total(weights: Floats) -> Floats:
-            return np.bincount(cells, weights=weights, minlength=CELLS)
+            return np.bincount(cells, weights=weights, minlength=CELLS).astype(np.float64)
 
         ones = np.ones_like(confidence)
         return cls(

@@ -1,0 +1,169 @@
+"""What one event adds to a summary, as entries (event, slot, value).
+
+Losses are computed with the standard library's logarithm, one by one: NumPy's differs in the last bit from one
+processor to another, and a rollup must be reproducible anywhere.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.stats.cells import SIXTIETHS, Integers, place
+from monitor.stats.summary import CLASS_FIELDS, Kind, cell_slot, class_slot, fixed, kind_base, loss_slot, total_slot
+
+Entries = tuple[Integers, Integers, Integers]
+LOG_CLIP: Final = 1e-15
+_CELL_STRIDE: Final = cell_slot("both", 1, "n") - cell_slot("both", 0, "n")
+_CLASS_EDGES: Final = np.arange(SIXTIETHS + 1) / SIXTIETHS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """One score of one event: its confidence under one kind, and its losses once the outcome is known."""
+
+    event: int
+    kind: Kind
+    p: float
+    y: int
+    half: bool
+    log_loss: float
+    clipped: bool
+    brier: float
+
+
+def log_loss(q: float) -> tuple[float, bool]:
+    """Return -ln q of the probability given to what happened, and whether q had to be clipped."""
+    return (-math.log(LOG_CLIP), True) if q < LOG_CLIP else (-math.log(q), False)
+
+
+def binary_losses(p: float, y: int) -> tuple[float, bool, float]:
+    """Return log loss, whether it was clipped, and the Brier score (p - y)² of a single confidence."""
+    loss, clipped = log_loss(p if y else 1.0 - p)
+    return loss, clipped, (p - y) * (p - y)
+
+
+def vector_losses(vector: list[float], truth: int) -> tuple[float, bool, float]:
+    """Return log loss, whether it was clipped, and the multiclass Brier score Σ(p_j - y_j)² of a vector."""
+    loss, clipped = log_loss(vector[truth])
+    squares = math.fsum(map(float.__mul__, vector, vector))
+    return loss, clipped, squares - 2.0 * vector[truth] + 1.0
+
+
+def softmax(logits: list[float]) -> list[float]:
+    """Return the probabilities of a vector of logits."""
+    top = max(logits)
+    powers = [math.exp(value - top) for value in logits]
+    total = math.fsum(powers)
+    return [power / total for power in powers]
+
+
+def top(vector: list[float]) -> int:
+    """Return the index of the largest probability; the first of tied classes is the answer."""
+    return vector.index(max(vector))
+
+
+def of_arrivals(events: list[int], kinds: list[Kind], p: list[float]) -> Entries:
+    """Return what predictions add when they arrive: their count and their confidence, per kind of score."""
+    rows = np.array(events, dtype=np.int64)
+    values = np.array(p, dtype=np.float64)
+    base = np.array([kind_base(kind) for kind in kinds], dtype=np.int64) + place(values) * _CELL_STRIDE
+    offset = {name: cell_slot("both", 0, name) - kind_base("both") for name in ("en", "esp")}
+    return _stack([(rows, base + offset["en"], np.ones_like(rows)), (rows, base + offset["esp"], fixed(values))])
+
+
+def of_counts(events: list[int], name: str) -> Entries:
+    """Return one count per event in a total: `events`, `labels` or `late`."""
+    rows = np.array(events, dtype=np.int64)
+    return rows, np.full_like(rows, total_slot(name)), np.ones_like(rows)
+
+
+def of_outcomes(scored: list[Scored]) -> Entries:
+    """Return what labelled scores add: cell sums and losses."""
+    rows = np.array([s.event for s in scored], dtype=np.int64)
+    p = np.array([s.p for s in scored], dtype=np.float64)
+    y = np.array([s.y for s in scored], dtype=np.int64)
+    half = np.array([s.half for s in scored], dtype=np.int64)
+    base = np.array([kind_base(s.kind) for s in scored], dtype=np.int64)
+    cell = base + place(p) * _CELL_STRIDE
+    sums = fixed(p)
+    outcome = y.astype(np.float64)
+    spread = 1.0 - 2.0 * p
+    cells: dict[str, Integers] = {
+        "n": np.ones_like(rows),
+        "sy": y,
+        "sp": sums,
+        "spp": fixed(p * p),
+        "spy": sums * y,
+        "hn": half,
+        "hsy": half * y,
+        "hsp": half * sums,
+    }
+    losses: dict[str, Integers] = {
+        "log_loss": fixed(np.array([s.log_loss for s in scored], dtype=np.float64)),
+        "clipped": np.array([s.clipped for s in scored], dtype=np.int64),
+        "brier": fixed(np.array([s.brier for s in scored], dtype=np.float64)),
+        "spiegelhalter_numerator": fixed((outcome - p) * spread),
+        "spiegelhalter_denominator": fixed(spread * spread * p * (1.0 - p)),
+    }
+    parts = [(rows, cell + (cell_slot("both", 0, name) - kind_base("both")), values) for name, values in cells.items()]
+    parts += [(rows, base + (loss_slot("both", name) - kind_base("both")), values) for name, values in losses.items()]
+    return _stack(parts)
+
+
+def of_classes(events: list[int], vectors: list[list[float]], truths: list[int]) -> Entries:
+    """Return what labelled vectors add to their classes' cells; all vectors have the same length."""
+    table = np.array(vectors, dtype=np.float64)
+    count, classes = table.shape
+    rows = np.repeat(np.array(events, dtype=np.int64), classes)
+    p = table.ravel()
+    sixtieth = np.clip(np.searchsorted(_CLASS_EDGES, p, side="left") - 1, 0, SIXTIETHS - 1).astype(np.int64)
+    index = np.tile(np.arange(classes, dtype=np.int64), count)
+    base = class_slot(0, 0, "n") + (index * SIXTIETHS + sixtieth) * len(CLASS_FIELDS)
+    happened = (index == np.repeat(np.array(truths, dtype=np.int64), classes)).astype(np.int64)
+    values = {"n": np.ones_like(rows), "sp": fixed(p), "sy": happened}
+    return _stack([(rows, base + CLASS_FIELDS.index(name), value) for name, value in values.items()])
+
+
+def negated(entries: Entries) -> Entries:
+    """Return the entries that take back what the given ones added."""
+    rows, slots, values = entries
+    return rows, slots, -values
+
+
+def joined(parts: list[Entries]) -> Entries:
+    """Return all entries as one, without those of value 0."""
+    if not parts:
+        empty: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
+        return empty, empty, empty
+    return _stack(parts)
+
+
+def _stack(parts: list[Entries]) -> Entries:
+    rows, slots, values = (np.concatenate(column) for column in zip(*parts, strict=True))
+    kept = values != 0
+    return rows[kept], slots[kept], values[kept]
+
+
+def expanded(entries: Entries, targets: list[list[int]]) -> Entries:
+    """Return the entries once per target of their event.
+
+    Parameters
+    ----------
+    entries : entries whose rows are events
+    targets : for each event, the rows that it counts in
+
+    Returns
+    -------
+    entries whose rows are targets
+
+    """
+    rows, slots, values = entries
+    counts = np.fromiter(map(len, targets), dtype=np.int64, count=len(targets))
+    starts = np.concatenate([[0], np.cumsum(counts)])
+    flat = np.array([target for each in targets for target in each], dtype=np.int64)
+    times = counts[rows]
+    within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
+    return flat[np.repeat(starts[rows], times) + within], np.repeat(slots, times), np.repeat(values, times)
