@@ -188,12 +188,11 @@ class Summary:
     def classwise(self, classes: int) -> Floats:
         """Return n, Σp and Σy of each class's sixty cells; shape (classes, 60, 3)."""
         table = self._floats(_CLASS_BASE, classes * _CLASS_SIZE).reshape(classes, SIXTIETHS, len(CLASS_FIELDS))
-        return table / np.array([1.0, float(ONE), 1.0])
+        return np.divide(table, [1.0, float(ONE), 1.0], dtype=np.float64)
 
     def _floats(self, first: int, size: int) -> Floats:
         part = slice(first, first + size)
-        total: Floats = self.high[part] * 4294967296.0 + self.low[part]
-        return total
+        return np.add(np.multiply(self.high[part], 4294967296.0), self.low[part], dtype=np.float64)
 
 
 def _kinds(scores: Scores) -> tuple[Kind, Kind]:

@@ -1,0 +1,65 @@
+"""The journal's batches: accepted events as columns, packed and compressed."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from typing import Any, Final
+
+import msgspec
+
+from monitor.errors import Corrupt
+from monitor.wire import LabelEvent, PredictionEvent
+
+Event = PredictionEvent | LabelEvent
+
+_COMPRESSED: Final = b"z"
+_PLAIN: Final = b"p"
+_WORTH_COMPRESSING: Final = 1024
+_FIELDS: Final = {
+    PredictionEvent: tuple(f for f in PredictionEvent.__struct_fields__ if f != "model"),
+    LabelEvent: tuple(f for f in LabelEvent.__struct_fields__ if f != "model"),
+}
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final = msgspec.msgpack.Decoder()
+
+
+def encode(events: Sequence[Event], model_ids: Sequence[int]) -> bytes:
+    """Return events and the models they belong to as one blob, in their order."""
+    kinds = bytes(isinstance(event, LabelEvent) for event in events)
+    columns = [
+        _columns(cls, [event for event in events if type(event) is cls]) for cls in (PredictionEvent, LabelEvent)
+    ]
+    packed = _encoder.encode((kinds, list(model_ids), *columns))
+    if len(packed) < _WORTH_COMPRESSING:
+        return _PLAIN + packed
+    return _COMPRESSED + zlib.compress(packed, 1)
+
+
+def _columns(cls: type[Event], events: list[Any]) -> dict[str, list[Any]]:
+    columns = {name: [getattr(event, name) for event in events] for name in _FIELDS[cls]}
+    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
+
+
+def decode(blob: bytes) -> tuple[list[Event], list[int]]:
+    """Return the events of a blob, in their order, with the models they belong to; `model` itself is left empty.
+
+    Raises
+    ------
+    Corrupt
+        when the blob is not what `encode` made.
+
+    """
+    try:
+        packed = zlib.decompress(blob[1:]) if blob[:1] == _COMPRESSED else blob[1:]
+        kinds, model_ids, predictions, labels = _decoder.decode(packed)
+        rows = [_rows(PredictionEvent, predictions), _rows(LabelEvent, labels)]
+        events = [next(rows[kind]) for kind in kinds]
+    except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError, StopIteration) as error:
+        raise Corrupt(f"a journal batch of {len(blob)} bytes does not decode: {error}") from error
+    return events, model_ids
+
+
+def _rows(cls: type[Event], columns: dict[str, list[Any]]) -> Iterator[Any]:
+    names = tuple(columns)
+    if not names:
+        return iter(())
+    return (cls(model="", **dict(zip(names, row, strict=True))) for row in zip(*columns.values(), strict=True))

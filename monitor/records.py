@@ -1,0 +1,143 @@
+"""The nouns, frozen."""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from monitor.times import DAY, HOUR
+
+TASKS: Final = ("binary", "multiclass", "confidence")
+SCORES: Final = ("served", "raw")
+MINUTE_LEVEL: Final = 0
+HOUR_LEVEL: Final = 1
+DAY_LEVEL: Final = 2
+LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What the roll-up of an event depended on; rows keep its number."""
+
+    number: int
+    segments: tuple[str, ...]  # declared keys
+    label_delay: int | None  # microseconds; None where it is learned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What an owner declares about a model; the contract's names, durations in microseconds."""
+
+    label_delay: int | None = None
+    windows: tuple[str, ...] = ("1h", "24h", "7d")
+    segments: tuple[str, ...] = ()
+    minimum_labels: int = 500
+    thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
+    alert_policy: str = "window"
+    false_alarm_rate: float = 0.01
+    reference: tuple[int, int] | None = None  # microseconds
+    recalibration: str = "propose"
+    cooldown: int = HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the store knows it."""
+
+    id: int
+    name: str
+    task: str | None  # None until the first prediction or a declaration
+    classes: tuple[str, ...] | None
+    settings: ModelSettings
+    revision: int
+    created_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """How far a model's own time has come."""
+
+    watermark: int | None = None  # newest time of a prediction or label
+    newest_prediction: int | None = None
+    received_at: int | None = None  # newest receipt of a prediction
+    minutes_from: int | None = None  # minute rollups are complete from here on
+    predictions: int = 0
+    labels: int = 0
+
+
+@dataclass(slots=True, kw_only=True)
+class PredictionRow:
+    """A stored prediction."""
+
+    key: int
+    model_id: int
+    event_id: str
+    at: int
+    received_at: int
+    rolled_at: int
+    version: str
+    calibrator: int | None
+    segments: str | None  # JSON object, as sent
+    cluster: str | None
+    p: float
+    raw: float | None
+    payload: bytes | None
+    digest: int
+    revision: int
+
+
+@dataclass(slots=True, kw_only=True)
+class LabelRow:
+    """A stored label; of several rows of one event the last one stands."""
+
+    key: int
+    model_id: int
+    event_id: str
+    label: str  # JSON scalar
+    at: int | None
+    received_at: int
+    rolled_at: int
+    source: str | None
+    supersedes: bool
+
+    def same_event(self, other: "LabelRow") -> bool:
+        """Return whether both rows say the same, apart from when they came."""
+        return (self.label, self.at, self.source, self.supersedes) == (
+            other.label,
+            other.at,
+            other.source,
+            other.supersedes,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConflictRow:
+    """An event that did not count, and why."""
+
+    key: int
+    model_id: int
+    event_id: str
+    kind: str  # prediction, label, or unusable_label
+    received_at: int
+    content: str  # JSON
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """What is summed apart."""
+
+    model_id: int
+    version: str
+    calibrator: int  # 0: none was named
+    segment: str  # empty: the model as a whole
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alert:
+    """A transition of an alert."""
+
+    at: int  # in event time
+    kind: str
+    state: str  # firing or resolved
+    window: str
+    version: str
+    segment: str
+    evidence: dict[str, Any]

@@ -1,0 +1,322 @@
+"""Roll up: take the oldest journal batches, join labels with predictions, add to the sums, exactly once.
+
+Everything is read and computed before the transaction. That is safe because only the holder of the lease changes what
+is read here, and the transaction begins by checking the fencing token: had anybody else led in between, it would differ.
+"""
+
+import hashlib
+import logging
+import math
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from monitor.batch import Event, decode, encode
+from monitor.errors import Corrupt, LeaseLost, Unavailable
+from monitor.join import Arrival, Joined, join
+from monitor.outcomes import confidences
+from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
+from monitor.store import counters, journal, rollups
+from monitor.store import events as event_rows
+from monitor.store import models as model_rows
+from monitor.store.engine import Database
+from monitor.store.journal import JournalRow
+from monitor.store.lease import hold
+from monitor.sums import Target, entries_of, merged, sums_of
+from monitor.times import HOUR, SECOND, floor, micros
+from monitor.wire import PredictionEvent
+
+log = logging.getLogger(__name__)
+
+MINUTES_KEPT: Final = 48 * HOUR
+_DELAY_STEPS: Final = 4  # per doubling of a label's delay
+
+CounterKey = tuple[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """All that some events change, ready to be written."""
+
+    joined: Joined
+    summaries: dict[Target, bytes]
+    stored: dict[Target, bytes]
+    progress: dict[int, Progress]
+    stale_minutes: dict[int, int]  # model -> minute rollups before this go
+    delays: dict[tuple[int, int], int]
+    counts: dict[CounterKey, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Received:
+    """An event with its model and when it came."""
+
+    event: Event
+    model_id: int
+    received_at: int
+
+
+def delay_bucket(delay: int) -> int:
+    """Return the bucket of a label's delay on a logarithmic scale: 0 up to a second, then four per doubling."""
+    return 0 if delay <= SECOND else 1 + int(_DELAY_STEPS * math.log2(delay / SECOND))
+
+
+def delay_limit(bucket: int) -> int:
+    """Return the longest delay of a bucket, in microseconds."""
+    return SECOND if bucket == 0 else int(SECOND * 2 ** (bucket / _DELAY_STEPS))
+
+
+def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:
+    """Read what the events touch and compute what they change; writes nothing."""
+    ids = sorted({each.model_id for each in received})
+    models = {model.id: model for model in model_rows.everyone(connection) if model.id in set(ids)}
+    revisions = model_rows.revisions(connection, list(models))
+    before = model_rows.progress_of(connection, list(models))
+    key = event_rows.hash_key(connection)
+    known = [each for each in received if each.model_id in models]
+    arrivals = [_row_of(each, models[each.model_id], key, now) for each in known]
+    keys = sorted({row.key for row in arrivals})
+    joined = join(arrivals, event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys), models)
+    progress = _advanced(before, arrivals, joined)
+    minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
+    half_of = _halves(key, (change.row.cluster for change in joined.changes))
+    entries = entries_of(joined.changes, models, revisions, half_of)
+    sums = sums_of(joined.changes, entries, revisions, minutes)
+    stored = _stored(connection, sums)
+    counts = _counts(known, joined)
+    counts["events_dropped", "model_deleted"] = len(received) - len(known)
+    return Effects(
+        joined=joined,
+        summaries=merged(sums, stored),
+        stored=stored,
+        progress=progress,
+        stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
+        delays=_delays(joined),
+        counts=counts,
+    )
+
+
+def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
+    event = each.event
+    hashed = event_rows.event_key(key, model.id, event.event_id)
+    if isinstance(event, PredictionEvent):
+        p, raw, payload = confidences(event, model.classes)
+        return PredictionRow(
+            key=hashed,
+            model_id=model.id,
+            event_id=event.event_id,
+            at=micros(event.timestamp),
+            received_at=each.received_at,
+            rolled_at=now,
+            version=event.model_version or "",
+            calibrator=event.calibrator_version,
+            segments=msgspec.json.encode(event.segments).decode() if event.segments else None,
+            cluster=event.cluster,
+            p=p,
+            raw=raw,
+            payload=payload,
+            digest=_digest(event),
+            revision=model.revision,
+        )
+    return LabelRow(
+        key=hashed,
+        model_id=model.id,
+        event_id=event.event_id,
+        label=msgspec.json.encode(event.label).decode(),
+        at=None if event.timestamp is None else micros(event.timestamp),
+        received_at=each.received_at,
+        rolled_at=now,
+        source=event.source,
+        supersedes=bool(event.supersedes),
+    )
+
+
+def _digest(event: PredictionEvent) -> int:
+    digest = hashlib.blake2b(msgspec.msgpack.encode(event, order="sorted"), digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
+def _halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
+    return {
+        cluster: bool(hashlib.blake2b(cluster.encode(), digest_size=1, key=key).digest()[0] & 1)
+        for cluster in set(clusters)
+        if cluster is not None
+    }
+
+
+def _advanced(before: Mapping[int, Progress], arrivals: Sequence[Arrival], joined: Joined) -> dict[int, Progress]:
+    after = dict(before)
+    for row in [*joined.predictions, *(row for row in arrivals if isinstance(row, LabelRow))]:
+        after[row.model_id] = _seen(after[row.model_id], row)
+    for change in joined.changes:
+        state = after[change.row.model_id]
+        after[change.row.model_id] = replace(
+            state,
+            predictions=state.predictions + change.fresh,
+            labels=state.labels + (change.after is not None) - (change.before is not None),
+        )
+    return {
+        model_id: replace(state, minutes_from=_minutes_from(state)) if state.newest_prediction is not None else state
+        for model_id, state in after.items()
+    }
+
+
+def _seen(state: Progress, row: Arrival) -> Progress:
+    if isinstance(row, LabelRow):
+        return state if row.at is None else replace(state, watermark=max(state.watermark or row.at, row.at))
+    return replace(
+        state,
+        watermark=max(state.watermark or row.at, row.at),
+        newest_prediction=max(state.newest_prediction or row.at, row.at),
+        received_at=max(state.received_at or row.received_at, row.received_at),
+    )
+
+
+def _minutes_from(state: Progress) -> int:
+    return max(state.minutes_from or 0, floor((state.newest_prediction or 0) - MINUTES_KEPT, HOUR))
+
+
+def _stored(connection: Connection, sums: Mapping[Target, object]) -> dict[Target, bytes]:
+    ids = _series_ids(connection, {key.model_id for key, _, _ in sums})
+    by_number = {number: key for key, number in ids.items()}
+    wanted = [(ids[key], level, start) for key, level, start in sums if key in ids]
+    found = rollups.fetch(connection, wanted)
+    return {(by_number[number], level, start): blob for (number, level, start), blob in found.items()}
+
+
+def _series_ids(connection: Connection, model_ids: Iterable[int]) -> dict[SeriesKey, int]:
+    found: dict[SeriesKey, int] = {}
+    for model_id in model_ids:
+        found |= rollups.series_ids(connection, model_id)
+    return found
+
+
+def _delays(joined: Joined) -> dict[tuple[int, int], int]:
+    counted: Counter[tuple[int, int]] = Counter()
+    for change in joined.changes:
+        if change.before is None and change.after is not None:
+            counted[change.row.model_id, delay_bucket(_delay(change.row, change.after))] += 1
+    return dict(counted)
+
+
+def _delay(row: PredictionRow, label: LabelRow) -> int:
+    if label.at is not None:
+        return max(0, label.at - row.at)
+    return max(0, label.received_at - max(row.at, row.received_at))
+
+
+def _counts(received: Sequence[Received], joined: Joined) -> dict[CounterKey, int]:
+    predictions = sum(isinstance(each.event, PredictionEvent) for each in received)
+    unusable = sum(row.kind == "unusable_label" for row in joined.conflicts)
+    return {
+        ("events_ingested", "prediction"): predictions,
+        ("events_ingested", "label"): len(received) - predictions,
+        ("events_duplicate", ""): joined.duplicates,
+        ("label_conflicts", ""): sum(row.kind == "label" for row in joined.conflicts),
+        ("prediction_conflicts", ""): sum(row.kind == "prediction" for row in joined.conflicts),
+        ("events_rejected", "unknown_class"): unusable,
+    }
+
+
+def write(connection: Connection, effects: Effects) -> None:
+    """Write what some events change."""
+    event_rows.add_predictions(connection, effects.joined.predictions)
+    event_rows.add_labels(connection, effects.joined.labels)
+    event_rows.add_conflicts(connection, effects.joined.conflicts)
+    ids = _series_ids(connection, {key.model_id for key, _, _ in effects.summaries})
+    for key in sorted({key for key, _, _ in effects.summaries} - set(ids)):
+        ids[key] = rollups.add_series(connection, key)
+    rollups.replace(
+        connection,
+        {(ids[key], level, start): blob for (key, level, start), blob in effects.summaries.items()},
+        {(ids[key], level, start): blob for (key, level, start), blob in effects.stored.items()},
+    )
+    for model_id, before in effects.stale_minutes.items():
+        numbers = list(rollups.series_ids(connection, model_id).values())
+        rollups.prune(connection, numbers, MINUTE_LEVEL, before)
+    for model_id, state in effects.progress.items():
+        model_rows.save_progress(connection, model_id, state)
+    model_rows.add_delays(connection, effects.delays)
+    counters.add(connection, effects.counts)
+
+
+def run(database: Database, token: int, *, now: Callable[[], int], events: int) -> int:
+    """Roll up the oldest batches, about so many events, in one transaction; return how many events were taken.
+
+    Raises
+    ------
+    LeaseLost
+        when another process leads now; nothing has changed then.
+
+    """
+    with database.read() as connection:
+        rows = journal.oldest(connection, events)
+    if not rows:
+        return 0
+    try:
+        received = [each for row in rows for each in _received(row)]
+        with database.read() as connection:
+            effects = effects_of(connection, received, now())
+        with database.write(patient=True) as connection:
+            hold(connection, token)
+            write(connection, effects)
+            _finish(connection, rows)
+    except (LeaseLost, Unavailable):
+        raise
+    except Exception:
+        log.exception("a roll-up of %d batches failed; applying them one by one", len(rows))
+        for row in rows:
+            _apply_carefully(database, token, row, now())
+    return sum(row.events for row in rows)
+
+
+def _received(row: JournalRow) -> list[Received]:
+    events, model_ids = decode(row.batch)
+    return [Received(event, model_id, row.received_at) for event, model_id in zip(events, model_ids, strict=True)]
+
+
+def _finish(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    refused: Counter[CounterKey] = Counter()
+    for row in rows:
+        refused.update({("events_rejected", reason): count for reason, count in row.rejected.items()})
+    counters.add(connection, refused)
+    journal.remove(connection, rows)
+
+
+def _apply_carefully(database: Database, token: int, row: JournalRow, now: int) -> None:
+    """Apply one batch in one transaction; events that can't be applied are found by bisection and set aside."""
+    with database.write(patient=True) as connection:
+        hold(connection, token)
+        try:
+            received = _received(row)
+        except Corrupt as error:
+            _set_aside(connection, row, error, now)
+        else:
+            _bisect(connection, row, received, now)
+        _finish(connection, [row])
+
+
+def _bisect(connection: Connection, row: JournalRow, received: list[Received], now: int) -> None:
+    try:
+        with connection.begin_nested():
+            write(connection, effects_of(connection, received, now))
+    except (LeaseLost, Unavailable):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever it is, it must not block what follows
+        if len(received) == 1:
+            culprit = encode([received[0].event], [received[0].model_id])
+            _set_aside(connection, replace(row, events=1, batch=culprit), error, now)
+            return
+        middle = len(received) // 2
+        _bisect(connection, row, received[:middle], now)
+        _bisect(connection, row, received[middle:], now)
+
+
+def _set_aside(connection: Connection, row: JournalRow, error: Exception, now: int) -> None:
+    log.error("%d events could not be applied and are in quarantine: %s", row.events, error)
+    journal.set_aside(connection, row, f"{type(error).__name__}: {error}", now)
+    counters.add(connection, {("events_quarantined", ""): row.events})

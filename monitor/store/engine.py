@@ -1,0 +1,176 @@
+"""Connections: to SQLite with a write-ahead log, or to Postgres.
+
+SQLite lets one connection write at a time. Writers of this process take turns here, so that none of them sleeps in
+SQLite's own back-off, and patient ones (jobs) let urgent ones (ingest) go first.
+"""
+
+import sqlite3
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
+from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.pool import QueuePool
+
+from monitor.errors import ConfigError, Unavailable
+
+SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
+"""Releases from which on the write-ahead log no longer corrupts on a rare race, newest branch first."""
+
+BUSY_MILLISECONDS: Final = 20_000
+
+
+class Turns:
+    """A lock whose patient takers wait while urgent ones do."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._taken = False
+        self._urgent = 0
+
+    @contextmanager
+    def take(self, *, patient: bool) -> Iterator[None]:
+        """Hold the lock for the length of a with-block."""
+        with self._condition:
+            self._urgent += not patient
+            try:
+                self._condition.wait_for(lambda: not self._taken and not (patient and self._urgent))
+            finally:
+                self._urgent -= not patient
+            self._taken = True
+        try:
+            yield
+        finally:
+            with self._condition:
+                self._taken = False
+                self._condition.notify_all()
+
+
+class Database:
+    """An engine with the two ways to use it: a consistent snapshot to read, a transaction to write."""
+
+    def __init__(self, url: str) -> None:
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._turns = Turns()
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """Yield a connection that sees one moment of the database."""
+        options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        with _translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+            yield connection
+
+    @contextmanager
+    def write(self, *, patient: bool = False) -> Iterator[Connection]:
+        """Yield a connection whose transaction commits at the end of the with-block, or not at all.
+
+        Parameters
+        ----------
+        patient : let other writers of this process go first
+
+        """
+        if not self.is_sqlite:
+            with _translated(), self.engine.begin() as connection:
+                yield connection
+            return
+        with (
+            self._turns.take(patient=patient),
+            _translated(),
+            self.engine.connect().execution_options(calwatch_writes=True) as connection,
+            connection.begin(),
+        ):
+            yield connection
+
+    def close(self) -> None:
+        """Give back all connections."""
+        self.engine.dispose()
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except (OperationalError, InterfaceError) as error:
+        raise Unavailable(f"the database does not answer: {error.orig}") from error
+    except DBAPIError as error:
+        if error.connection_invalidated:
+            raise Unavailable(f"the connection to the database broke: {error.orig}") from error
+        raise
+
+
+def _engine(url: str) -> Engine:
+    try:
+        parsed = make_url(url)
+    except Exception as error:
+        raise ConfigError("CALWATCH_DATABASE_URL does not parse as a SQLAlchemy URL") from error
+    backend = parsed.get_backend_name()
+    if backend == "sqlite":
+        return _sqlite_engine(url)
+    if backend == "postgresql":
+        return _postgres_engine(url)
+    raise ConfigError(f"CALWATCH_DATABASE_URL names {backend}; it must be sqlite or postgresql")
+
+
+def _sqlite_engine(url: str) -> Engine:
+    if make_url(url).database in {None, "", ":memory:"}:
+        raise ConfigError("CALWATCH_DATABASE_URL names no SQLite file; several connections must see the same database")
+    engine = create_engine(url, module=_sqlite_module(), poolclass=QueuePool, pool_size=16, max_overflow=32)
+
+    @event.listens_for(engine, "connect")
+    def _configure(connection: Any, _record: Any) -> None:
+        connection.isolation_level = None  # transactions begin where we say so
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_MILLISECONDS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.execute("PRAGMA cache_size = -65536")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        writes = connection.get_execution_options().get("calwatch_writes")
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def _sqlite_module() -> Any:
+    try:
+        import pysqlite3.dbapi2 as bundled  # noqa: PLC0415 - only where it is installed
+    except ImportError:
+        bundled = None
+    for module in (bundled, sqlite3):
+        if module is not None and is_sound(module.sqlite_version_info):
+            return module
+    raise ConfigError(
+        f"SQLite {sqlite3.sqlite_version} can corrupt its write-ahead log; install pysqlite3, which brings a sound one, "
+        "or use Postgres"
+    )
+
+
+def is_sound(version: tuple[int, ...]) -> bool:
+    """Return whether a release of SQLite has the fix of the write-ahead log's reset race."""
+    newest, backport = SOUND_SQLITE
+    return version >= newest or (version[:2] == backport[:2] and version >= backport)
+
+
+def _postgres_engine(url: str) -> Engine:
+    try:
+        import psycopg  # noqa: F401, PLC0415 - an extra
+    except ImportError:
+        raise ConfigError("a postgresql URL needs the driver: pip install 'calwatch[postgres]'") from None
+    parsed = make_url(url)
+    if parsed.drivername == "postgresql":
+        parsed = parsed.set(drivername="postgresql+psycopg")
+    return create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=True, pool_recycle=1800)
+
+
+def database_micros(connection: Connection) -> int:
+    """Return the database's own clock in microseconds: replicas compare leases by it, not by their clocks."""
+    if connection.dialect.name == "sqlite":
+        return int(connection.execute(text("SELECT CAST(1e6 * unixepoch('subsec') AS INTEGER)")).scalar_one())
+    return int(connection.execute(text("SELECT (1e6 * extract(epoch FROM clock_timestamp()))::bigint")).scalar_one())

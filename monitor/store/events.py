@@ -1,0 +1,120 @@
+"""Event rows: predictions, labels and what conflicted with them."""
+
+import hashlib
+import secrets
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from typing import Any, Final
+
+from sqlalchemy import Connection, Row, insert, select
+
+from monitor.records import ConflictRow, LabelRow, PredictionRow
+from monitor.store.bulk import among, append
+from monitor.store.schema import conflict, label, prediction, secret
+
+EventRef = tuple[int, str]
+"""A model's id and an event's id: what an event is known by."""
+
+_PREDICTION_FIELDS: Final = tuple(f.name for f in fields(PredictionRow))
+_LABEL_FIELDS: Final = tuple(f.name for f in fields(LabelRow))
+_CONFLICT_FIELDS: Final = tuple(f.name for f in fields(ConflictRow))
+
+
+def hash_key(connection: Connection) -> bytes:
+    """Return the secret under which event ids are hashed; made once per database."""
+    found = connection.execute(select(secret.c.value).where(secret.c.name == "event_key")).scalar()
+    if found is None:
+        found = secrets.token_bytes(32)
+        connection.execute(insert(secret).values(name="event_key", value=found))
+    return bytes(found)
+
+
+def event_key(secret_key: bytes, model_id: int, event_id: str) -> int:
+    """Return the 63-bit key of an event; rows that share one are told apart by the id itself."""
+    digest = hashlib.blake2b(b"%d:%s" % (model_id, event_id.encode()), digest_size=8, key=secret_key).digest()
+    return int.from_bytes(digest, "little") >> 1
+
+
+def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, PredictionRow]:
+    """Return the stored predictions under these keys."""
+    rows = connection.execute(
+        select(*_columns(prediction, _PREDICTION_FIELDS)).where(among(connection, prediction.c.key, keys))
+    )
+    return {(row.model_id, row.event_id): _prediction(row) for row in rows}
+
+
+def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[LabelRow]]:
+    """Return the stored labels under these keys, oldest first."""
+    found: dict[EventRef, list[LabelRow]] = {}
+    query = select(*_columns(label, _LABEL_FIELDS)).where(among(connection, label.c.key, keys)).order_by(label.c.id)
+    for row in connection.execute(query):
+        found.setdefault((row.model_id, row.event_id), []).append(_label(row))
+    return found
+
+
+def conflicts_of(connection: Connection, key: int, ref: EventRef) -> list[ConflictRow]:
+    """Return what conflicted with one event, oldest first."""
+    query = (
+        select(*_columns(conflict, _CONFLICT_FIELDS))
+        .where(conflict.c.key == key, conflict.c.model_id == ref[0], conflict.c.event_id == ref[1])
+        .order_by(conflict.c.id)
+    )
+    return [ConflictRow(**row._mapping) for row in connection.execute(query)]  # noqa: SLF001 - the public name of a row's mapping
+
+
+def add_predictions(connection: Connection, rows: Sequence[PredictionRow]) -> None:
+    """Append predictions."""
+    append(connection, prediction, _PREDICTION_FIELDS, (_values(row, _PREDICTION_FIELDS) for row in rows))
+
+
+def add_labels(connection: Connection, rows: Sequence[LabelRow]) -> None:
+    """Append labels."""
+    append(connection, label, _LABEL_FIELDS, (_values(row, _LABEL_FIELDS) for row in rows))
+
+
+def add_conflicts(connection: Connection, rows: Sequence[ConflictRow]) -> None:
+    """Append events that did not count."""
+    append(connection, conflict, _CONFLICT_FIELDS, (_values(row, _CONFLICT_FIELDS) for row in rows))
+
+
+def scan(connection: Connection, model_id: int, *, chunk: int = 5000) -> Iterator[list[tuple[int, PredictionRow]]]:
+    """Yield a model's predictions with their row numbers, newest receipt first, in chunks."""
+    before: int | None = None
+    while True:
+        query = select(prediction.c.id, *_columns(prediction, _PREDICTION_FIELDS)).where(
+            prediction.c.model_id == model_id
+        )
+        if before is not None:
+            query = query.where(prediction.c.id < before)
+        rows = connection.execute(query.order_by(prediction.c.id.desc()).limit(chunk)).all()
+        if not rows:
+            return
+        before = rows[-1].id
+        yield [(row.id, _prediction(row)) for row in rows]
+
+
+def restamp(connection: Connection, model_id: int, revision: int) -> None:
+    """Say of all predictions of a model that they are rolled up under a revision of its settings."""
+    connection.execute(prediction.update().where(prediction.c.model_id == model_id).values(revision=revision))
+
+
+def remove_model(connection: Connection, model_id: int) -> None:
+    """Delete all event rows of a model."""
+    for table in (prediction, label, conflict):
+        connection.execute(table.delete().where(table.c.model_id == model_id))
+
+
+def _columns(table: Any, names: tuple[str, ...]) -> list[Any]:
+    return [table.c[name] for name in names]
+
+
+def _values(row: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+    return tuple([getattr(row, name) for name in names])
+
+
+def _prediction(row: Row[Any]) -> PredictionRow:
+    return PredictionRow(**{name: getattr(row, name) for name in _PREDICTION_FIELDS})
+
+
+def _label(row: Row[Any]) -> LabelRow:
+    return LabelRow(**{name: getattr(row, name) for name in _LABEL_FIELDS})

@@ -1,0 +1,93 @@
+"""The journal: accepted batches, in the order of receipt, until the roll-up has taken them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select
+
+from monitor.errors import LeaseLost
+from monitor.store.schema import journal, quarantine
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JournalRow:
+    """One accepted batch."""
+
+    id: int
+    received_at: int
+    events: int
+    rejected: dict[str, int]  # reason -> items of the same request that were refused
+    batch: bytes
+
+
+def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    """Append batches; their ids are given by the database."""
+    connection.execute(
+        insert(journal),
+        [
+            {
+                "received_at": row.received_at,
+                "events": row.events,
+                "rejected": msgspec.json.encode(row.rejected).decode() if row.rejected else None,
+                "batch": row.batch,
+            }
+            for row in rows
+        ],
+    )
+
+
+def oldest(connection: Connection, events: int) -> list[JournalRow]:
+    """Return the oldest batches, at least one, up to so many events."""
+    found: list[JournalRow] = []
+    total = 0
+    for row in connection.execute(select(journal).order_by(journal.c.id).limit(max(1, events))):
+        if found and total + row.events > events:
+            break
+        rejected = msgspec.json.decode(row.rejected, type=dict[str, int]) if row.rejected else {}
+        found.append(
+            JournalRow(
+                id=row.id, received_at=row.received_at, events=row.events, rejected=rejected, batch=bytes(row.batch)
+            )
+        )
+        total += row.events
+    return found
+
+
+def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:
+    """Delete batches that have taken effect.
+
+    Raises
+    ------
+    LeaseLost
+        when some are gone already: somebody else applied them.
+
+    """
+    removed = 0
+    for first in range(0, len(rows), 500):
+        ids = [row.id for row in rows[first : first + 500]]
+        removed += connection.execute(delete(journal).where(journal.c.id.in_(ids))).rowcount
+    if removed != len(rows):
+        raise LeaseLost(f"{len(rows) - removed} of {len(rows)} journal rows were gone")
+
+
+def backlog(connection: Connection) -> tuple[int, int | None]:
+    """Return how many events wait, and when the oldest of them was received."""
+    events, first = connection.execute(
+        select(func.coalesce(func.sum(journal.c.events), 0), func.min(journal.c.received_at))
+    ).one()
+    return int(events), first
+
+
+def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) -> None:
+    """Move a batch that can't be applied out of the way, so that it never blocks what follows."""
+    connection.execute(
+        insert(quarantine).values(
+            received_at=row.received_at, quarantined_at=now, events=row.events, reason=reason[:500], batch=row.batch
+        )
+    )
+
+
+def set_aside_count(connection: Connection) -> int:
+    """Return how many events are in quarantine."""
+    return int(connection.execute(select(func.coalesce(func.sum(quarantine.c.events), 0))).scalar_one())

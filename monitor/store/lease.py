@@ -1,0 +1,71 @@
+"""The lease: who leads, proven by a fencing token.
+
+A token grows whenever the lease changes hands. A transaction that writes on behalf of the leader begins with `hold`,
+which locks the row and compares the token, so that a leader that was paused past its lease can no longer change anything.
+"""
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.exc import IntegrityError
+
+from monitor.errors import LeaseLost
+from monitor.store.engine import Database, database_micros
+from monitor.store.schema import lease
+
+LEADER = "leader"
+
+
+def acquire(database: Database, holder: str, seconds: float, name: str = LEADER) -> int | None:
+    """Take or renew a lease; return its token, or None while another holds it."""
+    with database.write(patient=True) as connection:
+        now = database_micros(connection)
+        until = now + int(seconds * 1e6)
+        renewed = connection.execute(
+            update(lease)
+            .where(lease.c.name == name, lease.c.holder == holder, lease.c.expires_at > now)
+            .values(expires_at=until)
+            .returning(lease.c.token)
+        ).scalar()
+        if renewed is not None:
+            return int(renewed)
+        taken = connection.execute(
+            update(lease)
+            .where(lease.c.name == name, lease.c.expires_at <= now)
+            .values(holder=holder, token=lease.c.token + 1, expires_at=until)
+            .returning(lease.c.token)
+        ).scalar()
+        if taken is not None:
+            return int(taken)
+        if connection.execute(select(lease.c.name).where(lease.c.name == name)).scalar() is not None:
+            return None
+        try:
+            with connection.begin_nested():
+                connection.execute(lease.insert().values(name=name, holder=holder, token=1, expires_at=until))
+        except IntegrityError:
+            return None
+        return 1
+
+
+def hold(connection: Connection, token: int, name: str = LEADER) -> None:
+    """Lock the lease for this transaction and check that it is still ours.
+
+    Raises
+    ------
+    LeaseLost
+        when another process has taken over.
+
+    """
+    found = connection.execute(select(lease.c.token).where(lease.c.name == name).with_for_update()).scalar()
+    if found != token:
+        raise LeaseLost(f"lease {name}: our token is {token}, the lease is at {found}")
+
+
+def fence(connection: Connection, name: str = LEADER) -> None:
+    """Make whatever a leader has read so far worthless; for changes to event rows and rollups from outside its jobs."""
+    connection.execute(select(lease.c.token).where(lease.c.name == name).with_for_update())
+    connection.execute(update(lease).where(lease.c.name == name).values(token=lease.c.token + 1, expires_at=0))
+
+
+def release(database: Database, holder: str, name: str = LEADER) -> None:
+    """Let go of a lease at once, so that the next leader need not wait."""
+    with database.write(patient=True) as connection:
+        connection.execute(update(lease).where(lease.c.name == name, lease.c.holder == holder).values(expires_at=0))

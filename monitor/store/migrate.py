@@ -1,0 +1,52 @@
+"""Bring a database to the present schema."""
+
+from pathlib import Path
+
+from alembic import command
+from alembic.config import Config
+from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
+from sqlalchemy import Connection, text
+
+import monitor
+from monitor.errors import ConfigError
+from monitor.store.engine import Database
+from monitor.store.schema import metadata
+
+_ADVISORY_LOCK = 0x63616C77
+
+
+def folder() -> Path:
+    """Return where the migrations lie: in the installed package, or beside it in a checkout."""
+    package = Path(monitor.__file__).parent
+    for candidate in (package / "migrations", package.parent / "migrations"):
+        if (candidate / "env.py").exists():
+            return candidate
+    raise ConfigError("the migrations are missing from this installation")
+
+
+def upgrade(database: Database) -> None:
+    """Migrate to the newest schema; several processes may do so at once."""
+    with database.write() as connection:
+        if not database.is_sqlite:
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
+        command.upgrade(_config(connection), "head")
+
+
+def pending(database: Database) -> bool:
+    """Return whether the database is behind the newest schema."""
+    head = ScriptDirectory(str(folder())).get_current_head()
+    with database.read() as connection:
+        return MigrationContext.configure(connection).get_current_revision() != head
+
+
+def write_revision(database: Database, message: str) -> None:
+    """Write a migration for what the tables changed since the last one; for developers."""
+    with database.write() as connection:
+        command.revision(_config(connection), message=message, autogenerate=True)
+
+
+def _config(connection: Connection) -> Config:
+    config = Config(attributes={"connection": connection, "metadata": metadata})
+    config.set_main_option("script_location", str(folder()).replace("%", "%%"))
+    return config

@@ -1,0 +1,173 @@
+"""Models, the revisions of what their roll-up depends on, and how far they have come."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, Row, delete, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.records import Model, ModelSettings, Progress, Revision
+from monitor.store.schema import delay, model, progress, revision
+
+
+def by_name(connection: Connection, name: str) -> Model | None:
+    """Return a model, or None."""
+    row = connection.execute(select(model).where(model.c.name == name)).one_or_none()
+    return None if row is None else _model(row)
+
+
+def everyone(connection: Connection) -> list[Model]:
+    """Return all models by name."""
+    return [_model(row) for row in connection.execute(select(model).order_by(model.c.name))]
+
+
+def create(
+    connection: Connection,
+    name: str,
+    *,
+    task: str | None,
+    classes: Sequence[str] | None,
+    settings: ModelSettings,
+    now: int,
+) -> Model:
+    """Add a model unless it is there already; return what is there."""
+    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    values = {
+        "name": name,
+        "task": task,
+        "classes": _json_list(classes),
+        "settings": _settings_json(settings),
+        "revision": 1,
+        "created_at": now,
+    }
+    added = connection.execute(
+        build(model).values(**values).on_conflict_do_nothing(index_elements=["name"]).returning(model.c.id)
+    ).scalar()
+    if added is not None:
+        connection.execute(insert(progress).values(model_id=added, predictions=0, labels=0))
+        _add_revision(connection, added, 1, settings)
+    found = by_name(connection, name)
+    if found is None:
+        raise LookupError(f"model {name} vanished while it was being made")
+    return found
+
+
+def change(
+    connection: Connection, old: Model, *, task: str | None, classes: Sequence[str] | None, settings: ModelSettings
+) -> Model:
+    """Store new settings; those that the roll-up depends on begin a new revision."""
+    same = (settings.segments, settings.label_delay) == (old.settings.segments, old.settings.label_delay)
+    number = old.revision if same else old.revision + 1
+    if not same:
+        _add_revision(connection, old.id, number, settings)
+    connection.execute(
+        update(model)
+        .where(model.c.id == old.id)
+        .values(task=task, classes=_json_list(classes), settings=_settings_json(settings), revision=number)
+    )
+    found = by_name(connection, old.name)
+    if found is None:
+        raise LookupError(f"model {old.name} vanished while it was being changed")
+    return found
+
+
+def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence[str] | None) -> None:
+    """Give a model its task, and its classes, where it has none yet."""
+    connection.execute(update(model).where(model.c.id == model_id, model.c.task.is_(None)).values(task=task))
+    if classes is not None:
+        connection.execute(
+            update(model).where(model.c.id == model_id, model.c.classes.is_(None)).values(classes=_json_list(classes))
+        )
+
+
+def remove(connection: Connection, model_id: int) -> None:
+    """Delete a model; rows that belong to it by foreign key go with it."""
+    connection.execute(delete(model).where(model.c.id == model_id))
+
+
+def revisions(connection: Connection, model_ids: Sequence[int]) -> dict[tuple[int, int], Revision]:
+    """Return all revisions of some models by (model, number)."""
+    rows = connection.execute(select(revision).where(revision.c.model_id.in_(model_ids)))
+    return {
+        (row.model_id, row.number): Revision(
+            number=row.number,
+            segments=tuple(msgspec.json.decode(row.segments, type=list[str])),
+            label_delay=row.label_delay,
+        )
+        for row in rows
+    }
+
+
+def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, Progress]:
+    """Return how far some models have come."""
+    rows = connection.execute(select(progress).where(progress.c.model_id.in_(model_ids)))
+    return {
+        row.model_id: Progress(
+            watermark=row.watermark,
+            newest_prediction=row.newest_prediction,
+            received_at=row.received_at,
+            minutes_from=row.minutes_from,
+            predictions=row.predictions,
+            labels=row.labels,
+        )
+        for row in rows
+    }
+
+
+def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
+    """Store how far a model has come."""
+    connection.execute(update(progress).where(progress.c.model_id == model_id).values(**asdict(state)))
+
+
+def add_delays(connection: Connection, counts: Mapping[tuple[int, int], int]) -> None:
+    """Add observed label delays, by (model, bucket of the logarithmic scale)."""
+    if not counts:
+        return
+    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = build(delay)
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["model_id", "bucket"], set_={"count": delay.c.count + statement.excluded["count"]}
+        ),
+        [{"model_id": m, "bucket": b, "count": n} for (m, b), n in sorted(counts.items())],
+    )
+
+
+def delays(connection: Connection, model_id: int) -> dict[int, int]:
+    """Return how many labels were seen per bucket of delay."""
+    rows = connection.execute(select(delay.c.bucket, delay.c.count).where(delay.c.model_id == model_id))
+    return {row[0]: row[1] for row in rows}
+
+
+def _add_revision(connection: Connection, model_id: int, number: int, settings: ModelSettings) -> None:
+    connection.execute(
+        insert(revision).values(
+            model_id=model_id,
+            number=number,
+            segments=_json_list(settings.segments),
+            label_delay=settings.label_delay,
+        )
+    )
+
+
+def _model(row: Row[Any]) -> Model:
+    classes = None if row.classes is None else tuple(msgspec.json.decode(row.classes, type=list[str]))
+    return Model(
+        id=row.id,
+        name=row.name,
+        task=row.task,
+        classes=classes,
+        settings=msgspec.json.decode(row.settings, type=ModelSettings),
+        revision=row.revision,
+        created_at=row.created_at,
+    )
+
+
+def _settings_json(settings: ModelSettings) -> str:
+    return msgspec.json.encode(settings).decode()
+
+
+def _json_list(items: Sequence[str] | None) -> str | None:
+    return None if items is None else msgspec.json.encode(list(items)).decode()

@@ -1,0 +1,326 @@
+"""The tables. Times are integers: microseconds since 1970 in UTC.
+
+Every unique key of a table that grows with traffic contains the model, so that it can be distributed by model. The
+event rows have no unique key at all: one leader appends them, and it looks before it adds.
+"""
+
+from typing import Final
+
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    SmallInteger,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+
+metadata: Final = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+# SQLite numbers rows by itself only for a column that is exactly INTEGER PRIMARY KEY.
+Serial: Final = BigInteger().with_variant(Integer, "sqlite")
+
+
+def _model_column() -> Column[int]:
+    return Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), nullable=False)
+
+
+secret = Table(
+    "secret",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("value", LargeBinary, nullable=False),
+)
+
+model = Table(
+    "model",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False, unique=True),
+    Column("task", Text),  # null until the first prediction or a declaration
+    Column("classes", Text),  # JSON list, in the order of the vectors
+    Column("settings", Text, nullable=False),  # JSON object of what was declared
+    Column("revision", Integer, nullable=False),  # of what the roll-up depends on
+    Column("created_at", BigInteger, nullable=False),
+    sqlite_autoincrement=True,  # the id of a deleted model is never given to another
+)
+
+revision = Table(
+    "revision",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("segments", Text, nullable=False),  # JSON list of declared keys
+    Column("label_delay", BigInteger),  # microseconds; null where it is learned
+)
+
+progress = Table(
+    "progress",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("watermark", BigInteger),  # newest time of a prediction or label
+    Column("newest_prediction", BigInteger),
+    Column("received_at", BigInteger),  # newest receipt of a prediction
+    Column("minutes_from", BigInteger),  # minute rollups are complete from here on
+    Column("predictions", BigInteger, nullable=False, default=0),
+    Column("labels", BigInteger, nullable=False, default=0),
+)
+
+delay = Table(
+    "delay",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("bucket", SmallInteger, primary_key=True),  # of a logarithmic scale
+    Column("count", BigInteger, nullable=False),
+)
+
+journal = Table(
+    "journal",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("rejected", Text),  # JSON object: reason -> count
+    Column("batch", LargeBinary, nullable=False),
+    sqlite_autoincrement=True,  # an id is never given twice, also after the newest row was deleted
+)
+
+quarantine = Table(
+    "quarantine",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("received_at", BigInteger, nullable=False),
+    Column("quarantined_at", BigInteger, nullable=False),
+    Column("events", Integer, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("batch", LargeBinary, nullable=False),
+)
+
+prediction = Table(
+    "prediction",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("key", BigInteger, nullable=False),
+    _model_column(),
+    Column("event_id", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+    Column("received_at", BigInteger, nullable=False),
+    Column("rolled_at", BigInteger, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("calibrator", Integer),
+    Column("segments", Text),  # JSON object, as sent
+    Column("cluster", Text),
+    Column("p", Double, nullable=False),  # served confidence
+    Column("raw", Double),  # raw confidence, where one was sent
+    Column("payload", LargeBinary),  # vectors and answers exactly as sent, and metadata
+    Column("digest", BigInteger, nullable=False),  # of the whole event: tells a repeat from a conflict
+    Column("revision", Integer, nullable=False),
+    Index(None, "key"),
+)
+
+label = Table(
+    "label",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("key", BigInteger, nullable=False),
+    _model_column(),
+    Column("event_id", Text, nullable=False),
+    Column("label", Text, nullable=False),  # JSON scalar
+    Column("at", BigInteger),
+    Column("received_at", BigInteger, nullable=False),
+    Column("rolled_at", BigInteger, nullable=False),
+    Column("source", Text),
+    Column("supersedes", Boolean, nullable=False),
+    Index(None, "key"),
+)
+
+conflict = Table(
+    "conflict",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("key", BigInteger, nullable=False),
+    _model_column(),
+    Column("event_id", Text, nullable=False),
+    Column("kind", Text, nullable=False),  # prediction, label, or unusable_label
+    Column("received_at", BigInteger, nullable=False),
+    Column("content", Text, nullable=False),  # JSON of the event that did not count
+    Index(None, "key"),
+)
+
+series = Table(
+    "series",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    _model_column(),
+    Column("version", Text, nullable=False),
+    Column("calibrator", Integer, nullable=False),  # 0: none was named
+    Column("segment", Text, nullable=False),  # empty: the model as a whole
+    UniqueConstraint("model_id", "version", "calibrator", "segment"),
+    sqlite_autoincrement=True,
+)
+
+rollup = Table(
+    "rollup",
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day
+    Column("bucket", BigInteger, primary_key=True),  # its beginning
+    Column("summary", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+evaluation = Table(
+    "evaluation",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("version", Text, nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("computed_at", BigInteger, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON
+    UniqueConstraint("model_id", "window", "version", "segment", "end"),
+)
+
+latest = Table(
+    "latest",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("window", Text, primary_key=True),
+    Column("kind", Text, primary_key=True),  # calibration or drift
+    Column("computed_at", BigInteger, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("kind", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("version", Text, nullable=False),
+    Column("segment", Text, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),  # in event time: the end of the window that decided
+    Column("recorded_at", BigInteger, nullable=False),
+    Column("evidence", Text, nullable=False),  # JSON
+    Index(None, "model_id", "id"),
+)
+
+alert_state = Table(
+    "alert_state",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("kind", Text, primary_key=True),
+    Column("window", Text, primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("firing", Boolean, nullable=False),
+    Column("since", BigInteger, nullable=False),  # event time of the last transition
+)
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", Text, primary_key=True),  # a UUID, sent along, so that a receiver can drop repeats
+    Column("alert_id", Serial, ForeignKey("alert.id", ondelete="CASCADE"), nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("next_at", BigInteger, nullable=False),
+    Column("delivered_at", BigInteger),
+    Column("given_up", Boolean, nullable=False),
+    Column("error", Text),
+    Index(None, "delivered_at", "next_at"),
+)
+
+calibrator = Table(
+    "calibrator",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("document", Text, nullable=False),  # JSON; never changed once written
+    Column("created_at", BigInteger, nullable=False),
+)
+
+alias = Table(
+    "alias",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),  # champion or challenger
+    Column("number", Integer),  # null: identity
+    Column("since", BigInteger, nullable=False),  # wall clock
+    Column("since_event_time", BigInteger),  # where in the model's own time it began
+)
+
+refit = Table(
+    "refit",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("attempted_at", BigInteger, nullable=False),  # in event time
+    Column("labels", BigInteger, nullable=False),  # how many the model had at that moment
+    Column("waits_for_person", Boolean, nullable=False),
+)
+
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("at", BigInteger, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("action", Text, nullable=False),
+    Column("detail", Text, nullable=False),  # JSON
+    Index(None, "model_id", "id"),
+)
+
+counter = Table(
+    "counter",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+lease = Table(
+    "lease",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("holder", Text, nullable=False),
+    Column("token", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
+job = Table(
+    "job",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("last_success_at", BigInteger),
+    Column("failures", BigInteger, nullable=False, default=0),
+)
+
+api_key = Table(
+    "api_key",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the key, which itself is not kept
+    Column("created_at", BigInteger, nullable=False),
+    Column("revoked_at", BigInteger),
+)

@@ -1,0 +1,74 @@
+"""Times and durations: RFC 3339 and words like 24h outside, microseconds since 1970 in UTC inside."""
+
+import re
+from datetime import UTC, datetime, timedelta
+from typing import Final
+
+from monitor.errors import BadInput
+
+EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+SECOND: Final = 1_000_000
+MINUTE: Final = 60 * SECOND
+HOUR: Final = 60 * MINUTE
+DAY: Final = 24 * HOUR
+_MICROSECOND: Final = timedelta(microseconds=1)
+_UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+_DURATION: Final = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+
+
+def micros(moment: datetime) -> int:
+    """Return a moment as microseconds since 1970; it must carry a zone."""
+    return (moment - EPOCH) // _MICROSECOND
+
+
+def moment(value: int) -> datetime:
+    """Return microseconds since 1970 as a moment in UTC."""
+    return EPOCH + timedelta(microseconds=value)
+
+
+def rfc3339(value: int) -> str:
+    """Return microseconds since 1970 as RFC 3339, in UTC, to the second where that is exact."""
+    return moment(value).isoformat().replace("+00:00", "Z")
+
+
+def parse_time(field: str, text: str) -> int:
+    """Return an RFC 3339 time with a zone as microseconds since 1970.
+
+    Raises
+    ------
+    BadInput
+        when it does not parse or has no zone.
+
+    """
+    try:
+        found = datetime.fromisoformat(text)
+    except ValueError:
+        found = None
+    if found is None or found.tzinfo is None:
+        raise BadInput(field, text, "must be an RFC 3339 time with a zone, such as 2026-01-05T12:00:00Z")
+    return micros(found)
+
+
+def parse_duration(field: str, text: object) -> int:
+    """Return a duration such as 0s, 15m, 24h or 7d in microseconds.
+
+    Raises
+    ------
+    BadInput
+        when it is not a whole number and a unit.
+
+    """
+    match = _DURATION.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        raise BadInput(field, text, "must be a whole number and a unit: s, m, h, d or w, such as 15m or 24h")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def floor(value: int, step: int) -> int:
+    """Return the largest multiple of step that is not above value."""
+    return value - value % step
+
+
+def ceil(value: int, step: int) -> int:
+    """Return the smallest multiple of step that is not below value."""
+    return -(-value // step) * step
