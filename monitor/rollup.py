@@ -6,7 +6,6 @@ is read here, and the transaction begins by checking the fencing token: had anyb
 
 import hashlib
 import logging
-import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ import msgspec
 from sqlalchemy import Connection
 
 from monitor.batch import Event, decode, encode
+from monitor.delays import delay_bucket
 from monitor.errors import Corrupt, LeaseLost, Unavailable
 from monitor.join import Arrival, Joined, join
 from monitor.outcomes import confidences
@@ -27,13 +27,12 @@ from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.lease import hold
 from monitor.sums import Target, entries_of, merged, sums_of
-from monitor.times import HOUR, SECOND, floor, micros
+from monitor.times import HOUR, floor, micros
 from monitor.wire import PredictionEvent
 
 log = logging.getLogger(__name__)
 
 MINUTES_KEPT: Final = 48 * HOUR
-_DELAY_STEPS: Final = 4  # per doubling of a label's delay
 
 CounterKey = tuple[str, str]
 
@@ -58,16 +57,6 @@ class Received:
     event: Event
     model_id: int
     received_at: int
-
-
-def delay_bucket(delay: int) -> int:
-    """Return the bucket of a label's delay on a logarithmic scale: 0 up to a second, then four per doubling."""
-    return 0 if delay <= SECOND else 1 + int(_DELAY_STEPS * math.log2(delay / SECOND))
-
-
-def delay_limit(bucket: int) -> int:
-    """Return the longest delay of a bucket, in microseconds."""
-    return SECOND if bucket == 0 else int(SECOND * 2 ** (bucket / _DELAY_STEPS))
 
 
 def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:

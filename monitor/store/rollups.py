@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, and_, delete, func, insert, or_, select
+from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.records import SeriesKey
@@ -80,41 +80,30 @@ def _remove(connection: Connection, buckets: Sequence[Bucket]) -> None:
         )
 
 
-def read(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[bytes]:
-    """Return the summaries of some series within spans."""
-    if not numbers or not spans:
-        return []
-    within = or_(
-        *(and_(rollup.c.level == s.level, rollup.c.bucket >= s.first, rollup.c.bucket < s.last) for s in spans)
-    )
-    rows = connection.execute(select(rollup.c.summary).where(among(connection, rollup.c.series_id, numbers), within))
-    return [bytes(summary) for (summary,) in rows]
-
-
 def read_buckets(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, int, bytes]]:
     """Return beginning, level and summary of some series within spans, in the order of time."""
     if not numbers or not spans:
         return []
-    within = or_(
-        *(and_(rollup.c.level == s.level, rollup.c.bucket >= s.first, rollup.c.bucket < s.last) for s in spans)
-    )
     query = (
         select(rollup.c.bucket, rollup.c.level, rollup.c.summary)
-        .where(among(connection, rollup.c.series_id, numbers), within)
+        .where(among(connection, rollup.c.series_id, numbers), _within(spans))
         .order_by(rollup.c.bucket)
     )
     return [(row.bucket, row.level, bytes(row.summary)) for row in connection.execute(query)]
 
 
-def active(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> set[int]:
-    """Return which series have a bucket within the spans."""
+def read_each(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, bytes]]:
+    """Return (series id, summary) of some series within spans."""
     if not numbers or not spans:
-        return set()
-    within = or_(
-        *(and_(rollup.c.level == s.level, rollup.c.bucket >= s.first, rollup.c.bucket < s.last) for s in spans)
+        return []
+    query = select(rollup.c.series_id, rollup.c.summary).where(
+        among(connection, rollup.c.series_id, numbers), _within(spans)
     )
-    query = select(rollup.c.series_id).where(among(connection, rollup.c.series_id, numbers), within).distinct()
-    return {int(number) for (number,) in connection.execute(query)}
+    return [(row[0], bytes(row[1])) for row in connection.execute(query)]
+
+
+def _within(spans: Sequence[Span]) -> ColumnElement[bool]:
+    return or_(*(and_(rollup.c.level == s.level, rollup.c.bucket >= s.first, rollup.c.bucket < s.last) for s in spans))
 
 
 def extent(connection: Connection, numbers: Sequence[int], level: int) -> tuple[int, int] | None:

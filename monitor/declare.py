@@ -1,0 +1,209 @@
+"""What an owner declares about a model: JSON settings of the contract, checked, to records and back."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, Final, TypeVar
+
+from monitor.errors import BadInput, Conflict
+from monitor.records import TASKS, Model, ModelSettings
+from monitor.times import DAY, MINUTE, parse_duration, parse_time, rfc3339
+
+T = TypeVar("T")
+
+RECALIBRATION: Final = ("off", "propose", "auto")
+ALERT_POLICIES: Final = ("window",)
+THRESHOLDS: Final = ("ece", "psi")
+MAX_WINDOWS: Final = 10
+MAX_SEGMENTS: Final = 20
+MAX_CLASSES: Final = 1000
+MAX_NAME: Final = 200
+LONGEST: Final = 3660 * DAY
+
+
+def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings:
+    """Return old settings with the given ones in their place; `task` and `classes` are looked at elsewhere.
+
+    Raises
+    ------
+    BadInput
+        for an unknown name or a value that is not usable.
+
+    """
+    changes: dict[str, Any] = {}
+    for name, value in given.items():
+        if name in {"task", "classes"}:
+            continue
+        if name not in _PARSERS:
+            known = ", ".join(sorted([*_PARSERS, "task", "classes"]))
+            raise BadInput(name, value, f"there is no such setting; the settings are {known}")
+        changes[name] = _PARSERS[name](name, value)
+    if "thresholds" in changes:
+        changes["thresholds"] = {**old.thresholds, **changes["thresholds"]}
+    return replace(old, **changes)
+
+
+def task_from(model: Model | None, given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+    """Return task and classes after a declaration.
+
+    Raises
+    ------
+    BadInput
+        for values that are not usable.
+    Conflict
+        for a change of what events have been summed under.
+
+    """
+    task = _choice("task", given["task"], (*TASKS, None)) if "task" in given else None
+    classes = _classes(given["classes"]) if given.get("classes") is not None else None
+    if model is not None:
+        task = _unchanged("task", model.task, task)
+        classes = _unchanged("classes", model.classes, classes)
+    if task == "binary" and classes is not None and len(classes) != 2:  # noqa: PLR2004 - what binary means
+        raise BadInput("classes", list(classes), "a binary model has exactly two classes, the positive one last")
+    return task, classes
+
+
+def _unchanged(name: str, old: T | None, new: T | None) -> T | None:
+    if old is not None and new is not None and old != new:
+        raise Conflict(
+            f"{name} is {old!r} and events were stored under it; it can't become {new!r}. "
+            "Delete the model or use another name."
+        )
+    return new if old is None else old
+
+
+def as_json(model: Model) -> dict[str, Any]:
+    """Return a model's settings under the contract's names."""
+    s = model.settings
+    return {
+        "model": model.name,
+        "task": model.task,
+        "classes": None if model.classes is None else list(model.classes),
+        "label_delay": None if s.label_delay is None else duration_text(s.label_delay),
+        "windows": list(s.windows),
+        "segments": list(s.segments),
+        "minimum_labels": s.minimum_labels,
+        "thresholds": s.thresholds,
+        "alert_policy": s.alert_policy,
+        "false_alarm_rate": s.false_alarm_rate,
+        "reference": None
+        if s.reference is None
+        else dict(zip(("start", "end"), map(rfc3339, s.reference), strict=True)),
+        "recalibration": s.recalibration,
+        "cooldown": duration_text(s.cooldown),
+        "revision": model.revision,
+        "created_at": rfc3339(model.created_at),
+    }
+
+
+def duration_text(value: int) -> str:
+    """Return microseconds as the shortest exact duration."""
+    seconds = value // 1_000_000
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def _duration(name: str, value: Any) -> int:
+    found = parse_duration(name, value)
+    if found > LONGEST:
+        raise BadInput(name, value, "must be at most 3660d")
+    return found
+
+
+def _label_delay(name: str, value: Any) -> int | None:
+    return None if value is None else _duration(name, value)
+
+
+def _windows(name: str, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not 1 <= len(value) <= MAX_WINDOWS:
+        raise BadInput(name, value, f'must be a list of 1 to {MAX_WINDOWS} durations, such as ["1h", "24h", "7d"]')
+    for each in value:
+        if _duration(name, each) < MINUTE:
+            raise BadInput(name, each, "a window must be at least 1m")
+    if len({parse_duration(name, each) for each in value}) != len(value):
+        raise BadInput(name, value, "names a window twice")
+    return tuple(value)
+
+
+def _segments(name: str, value: Any) -> tuple[str, ...]:
+    names = _names(name, value, MAX_SEGMENTS)
+    for each in names:
+        if ":" in each:
+            raise BadInput(name, each, "a segment's name can't contain a colon")
+    return names
+
+
+def _classes(value: Any) -> tuple[str, ...]:
+    names = _names("classes", value, MAX_CLASSES)
+    if len(names) < 2:  # noqa: PLR2004 - fewer is no classification
+        raise BadInput("classes", value, "must name at least two classes")
+    return names
+
+
+def _names(name: str, value: Any, most: int) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > most:
+        raise BadInput(name, value, f"must be a list of at most {most} names")
+    for each in value:
+        if not isinstance(each, str) or not 1 <= len(each) <= MAX_NAME or not each.isprintable():
+            raise BadInput(name, each, f"must be text of 1 to {MAX_NAME} printable characters")
+    if len(set(value)) != len(value):
+        raise BadInput(name, value, "names something twice")
+    return tuple(value)
+
+
+def _whole(name: str, value: Any) -> int:
+    if type(value) is not int or not 1 <= value <= 10**9:
+        raise BadInput(name, value, "must be a whole number from 1 to 1000000000")
+    return value
+
+
+def _thresholds(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise BadInput(name, value, 'must be an object such as {"ece": 0.05, "psi": 0.2}')
+    for key, number in value.items():
+        if key not in THRESHOLDS:
+            raise BadInput(f"{name}.{key}", number, f"there is no such threshold; there are {', '.join(THRESHOLDS)}")
+        if type(number) not in (int, float) or not 0 < number < (1 if key == "ece" else 100):
+            raise BadInput(
+                f"{name}.{key}", number, "must be a number above 0" + (" and below 1" if key == "ece" else "")
+            )
+    return {key: float(number) for key, number in value.items()}
+
+
+def _rate(name: str, value: Any) -> float:
+    if type(value) is not float or not 1e-6 <= value <= 0.5:  # noqa: PLR2004 - the range that the message gives
+        raise BadInput(name, value, "must be a ratio from 0.000001 to 0.5")
+    return value
+
+
+def _reference(name: str, value: Any) -> tuple[int, int] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"start", "end"}:
+        raise BadInput(name, value, "must be null or an object of start and end")
+    start, end = (parse_time(f"{name}.{key}", value[key]) for key in ("start", "end"))
+    if start >= end:
+        raise BadInput(name, value, "start must be before end")
+    return start, end
+
+
+def _choice(name: str, value: Any, among: tuple[Any, ...]) -> Any:
+    if value not in among:
+        raise BadInput(name, value, f"must be one of {', '.join(map(str, among))}")
+    return value
+
+
+_PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
+    "label_delay": _label_delay,
+    "windows": _windows,
+    "segments": _segments,
+    "minimum_labels": _whole,
+    "thresholds": _thresholds,
+    "alert_policy": lambda name, value: _choice(name, value, ALERT_POLICIES),
+    "false_alarm_rate": _rate,
+    "reference": _reference,
+    "recalibration": lambda name, value: _choice(name, value, RECALIBRATION),
+    "cooldown": _duration,
+}

@@ -1,0 +1,163 @@
+"""Figures: sums of a window to scores, intervals and a verdict."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from monitor.records import Model
+from monitor.stats import cox as line
+from monitor.stats import noise, reliability
+from monitor.stats import scores as overall
+from monitor.stats.cells import Cells
+from monitor.stats.decomposition import corp, murphy
+from monitor.stats.drift import score_drift
+from monitor.stats.reliability import Bins, bins_of
+from monitor.stats.summary import Scores, Summary
+from monitor.times import rfc3339
+
+DEFAULT_BINS: Final = 15
+CALIBRATED: Final = "calibrated"
+MISCALIBRATED: Final = "miscalibrated"
+TOO_FEW_LABELS: Final = "too_few_labels"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Question:
+    """What is to be evaluated: a range that was widened, of one version (None: all) and segment."""
+
+    model: Model
+    version: str | None
+    segment: str
+    start: int
+    end: int
+    scores: Scores = "served"
+    bins: int = DEFAULT_BINS
+    matured: bool = True
+
+
+def evaluation(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
+    """Return every figure of a window; what can't be computed is None.
+
+    Parameters
+    ----------
+    question : what the summary is of
+    summary : sums of the window
+    previous : sums of the equally long window just before; its signs sharpen the lower bound
+
+    """
+    cells = summary.cells(question.scores)
+    bins = bins_of(cells, question.bins)
+    before = None if previous is None else bins_of(previous.cells(question.scores), question.bins)
+    settings = question.model.settings
+    bound = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
+    return {
+        "model": question.model.name,
+        "version": question.version,
+        "segment": question.segment,
+        "start": rfc3339(question.start),
+        "end": rfc3339(question.end),
+        "scores": question.scores,
+        "predictions": summary.events,
+        "labelled": summary.labels,
+        "label_coverage": summary.labels / summary.events if summary.events else None,
+        "matured": question.matured,
+        **_verdict(question.model, summary.labels, bound),
+        **_figures(question, summary, cells, bins),
+        "ece_lower_bound": bound,
+        "reliability": [asdict(point) for point in reliability.reliability_points(bins)],
+    }
+
+
+def _verdict(model: Model, labelled: int, bound: float | None) -> dict[str, Any]:
+    settings = model.settings
+    missing = max(0, settings.minimum_labels - labelled)
+    if missing or bound is None:
+        return {"verdict": TOO_FEW_LABELS, "labels_needed": max(1, missing)}
+    broken = bound > settings.thresholds["ece"]
+    return {"verdict": MISCALIBRATED if broken else CALIBRATED, "labels_needed": 0}
+
+
+def _figures(question: Question, summary: Summary, cells: Cells, bins: Bins) -> dict[str, Any]:
+    binary = question.model.task == "binary"
+    found = line.cox(cells)
+    l2_low, l2_high = reliability.debiased_l2_interval(bins) or (None, None)
+    null = noise.null_ece(bins)
+    figures = {
+        "direction": line.direction(cells, found, binary=binary),
+        "accuracy": overall.accuracy(cells, binary=binary),
+        "mean_confidence": overall.mean_confidence(cells),
+        "ece": reliability.ece(bins),
+        "ece_null_mean": None if null is None else null[0],
+        "ece_z": noise.ece_z(bins),
+        "debiased_l2_squared": reliability.debiased_l2_squared(bins),
+        "debiased_l2": reliability.debiased_l2(bins),
+        "debiased_l2_low": l2_low,
+        "debiased_l2_high": l2_high,
+        "mce": reliability.mce(bins),
+        "ace": reliability.ace(cells, question.bins),
+        "sce": None,
+        "smooth_ece": None,
+        "cox_slope": None if found is None else found.slope,
+        "cox_intercept": None if found is None else found.intercept,
+        "calibration_in_the_large_z": overall.calibration_in_the_large_z(cells),
+        "aurc": None,
+    }
+    return figures | _losses(question, summary) | _decompositions(cells, bins)
+
+
+def _losses(question: Question, summary: Summary) -> dict[str, Any]:
+    scores = question.scores
+    count = summary.labels
+    return {
+        "brier": summary.loss(scores, "brier") / count if count else None,
+        "log_loss": summary.loss(scores, "log_loss") / count if count else None,
+        "log_loss_clipped": int(summary.loss(scores, "clipped")),
+        "spiegelhalter_z": overall.spiegelhalter_z(
+            summary.loss(scores, "spiegelhalter_numerator"), summary.loss(scores, "spiegelhalter_denominator")
+        ),
+    }
+
+
+def _decompositions(cells: Cells, bins: Bins) -> dict[str, Any]:
+    terms, parts = murphy(bins), corp(cells)
+    return {
+        "brier_reliability": None if terms is None else terms.reliability,
+        "brier_resolution": None if terms is None else terms.resolution,
+        "brier_uncertainty": None if terms is None else terms.uncertainty,
+        "brier_within_bin_variance": None if terms is None else terms.within_bin_variance,
+        "brier_within_bin_covariance": None if terms is None else terms.within_bin_covariance,
+        "corp_miscalibration": None if parts is None else parts.miscalibration,
+        "corp_discrimination": None if parts is None else parts.discrimination,
+    }
+
+
+def drift(question: Question, current: Summary, reference: Summary, reference_range: tuple[int, int]) -> dict[str, Any]:
+    """Return score drift of raw scores against a reference; raw, since a promotion moves the served ones by design."""
+    found = score_drift(reference.cells("raw").en, current.cells("raw").en)
+    settings = question.model.settings
+    enough = min(current.events, reference.events) >= settings.minimum_labels
+    figures: dict[str, Any] = dict.fromkeys(("psi", "psi_null_95", "ks", "ks_null_95", "js", "js_null_95"))
+    if found is not None:
+        figures = {name: value for name, value in asdict(found).items() if name not in {"n", "m"}}
+    return {
+        "model": question.model.name,
+        "version": question.version,
+        "segment": question.segment,
+        "start": rfc3339(question.start),
+        "end": rfc3339(question.end),
+        "reference_start": rfc3339(reference_range[0]),
+        "reference_end": rfc3339(reference_range[1]),
+        "scores": "raw",
+        "predictions": current.events,
+        "reference_predictions": reference.events,
+        **figures,
+        "threshold": settings.thresholds["psi"],
+        "enough": enough,
+        "drifted": found is not None and enough and found.drifted(settings.thresholds["psi"]),
+    }
+
+
+def finite(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fields with whatever is not finite as None; a figure that can't be computed is never NaN."""
+    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}

@@ -1,0 +1,130 @@
+"""Stored evaluations: the newest of every series and window, and their history."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.store.schema import evaluation, latest
+from monitor.times import HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stored:
+    """One evaluation or drift comparison to be stored."""
+
+    model_id: int
+    version: str
+    segment: str
+    window: str
+    kind: str  # calibration or drift
+    end: int
+    fields: dict[str, Any]
+
+
+def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
+    """Store evaluations; one of the same end replaces the older."""
+    if not rows:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    packed = [(row, msgspec.json.encode(row.fields).decode()) for row in rows]
+    newest = insert(latest)
+    connection.execute(
+        newest.on_conflict_do_update(
+            index_elements=["model_id", "version", "segment", "window", "kind"],
+            set_={"fields": newest.excluded["fields"], "computed_at": newest.excluded.computed_at},
+        ),
+        [{**_place(row), "kind": row.kind, "fields": text, "computed_at": now} for row, text in packed],
+    )
+    history = [
+        {**_place(row), "end": row.end, "fields": text, "computed_at": now}
+        for row, text in packed
+        if row.kind == "calibration"
+    ]
+    if history:
+        kept = insert(evaluation)
+        connection.execute(
+            kept.on_conflict_do_update(
+                index_elements=["model_id", "window", "version", "segment", "end"],
+                set_={"fields": kept.excluded["fields"], "computed_at": kept.excluded.computed_at},
+            ),
+            history,
+        )
+
+
+def _place(row: Stored) -> dict[str, Any]:
+    return {"model_id": row.model_id, "version": row.version, "segment": row.segment, "window": row.window}
+
+
+def newest(
+    connection: Connection, model_id: int | None = None, kind: str = "calibration"
+) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return the newest evaluations as (model, window, fields)."""
+    query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(latest.c.kind == kind)
+    if model_id is not None:
+        query = query.where(latest.c.model_id == model_id)
+    query = query.order_by(latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
+    return [(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(query)]
+
+
+def retain(connection: Connection, model_id: int, places: Sequence[tuple[str, str, str, str]]) -> None:
+    """Forget the newest evaluations of series and windows that are no longer evaluated.
+
+    Parameters
+    ----------
+    places : (version, segment, window, kind) of what was evaluated now
+
+    """
+    kept = set(places)
+    rows = connection.execute(
+        select(latest.c.version, latest.c.segment, latest.c.window, latest.c.kind).where(latest.c.model_id == model_id)
+    ).all()
+    for version, segment, window, kind in rows:
+        if (version, segment, window, kind) not in kept:
+            connection.execute(
+                delete(latest).where(
+                    latest.c.model_id == model_id,
+                    latest.c.version == version,
+                    latest.c.segment == segment,
+                    latest.c.window == window,
+                    latest.c.kind == kind,
+                )
+            )
+
+
+def history(
+    connection: Connection,
+    model_id: int,
+    *,
+    window: str,
+    segment: str,
+    version: str | None,
+    start: int,
+    end: int,
+    limit: int,
+) -> list[Mapping[str, Any]]:
+    """Return stored evaluations whose window ended within [start, end], oldest first; of too many, the newest."""
+    query = select(evaluation.c.fields).where(
+        evaluation.c.model_id == model_id,
+        evaluation.c.window == window,
+        evaluation.c.segment == segment,
+        evaluation.c.end >= start,
+        evaluation.c.end <= end,
+    )
+    if version is not None:
+        query = query.where(evaluation.c.version == version)
+    rows = connection.execute(query.order_by(evaluation.c.end.desc()).limit(limit)).scalars().all()
+    return [msgspec.json.decode(row) for row in reversed(rows)]
+
+
+def thin(connection: Connection, *, before: int, hourly_before: int) -> int:
+    """Delete evaluations older than `before`, and of those older than `hourly_before` all that do not end on the hour."""
+    gone = connection.execute(delete(evaluation).where(evaluation.c.computed_at < before)).rowcount
+    off_the_hour = evaluation.c.end % HOUR != 0
+    gone += connection.execute(
+        delete(evaluation).where(evaluation.c.computed_at < hourly_before, off_the_hour)
+    ).rowcount
+    return gone

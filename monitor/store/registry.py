@@ -1,0 +1,139 @@
+"""The registry of calibrators: immutable numbered versions, aliases that move, and an audit log that only grows."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.store.schema import alias, audit, calibrator, refit
+
+CHAMPION: Final = "champion"
+CHALLENGER: Final = "challenger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Alias:
+    """Which version an alias names, and since when."""
+
+    number: int | None  # None: identity
+    since: int
+    since_event_time: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attempt:
+    """The last attempt to refit."""
+
+    attempted_at: int  # in event time
+    labels: int  # how many the model had
+    waits_for_person: bool
+
+
+def next_number(connection: Connection, model_id: int) -> int:
+    """Return the number that the next version gets."""
+    newest = connection.execute(select(func.max(calibrator.c.number)).where(calibrator.c.model_id == model_id)).scalar()
+    return (newest or 0) + 1
+
+
+def add(connection: Connection, model_id: int, document: dict[str, Any], now: int) -> None:
+    """Store a new version; a number that is taken fails."""
+    connection.execute(
+        insert(calibrator).values(
+            model_id=model_id,
+            number=document["number"],
+            document=msgspec.json.encode(document).decode(),
+            created_at=now,
+        )
+    )
+
+
+def document(connection: Connection, model_id: int, number: int) -> dict[str, Any] | None:
+    """Return a version's document, or None."""
+    found = connection.execute(
+        select(calibrator.c.document).where(calibrator.c.model_id == model_id, calibrator.c.number == number)
+    ).scalar()
+    return None if found is None else msgspec.json.decode(found)
+
+
+def documents(connection: Connection, model_id: int) -> list[dict[str, Any]]:
+    """Return all versions, newest first."""
+    query = select(calibrator.c.document).where(calibrator.c.model_id == model_id).order_by(calibrator.c.number.desc())
+    return [msgspec.json.decode(text) for text in connection.execute(query).scalars()]
+
+
+def aliases(connection: Connection, model_id: int) -> dict[str, Alias]:
+    """Return a model's aliases by name."""
+    rows = connection.execute(select(alias).where(alias.c.model_id == model_id))
+    return {row.name: Alias(number=row.number, since=row.since, since_event_time=row.since_event_time) for row in rows}
+
+
+def champions(connection: Connection) -> dict[int, int]:
+    """Return the champion's number of every model that has one."""
+    rows = connection.execute(
+        select(alias.c.model_id, alias.c.number).where(alias.c.name == CHAMPION, alias.c.number.is_not(None))
+    )
+    return {row[0]: row[1] for row in rows}
+
+
+def move(connection: Connection, model_id: int, name: str, value: Alias) -> None:
+    """Let an alias name a version."""
+    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    statement = build(alias).values(
+        model_id=model_id, name=name, number=value.number, since=value.since, since_event_time=value.since_event_time
+    )
+    connection.execute(
+        statement.on_conflict_do_update(
+            index_elements=["model_id", "name"],
+            set_={
+                "number": statement.excluded.number,
+                "since": statement.excluded.since,
+                "since_event_time": statement.excluded.since_event_time,
+            },
+        )
+    )
+
+
+def drop(connection: Connection, model_id: int, name: str) -> None:
+    """Take an alias away."""
+    connection.execute(delete(alias).where(alias.c.model_id == model_id, alias.c.name == name))
+
+
+def attempt(connection: Connection, model_id: int) -> Attempt | None:
+    """Return the last attempt to refit, or None."""
+    row = connection.execute(select(refit).where(refit.c.model_id == model_id)).one_or_none()
+    if row is None:
+        return None
+    return Attempt(attempted_at=row.attempted_at, labels=row.labels, waits_for_person=row.waits_for_person)
+
+
+def note_attempt(connection: Connection, model_id: int, value: Attempt) -> None:
+    """Store the last attempt to refit."""
+    connection.execute(delete(refit).where(refit.c.model_id == model_id))
+    connection.execute(
+        insert(refit).values(
+            model_id=model_id,
+            attempted_at=value.attempted_at,
+            labels=value.labels,
+            waits_for_person=value.waits_for_person,
+        )
+    )
+
+
+def log(connection: Connection, model_id: int, *, at: int, actor: str, action: str, detail: dict[str, Any]) -> None:
+    """Append to the audit log."""
+    connection.execute(
+        insert(audit).values(
+            model_id=model_id, at=at, actor=actor, action=action, detail=msgspec.json.encode(detail).decode()
+        )
+    )
+
+
+def audited(connection: Connection, model_id: int) -> list[dict[str, Any]]:
+    """Return the audit log, oldest first."""
+    rows = connection.execute(select(audit).where(audit.c.model_id == model_id).order_by(audit.c.id))
+    return [
+        {"at": row.at, "actor": row.actor, "action": row.action, "detail": msgspec.json.decode(row.detail)}
+        for row in rows
+    ]

@@ -1,0 +1,72 @@
+"""Windows: what a range of time is made of, and until when labels have matured."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from monitor.delays import delay_limit
+from monitor.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, ModelSettings, Progress
+from monitor.store.rollups import Span
+from monitor.times import DAY, HOUR, MINUTE, ceil, floor
+
+LEARNED_SHARE: Final = 0.99
+"""A learned label delay is the one within which this share of the labels seen so far came."""
+
+
+def widened(start: int, end: int, minutes_from: int | None) -> tuple[int, int]:
+    """Return a range widened to whole minutes, or at either edge to whole hours where minutes are no longer kept."""
+    kept_from = minutes_from if minutes_from is not None else floor(end, DAY) + DAY
+    first = floor(start, MINUTE) if floor(start, HOUR) >= kept_from else floor(start, HOUR)
+    last = ceil(end, MINUTE) if floor(end - 1, HOUR) >= kept_from else ceil(end, HOUR)
+    return first, last
+
+
+def spans(start: int, end: int) -> list[Span]:
+    """Return a range as days in its middle, hours beside them and minutes at its edges."""
+    return _around(start, end, DAY_LEVEL)
+
+
+_STEPS: Final = {DAY_LEVEL: DAY, HOUR_LEVEL: HOUR, MINUTE_LEVEL: MINUTE}
+
+
+def _around(start: int, end: int, level: int) -> list[Span]:
+    if start >= end:
+        return []
+    first, last = ceil(start, _STEPS[level]), floor(end, _STEPS[level])
+    if level == MINUTE_LEVEL:
+        return [Span(level, start, end)]
+    if first >= last:
+        return _around(start, end, level - 1)
+    return [Span(level, first, last), *_around(start, first, level - 1), *_around(last, end, level - 1)]
+
+
+def label_delay(settings: ModelSettings, seen: Mapping[int, int]) -> int:
+    """Return the label delay in microseconds: the declared one, else the one learned from labels seen per bucket of delay."""
+    if settings.label_delay is not None:
+        return settings.label_delay
+    wanted = LEARNED_SHARE * sum(seen.values())
+    total = 0
+    for bucket in sorted(seen):
+        total += seen[bucket]
+        if total >= wanted:
+            return delay_limit(bucket)
+    return 0
+
+
+def matured_until(progress: Progress, delay: int, now: int) -> int | None:
+    """Return the moment before which all predictions have matured, on a whole minute or hour.
+
+    Time is the model's own: its watermark, the newest time that any of its events carries. Under live traffic that is the
+    clock; history that is fed in faster matures faster. Once nothing has come for the length of the delay, all has matured.
+    """
+    if progress.newest_prediction is None or progress.watermark is None:
+        return None
+    watermark = min(progress.watermark, now)
+    if now >= max(watermark, progress.received_at or watermark) + delay:
+        return newest_end(progress)
+    matured = floor(watermark - delay, MINUTE)
+    return matured if matured >= (progress.minutes_from or 0) else floor(matured, HOUR)
+
+
+def newest_end(progress: Progress) -> int | None:
+    """Return the end of the newest minute that has a prediction."""
+    return None if progress.newest_prediction is None else floor(progress.newest_prediction, MINUTE) + MINUTE
