@@ -1,0 +1,150 @@
+"""The ECE of a calibrated model, and lower bounds of the ECE of any."""
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from scipy.special import expit, logit
+
+from monitor.stats.noise import (
+    ece_lower_bound,
+    ece_z,
+    null_ece,
+    previous_lower_bound,
+    signed_sum_lower_bound,
+    signs,
+    split_lower_bound,
+)
+from monitor.stats.reliability import Bins, ece
+
+Floats = NDArray[np.float64]
+RUNS = 500
+
+
+def window(generator: np.random.Generator, temperature: float = 1.0, n: int = 1000) -> tuple[Bins, float]:
+    """Return a window of a model whose log odds should be divided by the temperature, and its true ECE."""
+    p = generator.random(n)
+    chance = expit(logit(p) / temperature)
+    binned = Bins.from_rows(p, generator.random(n) < chance, 15)
+    truth = ece(Bins.from_rows(p, chance, 15))
+    assert truth is not None
+    return binned, truth
+
+
+def exceeded(temperature: float, alpha: float, *, before: float | None) -> float:
+    generator = np.random.default_rng(11)
+    count = 0
+    for _ in range(RUNS):
+        previous = None if before is None else window(generator, before)[0]
+        binned, truth = window(generator, temperature)
+        bound = ece_lower_bound(binned, previous, alpha=alpha)
+        assert bound is not None
+        count += bound > truth
+    return count / RUNS
+
+
+@pytest.mark.parametrize("before", [None, 1.0, 2.0])
+@pytest.mark.parametrize("temperature", [1.0, 1.5, 2.5])
+def test_the_bound_exceeds_the_truth_no_more_often_than_it_says(temperature: float, before: float | None) -> None:
+    # Five per cent of 500 with three standard errors.
+    assert exceeded(temperature, 0.05, before=before) <= 0.05 + 3 * np.sqrt(0.05 * 0.95 / RUNS)
+
+
+def test_signs_of_the_same_events_would_make_the_bound_false() -> None:
+    generator = np.random.default_rng(4)
+    false = 0
+    for _ in range(RUNS):
+        binned, truth = window(generator)
+        bound = previous_lower_bound(binned, binned, 0.05)
+        assert bound is not None
+        false += bound > truth
+    assert false > RUNS / 2
+
+
+def test_a_lasting_fault_is_found() -> None:
+    generator = np.random.default_rng(5)
+    bound = ece_lower_bound(window(generator, 2.5, 5000)[0], window(generator, 2.5, 5000)[0], alpha=0.01)
+    assert bound is not None
+    assert bound > 0.08
+
+
+def test_a_sudden_fault_is_found_though_the_previous_window_was_calibrated() -> None:
+    generator = np.random.default_rng(6)
+    found = [
+        ece_lower_bound(window(generator, 2.5, 5000)[0], window(generator, 1.0, 5000)[0], alpha=0.01) for _ in range(20)
+    ]
+    assert min(bound for bound in found if bound is not None) > 0.05
+
+
+def test_the_bound_never_exceeds_the_ece() -> None:
+    generator = np.random.default_rng(8)
+    for _ in range(50):
+        binned, _ = window(generator, 4.0, 300)
+        bound, seen = ece_lower_bound(binned, None, alpha=0.4), ece(binned)
+        assert bound is not None
+        assert seen is not None
+        assert bound <= seen
+
+
+def test_a_previous_window_with_too_few_labels_is_left_out() -> None:
+    generator = np.random.default_rng(9)
+    binned, few = window(generator, 2.0)[0], window(generator, 2.0, 99)[0]
+    assert ece_lower_bound(binned, None, alpha=0.05) == ece_lower_bound(binned, few, alpha=0.05)
+    assert ece_lower_bound(binned, None, alpha=0.05) != ece_lower_bound(binned, few, alpha=0.05, minimum=99)
+
+
+def test_the_signed_sum_is_its_formula() -> None:
+    # Hand-worked: Σs(Sp - Sy) = 2 + 1 over 20, m = 4.5/11 and 6.5/11, z = 1.6448536.
+    n, sy, sp = np.array([10.0, 10.0]), np.array([4.0, 6.0]), np.array([6.0, 5.0])
+    spread = np.sqrt(10 * 4.5 * 6.5 / 121 + 10 * 6.5 * 4.5 / 121)
+    bound = signed_sum_lower_bound(n, sy, sp, np.array([1.0, -1.0]), 0.05)
+    assert bound == pytest.approx((3 - 1.6448536269514722 * spread) / 20, abs=1e-12)
+
+
+def test_a_bin_without_a_sign_adds_nothing() -> None:
+    n, sy, sp = np.array([10.0, 10.0]), np.array([4.0, 6.0]), np.array([6.0, 5.0])
+    spread = np.sqrt(10 * 4.5 * 6.5 / 121)
+    bound = signed_sum_lower_bound(n, sy, sp, np.array([1.0, 0.0]), 0.05)
+    assert bound == pytest.approx((2 - 1.6448536269514722 * spread) / 20, abs=1e-12)
+
+
+def test_the_split_bound_uses_the_half_for_signs_only() -> None:
+    p, y = np.array([0.9] * 8), np.array([1, 1, 1, 1, 0, 0, 0, 0])
+    half = np.array([True] * 4 + [False] * 4)
+    binned = Bins.from_rows(p, y, 10, half)
+    expected = signed_sum_lower_bound(np.array([4.0]), np.array([0.0]), np.array([3.6]), np.array([-1.0]), 0.05)
+    assert split_lower_bound(binned, 0.05) == pytest.approx(expected, abs=1e-12)
+
+
+def test_signs_tell_over_from_underconfident_bins() -> None:
+    assert signs(Bins.from_rows([0.9, 0.2, 1.0], [0, 1, 1], 5)).tolist() == [-1, 0, 0, 0, 1]
+
+
+@pytest.mark.parametrize("shape", [(1.0, 1.0), (8.0, 0.6), (0.3, 0.3)])
+def test_the_null_of_ece_is_what_calibrated_windows_show(shape: tuple[float, float]) -> None:
+    generator = np.random.default_rng(10)
+    p = generator.beta(*shape, 2000)
+    seen = [ece(Bins.from_rows(p, generator.random(2000) < p, 15)) for _ in range(RUNS)]
+    null = null_ece(Bins.from_rows(p, np.zeros(2000), 15))
+    assert null is not None
+    assert null == pytest.approx((np.mean(np.array(seen)), np.std(np.array(seen))), rel=0.08)
+
+
+def test_z_of_calibrated_windows_is_about_standard() -> None:
+    generator = np.random.default_rng(12)
+    seen = np.array([ece_z(window(generator)[0]) for _ in range(RUNS)], dtype=float)
+    assert abs(seen.mean()) < 0.2
+    assert seen.std() == pytest.approx(1, abs=0.12)
+
+
+@pytest.mark.parametrize(("p", "y"), [([], []), ([1.0, 0.0], [0, 1]), ([1.0], [1])])
+def test_certain_or_missing_forecasts_have_no_z(p: list[float], y: list[int]) -> None:
+    assert ece_z(Bins.from_rows(p, y, 10)) is None
+
+
+def test_bounds_of_nothing_are_none() -> None:
+    nothing, single = Bins.from_rows([], [], 10), Bins.from_rows([0.5], [1], 10, [True])
+    assert null_ece(nothing) is None
+    assert ece_lower_bound(nothing, None, alpha=0.05) is None
+    assert ece_lower_bound(nothing, nothing, alpha=0.05) is None
+    assert split_lower_bound(single, 0.05) is None
+    assert previous_lower_bound(nothing, single, 0.05) is None
