@@ -1,0 +1,122 @@
+"""Move calibrators in and out of service; every step leaves a line in the audit log, in the same transaction."""
+
+from typing import Any
+
+from sqlalchemy import Connection
+
+from monitor.calibrators.document import seal
+from monitor.errors import Conflict, NotFound
+from monitor.records import Model, Progress
+from monitor.store import registry
+from monitor.store.registry import CHALLENGER, CHAMPION, Alias, Attempt
+from monitor.times import rfc3339
+
+
+def register(
+    connection: Connection,
+    model: Model,
+    fitted: dict[str, Any],
+    *,
+    fitted_from: dict[str, Any],
+    gate: dict[str, Any] | None,
+    actor: str,
+    now: int,
+) -> dict[str, Any]:
+    """Store a fitted calibrator as the next version and return its sealed document."""
+    document = seal(
+        fitted,
+        model=model.name,
+        number=registry.next_number(connection, model.id),
+        fitted_from=fitted_from,
+        gate=gate,
+        created_at=rfc3339(now),
+    )
+    registry.add(connection, model.id, document, now)
+    detail = {"number": document["number"], "method": document["method"], "sha256": document["sha256"]}
+    registry.log(connection, model.id, at=now, actor=actor, action="register", detail=detail)
+    return document
+
+
+def propose(connection: Connection, model: Model, number: int, *, actor: str, now: int) -> None:
+    """Let a version wait for a person's word."""
+    registry.move(connection, model.id, CHALLENGER, Alias(number=number, since=now, since_event_time=None))
+    registry.log(connection, model.id, at=now, actor=actor, action="propose", detail={"number": number})
+
+
+def promote(
+    connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int, reason: str
+) -> None:
+    """Put a version in service.
+
+    Raises
+    ------
+    NotFound
+        when there is no such version.
+
+    """
+    if registry.document(connection, model.id, number) is None:
+        raise NotFound(f"model {model.name} has no calibrator {number}")
+    aliases = registry.aliases(connection, model.id)
+    replaced = aliases[CHAMPION].number if CHAMPION in aliases else None
+    if replaced == number:
+        return
+    _serve(connection, model, number, progress, now)
+    if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
+        registry.drop(connection, model.id, CHALLENGER)
+    _free_from_waiting(connection, model)
+    detail = {"number": number, "replaced": replaced, "reason": reason}
+    registry.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
+
+
+def roll_back(
+    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, reason: str
+) -> int | None:
+    """Put back what the champion replaced, None for identity; after a person's rollback, refits wait for a person.
+
+    Raises
+    ------
+    Conflict
+        when no version is in service.
+
+    """
+    served = _served(connection, model)
+    if not served:
+        raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
+    restored = served[-2] if len(served) > 1 else None
+    _serve(connection, model, restored, progress, now)
+    before = registry.attempt(connection, model.id)
+    registry.note_attempt(
+        connection,
+        model.id,
+        Attempt(
+            attempted_at=before.attempted_at if before else 0,
+            labels=before.labels if before else 0,
+            waits_for_person=True,
+        ),
+    )
+    detail = {"number": served[-1], "restored": restored, "reason": reason}
+    registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
+    return restored
+
+
+def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> None:
+    watermark = now if progress.watermark is None else min(progress.watermark, now)
+    registry.move(connection, model.id, CHAMPION, Alias(number=number, since=now, since_event_time=watermark))
+
+
+def _free_from_waiting(connection: Connection, model: Model) -> None:
+    before = registry.attempt(connection, model.id)
+    if before is not None and before.waits_for_person:
+        freed = Attempt(attempted_at=before.attempted_at, labels=before.labels, waits_for_person=False)
+        registry.note_attempt(connection, model.id, freed)
+
+
+def _served(connection: Connection, model: Model) -> list[int]:
+    """Return the versions that are, or would be after rollbacks, in service: the champion last."""
+    stack: list[int] = []
+    for entry in registry.audited(connection, model.id):
+        if entry["action"] == "promote":
+            stack.append(entry["detail"]["number"])
+        elif entry["action"] == "rollback" and stack:
+            stack.pop()
+    return stack
