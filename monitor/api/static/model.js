@@ -1,0 +1,352 @@
+/** One model: its verdict, figures, diagram, history, calibrators and alerts. */
+
+import { get, KeyNeeded, modelPath, Unreachable } from "./api.js";
+import { drawAlerts } from "./alerts.js";
+import { drawCalibrators } from "./calibrators.js";
+import { el, joined } from "./dom.js";
+import { backlog } from "./models.js";
+import { loadHistory, spanFor, SPANS } from "./history.js";
+import { section, since, trouble, valueOr } from "./parts.js";
+import { isOff, reliabilityDiagram } from "./reliability.js";
+import { timeline } from "./timeline.js";
+import { alertWords, compact, count, known, percent, plain, score, stateName, utc, whyMissing } from "./words.js";
+import { figures, verdictPanel } from "./verdict.js";
+
+const BINS = ["10", "12", "15", "20", "30"];
+
+/** Ask for what the page of a model shows; parts that fail carry their error. */
+export async function loadModel(name, choices) {
+  const settings = await get(modelPath(name));
+  const chosen = chosenFrom(settings, choices);
+  const query = {
+    window: chosen.window,
+    bins: chosen.bins,
+    scores: chosen.scores,
+    ...(chosen.version && { version: chosen.version }),
+  };
+  const [evaluation, alerts, calibrators, system] = await Promise.all([
+    part(get(modelPath(name, "calibration"), query)),
+    part(get(modelPath(name, "alerts"))),
+    part(get(modelPath(name, "calibrators"))),
+    part(get("v1/models")),
+  ]);
+  const until = Date.parse(evaluation.value?.end ?? settings.last_event_at) || Date.now();
+  const history = await part(loadHistory(name, chosen, until));
+  return { name, settings, chosen, evaluation, alerts, calibrators, system, history };
+}
+
+/** Draw the page of a model. */
+export function drawModel(data, { now }) {
+  const { name, settings, chosen, evaluation, alerts, calibrators, system } = data;
+  const listed = system.value?.models?.find(({ model }) => model === name);
+  const current = evaluation.value;
+  const firing = listed?.alerts ? `${listed.alerts} firing \u00b7 ` : "";
+  return {
+    title: `${firing}${name}`,
+    charts: charts(data),
+    nodes: [
+      head(name, settings, listed, now),
+      toolbar(settings, chosen, alerts.value),
+      current ? verdictPanel(current, settings) : el("div", { "data-key": "verdict" }, trouble(evaluation.error)),
+      current && figures(current),
+      el("div", { class: "columns", "data-key": "charts" }, diagramPart(current, settings), historyPart(data)),
+      drawCalibrators(calibrators, settings, now),
+      drawAlerts(alerts),
+      backlog(system.value ?? {}),
+    ],
+  };
+}
+
+async function part(promise) {
+  try {
+    return { value: await promise };
+  } catch (error) {
+    if (error instanceof Unreachable || error instanceof KeyNeeded) throw error;
+    return { error };
+  }
+}
+
+function chosenFrom(settings, choices) {
+  const windows = windowsOf(settings);
+  const window = windows.includes(choices.window) ? choices.window : windows.includes("24h") ? "24h" : windows[0];
+  return {
+    window,
+    bins: BINS.includes(choices.bins) ? choices.bins : "15",
+    scores: choices.scores === "raw" ? "raw" : "served",
+    version: choices.version ?? "",
+    span: SPANS.includes(choices.span) ? choices.span : spanFor(window),
+  };
+}
+
+function windowsOf(settings) {
+  return settings.windows?.length ? settings.windows : ["1h", "24h", "7d"];
+}
+
+function charts({ evaluation, settings, history, alerts, calibrators, chosen }) {
+  const bins = evaluation.value?.reliability ?? [];
+  return {
+    reliability: (width) => reliabilityDiagram(bins, observedName(settings.task), width),
+    timeline: (width) =>
+      timeline(
+        {
+          ...history.value,
+          threshold: settings.thresholds?.ece,
+          events: eventsOf(alerts.value, calibrators.value, chosen.window),
+        },
+        width,
+        timelineHeight(width),
+      ),
+  };
+}
+
+// Beside the diagram it is as tall; below it, as wide screens like it.
+function timelineHeight(width) {
+  return matchMedia("(min-width: 981px)").matches ? 430 : Math.max(240, Math.min(340, width * 0.6));
+}
+
+function observedName(task) {
+  return task === "binary" ? "happens" : "is right";
+}
+
+function eventsOf(alerts, calibrators, window) {
+  const ofAlerts = (alerts?.alerts ?? [])
+    .filter((alert) => alert.kind === "miscalibration" && (!alert.window || alert.window === window))
+    .map((alert) => ({ time: Date.parse(alert.at), kind: alert.state, words: alertWords(alert) }));
+  const promotions = (calibrators?.promotions ?? []).map(({ at, number }) => ({
+    time: Date.parse(at),
+    kind: "promotion",
+    words: number ? `Version ${number} promoted` : "Back to no calibrator",
+  }));
+  return [...promotions, ...ofAlerts];
+}
+
+function head(name, settings, listed, now) {
+  const facts = [
+    settings.task && plain(settings.task),
+    known(listed?.predictions) && `${compact(listed.predictions)} predictions`,
+    known(listed?.labelled) && `${compact(listed.labelled)} labelled`,
+    settings.recalibration && `recalibration ${settings.recalibration}`,
+    listed?.last_event_at && el("span", null, "last event ", since(listed.last_event_at, now)),
+  ];
+  return el(
+    "header",
+    { class: "model-head", "data-key": "head" },
+    el("p", { class: "crumb" }, el("a", { href: "#/" }, "Models")),
+    el("h1", { tabindex: -1 }, el("bdi", null, name)),
+    el("p", { class: "lead" }, joined(facts, " \u00b7 ")),
+  );
+}
+
+function toolbar(settings, chosen, alerts) {
+  const versions = settings.versions ?? [
+    ...new Set((alerts?.alerts ?? []).map(({ version }) => version).filter(Boolean)),
+  ];
+  return el(
+    "form",
+    { id: "choices", class: "choices", "aria-label": "What is shown", "data-key": "choices" },
+    segmented(
+      "window",
+      "Window",
+      windowsOf(settings).map((window) => [window, window]),
+      chosen.window,
+    ),
+    segmented(
+      "scores",
+      "Scores",
+      [
+        ["served", "Served"],
+        ["raw", "Raw"],
+      ],
+      chosen.scores,
+    ),
+    select(
+      "bins",
+      "Bins",
+      BINS.map((bins) => [bins, bins]),
+      chosen.bins,
+    ),
+    versions.length > 1 &&
+      select(
+        "version",
+        "Model version",
+        [["", "All"], ...versions.map((version) => [version, version])],
+        chosen.version,
+      ),
+  );
+}
+
+function segmented(name, title, options, chosen) {
+  return el(
+    "fieldset",
+    { class: "segmented" },
+    el("legend", null, title),
+    el(
+      "div",
+      null,
+      options.map(([value, words]) =>
+        el(
+          "label",
+          null,
+          el("input", { type: "radio", name, value, checked: value === chosen }),
+          el("span", null, words),
+        ),
+      ),
+    ),
+  );
+}
+
+function select(name, title, options, chosen) {
+  return el(
+    "label",
+    { class: "select" },
+    el("span", null, title),
+    el(
+      "select",
+      { name },
+      options.map(([value, words]) => el("option", { value, selected: value === chosen }, words)),
+    ),
+  );
+}
+
+function diagramPart(evaluation, settings) {
+  const bins = (evaluation?.reliability ?? []).filter(({ count: size }) => size > 0);
+  if (!bins.some((bin) => known(bin.observed)))
+    return section(
+      "diagram",
+      "Reliability",
+      el("p", { class: "blank" }, `Nothing to draw: ${whyMissing(evaluation)}.`),
+    );
+  return section(
+    "diagram",
+    "Reliability",
+    el("div", { class: "canvas", "data-canvas": "reliability" }),
+    legend(["dot", "agrees"], bins.some(isOff) && ["dot off", "interval misses the diagonal"], [
+      "error-bar",
+      "95 % interval",
+    ]),
+    asTable(
+      "Bins",
+      ["Said", "Mean", plain(observedName(settings.task)), "95 % interval", "Labels"],
+      bins.map((bin) => [
+        `${percent(bin.lower)} \u2013 ${percent(bin.upper)}`,
+        valueOr(bin.mean_confidence, percent, "no labels"),
+        valueOr(bin.observed, percent, "no labels"),
+        known(bin.observed_low) ? `${percent(bin.observed_low)} \u2013 ${percent(bin.observed_high)}` : "\u2014",
+        count(bin.count),
+      ]),
+    ),
+  );
+}
+
+function historyPart({ history, chosen, alerts, calibrators }) {
+  const spans = segmentedSpans(chosen.span);
+  if (history.error) return section("history", "ECE over time", spans, trouble(history.error));
+  const { points } = history.value;
+  if (!points.length)
+    return section(
+      "history",
+      "ECE over time",
+      spans,
+      el("p", { class: "blank" }, "No evaluation is stored for this time yet."),
+    );
+  const recent = points.slice(-12).reverse();
+  const shown = new Set(
+    eventsOf(alerts.value, calibrators.value, chosen.window)
+      .filter(({ time }) => time >= history.value.start)
+      .map(({ kind }) => kind),
+  );
+  return section(
+    "history",
+    "ECE over time",
+    spans,
+    el("div", { class: "canvas", "data-canvas": "timeline" }),
+    legend(
+      ["score", `ECE over ${chosen.window}`],
+      ["bound", "at least"],
+      ["floor", "by chance"],
+      shown.has("firing") && ["firing", "alert"],
+      shown.has("resolved") && ["resolved", "resolved"],
+      shown.has("promotion") && ["promotion", "promotion"],
+    ),
+    (chosen.scores === "raw" || chosen.version) &&
+      el("p", { class: "hint" }, "History is kept for served scores of all versions."),
+    asTable(
+      "Latest evaluations",
+      ["At (UTC)", "ECE", "At least", "By chance", "Verdict"],
+      recent.map((point) => [
+        utc(point.time),
+        ...[point.ece, point.bound, point.floor].map((value) =>
+          valueOr(value, (known_) => score(Math.max(0, known_)), whyMissing(point)),
+        ),
+        stateName(point.verdict),
+      ]),
+    ),
+  );
+}
+
+function segmentedSpans(chosen) {
+  return el(
+    "div",
+    { class: "spans", role: "group", "aria-label": "Time shown" },
+    SPANS.map((length) =>
+      el(
+        "button",
+        {
+          type: "button",
+          "data-act": "choose",
+          "data-name": "span",
+          "data-value": length,
+          "aria-pressed": String(length === chosen),
+        },
+        length,
+      ),
+    ),
+  );
+}
+
+function legend(...entries) {
+  return el(
+    "ul",
+    { class: "legend" },
+    entries
+      .filter(Boolean)
+      .map(([kind, words]) => el("li", null, el("span", { class: `swatch ${kind}`, "aria-hidden": "true" }), words)),
+  );
+}
+
+function asTable(title, columns, rows) {
+  return el(
+    "details",
+    { class: "as-table" },
+    el("summary", null, `${title} as a table`),
+    el(
+      "div",
+      { class: "scroll", tabindex: 0 },
+      el(
+        "table",
+        null,
+        el("caption", { class: "unseen" }, title),
+        el(
+          "thead",
+          null,
+          el(
+            "tr",
+            null,
+            columns.map((column) => el("th", { scope: "col" }, column)),
+          ),
+        ),
+        el(
+          "tbody",
+          null,
+          rows.map((cells) =>
+            el(
+              "tr",
+              null,
+              cells.map((cell) => el("td", null, cell)),
+            ),
+          ),
+        ),
+      ),
+    ),
+  );
+}
