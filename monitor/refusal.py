@@ -1,0 +1,339 @@
+"""Why an item of a request can't be read: what is wrong, where, and what would be right.
+
+The decoder decides; this module only explains, so it is slow and may be thorough.
+"""
+
+import difflib
+import json
+import math
+import re
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+
+import msgspec
+
+from monitor.faults import has_control
+from monitor.wire import (
+    MAX_ANSWER,
+    MAX_CALIBRATOR,
+    MAX_CLASSES,
+    MAX_NAME,
+    MAX_SEGMENTS,
+    TOO_DEEP,
+    WHOLE,
+    Fault,
+    quoted,
+)
+
+
+class _NotFinite:
+    """A number that no float holds, as it was written."""
+
+    def __init__(self, written: str) -> None:
+        self.written = written
+
+    def __str__(self) -> str:
+        return self.written
+
+
+class _Repeated(Exception):
+    """A key occurs twice in one object."""
+
+
+def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
+    """Return why the decoder refused an item, and the item's id where it has a usable one.
+
+    `error` is what the decoder said, the last resort where nothing here finds a fault; None where it only saw repeated
+    keys.
+    """
+    if isinstance(error, RecursionError):
+        return TOO_DEEP, None
+    try:
+        return _explain(text, error)
+    except RecursionError:
+        return TOO_DEEP, None
+    except json.JSONDecodeError as problem:
+        return Fault("not_json", f"item is not JSON: {problem.msg} at its character {problem.pos + 1}"), None
+
+
+def _explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
+    item = _parse(text, dict)
+    event_id = _usable_id(item)
+    repeated = repeated_key(text)
+    if repeated is not None:
+        return Fault("duplicate_key", f"{quoted(repeated)} occurs twice: must occur once in an object"), event_id
+    return _first_fault(item) or Fault("wrong_type", f"item can't be read: {error}"), event_id
+
+
+def repeated_key(text: bytes) -> str | None:
+    """Return a key that occurs twice in one object of a JSON text, or None."""
+    try:
+        _parse(text, _without_repeats)
+    except _Repeated as repeated:
+        return str(repeated.args[0])
+    return None
+
+
+def _parse(text: bytes, make_object: Callable[[list[tuple[str, Any]]], Any]) -> Any:
+    return json.loads(
+        text.decode("utf-8", "surrogateescape"),
+        object_pairs_hook=make_object,
+        parse_constant=_NotFinite,
+        parse_float=_finite_float,
+        parse_int=_finite_int,
+    )
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in members:
+            raise _Repeated(key)
+        members[key] = value
+    return members
+
+
+def _finite_float(written: str) -> float | _NotFinite:
+    number = float(written)
+    return number if math.isfinite(number) else _NotFinite(written)
+
+
+def _finite_int(written: str) -> int | _NotFinite:
+    return int(written) if math.isfinite(float(written)) else _NotFinite(written)
+
+
+def _usable_id(item: Any) -> str | None:
+    event_id = item.get("event_id") if isinstance(item, dict) else None
+    if not isinstance(event_id, str) or _name("event_id", event_id) or _unreadable_text(event_id, "event_id"):
+        return None
+    return None if has_control(event_id) else event_id
+
+
+def _first_fault(item: Any) -> Fault | None:
+    if not isinstance(item, dict):
+        return Fault("wrong_type", f"item is {quoted(item)}: must be an object")
+    if fault := _unreadable(item, ""):
+        return fault
+    if "type" not in item:
+        return Fault("missing_field", 'type is missing: must be "prediction" or "label"')
+    kind = item["type"]
+    if not isinstance(kind, str) or kind not in FIELDS:
+        return Fault("unknown_type", f'type is {quoted(kind)}: must be "prediction" or "label"')
+    return _unknown_field(item, kind) or _missing_field(item, kind) or _bad_field(item, kind)
+
+
+def _unreadable(value: Any, path: str) -> Fault | None:
+    """Return the first number or text at any depth that no store could hold."""
+    if isinstance(value, _NotFinite):
+        return Fault("not_finite", f"{path} is {quoted(value)}: must be a finite number")
+    if isinstance(value, str):
+        return _unreadable_text(value, path)
+    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, member in members:
+        if isinstance(key, str) and (fault := _unreadable_text(key, f"a key of {path or 'the item'}")):
+            return fault
+        if fault := _unreadable(member, f"{path}[{quoted(key)}]" if path else str(key)):
+            return fault
+    return None
+
+
+def _unreadable_text(text: str, path: str) -> Fault | None:
+    if _SURROGATE.search(text):
+        return Fault("bad_text", f"{path} is {quoted(text)}: must be Unicode text, without lone surrogates, in UTF-8")
+    return None
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def _unknown_field(item: dict[str, Any], kind: str) -> Fault | None:
+    for key in item:
+        if key in _REGRESSION and kind == "prediction":
+            return Fault("unknown_field", f"{key} is not taken: regression is not supported by this version")
+        if key not in FIELDS[kind]:
+            nearest = difflib.get_close_matches(key, FIELDS[kind], 1) if len(key) <= _LONGEST_TYPO else []
+            hint = f'did you mean "{nearest[0]}"?' if nearest else f"must be among {', '.join(FIELDS[kind])}"
+            return Fault("unknown_field", f"{quoted(key)} is not a field of a {kind}: {hint}")
+    return None
+
+
+def _missing_field(item: dict[str, Any], kind: str) -> Fault | None:
+    for key in REQUIRED[kind]:
+        if key not in item:
+            return Fault("missing_field", f"{key} is missing: a {kind} must have {', '.join(REQUIRED[kind])}")
+    return None
+
+
+def _bad_field(item: dict[str, Any], kind: str) -> Fault | None:
+    for key, value in item.items():
+        if value is None and key not in REQUIRED[kind]:
+            continue
+        if fault := FIELDS[kind][key](key, value):
+            return fault
+    return None
+
+
+def _kind(field: str, value: Any) -> None:
+    """Accept what was looked at before."""
+
+
+def _text(field: str, value: Any, limit: int) -> Fault | None:
+    if not isinstance(value, str):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string")
+    if 1 <= len(value) <= limit:
+        return None
+    return Fault("bad_name", f"{field} is {quoted(value)} of {len(value)} characters: must have 1 to {limit}")
+
+
+def _name(field: str, value: Any) -> Fault | None:
+    return _text(field, value, MAX_NAME)
+
+
+def _key(field: str, value: str) -> Fault | None:
+    return _name(f"a key of {field}", value)
+
+
+def _number(field: str, value: Any) -> Fault | None:
+    if isinstance(value, bool):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: a boolean where a number belongs")
+    if isinstance(value, str):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: a string where a number belongs")
+    if not isinstance(value, int | float):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a number")
+    return None
+
+
+def _ratio(field: str, value: Any) -> Fault | None:
+    if fault := _number(field, value):
+        return fault
+    return None if 0 <= value <= 1 else Fault("out_of_range", f"{field} is {quoted(value)}: must be between 0 and 1")
+
+
+def _integer(field: str, value: Any, allowed: range) -> Fault | None:
+    if isinstance(value, bool) or not isinstance(value, int):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be an integer")
+    if value in allowed:
+        return None
+    return Fault("out_of_range", f"{field} is {quoted(value)}: must be from {allowed.start} to {allowed.stop - 1}")
+
+
+def _calibrator(field: str, value: Any) -> Fault | None:
+    return _integer(field, value, range(1, MAX_CALIBRATOR + 1))
+
+
+def _ratios(field: str, value: Any) -> Fault | None:
+    return _vector(field, value, _ratio)
+
+
+def _logits(field: str, value: Any) -> Fault | None:
+    return _vector(field, value, _number)
+
+
+def _vector(field: str, value: Any, check: Callable[[str, Any], Fault | None]) -> Fault | None:
+    if not isinstance(value, list | dict):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be an array, or an object by class")
+    for key, member in value.items() if isinstance(value, dict) else enumerate(value):
+        if isinstance(key, str) and (fault := _key(field, key)):
+            return fault
+        if fault := check(f"{field}[{quoted(key)}]", member):
+            return fault
+    if len(value) in range(2, MAX_CLASSES + 1):
+        return None
+    return Fault("wrong_length", f"{field} has {len(value)} values: must have 2 to {MAX_CLASSES}, one per class")
+
+
+def _segments(field: str, value: Any) -> Fault | None:
+    if not isinstance(value, dict):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be an object")
+    for key, member in value.items():
+        if fault := _key(field, key) or _segment(f"{field}[{quoted(key)}]", member):
+            return fault
+    if len(value) <= MAX_SEGMENTS:
+        return None
+    return Fault("wrong_length", f"{field} has {len(value)} keys: must have at most {MAX_SEGMENTS}")
+
+
+def _segment(field: str, value: Any) -> Fault | None:
+    if isinstance(value, float) or not isinstance(value, str | int):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string, an integer or a boolean")
+    return _scalar(field, value, MAX_NAME)
+
+
+def _scalar(field: str, value: Any, limit: int) -> Fault | None:
+    if isinstance(value, str):
+        return _text(field, value, limit)
+    if isinstance(value, bool | float):
+        return None
+    if isinstance(value, int):
+        return _integer(field, value, WHOLE)
+    return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string or a number")
+
+
+def _answer(field: str, value: Any) -> Fault | None:
+    if isinstance(value, bool):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string or a number, not a boolean")
+    return _scalar(field, value, MAX_ANSWER)
+
+
+def _label(field: str, value: Any) -> Fault | None:
+    return _scalar(field, value, MAX_NAME)
+
+
+def _flag(field: str, value: Any) -> Fault | None:
+    return (
+        None if isinstance(value, bool) else Fault("wrong_type", f"{field} is {quoted(value)}: must be true or false")
+    )
+
+
+def _object(field: str, value: Any) -> Fault | None:
+    return None if isinstance(value, dict) else Fault("wrong_type", f"{field} is {quoted(value)}: must be an object")
+
+
+def _time(field: str, value: Any) -> Fault | None:
+    example = "must be RFC 3339 with a zone, such as 2026-01-05T12:00:00Z"
+    if not isinstance(value, str):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: {example}")
+    try:
+        moment = msgspec.convert(value, datetime)
+    except msgspec.ValidationError:
+        return Fault("bad_time", f"{field} is {quoted(value)}: {example}")
+    return None if moment.tzinfo else Fault("bad_time", f"{field} is {quoted(value)}, without a zone: {example}")
+
+
+_LONGEST_TYPO: Final = 40
+_REGRESSION: Final = frozenset({"mean", "std", "quantiles", "raw_mean", "raw_std", "raw_quantiles"})
+FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
+    "prediction": {
+        "type": _kind,
+        "event_id": _name,
+        "model": _name,
+        "timestamp": _time,
+        "model_version": _name,
+        "segments": _segments,
+        "cluster": _name,
+        "calibrator_version": _calibrator,
+        "probability": _ratio,
+        "raw_probability": _ratio,
+        "probabilities": _ratios,
+        "raw_probabilities": _ratios,
+        "logits": _logits,
+        "confidence": _ratio,
+        "raw_confidence": _ratio,
+        "prediction": _answer,
+        "metadata": _object,
+    },
+    "label": {
+        "type": _kind,
+        "event_id": _name,
+        "model": _name,
+        "label": _label,
+        "timestamp": _time,
+        "source": _name,
+        "supersedes": _flag,
+    },
+}
+REQUIRED: Final = {
+    "prediction": ("type", "event_id", "model", "timestamp"),
+    "label": ("type", "event_id", "model", "label"),
+}

@@ -1,0 +1,287 @@
+"""What predictions and labels mean under a model's settings."""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import msgspec
+import pytest
+
+from monitor.wire import (
+    LabelEvent,
+    PredictionEvent,
+    Receipt,
+    Rejection,
+    binary_outcome,
+    check_against,
+    class_index,
+    form_of,
+    quoted,
+    vector_of,
+    was_right,
+)
+
+ANIMALS = ("cat", "dog", "owl")
+DIGITS = tuple("0123456789")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    task: str | None = None
+    classes: tuple[str, ...] | None = None
+
+
+def prediction(**fields: Any) -> PredictionEvent:
+    return PredictionEvent(event_id="a", model="m", timestamp=datetime(2026, 1, 5, tzinfo=UTC), **fields)
+
+
+def label(value: Any) -> LabelEvent:
+    return LabelEvent(event_id="a", model="m", label=value)
+
+
+@pytest.mark.parametrize(
+    ("value", "classes", "place"),
+    [
+        ("dog", ANIMALS, 1),
+        ("cow", ANIMALS, None),
+        ("Dog", ANIMALS, None),
+        (2, ANIMALS, 2),
+        (2.0, ANIMALS, 2),
+        (2.5, ANIMALS, None),
+        (3, ANIMALS, None),
+        (-1, ANIMALS, None),
+        (True, ANIMALS, None),
+        (7, DIGITS, 7),
+        ("7", DIGITS, 7),
+        (1, ("1", "2"), 0),
+        (0, ("1", "2"), None),
+        (-1, ("-1", "1"), 0),
+        (1, ("-1", "1"), 1),
+        (0, ("7", "other"), None),
+        ("0", ANIMALS, None),
+        (float("inf"), ANIMALS, None),
+        (float("nan"), ANIMALS, None),
+    ],
+)
+def test_class_index_reads_names_before_places(value: Any, classes: tuple[str, ...], place: int | None) -> None:
+    assert class_index(value, classes) == place
+
+
+@pytest.mark.parametrize(
+    ("value", "classes", "outcome"),
+    [
+        (True, None, 1),
+        (False, None, 0),
+        (1, None, 1),
+        (0.0, None, 0),
+        (1.0, None, 1),
+        (2, None, None),
+        (0.5, None, None),
+        ("1", None, None),
+        ("1", ("0", "1"), 1),
+        ("spam", ("ham", "spam"), 1),
+        ("ham", ("ham", "spam"), 0),
+        (True, ("ham", "spam"), 1),
+        (1, ("ham", "spam"), 1),
+        ("eggs", ("ham", "spam"), None),
+        (1, ("1", "2"), 0),
+        ("positive", None, None),
+    ],
+)
+def test_binary_outcome_takes_numbers_booleans_and_class_names(
+    value: Any, classes: tuple[str, ...] | None, outcome: int | None
+) -> None:
+    assert binary_outcome(value, classes) == outcome
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "right"),
+    [
+        ("Paris", True, True),
+        ("Paris", False, False),
+        ("Paris", 1, True),
+        ("Paris", 0, False),
+        ("Paris", 1.0, True),
+        ("Paris", 7, False),
+        ("Paris", "Paris", True),
+        ("Paris", "paris", False),
+        ("42", 42, True),
+        ("42", 1, False),
+        ("1", 1, True),
+        ("0", 1, False),
+        ("42", 42.0, True),
+        ("4.2e1", 42, True),
+        ("42", "42.0", False),
+        (42, "42.0", True),
+        (42, 42.0, True),
+        (42, 1, False),
+        (1, 1, True),
+        (0, 0, True),
+        (1, True, True),
+        (0, True, True),
+        (42, "forty-two", False),
+        (0, "no", False),
+        ("nan", 1, True),
+        ("Paris", "1", False),
+        (2**53 + 1, str(2**53), False),
+    ],
+)
+def test_was_right_follows_the_kind_of_label(answer: Any, value: Any, right: bool) -> None:  # noqa: FBT001 - a table
+    assert was_right(answer, value) is right
+
+
+def test_vector_of_puts_an_object_in_the_order_of_classes() -> None:
+    assert vector_of({"owl": 0.2, "cat": 0.7, "dog": 0.1}, ANIMALS) == [0.7, 0.1, 0.2]
+
+
+def test_vector_of_leaves_an_array_as_it_is() -> None:
+    assert vector_of([0.7, 0.1, 0.2], ANIMALS) == [0.7, 0.1, 0.2]
+
+
+@pytest.mark.parametrize(
+    ("fields", "form"),
+    [
+        ({"probability": 0.0}, "probability"),
+        ({"probabilities": [0.5, 0.5]}, "probabilities"),
+        ({"logits": [0.0, 0.0]}, "logits"),
+        ({"confidence": 0.0, "prediction": "a"}, "confidence"),
+    ],
+)
+def test_form_of_is_the_field_that_is_given(fields: dict[str, Any], form: str) -> None:
+    assert form_of(prediction(**fields)) == form
+
+
+@pytest.mark.parametrize(
+    ("event", "settings"),
+    [
+        (prediction(probability=0.5), Settings(task="binary")),
+        (prediction(probability=0.5), Settings()),
+        (prediction(probabilities=[0.2, 0.3, 0.5]), Settings(task="multiclass", classes=ANIMALS)),
+        (prediction(probabilities={"owl": 0.2, "cat": 0.3, "dog": 0.5}), Settings(task="multiclass", classes=ANIMALS)),
+        (prediction(logits=[1.0, 2.0]), Settings(task="multiclass")),
+        (prediction(confidence=0.5, prediction="x"), Settings(task="confidence")),
+        (label(1), Settings(task="binary")),
+        (label("spam"), Settings(task="binary", classes=("ham", "spam"))),
+        (label("owl"), Settings(task="multiclass", classes=ANIMALS)),
+        (label(2), Settings(task="multiclass", classes=ANIMALS)),
+        (label("anything"), Settings(task="multiclass")),
+        (label("anything"), Settings()),
+        (label("anything"), Settings(task="confidence", classes=ANIMALS)),
+        (label(2.5), Settings(task="confidence")),
+    ],
+)
+def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None:
+    assert check_against(event, settings) is None
+
+
+@pytest.mark.parametrize(
+    ("event", "settings", "code", "reason"),
+    [
+        (
+            prediction(probability=0.5),
+            Settings(task="multiclass"),
+            "wrong_form",
+            "probability is not what this multiclass model takes: send probabilities or logits",
+        ),
+        (
+            prediction(logits=[1.0, 2.0]),
+            Settings(task="binary"),
+            "wrong_form",
+            "logits is not what this binary model takes: send probability",
+        ),
+        (
+            prediction(probability=0.5),
+            Settings(task="regression"),
+            "wrong_form",
+            "probability is not what this regression model takes: send no such event",
+        ),
+        (
+            prediction(probabilities=[0.5, 0.5]),
+            Settings(task="multiclass", classes=ANIMALS),
+            "wrong_length",
+            "probabilities has 2 values: must have 3, one per class",
+        ),
+        (
+            prediction(logits=[1.0, 2.0]),
+            Settings(classes=ANIMALS),
+            "wrong_length",
+            "logits has 2 values: must have 3, one per class",
+        ),
+        (
+            prediction(probabilities={"cat": 0.5, "cow": 0.5, "dog": 0.0}),
+            Settings(task="multiclass", classes=ANIMALS),
+            "unknown_class",
+            'probabilities has "cow": must be by class, "cat", "dog", "owl"',
+        ),
+        (
+            prediction(probabilities={"cat": 0.5, "dog": 0.5}),
+            Settings(task="multiclass", classes=ANIMALS),
+            "wrong_length",
+            'probabilities lacks "owl": must have every class of the model',
+        ),
+        (
+            prediction(probabilities=[0.2, 0.3, 0.5], raw_probabilities=[0.5, 0.5]),
+            Settings(task="multiclass", classes=ANIMALS),
+            "wrong_length",
+            "raw_probabilities has 2 values: must have 3, one per class",
+        ),
+        (
+            label(2),
+            Settings(task="binary"),
+            "unknown_class",
+            "label is 2: must be 0, 1, true or false (a model with named classes declares them)",
+        ),
+        (
+            label("eggs"),
+            Settings(task="binary", classes=("ham", "spam")),
+            "unknown_class",
+            'label is "eggs": must be 0, 1, true or false, or a class, "ham", "spam"',
+        ),
+        (
+            label("cow"),
+            Settings(task="multiclass", classes=ANIMALS),
+            "unknown_class",
+            'label is "cow": must be a class, "cat", "dog", "owl", or its index',
+        ),
+        (
+            label(value=True),
+            Settings(task="multiclass"),
+            "wrong_type",
+            "label is true: must be a class or its index, not a boolean",
+        ),
+    ],
+)
+def test_check_against_says_what_disagrees(event: Any, settings: Settings, code: str, reason: str) -> None:
+    assert check_against(event, settings) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("a", '"a"'),
+        ('say "a"\\', '"say \\"a\\"\\\\"'),
+        ("\x00é\ud800", '"\\u0000é\\ud800"'),
+        ("x" * 81, '"' + "x" * 80 + '…"'),
+        ("\x00" * 80, '"' + "\\u0000" * 13 + '\\u…"'),
+        (True, "true"),
+        (None, "null"),
+        (1.5, "1.5"),
+        ([1, 2], "an array of 2"),
+        ({"a": 1}, "an object of 1"),
+    ],
+)
+def test_quoted_is_printable_and_short(value: Any, text: str) -> None:
+    assert quoted(value) == text
+
+
+def test_events_keep_out_of_json_what_was_not_given() -> None:
+    sent = msgspec.json.encode(prediction(probability=0.25))
+    assert (
+        sent
+        == b'{"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T00:00:00Z","probability":0.25}'
+    )
+
+
+def test_receipt_reads_back_as_written() -> None:
+    receipt = Receipt(accepted=1, rejected=[Rejection(index=1, event_id=None, reason="r", code="not_json")])
+    assert msgspec.json.decode(msgspec.json.encode(receipt), type=Receipt) == receipt

@@ -1,0 +1,421 @@
+"""Every way in which one item can be wrong, and what is said about it."""
+
+from datetime import UTC, datetime
+
+import pytest
+
+from monitor.decode import decode_events
+from monitor.refusal import FIELDS, REQUIRED
+from monitor.wire import LabelEvent, PredictionEvent, Rejection
+
+NOW = datetime(2026, 7, 1, tzinfo=UTC)
+PREDICTION = '{"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z",%s}'
+LABEL = '{"type":"label","event_id":"a","model":"m",%s}'
+PAIR = '"probability":0.5,%s'
+LONGEST = "x" * 200
+TIMELY = "must be from 1970 to five minutes ahead of the server's clock, which says 2026-07-01T00:00:00+00:00"
+
+
+def rejections(item: bytes) -> list[Rejection]:
+    """Return what is said about an item, which must be the same in either way of sending it."""
+    in_array = decode_events(b'{"events":[' + item + b"]}", "application/json", now=NOW).rejected
+    assert decode_events(item, "application/x-ndjson", now=NOW).rejected == in_array
+    return in_array
+
+
+def refusal(item: str | bytes) -> tuple[str, str]:
+    (rejection,) = rejections(item if isinstance(item, bytes) else item.encode())
+    assert rejection.event_id in ("a", None)
+    return rejection.code, rejection.reason
+
+
+def nested(levels: int) -> str:
+    return '{"a":' * levels + "1" + "}" * levels
+
+
+def members(count: int) -> str:
+    return "{" + ",".join(f'"{i}":1' for i in range(count)) + "}"
+
+
+def long_text(length: int) -> str:
+    return '{"x":"' + "y" * length + '"}'
+
+
+def long(count: int, value: str = "0") -> str:
+    return f"[{','.join([value] * count)}]"
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ('"probability":1.2', "out_of_range", "probability is 1.2: must be between 0 and 1"),
+        ('"probability":-1e-300', "out_of_range", "probability is -1e-300: must be between 0 and 1"),
+        ('"probability":true', "wrong_type", "probability is true: a boolean where a number belongs"),
+        ('"probability":"0.5"', "wrong_type", 'probability is "0.5": a string where a number belongs'),
+        ('"probability":[0.5]', "wrong_type", "probability is an array of 1: must be a number"),
+        ('"probability":NaN', "not_finite", "probability is NaN: must be a finite number"),
+        ('"probability":-Infinity', "not_finite", "probability is -Infinity: must be a finite number"),
+        ('"probability":1e400', "not_finite", "probability is 1e400: must be a finite number"),
+        (f'"probability":{10**400}', "not_finite", f"probability is {10**79}: must be a finite number"),
+        (
+            '"probability":0.5,"probability":0.5',
+            "duplicate_key",
+            '"probability" occurs twice: must occur once in an object',
+        ),
+        (
+            '"probability":0.5,"metadata":{"a":1,"b":{"c":1,"c":1}}',
+            "duplicate_key",
+            '"c" occurs twice: must occur once in an object',
+        ),
+        (
+            '"probability":0.5,"segments":{"a":"x","\\u0061":"x"}',
+            "duplicate_key",
+            '"a" occurs twice: must occur once in an object',
+        ),
+        (
+            '"probability":0.5,"probabilities":[0.5,0.5]',
+            "wrong_form",
+            "probability and probabilities given: must have exactly one of probability, probabilities, logits, confidence",
+        ),
+        (
+            '"model_version":"1"',
+            "missing_field",
+            "no score given: must have exactly one of probability, probabilities, logits, confidence",
+        ),
+        (
+            '"probability":null',
+            "missing_field",
+            "no score given: must have exactly one of probability, probabilities, logits, confidence",
+        ),
+        (
+            '"mean":0.5,"std":1',
+            "unknown_field",
+            "mean is not taken: regression is not supported by this version",
+        ),
+        (
+            '"quantiles":{"0.5":1}',
+            "unknown_field",
+            "quantiles is not taken: regression is not supported by this version",
+        ),
+        (
+            '"probability":0.5,"modelversion":"1"',
+            "unknown_field",
+            '"modelversion" is not a field of a prediction: did you mean "model_version"?',
+        ),
+        (
+            '"probability":0.5,"raw_confidence":0.5',
+            "wrong_form",
+            "raw_confidence is given without confidence: must stand beside it, and only there",
+        ),
+        (
+            '"confidence":0.5,"prediction":"x","raw_probability":0.5',
+            "wrong_form",
+            "raw_probability is given without probability: must stand beside it, and only there",
+        ),
+        (
+            '"logits":[1,2],"raw_probabilities":[0.5,0.5]',
+            "wrong_form",
+            "raw_probabilities is given without probabilities: must stand beside it, and only there",
+        ),
+        (
+            '"logits":[1,2],"raw_logits":[1,2]',
+            "unknown_field",
+            '"raw_logits" is not a field of a prediction: did you mean "logits"?',
+        ),
+        (
+            '"probability":0.5,"prediction":"x"',
+            "wrong_form",
+            "prediction is given without confidence: must stand beside it, and only there",
+        ),
+        (
+            '"confidence":0.5',
+            "missing_field",
+            "prediction is missing: a confidence must come with the answer that it is of",
+        ),
+        (
+            '"confidence":0.5,"prediction":true',
+            "wrong_type",
+            "prediction is true: must be a string or a number, not a boolean",
+        ),
+        (
+            '"confidence":0.5,"prediction":""',
+            "bad_name",
+            'prediction is "" of 0 characters: must have 1 to 2000',
+        ),
+        (
+            '"confidence":0.5,"prediction":"a\\u0000"',
+            "bad_name",
+            'prediction is "a\\u0000": must not have control characters but tabs and line ends',
+        ),
+        ('"probabilities":[0.5,0.43]', "bad_sum", "probabilities sums to 0.93: must be 1 within 0.001"),
+        (
+            '"probabilities":{"a":0.5,"b":0.502}',
+            "bad_sum",
+            "probabilities sums to 1.002: must be 1 within 0.001",
+        ),
+        (
+            '"probabilities":[0.5,0.5],"raw_probabilities":[0.5,0.4]',
+            "bad_sum",
+            "raw_probabilities sums to 0.9: must be 1 within 0.001",
+        ),
+        (
+            '"probabilities":[1]',
+            "wrong_length",
+            "probabilities has 1 values: must have 2 to 1000, one per class",
+        ),
+        (
+            f'"logits":{long(1001)}',
+            "wrong_length",
+            "logits has 1001 values: must have 2 to 1000, one per class",
+        ),
+        ('"probabilities":[0.5,"0.5"]', "wrong_type", 'probabilities[1] is "0.5": a string where a number belongs'),
+        ('"probabilities":{"a":2,"b":-1}', "out_of_range", 'probabilities["a"] is 2: must be between 0 and 1'),
+        ('"logits":[1,true]', "wrong_type", "logits[1] is true: a boolean where a number belongs"),
+        ('"logits":[1,-1e999]', "not_finite", "logits[1] is -1e999: must be a finite number"),
+        ('"logits":"1"', "wrong_type", 'logits is "1": must be an array, or an object by class'),
+        (
+            '"logits":{"a":1,"":2}',
+            "bad_name",
+            'a key of logits is "" of 0 characters: must have 1 to 200',
+        ),
+        (
+            '"logits":{"a":1,"b\\u001f":2}',
+            "bad_name",
+            'logits has "b\\u001f": must not have control characters',
+        ),
+        (
+            '"probabilities":[0.5,0.5],"raw_probabilities":[0.2,0.3,0.5]',
+            "wrong_length",
+            "raw_probabilities has 3 values: must have 2, as probabilities",
+        ),
+        (
+            '"probabilities":[0.5,0.5],"raw_probabilities":{"a":0.5,"b":0.5}',
+            "wrong_type",
+            "raw_probabilities and probabilities differ in kind: must both be arrays, or objects",
+        ),
+        (
+            '"probabilities":{"a":0.5,"c":0.5},"raw_probabilities":{"a":0.5,"b":0.5}',
+            "unknown_class",
+            '"b" is in one of raw_probabilities and probabilities: must be in both',
+        ),
+        (
+            '"probability":0.5,"calibrator_version":0',
+            "out_of_range",
+            "calibrator_version is 0: must be from 1 to 2147483647",
+        ),
+        ('"probability":0.5,"calibrator_version":1.0', "wrong_type", "calibrator_version is 1.0: must be an integer"),
+        ('"probability":0.5,"cluster":5', "wrong_type", "cluster is 5: must be a string"),
+        (
+            '"probability":0.5,"cluster":"\\u009f"',
+            "bad_name",
+            'cluster has "\\u009f": must not have control characters',
+        ),
+        ('"probability":0.5,"segments":[]', "wrong_type", "segments is an array of 0: must be an object"),
+        (
+            '"probability":0.5,"segments":{"a:b":"x"}',
+            "bad_name",
+            'segments has the key "a:b": must not have a colon',
+        ),
+        (
+            '"probability":0.5,"segments":{"a":1.5}',
+            "wrong_type",
+            'segments["a"] is 1.5: must be a string, an integer or a boolean',
+        ),
+        (
+            '"probability":0.5,"segments":{"a":null}',
+            "wrong_type",
+            'segments["a"] is null: must be a string, an integer or a boolean',
+        ),
+        (
+            '"probability":0.5,"segments":{"a":"\\u007f"}',
+            "bad_name",
+            'segments has "\\u007f": must not have control characters',
+        ),
+        (
+            PAIR % f'"segments":{members(51)}',
+            "wrong_length",
+            "segments has 51 keys: must have at most 50",
+        ),
+        ('"probability":0.5,"metadata":[]', "wrong_type", "metadata is an array of 0: must be an object"),
+        (
+            '"probability":0.5,"metadata":{"x":[1,NaN]}',
+            "not_finite",
+            'metadata["x"][1] is NaN: must be a finite number',
+        ),
+        (
+            '"probability":0.5,"metadata":{"x":"\\udc00"}',
+            "bad_text",
+            'metadata["x"] is "\\udc00": must be Unicode text, without lone surrogates, in UTF-8',
+        ),
+        (
+            PAIR % f'"metadata":{long_text(16_384)}',
+            "too_large",
+            "metadata is 16392 bytes long: must be at most 16384",
+        ),
+        (
+            PAIR % f'"metadata":{nested(21)}',
+            "too_deep",
+            "item is nested too deeply: metadata may be 20 levels deep",
+        ),
+        (
+            PAIR % f'"metadata":{nested(50_000)}',
+            "too_deep",
+            "item is nested too deeply: metadata may be 20 levels deep",
+        ),
+    ],
+)
+def test_prediction_refused_with_its_reason(fields: str, code: str, reason: str) -> None:
+    assert refusal(PREDICTION % fields) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        ('"source":"x"', "missing_field", "label is missing: a label must have type, event_id, model, label"),
+        ('"label":null', "wrong_type", "label is null: must be a string or a number"),
+        ('"label":[1]', "wrong_type", "label is an array of 1: must be a string or a number"),
+        ('"label":""', "bad_name", 'label is "" of 0 characters: must have 1 to 200'),
+        ('"label":"\\u0000"', "bad_name", 'label has "\\u0000": must not have control characters'),
+        (
+            f'"label":{2**63}',
+            "out_of_range",
+            "label is 9223372036854775808: must be from -9223372036854775808 to 9223372036854775807",
+        ),
+        ('"label":1,"supersedes":1', "wrong_type", "supersedes is 1: must be true or false"),
+        ('"label":1,"source":""', "bad_name", 'source is "" of 0 characters: must have 1 to 200'),
+        (
+            '"label":1,"probability":0.5',
+            "unknown_field",
+            '"probability" is not a field of a label: must be among type, event_id, model, label, timestamp, source, supersedes',
+        ),
+        (
+            '"label":1,"timestamp":"2026-07-01T00:05:00.000001Z"',
+            "bad_time",
+            f"timestamp is 2026-07-01T00:05:00.000001+00:00: {TIMELY}",
+        ),
+        (
+            '"label":1,"timestamp":"0001-01-01T00:00:00+14:00"',
+            "bad_time",
+            f"timestamp is 0001-01-01T00:00:00+14:00: {TIMELY}",
+        ),
+        (
+            '"label":1,"timestamp":"2026-01-05T12:00:00"',
+            "bad_time",
+            'timestamp is "2026-01-05T12:00:00", without a zone: must be RFC 3339 with a zone, such as 2026-01-05T12:00:00Z',
+        ),
+        (
+            '"label":1,"timestamp":"yesterday"',
+            "bad_time",
+            'timestamp is "yesterday": must be RFC 3339 with a zone, such as 2026-01-05T12:00:00Z',
+        ),
+        (
+            '"label":1,"timestamp":1767614400',
+            "wrong_type",
+            "timestamp is 1767614400: must be RFC 3339 with a zone, such as 2026-01-05T12:00:00Z",
+        ),
+    ],
+)
+def test_label_refused_with_its_reason(fields: str, code: str, reason: str) -> None:
+    assert refusal(LABEL % fields) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    ("item", "code", "reason"),
+    [
+        ("5", "wrong_type", "item is 5: must be an object"),
+        ('"x,y]"', "wrong_type", 'item is "x,y]": must be an object'),
+        ("NaN", "wrong_type", "item is NaN: must be an object"),
+        ("[[],[1,2]]", "wrong_type", "item is an array of 2: must be an object"),
+        ("{}", "missing_field", 'type is missing: must be "prediction" or "label"'),
+        ('{"type":"lable"}', "unknown_type", 'type is "lable": must be "prediction" or "label"'),
+        ('{"type":1}', "unknown_type", 'type is 1: must be "prediction" or "label"'),
+        ("nope", "not_json", "item is not JSON: Expecting value at its character 1"),
+        ('{"type":}', "not_json", "item is not JSON: Expecting value at its character 9"),
+        (
+            b'{"type":"label","event_id":"\xff","model":"m","label":1}',
+            "bad_text",
+            'event_id is "\\udcff": must be Unicode text, without lone surrogates, in UTF-8',
+        ),
+        (
+            '{"type":"label","model":"m","label":1}',
+            "missing_field",
+            "event_id is missing: a label must have type, event_id, model, label",
+        ),
+        (
+            '{"type":"prediction","event_id":"a","model":"m","probability":1}',
+            "missing_field",
+            "timestamp is missing: a prediction must have type, event_id, model, timestamp",
+        ),
+        ('{"type":"label","event_id":7,"model":"m","label":1}', "wrong_type", "event_id is 7: must be a string"),
+        (
+            f'{{"type":"label","event_id":"i{LONGEST}","model":"m","label":1}}',
+            "bad_name",
+            f'event_id is "i{LONGEST[:79]}…" of 201 characters: must have 1 to 200',
+        ),
+        (
+            '{"type":"label","event_id":"a\\n","model":"m","label":1}',
+            "bad_name",
+            'event_id has "a\\u000a": must not have control characters',
+        ),
+        (
+            '{"type":"label","event_id":"a","model":"","label":1}',
+            "bad_name",
+            'model is "" of 0 characters: must have 1 to 200',
+        ),
+    ],
+)
+def test_item_refused_with_its_reason(item: str | bytes, code: str, reason: str) -> None:
+    assert refusal(item) == (code, reason)
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        PREDICTION % '"probability":0',
+        PREDICTION % '"probability":1.0,"raw_probability":0.5,"calibrator_version":1',
+        PREDICTION % '"probability":0.5,"cluster":null,"metadata":null,"segments":null,"model_version":null',
+        PREDICTION % '"probabilities":[0.499,0.5]',
+        PREDICTION % '"probabilities":[0.501,0.5]',
+        PREDICTION % '"probabilities":{"a":0.5,"b":0.5},"raw_probabilities":{"b":0.5,"a":0.5}',
+        PREDICTION % f'"logits":{long(1000, "-1e300")}',
+        PREDICTION % '"confidence":0.5,"prediction":"two\\nlines\\tand \\"quotes\\""',
+        PREDICTION % '"confidence":0.5,"prediction":-3.5,"raw_confidence":0.9',
+        PREDICTION % '"probability":0.5,"segments":{"a":"x:y","b":3,"c":true}',
+        PREDICTION % PAIR % f'"metadata":{nested(20)}',
+        PREDICTION % PAIR % f'"metadata":{long_text(16_376)}',
+        PREDICTION % PAIR % f'"metadata":{{"x":{10**30}}}',
+        LABEL % '"label":"caf\u00e9","timestamp":"1970-01-01T00:00:00Z","source":"s","supersedes":true',
+        LABEL % '"label":0.0,"timestamp":"2026-07-01T00:05:00Z","supersedes":false',
+        LABEL % '"label":-9223372036854775808,"timestamp":"2026-07-01T02:05:00+02:00"',
+        LABEL % f'"label":"{LONGEST}"',
+        LABEL.replace('"m"', '"org/model"') % '"label":true',
+    ],
+)
+def test_good_item_taken(item: str) -> None:
+    assert rejections(item.encode()) == []
+
+
+def test_rejection_names_the_event_where_its_id_is_usable() -> None:
+    assert [r.event_id for r in rejections((PREDICTION % '"probability":2').encode())] == ["a"]
+    assert [r.event_id for r in rejections((PREDICTION % '"probability":1,"probability":1').encode())] == ["a"]
+    assert [r.event_id for r in rejections((PREDICTION % '"probability":1,"cluster":"\\u0000"').encode())] == ["a"]
+    assert [r.event_id for r in rejections(b'{"type":"label","event_id":"\\ud800","model":"m","label":1}')] == [None]
+    assert [r.event_id for r in rejections(b'{"type":"label","event_id":"\\u0000","model":"m","label":1}')] == [None]
+    assert [r.event_id for r in rejections(b'{"type":"label","event_id":"\\u0000","model":"m","label":[]}')] == [None]
+
+
+def test_segments_become_text() -> None:
+    item = (PREDICTION % '"probability":0.5,"segments":{"a":"x","b":-3,"c":true,"d":false}').encode()
+    (event,) = decode_events(item, "application/x-ndjson", now=NOW).accepted
+    assert isinstance(event, PredictionEvent)
+    assert event.segments == {"a": "x", "b": "-3", "c": "true", "d": "false"}
+
+
+def test_explanations_know_every_field() -> None:
+    assert set(FIELDS["prediction"]) == {"type", *PredictionEvent.__struct_fields__}
+    assert set(FIELDS["label"]) == {"type", *LabelEvent.__struct_fields__}
+
+
+def test_explanations_know_what_is_required() -> None:
+    optional = len(PredictionEvent.__struct_defaults__)
+    assert REQUIRED["prediction"] == ("type", *PredictionEvent.__struct_fields__[:-optional])
