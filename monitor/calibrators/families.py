@@ -1,0 +1,93 @@
+"""The families of calibrators by their method's name: the one place that turns a name or a document into an object."""
+
+from typing import Any, ClassVar, Final, Protocol, Self
+
+from numpy.typing import ArrayLike
+
+from monitor.calibrators.document import TASKS, check
+from monitor.calibrators.identity import Identity
+from monitor.calibrators.isotonic import Isotonic
+from monitor.calibrators.platt import Platt
+from monitor.calibrators.rows import Floats
+from monitor.calibrators.temperature import Temperature
+
+
+class Calibrator(Protocol):
+    """What every family offers: scikit-learn's estimator manner, and plain JSON."""
+
+    method: ClassVar[str]
+    task: str
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Fit on raw probabilities and what came true, and return itself."""
+
+    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
+        """Return calibrated probabilities in the shape of X."""
+
+    def to_document(self) -> dict[str, Any]:
+        """Return `{"method", "task", "parameters"}` in plain JSON types."""
+
+
+FAMILIES: Final[dict[str, type[Identity | Temperature | Platt | Isotonic]]] = {
+    family.method: family for family in (Identity, Temperature, Platt, Isotonic)
+}
+
+
+def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Calibrator:
+    """Return an unfitted calibrator.
+
+    Parameters
+    ----------
+    method : a key of FAMILIES
+    task : `binary`, `confidence` or `multiclass`
+    classes : the number of classes, where known
+    logits : rows will be logits instead of probabilities (multiclass only)
+
+    Raises
+    ------
+    ValueError
+        for an unknown method or task, or a method that can't calibrate this task.
+
+    Examples
+    --------
+    >>> make("platt", task="binary").fit([0.2, 0.4, 0.6, 0.8], [0, 1, 0, 1]).method
+    'platt'
+
+    """
+    if method not in FAMILIES:
+        raise ValueError(f"method is {method!r}; it must be one of {', '.join(FAMILIES)}")
+    if task not in TASKS:
+        raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
+    if logits and task != "multiclass":
+        raise ValueError(f"logits go with the multiclass task, not with {task!r}")
+    if method == "temperature":
+        return Temperature(task=task, classes=classes, logits=logits)
+    if method == "identity":
+        return Identity(task=task, logits=logits)
+    if task == "multiclass":
+        raise ValueError(f"method is {method!r}; vectors of probabilities are calibrated by temperature")
+    return FAMILIES[method](task=task)
+
+
+def from_document(document: Any, *, logits: bool = False) -> Calibrator:
+    """Return the fitted calibrator that a document describes; a sealed one is held against its hash.
+
+    Raises
+    ------
+    BadDocument
+        when the document is not valid.
+
+    Examples
+    --------
+    >>> halved = from_document({"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}})
+    >>> halved.predict_proba([0.9]).round(6).tolist()
+    [0.75]
+
+    """
+    checked = check(document)
+    family = FAMILIES[checked.method]
+    if not logits:
+        return family.from_document(document)
+    if checked.task != "multiclass" or not issubclass(family, Identity | Temperature):
+        raise ValueError(f"logits go with the multiclass task, not with {checked.task!r}")
+    return family.from_document(document, logits=True)

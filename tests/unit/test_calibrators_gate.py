@@ -1,0 +1,243 @@
+"""Gate: it lets repairs through and does no harm."""
+
+import dataclasses
+import json
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, softmax
+from sklearn.metrics import brier_score_loss, log_loss
+
+from monitor.calibrators.families import make
+from monitor.calibrators.gate import GateResult, judge
+from monitor.calibrators.ladder import ladder
+from monitor.calibrators.rows import Floats, logit
+
+
+def stream(seed: int, n: int, temperature: float) -> tuple[Floats, Floats]:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0.0, 2.0, n)
+    return expit(scores), (rng.uniform(size=n) < expit(scores / temperature)).astype(float)
+
+
+def refit(p: Floats, y: Floats) -> list[GateResult]:
+    """Fit the ladder on the first 70 %, gate on the rest."""
+    cut = int(0.7 * len(p))
+    methods = ladder("binary", right=int(y.sum()), wrong=int((1 - y).sum())).methods
+    fitted = [make(method, task="binary").fit(p[:cut], y[:cut]) for method in methods]
+    return [
+        judge(y[cut:], candidate=one.predict_proba(p[cut:]), identity=p[cut:], candidates=len(fitted)) for one in fitted
+    ]
+
+
+def naive_debiased(p: Floats, y: Floats) -> float:
+    total = 0.0
+    for b in range(15):
+        inside = ((p > b / 15) | ((b == 0) & (p == 0.0))) & (p <= (b + 1) / 15)
+        n = int(inside.sum())
+        if n > 1:
+            m = y[inside].mean()
+            total += n * (p[inside].mean() - m) ** 2 - n * m * (1 - m) / (n - 1)
+    return total / len(p)
+
+
+@pytest.fixture(scope="module")
+def calibrated() -> list[list[GateResult]]:
+    return [refit(*stream(seed, 2_000, 1.0)) for seed in range(200)]
+
+
+def test_gate_promotes_at_most_one_in_twenty_on_calibrated_streams(calibrated: list[list[GateResult]]) -> None:
+    assert sum(any(one.passed for one in results) for results in calibrated) <= 10
+
+
+def test_better_mean_alone_would_promote_a_quarter_on_calibrated_streams(calibrated: list[list[GateResult]]) -> None:
+    gains = [results[0].evidence["comparisons"]["identity"]["log_loss_gain"] for results in calibrated]
+    assert sum(gain > 0.0 for gain in gains) >= 50
+
+
+def test_gate_passes_nine_in_ten_repairs_of_a_temperature_of_one_and_a_half() -> None:
+    passed = [any(one.passed for one in refit(*stream(seed, 5_000, 1.5))) for seed in range(100)]
+    assert sum(passed) >= 90
+
+
+def test_gate_refuses_what_was_fitted_on_shuffled_labels() -> None:
+    promoted = 0
+    for seed in range(100):
+        p, y = stream(seed, 3_000, 1.0)
+        y = np.random.default_rng(seed + 1000).permutation(y)
+        cut = 2_000
+        line = np.full(1_000, y[:cut].mean()) + 1e-3 * (p[cut:] - 0.5)  # what a fit comes to: nearly flat
+        result = judge(y[cut:], candidate=line, identity=p[cut:])
+        assert result.evidence["comparisons"]["identity"]["log_loss_gain_lower_bound"] > 0.0
+        promoted += result.passed
+    assert promoted <= 8
+    assert "base rate" in result.reason
+
+
+def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
+    p, y = stream(0, 5_000, 3.0)
+    good, bad = expit(logit(p) / 3.0), expit(logit(p) * 2.0)
+    assert judge(y, candidate=good, identity=p, incumbent=bad).passed
+    against_good = judge(y, candidate=good, identity=p, incumbent=good)
+    assert not against_good.passed
+    assert "not surely better than the calibrator in service" in against_good.reason
+    against_identity = judge(y, candidate=p, identity=p, incumbent=bad)
+    assert not against_identity.passed
+    assert against_identity.reason.startswith("log loss is not surely better than no calibrator")
+
+
+@pytest.mark.parametrize(("candidates", "z"), [(1, 1.6448536269514722), (4, 2.2414027276049473)])
+def test_gate_bound_is_the_normal_one_at_a_level_shared_by_the_candidates(candidates: int, z: float) -> None:
+    p, y = stream(1, 1_000, 1.5)
+    ours = expit(logit(p) / 1.5)
+    found = judge(y, candidate=ours, identity=p, candidates=candidates).evidence["comparisons"]["identity"]
+    gain = -np.log(np.where(y > 0, p, 1 - p)) + np.log(np.where(y > 0, ours, 1 - ours))
+    assert found["log_loss"] == pytest.approx(log_loss(y, ours), abs=1e-12)
+    assert found["log_loss_gain"] == pytest.approx(log_loss(y, p) - log_loss(y, ours), abs=1e-12)
+    assert found["log_loss_gain_lower_bound"] == pytest.approx(
+        gain.mean() - z * gain.std(ddof=1) / 1000**0.5, abs=1e-12
+    )
+    assert found["brier_gain"] == pytest.approx(brier_score_loss(y, p) - brier_score_loss(y, ours), abs=1e-12)
+
+
+def test_gate_debiased_error_is_that_of_right_closed_bins() -> None:
+    rng = np.random.default_rng(2)
+    p = rng.integers(0, 31, 2_000) / 30.0  # every second value lies on an edge
+    y = (rng.uniform(size=2_000) < 0.1 + 0.7 * p).astype(float)
+    found = judge(y, candidate=p, identity=np.sqrt(p)).evidence["comparisons"]["identity"]
+    assert found["debiased_l2_squared"] == pytest.approx(naive_debiased(p, y), abs=1e-12)
+    assert found["debiased_l2_squared_other"] == pytest.approx(naive_debiased(np.sqrt(p), y), abs=1e-12)
+
+
+def test_gate_weights_count_rows() -> None:
+    p, y = stream(3, 800, 1.5)
+    weight = np.random.default_rng(4).integers(0, 5, 800)
+    ours = expit(logit(p) / 1.4)
+    weighted = judge(y, candidate=ours, identity=p, incumbent=p**2, sample_weight=weight)
+    many = [np.repeat(column, weight) for column in (y, ours, p, p**2)]
+    repeated = judge(many[0], candidate=many[1], identity=many[2], incumbent=many[3])
+    for opponent in ("identity", "incumbent"):
+        one, other = (result.evidence["comparisons"][opponent] for result in (weighted, repeated))
+        assert one == pytest.approx(other, abs=1e-12)
+    assert weighted.evidence["constant"] == pytest.approx(repeated.evidence["constant"], abs=1e-12)
+    assert weighted.reason == repeated.reason
+
+
+def test_gate_refuses_a_significantly_worse_brier_score() -> None:
+    y = np.tile([0.0, 1.0], 1_000)
+    sure = np.where(y > 0, 0.999, 0.001)
+    sure[:40] = 1.0 - np.where(y[:40] > 0, 1.0, 0.0)  # two in a hundred: certain, and wrong
+    mild = np.where(y > 0, 0.65, 0.35)
+    result = judge(y, candidate=mild, identity=sure)
+    assert result.evidence["comparisons"]["identity"]["log_loss_gain_lower_bound"] > 0.0
+    assert not result.passed
+    assert "Brier score is worse than no calibrator by" in result.reason
+    assert "calibration error is worse than no calibrator" in result.reason
+
+
+def test_gate_seldom_blames_calibration_error_that_did_not_rise() -> None:
+    blamed = 0
+    for seed in range(200):
+        p, y = stream(seed, 1_500, 1.0)
+        base = np.full_like(p, 0.5)  # calibrated too, with all its mass in one bin
+        found = judge(y, candidate=p, identity=base).evidence["comparisons"]["identity"]
+        blamed += found["debiased_l2_squared_rise_lower_bound"] > 0.0
+    assert blamed <= 14
+
+
+def test_gate_sees_calibration_error_that_rose() -> None:
+    for seed in range(20):
+        p, y = stream(seed, 1_500, 1.0)
+        found = judge(y, candidate=expit(logit(p) * 2.0), identity=p).evidence["comparisons"]["identity"]
+        assert found["debiased_l2_squared_rise_lower_bound"] > 0.0
+
+
+def test_gate_refuses_a_repair_that_hurts_a_segment() -> None:
+    p, y = stream(5, 6_000, 2.5)
+    rng = np.random.default_rng(6)
+    small = rng.uniform(size=6_000) < 0.1
+    y[small] = rng.uniform(size=small.sum()) < p[small]  # calibrated as it was
+    ours = expit(logit(p) / 2.5)
+    segments: dict[str, Any] = {"country:nl": small, "country:de": ~small, "country:mt": np.arange(6_000) < 20}
+    result = judge(y, candidate=ours, identity=p, segments=segments)
+    assert judge(y, candidate=ours, identity=p).passed
+    assert not result.passed
+    assert result.reason.startswith("log loss is worse in segment country:nl by")
+    assert set(result.evidence["segments"]) == {"country:nl", "country:de"}
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "reason"),
+    [
+        (20, 20, "only 40 held-out labels; the gate needs 50"),
+        (191, 9, "the rarer outcome has only 9 of 200 held-out labels; the gate needs 10"),
+        (0, 0, "only 0 held-out labels; the gate needs 50"),
+    ],
+)
+def test_gate_gives_no_pass_on_too_little_evidence(right: int, wrong: int, reason: str) -> None:
+    y = np.repeat([1.0, 0.0], [right, wrong])
+    result = judge(y, candidate=0.1 + 0.8 * y, identity=0.4 + 0.2 * y)
+    assert (result.passed, result.reason) == (False, reason)
+
+
+def vectors(seed: int, n: int, temperature: float) -> tuple[Floats, Any]:
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0.0, 2.5, (n, 4))
+    true = softmax(scores / temperature, axis=1)
+    return softmax(scores, axis=1), (rng.uniform(size=(n, 1)) > true.cumsum(axis=1)[:, :-1]).sum(axis=1)
+
+
+def test_gate_judges_vectors_by_their_whole_and_their_answer() -> None:
+    p, y = vectors(0, 3_000, 2.0)
+    ours = make("temperature", task="multiclass").fit(*vectors(1, 3_000, 2.0)).predict_proba(p)
+    result = judge(y, candidate=ours, identity=p)
+    found = result.evidence["comparisons"]["identity"]
+    hot = np.eye(4)[y]
+    assert result.passed
+    assert found["log_loss"] == pytest.approx(log_loss(y, ours), abs=1e-12)
+    assert found["brier_gain"] == pytest.approx((((p - hot) ** 2) - ((ours - hot) ** 2)).sum(axis=1).mean(), abs=1e-12)
+    right = (p.argmax(axis=1) == y).astype(float)
+    assert found["debiased_l2_squared_other"] == pytest.approx(naive_debiased(p.max(axis=1), right), abs=1e-12)
+
+
+def test_gate_does_no_harm_to_calibrated_vectors() -> None:
+    promoted = 0
+    for seed in range(60):
+        p, y = vectors(seed, 1_000, 1.0)
+        fitted = make("temperature", task="multiclass").fit(p[:700], y[:700])
+        promoted += judge(y[700:], candidate=fitted.predict_proba(p[700:]), identity=p[700:]).passed
+    assert promoted <= 5
+
+
+def test_gate_evidence_is_json_and_its_result_frozen() -> None:
+    p, y = stream(7, 1_000, 2.0)
+    result = judge(y, candidate=expit(logit(p) / 2), identity=p, incumbent=p, segments={"a:b": p > 0.5})
+    assert json.loads(json.dumps(result.evidence, allow_nan=False)) == result.evidence
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        result.passed = True  # type: ignore[misc]
+
+
+def test_gate_reason_of_a_pass_states_before_and_after() -> None:
+    p, y = stream(7, 2_000, 3.0)
+    result = judge(y, candidate=expit(logit(p) / 3), identity=p)
+    assert result.passed
+    assert result.reason.startswith(
+        f"log loss {log_loss(y, expit(logit(p) / 3)):.4f}, was {log_loss(y, p):.4f} with no calibrator"
+    )
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        ({"identity": [0.5, 0.5]}, "identity has shape"),
+        ({"candidate": [0.5] * 59 + [float("nan")]}, r"candidate\[59\] is nan"),
+        ({"incumbent": [1.5] * 60}, r"incumbent\[0\] is 1.5"),
+        ({"sample_weight": [-1.0] * 60}, "sample_weight holds"),
+        ({"segments": {"a:b": np.array([True])}}, "segment a:b has shape"),
+    ],
+)
+def test_gate_names_what_is_wrong_with_its_arrays(change: dict[str, Any], why: str) -> None:
+    arrays: dict[str, Any] = {"candidate": [0.5] * 60, "identity": [0.5] * 60}
+    with pytest.raises(ValueError, match=why):
+        judge([0.0, 1.0] * 30, **(arrays | change))

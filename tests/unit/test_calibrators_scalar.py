@@ -1,0 +1,142 @@
+"""Scalar: plain Python says what the arrays say, without NumPy."""
+
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from monitor.calibrators.errors import BadDocument
+from monitor.calibrators.families import from_document
+from monitor.calibrators.scalar import compile_scalar, compile_vector
+
+CONFIDENCE = st.floats(0.0, 1.0)
+KNOTS = st.lists(st.integers(0, 10_000).map(lambda i: i / 10_000), min_size=1, max_size=30, unique=True).map(sorted)
+SCALAR = st.one_of(
+    st.just({"method": "identity", "task": "binary", "parameters": {}}),
+    st.builds(
+        lambda t: {"method": "temperature", "task": "binary", "parameters": {"temperature": t}}, st.floats(1e-3, 1e3)
+    ),
+    st.builds(
+        lambda t, k: {"method": "temperature", "task": "confidence", "parameters": {"temperature": t, "classes": k}},
+        st.floats(1e-3, 1e3),
+        st.integers(2, 1_000_000),
+    ),
+    st.builds(
+        lambda a, b: {"method": "platt", "task": "binary", "parameters": {"slope": a, "intercept": b}},
+        st.floats(1e-6, 1e4),
+        st.floats(-1e4, 1e4),
+    ),
+    KNOTS.flatmap(
+        lambda x: st.lists(CONFIDENCE, min_size=len(x), max_size=len(x)).map(
+            lambda y: {"method": "isotonic", "task": "binary", "parameters": {"x": x, "y": sorted(y)}}
+        )
+    ),
+)
+
+
+@given(SCALAR, st.lists(CONFIDENCE, min_size=1, max_size=20))
+@settings(max_examples=400, deadline=None)
+def test_scalar_map_agrees_with_the_array_form(document: dict[str, Any], p: list[float]) -> None:
+    p = [*p, *document["parameters"].get("x", []), 0.0, 1.0]
+    apply = compile_scalar(document)
+    ours = [apply(one) for one in p]
+    # A slope multiplies the rounding of the logit, which the two logarithms need not share.
+    steepness = max(1.0, document["parameters"].get("slope", 1.0), 1.0 / document["parameters"].get("temperature", 1.0))
+    assert ours == pytest.approx(from_document(document).predict_proba(p).tolist(), abs=1e-12 * steepness, rel=0.0)
+    assert all(0.0 <= one <= 1.0 for one in ours)
+
+
+@given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=12), st.floats(1e-3, 1e3))
+@settings(max_examples=200, deadline=None)
+def test_vector_map_agrees_with_the_array_form(parts: list[float], temperature: float) -> None:
+    document = {"method": "temperature", "task": "multiclass", "parameters": {"temperature": temperature}}
+    vector = [part / sum(parts) for part in parts]
+    array = from_document(document).predict_proba([vector])[0].tolist()
+    assert compile_vector(document)(vector) == pytest.approx(array, abs=1e-12 * max(1.0, 1.0 / temperature))
+
+
+@given(st.lists(st.floats(-1e300, 1e300), min_size=2, max_size=12), st.floats(1e-3, 1e3))
+@settings(max_examples=200, deadline=None)
+def test_vector_map_of_logits_agrees_with_the_array_form(logits: list[float], temperature: float) -> None:
+    document = {"method": "temperature", "task": "multiclass", "parameters": {"temperature": temperature}}
+    array = from_document(document, logits=True).predict_proba([logits])[0].tolist()
+    assert compile_vector(document, logits=True)(logits) == pytest.approx(array, abs=1e-9)
+
+
+def test_identity_gives_back_what_it_got() -> None:
+    assert compile_scalar({"method": "identity", "task": "binary", "parameters": {}})(0.123) == 0.123
+    apply = compile_vector({"method": "identity", "task": "multiclass", "parameters": {}})
+    assert apply((0.2, 0.8)) == [0.2, 0.8]
+
+
+def test_identity_makes_probabilities_of_logits() -> None:
+    document = {"method": "identity", "task": "multiclass", "parameters": {}}
+    assert compile_vector(document, logits=True)([1.0, 1.0]) == [0.5, 0.5]
+    assert from_document(document, logits=True).predict_proba([[1.0, 1.0]]).tolist() == [[0.5, 0.5]]
+
+
+@pytest.mark.parametrize("p", [float("nan"), -0.1, 1.1, float("inf")])
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"method": "identity", "task": "binary", "parameters": {}},
+        {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}},
+        {"method": "isotonic", "task": "binary", "parameters": {"x": [0.5], "y": [0.5]}},
+    ],
+)
+def test_scalar_map_takes_probabilities_only(document: dict[str, Any], p: float) -> None:
+    with pytest.raises(ValueError, match="probability is"):
+        compile_scalar(document)(p)
+
+
+@pytest.mark.parametrize("p", [[], [1.0], [0.5, 0.6], [float("nan"), 0.5], [-0.5, 1.5]])
+@pytest.mark.parametrize("method", ["identity", "temperature"])
+def test_vector_map_takes_distributions_only(method: str, p: list[float]) -> None:
+    parameters = {"temperature": 2.0} if method == "temperature" else {}
+    apply = compile_vector({"method": method, "task": "multiclass", "parameters": parameters})
+    with pytest.raises(ValueError, match="probabilities"):
+        apply(p)
+
+
+@pytest.mark.parametrize("logits", [[], [1.0], [float("nan"), 0.5], [float("inf"), 0.5]])
+def test_vector_map_takes_finite_logits_only(logits: list[float]) -> None:
+    apply = compile_vector(
+        {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 2.0}}, logits=True
+    )
+    with pytest.raises(ValueError, match="finite"):
+        apply(logits)
+
+
+def test_vector_map_of_temperature_takes_zeros() -> None:
+    apply = compile_vector({"method": "temperature", "task": "multiclass", "parameters": {"temperature": 1.0}})
+    assert apply([1.0, 0.0]) == pytest.approx([1.0 - 1e-15, 1e-15], rel=1e-12)
+
+
+def test_compile_refuses_the_other_shape_and_bad_documents() -> None:
+    binary = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+    with pytest.raises(ValueError, match="compile_scalar"):
+        compile_vector(binary)
+    with pytest.raises(ValueError, match="compile_vector"):
+        compile_scalar(binary | {"task": "multiclass"})
+    with pytest.raises(ValueError, match="logits go with"):
+        from_document(binary, logits=True)
+    with pytest.raises(BadDocument):
+        compile_scalar(binary | {"parameters": {"temperature": float("nan")}})
+
+
+def test_scalar_and_document_import_neither_numpy_nor_scipy() -> None:
+    code = (
+        "import sys, monitor.calibrators.scalar, monitor.calibrators.document, monitor.calibrators.errors; "
+        "print(sorted({'numpy', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == "[]\n"
+
+
+def test_scalar_map_takes_numpy_floats_too() -> None:
+    apply = compile_scalar({"method": "platt", "task": "binary", "parameters": {"slope": 0.5, "intercept": 0.1}})
+    assert apply(np.float64(0.3)) == apply(0.3)
