@@ -1,0 +1,83 @@
+"""Who may call: keys where there are any, and on a keyless loopback server only this machine's own programs."""
+
+import time
+from typing import Final
+from urllib.parse import urlsplit
+
+from starlette.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from monitor.api.problems import of_error, problem
+from monitor.errors import MonitorError
+from monitor.store import keys
+from monitor.store.engine import Database
+
+FRESH_SECONDS: Final = 2.0
+LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
+
+
+class Guard:
+    """ASGI middleware that lets a request through or answers for it."""
+
+    def __init__(self, app: ASGIApp, database: Database, *, local: bool) -> None:
+        self.app = app
+        self.database = database
+        self.local = local
+        self._keys: frozenset[str] = frozenset()
+        self._looked_at = float("-inf")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Handle one connection."""
+        if scope["type"] != "http":
+            await self.app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        try:
+            refusal = await self._refusal(scope, headers)
+        except MonitorError as error:
+            await of_error(error)(scope, receive, send)
+            return
+        if refusal is None:
+            await self.app(scope, receive, send)
+        else:
+            status, title, detail = refusal
+            extra = {"WWW-Authenticate": "Bearer"} if status == 401 else None  # noqa: PLR2004 - HTTP
+            await problem(status, title, detail, headers=extra)(scope, receive, send)
+
+    async def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
+        known = await self._current_keys()
+        if self.local and not known:
+            return _strange_origin(scope["method"], headers)
+        if not scope["path"].startswith("/v1/"):
+            return None
+        scheme, _, key = headers.get("authorization", "").partition(" ")
+        if scheme.lower() == "bearer" and keys.digest_of(key.strip()) in known:
+            return None
+        return 401, "Key needed", "send an API key as `Authorization: Bearer …`; `calwatch keys create NAME` makes one"
+
+    async def _current_keys(self) -> frozenset[str]:
+        if time.monotonic() - self._looked_at > FRESH_SECONDS:
+            self._keys = await run_in_threadpool(self._read_keys)
+            self._looked_at = time.monotonic()
+        return self._keys
+
+    def _read_keys(self) -> frozenset[str]:
+        with self.database.read() as connection:
+            return keys.valid(connection)
+
+
+def _strange_origin(method: str, headers: Headers) -> tuple[int, str, str] | None:
+    """Refuse what a web page elsewhere may have sent: a foreign host name, or a change from a foreign origin."""
+    host = urlsplit(f"//{headers.get('host', '')}")
+    if host.hostname not in LOCAL_NAMES:
+        return (
+            403,
+            "Forbidden",
+            f"this server answers to localhost only, not to {host.hostname!r}; make an API key first",
+        )
+    origin = headers.get("origin")
+    if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc != host.netloc:
+        return 403, "Forbidden", "changes from pages of another origin need an API key"
+    return None

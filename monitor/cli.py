@@ -1,0 +1,177 @@
+"""The command `calwatch`."""
+
+import logging
+import signal
+import socket
+import sys
+import threading
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from monitor.config import load, unknown
+from monitor.errors import MonitorError
+from monitor.store import keys, models
+from monitor.store.engine import Database
+from monitor.store.migrate import upgrade
+from monitor.times import rfc3339
+from monitor.wiring import build, configure_logging, open_database, wall_clock
+
+log = logging.getLogger("monitor")
+
+app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch the calibration of models in production.")
+keys_app = typer.Typer(no_args_is_help=True, help="Keys for the API.")
+app.add_typer(keys_app, name="keys")
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+def main() -> None:
+    """Run the command; a mistake of the user's is one line, not a traceback."""
+    try:
+        app()
+    except MonitorError as error:
+        sys.stderr.write(f"calwatch: {error}\n")
+        sys.exit(2)
+
+
+@app.command()
+def serve(
+    host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="port to listen on", min=0, max=65535)] = 8080,
+    jobs: Annotated[bool, typer.Option(help="run the jobs in this process too")] = True,
+) -> None:
+    """Serve the API and the page; by default run the jobs too."""
+    from monitor.api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
+
+    settings = load()
+    _begin(settings.log_level)
+    services = build(settings, with_jobs=jobs)
+    local = host in LOOPBACK
+    with services.database.read() as connection:
+        keyless = not keys.valid(connection)
+    if keyless and not local:
+        services.database.close()
+        raise typer.BadParameter(
+            f"{host} is not a loopback address and there are no API keys; make one with `calwatch keys create NAME`"
+        )
+    config = uvicorn.Config(
+        create_app(services, local=local),
+        host=host,
+        port=port,
+        log_level="warning",
+        access_log=False,
+        server_header=False,
+        timeout_graceful_shutdown=10,
+        lifespan="on",
+    )
+    log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    uvicorn.Server(config).run()
+
+
+@app.command()
+def worker() -> None:
+    """Run the jobs only: rolling up, evaluating, notifying."""
+    settings = load()
+    _begin(settings.log_level)
+    services = build(settings, with_jobs=True)
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    services.start()
+    log.info("working on %s", socket.gethostname())
+    stop.wait()
+    services.stop()
+
+
+@app.command()
+def migrate() -> None:
+    """Bring the database to the schema of this version."""
+    database = Database(load().database_url)
+    upgrade(database)
+    database.close()
+    typer.echo("the database is at the newest schema")
+
+
+@app.command()
+def verify(model: Annotated[str | None, typer.Argument(help="only this model")] = None) -> None:
+    """Recompute rollups from the rows by other code and compare them bit for bit."""
+    from monitor.verify import verify as differences_of  # noqa: PLC0415 - only this command needs it
+
+    database = open_database(load())
+    found = 0
+    with database.read() as connection:
+        chosen = [each for each in models.everyone(connection) if model in {None, each.name}]
+        if model is not None and not chosen:
+            raise typer.BadParameter(f"there is no model {model}")
+        for each in chosen:
+            differences = differences_of(connection, each)
+            found += len(differences)
+            for difference in differences:
+                typer.echo(f"{each.name}: {difference}")
+    database.close()
+    typer.echo(
+        f"{len(chosen)} model(s): " + ("all rollups equal their rows" if not found else f"{found} difference(s)")
+    )
+    if found:
+        raise typer.Exit(1)
+
+
+@app.command()
+def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
+    """Roll a model up afresh, after a change of its segments."""
+    from monitor.rebuild import rebuild as rebuild_model  # noqa: PLC0415 - only this command needs it
+
+    database = open_database(load())
+    with database.read() as connection:
+        found = models.by_name(connection, model)
+    if found is None:
+        raise typer.BadParameter(f"there is no model {model}")
+    with typer.progressbar(length=1000, label=f"rolling up {model}") as bar:
+        shown = 0
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            bar.update(1000 * done // max(1, total) - shown)
+            shown = 1000 * done // max(1, total)
+
+        rebuild_model(database, found, progress=progress)
+    database.close()
+
+
+@keys_app.command("create")
+def create_key(name: Annotated[str, typer.Argument(help="what the key is for")]) -> None:
+    """Make a key; it is shown once."""
+    database = open_database(load())
+    with database.write() as connection:
+        typer.echo(keys.create(connection, name, wall_clock()))
+    database.close()
+
+
+@keys_app.command("list")
+def list_keys() -> None:
+    """List keys: id, name, when made, when revoked."""
+    database = open_database(load())
+    with database.read() as connection:
+        for number, name, created, revoked in keys.listed(connection):
+            ended = f"revoked {rfc3339(revoked)}" if revoked is not None else "in force"
+            typer.echo(f"{number}\t{name}\t{rfc3339(created)}\t{ended}")
+    database.close()
+
+
+@keys_app.command("revoke")
+def revoke_key(number: Annotated[int, typer.Argument(help="the key's id, as listed")]) -> None:
+    """End a key; servers stop taking it within seconds."""
+    database = open_database(load())
+    with database.write() as connection:
+        ended = keys.revoke(connection, number, wall_clock())
+    database.close()
+    if not ended:
+        raise typer.BadParameter(f"there is no key {number} in force")
+
+
+def _begin(level: str) -> None:
+    configure_logging(level)
+    for name in unknown():
+        log.warning("%s is set in the environment but is no setting of this version", name)

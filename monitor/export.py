@@ -1,0 +1,173 @@
+"""Export: a Prometheus collector that builds fresh families from the database at each scrape."""
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final
+
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+from sqlalchemy import Connection
+
+from monitor.records import Model
+from monitor.store import alerts, counters, evaluations, jobs, journal, models, registry
+from monitor.store.engine import Database
+from monitor.times import SECOND, parse_time
+
+SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
+SCORES: Final = {
+    "ece_ratio": ("ece", "Expected calibration error of served scores, 15 equal-width bins."),
+    "ece_lower_bound_ratio": ("ece_lower_bound", "One-sided lower confidence bound of the ECE."),
+    "ece_null_mean_ratio": ("ece_null_mean", "Mean ECE that a calibrated model would show at this sample size."),
+    "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
+    "log_loss": ("log_loss", "Mean log loss in nats."),
+    "mce_ratio": ("mce", "Largest gap of any bin that has at least 30 labels."),
+}
+COUNTERS: Final = {
+    "events_ingested": ("calibration_events_ingested", "event_type", "Events rolled up, repeats included."),
+    "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
+    "events_duplicate": ("calibration_events_duplicate", "", "Events that repeat one already stored."),
+    "label_conflicts": ("calibration_label_conflicts", "", "Labels that contradict one already stored."),
+    "prediction_conflicts": ("calibration_prediction_conflicts", "", "Different predictions under a stored event id."),
+    "events_quarantined": (
+        "calibration_events_quarantined",
+        "",
+        "Events that could not be applied and were set aside.",
+    ),
+    "events_dropped": ("calibration_events_dropped", "reason", "Events dropped after they were accepted."),
+}
+
+
+class CalibrationCollector(Collector):
+    """Say what the database holds, at the moment of the scrape; every replica says the same."""
+
+    def __init__(self, database: Database, now: Any) -> None:
+        self._database = database
+        self._now = now
+
+    def describe(self) -> Iterable[Metric]:
+        """Return nothing: names are not needed before the first scrape."""
+        return []
+
+    def collect(self) -> Iterator[Metric]:
+        """Yield all families."""
+        with self._database.read() as connection:
+            known = {model.id: model for model in models.everyone(connection)}
+            yield from _scores(connection, known)
+            yield from _alarms(connection, known)
+            yield from _calibrators(connection, known)
+            yield from _pipeline(connection, self._now())
+            yield from _jobs(connection)
+            yield from _counted(connection)
+
+
+def _gauge(name: str, text: str, labels: Iterable[str]) -> GaugeMetricFamily:
+    return GaugeMetricFamily(f"calibration_{name}", text, labels=list(labels))
+
+
+def _place(known: dict[int, Model], model_id: int, window: str, fields: dict[str, Any]) -> list[str]:
+    return [known[model_id].name, fields["version"], fields["segment"], window]
+
+
+def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    newest = [each for each in evaluations.newest(connection) if each[0] in known]
+    families = {name: _gauge(name, text, SCORE_LABELS) for name, (_, text) in SCORES.items()}
+    samples = _gauge("window_samples", "Predictions in the window.", SCORE_LABELS)
+    coverage = _gauge("window_labelled_ratio", "Share of the window's predictions that have a label.", SCORE_LABELS)
+    end = _gauge("window_end_timestamp_seconds", "End of the window, in event time.", SCORE_LABELS)
+    for model_id, window, fields in newest:
+        place = _place(known, model_id, window, fields)
+        samples.add_metric(place, fields["predictions"])
+        _add(coverage, place, fields["label_coverage"])
+        end.add_metric(place, parse_time("end", fields["end"]) / SECOND)
+        if fields["verdict"] != "too_few_labels":
+            for name, (field, _) in SCORES.items():
+                _add(families[name], place, fields[field])
+    yield from (*families.values(), samples, coverage, end)
+    yield from _bins(newest, known)
+    drift = _gauge("drift_psi", "Population stability index of raw scores against the reference.", SCORE_LABELS)
+    for model_id, window, fields in evaluations.newest(connection, kind="drift"):
+        if model_id in known and fields["enough"]:
+            _add(drift, _place(known, model_id, window, fields), fields["psi"])
+    yield drift
+
+
+def _bins(newest: list[tuple[int, str, dict[str, Any]]], known: dict[int, Model]) -> Iterator[Metric]:
+    labels = (*SCORE_LABELS, "bin")
+    confidence = _gauge("bin_confidence_ratio", "Mean confidence of a bin; the label is its upper edge.", labels)
+    observed = _gauge("bin_observed_ratio", "Observed frequency of a bin; the label is its upper edge.", labels)
+    samples = _gauge("bin_samples", "Labelled events of a bin; the label is its upper edge.", labels)
+    for model_id, window, fields in newest:
+        if fields["verdict"] == "too_few_labels" or fields["segment"] != "":
+            continue
+        for point in fields["reliability"]:
+            place = [*_place(known, model_id, window, fields), f"{point['upper']:.4g}"]
+            samples.add_metric(place, point["count"])
+            _add(confidence, place, point["mean_confidence"])
+            _add(observed, place, point["observed"])
+    yield from (confidence, observed, samples)
+
+
+def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:
+    if value is not None:
+        family.add_metric(labels, value)
+
+
+def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    active = _gauge("alert_active", "1 while an alarm fires, 0 after it resolved.", (*SCORE_LABELS, "kind"))
+    for model_id, (kind, window, version, segment), fires in alerts.known(connection):
+        if model_id in known:
+            active.add_metric([known[model_id].name, version, segment, window, kind], float(fires))
+    threshold = _gauge("threshold", "Threshold of an alarm.", ("model", "metric"))
+    for model in known.values():
+        for metric, value in model.settings.thresholds.items():
+            threshold.add_metric([model.name, metric], value)
+    yield from (active, threshold)
+
+
+def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    info = _gauge(
+        "calibrator_info", "The calibrator in service; always 1.", ("model", "calibrator_version", "method", "sha256")
+    )
+    version = _gauge("calibrator_version", "Number of the calibrator in service; 0 without one.", ("model",))
+    champions = registry.champions(connection)
+    for model_id, model in known.items():
+        number = champions.get(model_id)
+        version.add_metric([model.name], float(number or 0))
+        document = None if number is None else registry.document(connection, model_id, number)
+        if document is not None:
+            info.add_metric([model.name, str(number), document["method"], document["sha256"]], 1.0)
+    yield from (info, version)
+
+
+def _pipeline(connection: Connection, now: int) -> Iterator[Metric]:
+    waiting, oldest = journal.backlog(connection)
+    yield GaugeMetricFamily(
+        "calibration_journal_backlog_events", "Events committed but not rolled up yet.", value=float(waiting)
+    )
+    yield GaugeMetricFamily(
+        "calibration_rollup_lag_seconds",
+        "Age of the oldest event that is not rolled up yet.",
+        value=0.0 if oldest is None else max(0.0, (now - oldest) / SECOND),
+    )
+    yield GaugeMetricFamily(
+        "calibration_quarantined_events", "Events in quarantine.", value=float(journal.set_aside_count(connection))
+    )
+
+
+def _jobs(connection: Connection) -> Iterator[Metric]:
+    success = _gauge("job_last_success_timestamp_seconds", "When a job last ran to its end.", ("job",))
+    failures = CounterMetricFamily("calibration_job_failures", "Runs of a job that failed.", labels=["job"])
+    for name, (last, failed) in sorted(jobs.read(connection).items()):
+        if last is not None:
+            success.add_metric([name], last / SECOND)
+        failures.add_metric([name], failed)
+    yield from (success, failures)
+
+
+def _counted(connection: Connection) -> Iterator[Metric]:
+    values = counters.read(connection)
+    for name, (exported, label, text) in COUNTERS.items():
+        family = CounterMetricFamily(exported, text, labels=[label] if label else [])
+        found = {key[1]: value for key, value in values.items() if key[0] == name}
+        for value, count in sorted(found.items()) if label else [("", found.get("", 0))]:
+            family.add_metric([value] if label else [], count)
+        yield family

@@ -1,0 +1,222 @@
+"""Ingest: from a request's body to a committed journal row. Nothing else happens here: no joins, no per-event rows."""
+
+import logging
+import queue
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+from monitor.batch import Event, encode
+from monitor.decode import Decoded, check_all, decode_events
+from monitor.errors import Unavailable
+from monitor.records import Model, ModelSettings
+from monitor.store import journal, models
+from monitor.store.engine import Database
+from monitor.store.journal import JournalRow
+from monitor.times import moment
+from monitor.wire import TASK_OF_FORM, PredictionEvent, Receipt, form_of
+
+log = logging.getLogger(__name__)
+
+FRESH_SECONDS: Final = 1.0
+"""How long a replica may go by what it knows of a model's task and classes, and of the journal's length."""
+
+ROWS_PER_COMMIT: Final = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """What an event must agree with before its model is stored."""
+
+    task: str | None
+    classes: tuple[str, ...] | None
+
+
+class Directory:
+    """What this process knows of the models: looked up by name, refreshed when stale, made on their first event."""
+
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
+        self._database = database
+        self._now = now
+        self._known: dict[str, tuple[float, Model]] = {}
+
+    def find(self, name: str) -> Model | None:
+        """Return a model, or None if there is none yet."""
+        entry = self._known.get(name)
+        if entry is not None and time.monotonic() - entry[0] < FRESH_SECONDS:
+            return entry[1]
+        with self._database.read() as connection:
+            model = models.by_name(connection, name)
+        if model is None:
+            self._known.pop(name, None)
+            return None
+        self._known[name] = (time.monotonic(), model)
+        return model
+
+    def is_fresh(self, name: str) -> bool:
+        """Return whether `find` answers without the database."""
+        entry = self._known.get(name)
+        return entry is not None and time.monotonic() - entry[0] < FRESH_SECONDS
+
+    def settle(self, name: str, shape: Shape) -> Model:
+        """Make a model, or give one that has none its task and classes; return it as it is stored now."""
+        with self._database.write() as connection:
+            model = models.create(
+                connection, name, task=shape.task, classes=shape.classes, settings=ModelSettings(), now=self._now()
+            )
+            if shape.task is not None:
+                models.fix_task(connection, model.id, shape.task, shape.classes)
+            found = models.by_name(connection, name)
+        if found is None:
+            raise Unavailable(f"model {name} vanished while it was being made")
+        self._known[name] = (time.monotonic(), found)
+        return found
+
+
+def first_shapes(events: Sequence[Event], known: Callable[[str], Shape | Model | None]) -> dict[str, Shape]:
+    """Return what the first prediction of each model that lacks a task or classes fixes."""
+    found: dict[str, Shape] = {}
+    for event in events:
+        if event.model in found:
+            continue
+        stored = known(event.model)
+        if stored is not None and stored.task is not None and not _lacks_classes(stored):
+            continue
+        if isinstance(event, PredictionEvent):
+            shape = _shape_of(event)
+            if stored is None or stored.task in {None, shape.task}:
+                found[event.model] = Shape(shape.task, stored.classes if stored and stored.classes else shape.classes)
+    return found
+
+
+def _lacks_classes(stored: Shape | Model) -> bool:
+    return stored.task == "multiclass" and stored.classes is None
+
+
+def _shape_of(event: PredictionEvent) -> Shape:
+    vector = event.probabilities if event.probabilities is not None else event.logits
+    classes = None if vector is None else tuple(vector if isinstance(vector, dict) else map(str, range(len(vector))))
+    return Shape(TASK_OF_FORM[form_of(event)], classes)
+
+
+class Writer:
+    """Commit journal rows in a thread of its own; whatever queued during the last commit shares the next one."""
+
+    def __init__(self, database: Database, limit: int) -> None:
+        self._database = database
+        self._limit = limit
+        self._queue: queue.SimpleQueue[tuple[JournalRow, Future[None]] | None] = queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._full = False
+        self._looked_at = float("-inf")
+
+    def start(self) -> None:
+        """Begin to write."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Write what is queued, then end."""
+        self._queue.put(None)
+        self._thread.join()
+
+    def submit(self, row: JournalRow) -> Future[None]:
+        """Queue a row; the future is done once it is committed.
+
+        Raises
+        ------
+        Unavailable
+            while the roll-up is too far behind.
+
+        """
+        if self._full:
+            raise Unavailable(f"more than {self._limit} events wait to be rolled up", retry_after=5.0)
+        done: Future[None] = Future()
+        self._queue.put((row, done))
+        return done
+
+    def _run(self) -> None:
+        running = True
+        while running:
+            taken = [self._queue.get()]
+            while len(taken) < ROWS_PER_COMMIT and not self._queue.empty():
+                taken.append(self._queue.get())
+            running = None not in taken
+            self._commit([each for each in taken if each is not None])
+            self._look_at_backlog()
+
+    def _commit(self, taken: list[tuple[JournalRow, Future[None]]]) -> None:
+        if not taken:
+            return
+        try:
+            with self._database.write() as connection:
+                journal.append(connection, [row for row, _ in taken])
+        except Exception as error:  # noqa: BLE001 - every waiting request must hear of it
+            log.warning("a commit of %d journal rows failed: %s", len(taken), error)
+            for _, done in taken:
+                done.set_exception(Unavailable(f"the journal could not be written: {error}"))
+        else:
+            for _, done in taken:
+                done.set_result(None)
+
+    def _look_at_backlog(self) -> None:
+        if time.monotonic() - self._looked_at < FRESH_SECONDS:
+            return
+        self._looked_at = time.monotonic()
+        try:
+            with self._database.read() as connection:
+                waiting, _ = journal.backlog(connection)
+        except Unavailable:
+            return
+        self._full = waiting > self._limit
+
+
+class Ingest:
+    """Decode, check and journal requests."""
+
+    def __init__(self, database: Database, now: Callable[[], int], *, limit: int) -> None:
+        self._now = now
+        self.directory = Directory(database, now)
+        self.writer = Writer(database, limit)
+
+    def decode(self, body: bytes, content_type: str) -> Decoded:
+        """Return a request's events and rejections, as far as they can be told without the models."""
+        return decode_events(body, content_type, now=moment(self._now()))
+
+    def needs_database(self, decoded: Decoded) -> bool:
+        """Return whether `admit` has to read or write models first, so that it must not run on the event loop."""
+        return any(not self.directory.is_fresh(name) for name in {event.model for event in decoded.accepted})
+
+    def admit(self, decoded: Decoded) -> tuple[Receipt, Future[None]]:
+        """Check events against their models, making those that are new, and queue the good ones for the journal."""
+        names = {event.model for event in decoded.accepted}
+        stored = {name: self.directory.find(name) for name in names}
+        shapes = first_shapes(decoded.accepted, stored.get)
+        checked = check_all(decoded, lambda name: shapes.get(name) or stored[name])
+        settled = {
+            name: self.directory.settle(name, shapes.get(name, Shape(None, None)))
+            for name in {event.model for event in checked.accepted}
+            if stored[name] is None or name in shapes
+        }
+        if settled:
+            checked = check_all(checked, settled.get)  # another replica may have been first, with another task
+        ids = {name: model.id for name, model in (stored | settled).items() if model is not None}
+        return self._queue(checked, [ids[event.model] for event in checked.accepted])
+
+    def _queue(self, checked: Decoded, model_ids: list[int]) -> tuple[Receipt, Future[None]]:
+        row = JournalRow(
+            id=0,
+            received_at=self._now(),
+            events=len(checked.accepted),
+            rejected=dict(Counter(rejection.code for rejection in checked.rejected)),
+            batch=encode(checked.accepted, model_ids),
+        )
+        receipt = Receipt(accepted=len(checked.accepted), rejected=checked.rejected)
+        if not row.events and not row.rejected:
+            nothing: Future[None] = Future()
+            nothing.set_result(None)
+            return receipt, nothing
+        return receipt, self.writer.submit(row)
