@@ -1,0 +1,73 @@
+# Everything works from a clean clone with Python >= 3.11 and make; paths are relative, so a folder with spaces is fine.
+.POSIX:
+.SUFFIXES:
+.PHONY: install demo test test-tools check format bench soak lock migration dashboards clean
+
+PYTHON = python3
+PY = .venv/bin/python
+PIP = $(PY) -m pip --disable-pip-version-check --quiet
+REQUIREMENTS = deploy/requirements
+TEST_ARGS =
+
+install: .venv/server.stamp
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "calwatch needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+
+# Every package is pinned with its hash; the project itself is installed last, editable, and brings nothing.
+.venv/server.stamp: .venv/bin/python pyproject.toml $(REQUIREMENTS)/server.txt
+	$(PIP) install --require-hashes -r $(REQUIREMENTS)/server.txt
+	$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/demo.stamp: .venv/server.stamp $(REQUIREMENTS)/demo.txt
+	$(PIP) install --require-hashes -r $(REQUIREMENTS)/demo.txt
+	@touch $@
+
+.venv/dev.stamp: .venv/server.stamp $(REQUIREMENTS)/dev.txt
+	$(PIP) install --require-hashes -r $(REQUIREMENTS)/dev.txt
+	@touch $@
+
+demo: .venv/demo.stamp
+	@$(PY) -m monitor.demo $(if $(filter 1,$(DEMO_EXIT)),--exit)
+
+# Browser and Prometheus tests need Debian's programs. They are installed where that is allowed, else named.
+test-tools:
+	@sh tests/tools.sh
+
+test: .venv/dev.stamp test-tools
+	$(PY) -m pytest $(TEST_ARGS)
+
+check: .venv/dev.stamp
+	$(PY) -m ruff check .
+	$(PY) -m ruff format --check .
+	$(PY) -m mypy
+	.venv/bin/lint-imports
+	$(PY) -m pytest -q tests/unit/test_docs.py
+
+format: .venv/dev.stamp
+	$(PY) -m ruff check --fix-only .
+	$(PY) -m ruff format .
+
+bench: .venv/dev.stamp
+	$(PY) -m tests.benchmarks
+
+soak: .venv/dev.stamp test-tools
+	$(PY) -m pytest tests/faults --kills 500 --timeout 21600
+
+# For maintainers: pin anew, write a migration for changed tables, draw the dashboards.
+lock: .venv/bin/python
+	$(PIP) install uv
+	sh deploy/requirements/lock.sh
+
+migration: .venv/dev.stamp
+	$(PY) -c 'import sys; from monitor.store.engine import Database; from monitor.store.migrate import upgrade, write_revision; \
+		d = Database("sqlite:///.venv/migration.db"); upgrade(d); write_revision(d, sys.argv[1])' "$(MESSAGE)"
+
+dashboards: .venv/dev.stamp
+	$(PY) grafana/dashboard.py
+
+clean:
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
