@@ -1,0 +1,24 @@
+"""Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`."""
+
+import sys
+
+from tests.benchmarks import apply, decode, query, rollup
+from tests.benchmarks.measure import Ratio
+
+PARTS = {"query": query.run, "rollup": rollup.run, "decode": decode.run, "apply": apply.run}
+
+
+def show(ratio: Ratio) -> None:
+    """Print one line."""
+    limit = "" if ratio.limit is None else f"  ({ratio.limit})"
+    print(f"{ratio.what:<78} {ratio.value:>9.2f}{limit}", flush=True)  # noqa: T201 - what a benchmark is for
+
+
+def main() -> None:
+    """Run what the arguments name."""
+    for name in sys.argv[1:] or PARTS:
+        for ratio in PARTS[name]():
+            show(ratio)
+
+
+main()
