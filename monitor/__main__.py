@@ -1,5 +1,16 @@
-"""Run `calwatch` as `python -m monitor`."""
+"""Run the command `calwatch`, or say what is missing to run it."""
 
-from monitor.cli import main
+import sys
 
-main()
+
+def main() -> None:
+    """Run the command."""
+    try:
+        from monitor.cli import main as run  # noqa: PLC0415 - an installation of the client alone has none of it
+    except ModuleNotFoundError as error:
+        sys.exit(f"calwatch: {error.name} is not installed; the server needs: pip install 'calwatch[server]'")
+    run()
+
+
+if __name__ == "__main__":
+    main()
