@@ -1,1 +1,12 @@
-"""The SDK for serving code; depends on nothing of the server."""
+"""The SDK for serving code; depends on nothing of the server, and needs neither NumPy nor SciPy.
+
+Client      what serving code holds: log, label, calibrate
+Calibrated  a calibrated value together with where it came from
+Stats       what became of everything that was logged
+"""
+
+from monitor.client.champions import Calibrated
+from monitor.client.client import Client
+from monitor.client.outbox import Stats
+
+__all__ = ["Calibrated", "Client", "Stats"]

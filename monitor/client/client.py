@@ -1,0 +1,360 @@
+"""What serving code holds: two calls to say what was predicted and what turned out true, one to apply the current calibrator."""
+
+import atexit
+import functools
+import os
+import time
+import weakref
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from types import TracebackType
+from typing import Any, Final, Protocol, Self, SupportsFloat, overload
+from uuid import UUID
+
+from monitor.client import items
+from monitor.client.champions import Calibrated, Champions
+from monitor.client.delivery import Delivery
+from monitor.client.ids import TimeOrderedIds
+from monitor.client.limited import LimitedWarnings, described
+from monitor.client.outbox import Outbox, Stats
+from monitor.client.transport import Transport
+from monitor.client.worker import Worker
+from monitor.errors import BadInput
+
+LARGEST_REQUEST: Final = 10_000
+"""Items in one request that the server takes."""
+LONGEST_NAME: Final = 200
+
+EventId = str | UUID | int
+
+
+class ArrayLike(Protocol):
+    """An array of NumPy, pandas, PyTorch and others."""
+
+    def tolist(self) -> Any:
+        """Return it as plain numbers in lists."""
+
+
+Score = SupportsFloat | Calibrated[Any]
+Scores = Sequence[float] | Mapping[str, float] | ArrayLike
+
+
+class Client:
+    """Emits predictions and labels of one model, and applies its current calibrator.
+
+    `log` and `label` put the event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
+    values they are given: what can't be queued is counted as dropped (`stats`) and reported through the logger `monitor.client`.
+    The thread starts with the first call, and again in a forked child, whose queue starts empty: what was queued before the fork is
+    the parent's to send. At exit the queue is flushed for a bounded time; `multiprocessing` children skip that, so close the client there.
+
+    Examples
+    --------
+    >>> with Client("http://127.0.0.1:9", "churn", timeout=0.1) as client:  # nobody listens there
+    ...     served = client.calibrate(0.9)
+    ...     event_id = client.log(probability=served, raw_probability=0.9)
+    ...     client.label(event_id, 1)
+    ...     client.stats().queued
+    2
+
+    """
+
+    def __init__(
+        self,
+        url: str,
+        model: str,
+        *,
+        key: str | None = None,
+        model_version: str | None = None,
+        queue_size: int = 100_000,
+        queue_bytes: int = 64 << 20,
+        batch_size: int = 1000,
+        flush_seconds: float = 1.0,
+        timeout: float = 5.0,
+        refresh_seconds: float = 30.0,
+    ) -> None:
+        self._model = _name("model", model)
+        self._model_version = None if model_version is None else _name("model_version", model_version)
+        _between("batch_size", batch_size, 1, LARGEST_REQUEST)
+        _between("queue_size", queue_size, 1)
+        _between("queue_bytes", queue_bytes, 1)
+        for name, seconds in (
+            ("flush_seconds", flush_seconds),
+            ("timeout", timeout),
+            ("refresh_seconds", refresh_seconds),
+        ):
+            _between(name, seconds, 0.001, 86_400)
+        self._timeout = timeout
+        self._ids = TimeOrderedIds()
+        self._warnings = LimitedWarnings()
+        self._transport = Transport(url, key=key, timeout=timeout)
+        self._champions = Champions(self._transport, self._warnings, model=model, refresh_seconds=refresh_seconds)
+        self._worker = Worker((self._deliver, self._refresh), self._warnings)
+        self._outbox = Outbox(size=queue_size, largest=queue_bytes, batch_size=batch_size, wake=self._worker.wake)
+        self._delivery = Delivery(
+            self._outbox, self._transport, self._warnings, batch_size=batch_size, flush_seconds=flush_seconds
+        )
+        self._calibrates = False
+        self._closed = False
+        _living().add(self)
+        atexit.register(self.close)
+
+    def log(
+        self,
+        event_id: EventId | None = None,
+        *,
+        probability: Score | None = None,
+        probabilities: Scores | Calibrated[Any] | None = None,
+        logits: Scores | None = None,
+        confidence: Score | None = None,
+        prediction: Any = None,
+        timestamp: datetime | str | None = None,
+        segments: Mapping[str, str | int | bool] | None = None,
+        cluster: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
+        raw_probability: SupportsFloat | None = None,
+        raw_probabilities: Scores | None = None,
+        raw_confidence: SupportsFloat | None = None,
+        calibrator_version: int | None = None,
+    ) -> str:
+        """Queue a prediction and return its id, made here unless given: `label` wants it when the truth turns up.
+
+        The id is empty if the given one is unusable: not text of 1 to 200 characters, a UUID or a whole number.
+
+        Parameters
+        ----------
+        probability : P(class 1) that was served, of a binary model; or what `calibrated` returned
+        probabilities, logits : one number per class, in the order of the model's classes or by class
+        confidence, prediction : an answer and how sure the model was of it
+        timestamp : when it was predicted, with a zone; now by default
+        segments : by what to look at parts of the traffic, `{"country": "CH"}`
+        cluster : what events that share their fate have in common: a user, a session, a game
+        raw_probability, raw_probabilities, raw_confidence : the model's own value, where a calibrated one was served
+        calibrator_version : what calibrated it; by default, with a raw value, the calibrator now in force
+
+        """
+        text = ""
+        try:
+            text = self._ids.new() if event_id is None else items.text_id(event_id)
+            if isinstance(probability, Calibrated):
+                probability, raw_probability, calibrator_version = _apart(probability)
+            elif isinstance(probabilities, Calibrated):
+                probabilities, raw_probabilities, calibrator_version = _apart(probabilities)
+            elif isinstance(confidence, Calibrated):
+                confidence, raw_confidence, calibrator_version = _apart(confidence)
+            elif calibrator_version is None and self._champions.current.number is not None:
+                raw = raw_probability is not None or raw_probabilities is not None or raw_confidence is not None
+                calibrator_version = self._version_in_force(raw=raw, logits=logits is not None)
+            item = items.prediction(
+                event_id=text,
+                model=self._model,
+                model_version=self._model_version,
+                timestamp=datetime.now(UTC) if timestamp is None else timestamp,
+                probability=probability,
+                probabilities=probabilities,
+                logits=logits,
+                confidence=confidence,
+                prediction=prediction,
+                raw_probability=raw_probability,
+                raw_probabilities=raw_probabilities,
+                raw_confidence=raw_confidence,
+                calibrator_version=calibrator_version,
+                segments=segments,
+                cluster=cluster,
+                metadata=metadata,
+            )
+            self._put(items.encode(item))
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._drop(error)
+        return text
+
+    def label(
+        self,
+        event_id: EventId,
+        label: Any,
+        *,
+        timestamp: datetime | str | None = None,
+        source: str | None = None,
+        supersedes: bool = False,
+    ) -> None:
+        """Queue the truth about a prediction: its class, 0 or 1, or for a `confidence` event the right answer or whether it was right.
+
+        Parameters
+        ----------
+        timestamp : when the truth became known, with a zone; unknown by default, and then when the server received it is what counts
+        source : who says so
+        supersedes : this label corrects an earlier one
+
+        """
+        try:
+            item = items.label(
+                event_id=items.text_id(event_id),
+                model=self._model,
+                label=label,
+                timestamp=timestamp,
+                source=source,
+                supersedes=supersedes,
+            )
+            self._put(items.encode(item))
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._drop(error)
+
+    @overload
+    def calibrate(self, p: float) -> float: ...
+    @overload
+    def calibrate(self, p: list[float]) -> list[float]: ...
+    @overload
+    def calibrate(self, p: Any) -> Any: ...
+    def calibrate(self, p: Any) -> Any:
+        """Return what to serve for a raw probability: as it came until a calibrator is promoted, then calibrated by the champion.
+
+        A number gives a float; a list, tuple, object by class or NumPy array gives the same kind in the same shape. Of a multiclass model
+        a list or the last axis of an array holds the classes of one event. What is no probability comes back as it came.
+        """
+        if not self._calibrates:
+            self._follow_champion()
+        try:
+            champion = self._champions.current
+            return champion.scalar(p) if type(p) is float else champion.apply(p, self._not_calibrated)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._not_calibrated(error)
+            return p
+
+    @overload
+    def calibrated(self, p: float) -> Calibrated[float]: ...
+    @overload
+    def calibrated(self, p: list[float]) -> Calibrated[list[float]]: ...
+    @overload
+    def calibrated(self, p: Any) -> Calibrated[Any]: ...
+    def calibrated(self, p: Any) -> Calibrated[Any]:
+        """Return what `calibrate` returns together with the raw value and the version that made it, for `log` to take as it is.
+
+        Raw, served and version belong together even when the champion changes between this call and `log`.
+        """
+        if not self._calibrates:
+            self._follow_champion()
+        champion = self._champions.current
+        failures: list[Exception] = []
+        try:
+            value = champion.scalar(p) if type(p) is float else champion.apply(p, failures.append)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            value = p
+            failures.append(error)
+        if failures:
+            self._not_calibrated(failures[0])
+            return Calibrated(value, p, None if value is p else champion.number)
+        return Calibrated(value, p, champion.number)
+
+    @property
+    def calibrator_version(self) -> int | None:
+        """The number of the calibrator in force; None when there is none."""
+        return self._champions.current.number
+
+    def refresh(self) -> bool:
+        """Fetch the champion now, within the timeout, and return whether the server said what it is: for the start of a service."""
+        return self._champions.fetch()
+
+    def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until the server has answered for everything queued so far; return whether it has within the timeout, in seconds."""
+        if not self._worker.running:
+            self._worker.start()
+        return self._outbox.flush(timeout)
+
+    def stats(self) -> Stats:
+        """Return what became of everything logged so far; a forked child counts from zero."""
+        return self._outbox.stats
+
+    def close(self, timeout: float | None = None) -> bool:
+        """Flush for a bounded time, the client's `timeout` by default, and stop; return whether nothing remained.
+
+        What remains is counted as dropped. The calibrator last in force can still be applied.
+        """
+        atexit.unregister(self.close)
+        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
+        if self._outbox.stats.queued:
+            self.flush(deadline - time.monotonic())
+        self._closed = True
+        left = self._outbox.close()
+        if left:
+            self._warnings.warn("closed", f"closed with {left} events unsent, counted as dropped")
+        self._worker.stop(min(1.0, deadline - time.monotonic()))
+        return left == 0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _put(self, item: bytes) -> None:
+        if not self._outbox.add(item):
+            self._warnings.warn("full", "event dropped: the queue is full, or the client closed")
+        if not self._worker.running:
+            self._worker.start()
+
+    def _drop(self, error: Exception) -> None:
+        self._outbox.drop()
+        self._warnings.warn("dropped", f"event dropped: {described(error)}")
+
+    def _version_in_force(self, *, raw: bool, logits: bool) -> int | None:
+        """Return the version to stamp on an event that came without one."""
+        if raw:
+            return self._champions.current.number
+        if self._calibrates and not logits:
+            self._warnings.warn(
+                "raw",
+                "a calibrator is applied but events lack the raw value: log what calibrated() returns, or raw_probability=",
+            )
+        return None
+
+    def _follow_champion(self) -> None:
+        self._calibrates = True
+        self._worker.start()
+        self._worker.wake()
+        self._calibrates = self._worker.running
+
+    def _not_calibrated(self, error: Exception) -> None:
+        self._warnings.warn("uncalibrated", f"served as it came: {described(error)}")
+
+    def _deliver(self, now: float) -> float:
+        return self._delivery.step(now)
+
+    def _refresh(self, now: float) -> float:
+        return self._champions.step(now) if self._calibrates else float("inf")
+
+    def _after_fork(self) -> None:
+        for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
+            part.reset()
+        self._calibrates = False
+        if self._closed:
+            self._outbox.close()
+
+
+def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:
+    """Return the fields of an event: served, raw and version; without a calibrator there is no raw value to tell apart."""
+    return calibrated.value, None if calibrated.version is None else calibrated.raw, calibrated.version
+
+
+@functools.cache
+def _living() -> "weakref.WeakSet[Client]":
+    """Return the clients to be renewed in a forked child; the hook is installed once, since it can't be taken back."""
+    clients: weakref.WeakSet[Client] = weakref.WeakSet()
+
+    def renew() -> None:
+        for client in clients:
+            client._after_fork()  # noqa: SLF001
+
+    os.register_at_fork(after_in_child=renew)
+    return clients
+
+
+def _name(field: str, value: Any) -> str:
+    if not isinstance(value, str) or not 1 <= len(value) <= LONGEST_NAME or not value.isprintable():
+        raise BadInput(field, value, f"it must be text of 1 to {LONGEST_NAME} printable characters")
+    return value
+
+
+def _between(field: str, value: Any, low: float, high: float = float("inf")) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
+        raise BadInput(field, value, f"it must be a number from {low:g} to {high:g}")

@@ -1,0 +1,211 @@
+"""Deliver what waits in the outbox: in batches, until the server has answered for each item.
+
+A request that fails (no answer, 5xx, 429, an answer that makes no sense) is repeated after a random, growing pause; repeating is safe,
+since the server counts an event once by its id. A batch that the server refuses as a whole is halved until the culprits are found.
+"""
+
+import random
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from monitor.client.limited import LimitedWarnings
+from monitor.client.outbox import Outbox
+from monitor.client.transport import Answer, Transport
+from monitor.errors import Unavailable
+
+PATH: Final = "/v1/events"
+REFUSED: Final = frozenset({400, 413, 422})
+TOO_LARGE: Final = 413
+
+LARGEST_BATCH: Final = 8 << 20
+"""Bytes of a batch before compression, well under the server's limit."""
+SMALLEST_BATCH: Final = 64 << 10
+"""Bytes under which a server's or proxy's 413 no longer makes batches smaller."""
+MOST_REFUSALS: Final = 40
+"""Refused requests per batch after which the rest of it is given up: enough to find four culprits among 1,000."""
+FIRST_PAUSE: Final = 0.25
+LONGEST_PAUSE: Final = 30.0
+LONGEST_RETRY_AFTER: Final = 300.0
+
+
+class Rejection(msgspec.Struct):
+    """One item that the server did not take."""
+
+    index: int | None = None
+    event_id: str | None = None
+    reason: str = ""
+
+
+class Receipt(msgspec.Struct):
+    """The server's answer: a receipt for a batch, or a problem with it."""
+
+    accepted: int | None = None
+    rejected: list[Rejection] = []
+    title: str = ""
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """The server has answered for each item of the batch."""
+
+    sent: int
+    rejected: int
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refused:
+    """The server will never take the batch as it is."""
+
+    reason: str
+    too_large: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The same request may succeed later."""
+
+    reason: str
+    retry_after: float | None = None
+
+
+def judge(answer: Answer, count: int) -> Settled | Refused | Failed:
+    """Return what an answer says about a batch of so many items."""
+    receipt = _receipt(answer.body)
+    if answer.status in {200, 422} and receipt is not None and receipt.accepted is not None:
+        sent = min(max(0, receipt.accepted), count)
+        return Settled(sent=sent, rejected=count - sent, reasons=tuple(_shown(one) for one in receipt.rejected))
+    problem = "no receipt" if receipt is None else receipt.detail or receipt.title or "no receipt"
+    reason = f"status {answer.status}, {problem}"
+    if answer.status in REFUSED:
+        return Refused(reason=reason, too_large=answer.status == TOO_LARGE)
+    return Failed(reason=reason, retry_after=answer.retry_after)
+
+
+def pause(failures: int, uniform: Callable[[float, float], float]) -> float:
+    """Return how long to wait after so many failures in a row: exponential, with full jitter."""
+    return uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20)))
+
+
+class Delivery:
+    """Sends batches, at most one request per step, and says when it wants the next step."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        transport: Transport,
+        warnings: LimitedWarnings,
+        *,
+        batch_size: int,
+        flush_seconds: float,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._outbox = outbox
+        self._transport = transport
+        self._warnings = warnings
+        self._batch_size = batch_size
+        self._flush_seconds = flush_seconds
+        self._uniform = uniform
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget what was under way, as a forked child must."""
+        self._pieces: list[int] = []  # sizes of what is left of a refused batch, the oldest items last
+        self._refusals = 0
+        self._failures = 0
+        self._not_before = 0.0  # the server's wish
+        self._due = 0.0  # our own
+        self._flushes = 0
+        self._largest = LARGEST_BATCH
+
+    def step(self, now: float) -> float:
+        """Send one batch if it is time; return when the next step is due."""
+        if now < self._not_before or (now < self._due and not self._hurried()):
+            return max(self._not_before, self._due)
+        self._flushes = self._outbox.flushes
+        batch = self._outbox.front(self._pieces[-1] if self._pieces else self._batch_size, self._largest)
+        if batch:
+            self._conclude(self._send(batch), batch, now)
+        else:
+            self._due = now + self._flush_seconds
+        return max(self._not_before, self._due)
+
+    def _hurried(self) -> bool:
+        """Return whether to go before our own time: a whole batch is there, or somebody flushes now."""
+        return self._outbox.flushes != self._flushes or (not self._failures and self._outbox.urgent)
+
+    def _send(self, batch: list[bytes]) -> Settled | Refused | Failed:
+        try:
+            return judge(self._transport.post(PATH, b'{"events":[' + b",".join(batch) + b"]}"), len(batch))
+        except Unavailable as error:
+            return Failed(reason=str(error))
+
+    def _conclude(self, verdict: Settled | Refused | Failed, batch: list[bytes], now: float) -> None:
+        match verdict:
+            case Settled():
+                self._settle(verdict)
+            case Refused():
+                self._refuse(verdict, batch)
+            case Failed():
+                self._fail(verdict, now)
+                return
+        self._failures = 0
+        self._due = now if self._pieces or self._outbox.urgent else now + self._flush_seconds
+
+    def _settle(self, verdict: Settled) -> None:
+        self._outbox.settle(sent=verdict.sent, rejected=verdict.rejected)
+        self._take_off(verdict.sent + verdict.rejected)
+        if verdict.rejected:
+            some = "; ".join(verdict.reasons[:3])
+            self._warnings.warn(
+                "rejected", f"the server rejected {verdict.rejected} of {verdict.sent + verdict.rejected}: {some}"
+            )
+
+    def _refuse(self, verdict: Refused, batch: list[bytes]) -> None:
+        """Halve what was refused, or give it up when it is a single item or there are too many culprits."""
+        self._refusals += 1
+        if verdict.too_large:
+            self._largest = max(SMALLEST_BATCH, min(self._largest, sum(map(len, batch))) // 2)
+        if len(batch) > 1 and self._refusals < MOST_REFUSALS:
+            self._split(len(batch))
+            return
+        self._settle(Settled(sent=0, rejected=len(batch), reasons=(verdict.reason,)))
+
+    def _split(self, count: int) -> None:
+        whole = self._pieces.pop() if self._pieces else count
+        half = count // 2
+        self._pieces += [whole - half, half]
+
+    def _take_off(self, count: int) -> None:
+        if self._pieces:
+            self._pieces[-1] -= count
+            if self._pieces[-1] <= 0:
+                self._pieces.pop()
+        if not self._pieces:
+            self._refusals = 0
+
+    def _fail(self, verdict: Failed, now: float) -> None:
+        self._due = now + pause(self._failures, self._uniform)
+        self._failures += 1
+        if verdict.retry_after is not None:
+            # Our own random pause on top, so that a fleet does not come back at one moment.
+            self._not_before = self._due + min(max(0.0, verdict.retry_after), LONGEST_RETRY_AFTER)
+        self._warnings.warn("failed", f"events wait, {self._outbox.stats.queued} so far: {verdict.reason}")
+
+
+def _receipt(body: bytes) -> Receipt | None:
+    try:
+        return _RECEIPTS.decode(body)
+    except msgspec.MsgspecError:
+        return None
+
+
+def _shown(rejection: Rejection) -> str:
+    return f"{rejection.event_id!r}: {rejection.reason}"[:300]
+
+
+_RECEIPTS: Final = msgspec.json.Decoder(Receipt)

@@ -1,0 +1,94 @@
+"""Events as they go over the wire: one JSON text per event, made at once, so that a resend is the same byte for byte.
+
+Nothing is checked that the server checks anyway, except what JSON can't say: NaN and infinities would arrive as null.
+"""
+
+import operator
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, Final
+from uuid import UUID
+
+import msgspec
+
+from monitor.wire import LabelEvent, PredictionEvent
+
+LARGEST_ITEM: Final = 1 << 20
+"""Bytes of one event; a larger one is a mistake that would only be refused after it had taken up the queue."""
+LONGEST_ID: Final = 200
+
+
+# The constructors check nothing, and here the values may be anything: checking is the server's work.
+prediction: Final[Callable[..., PredictionEvent]] = PredictionEvent
+label: Final[Callable[..., LabelEvent]] = LabelEvent
+
+NUMERIC: Final = (
+    "probability",
+    "probabilities",
+    "logits",
+    "confidence",
+    "raw_probability",
+    "raw_probabilities",
+    "raw_confidence",
+    "label",
+)
+
+
+def encode(item: PredictionEvent | LabelEvent) -> bytes:
+    """Return an event's JSON.
+
+    Raises
+    ------
+    Exception
+        of whatever type, when the event holds something that has no JSON, is too large or holds a number that is not finite.
+
+    """
+    encoded = _ENCODER.encode(item)
+    if len(encoded) > LARGEST_ITEM:
+        raise ValueError(f"the event takes {len(encoded)} bytes; it must be at most {LARGEST_ITEM}")
+    if b"null" in encoded:
+        _check_finite(encoded)
+    return encoded
+
+
+def text_id(event_id: Any) -> str:
+    """Return the text of an id given as text, UUID or whole number."""
+    text = event_id if type(event_id) is str else _text_id(event_id)
+    if not 1 <= len(text) <= LONGEST_ID:
+        raise ValueError(f"event_id has {len(text)} characters; it must have 1 to {LONGEST_ID}")
+    return text
+
+
+def _text_id(event_id: Any) -> str:
+    if isinstance(event_id, bool):
+        raise TypeError("event_id is a bool; it must be text, a UUID or a whole number")
+    if isinstance(event_id, str | UUID):
+        return str(event_id)
+    return str(operator.index(event_id))
+
+
+def _check_finite(encoded: bytes) -> None:
+    fields = msgspec.json.decode(encoded)
+    for name in NUMERIC:
+        value = fields.get(name, 0)
+        entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
+        if None in entries:
+            raise ValueError(f"{name} must be finite; it is or holds a NaN, an infinity or None")
+
+
+def _plain(value: Any) -> Any:
+    """Return the plain Python value of a kind that msgspec does not know: NumPy, pandas, PyTorch, subclasses of numbers and text."""
+    for kind, convert in _CONVERSIONS:
+        if isinstance(value, kind):
+            return convert(value)
+    if hasattr(value, "tolist"):
+        return value.tolist()
+    raise TypeError(f"{type(value).__name__} has no JSON form")
+
+
+_CONVERSIONS: Final[tuple[tuple[type, Any], ...]] = (
+    (float, float),
+    (str, str.__str__),
+    (datetime, datetime.isoformat),
+)
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)

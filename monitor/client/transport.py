@@ -1,0 +1,125 @@
+"""HTTP to the server: the only place that knows urllib3 and its errors."""
+
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import urllib3
+from urllib3.exceptions import HTTPError, LocationParseError
+from urllib3.util import parse_url
+
+from monitor.errors import BadInput, Unavailable
+
+LARGEST_ANSWER: Final = 16 << 20
+"""Bytes of an answer; whatever sends more is not the server."""
+COMPRESS_FROM: Final = 1024
+"""Bytes of a body from which on compression is worth its time."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """What came back for one request."""
+
+    status: int
+    body: bytes
+    etag: str | None = None
+    retry_after: float | None = None  # seconds that the server asks us to stay away
+
+
+class Transport:
+    """Requests to one server over kept-alive connections."""
+
+    def __init__(self, url: str, *, key: str | None, timeout: float) -> None:
+        self._url = _checked_url(url)
+        self._headers = {"User-Agent": "calwatch-client", "Accept": "application/json"} | _authorization(key)
+        self._timeout = timeout
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all connections: a forked child must not share its parent's sockets."""
+        self._pool = urllib3.PoolManager(
+            timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout), retries=False
+        )
+
+    def post(self, path: str, body: bytes) -> Answer:
+        """Send JSON, compressed when that pays.
+
+        Raises
+        ------
+        Unavailable
+            when no answer came.
+
+        """
+        headers = {"Content-Type": "application/json"}
+        if len(body) > COMPRESS_FROM:
+            body, headers["Content-Encoding"] = zlib.compress(body, level=1, wbits=31), "gzip"
+        return self._request("POST", path, headers, body)
+
+    def get(self, path: str, *, etag: str | None) -> Answer:
+        """Fetch a document unless it is still the one with this ETag.
+
+        Raises
+        ------
+        Unavailable
+            when no answer came.
+
+        """
+        return self._request("GET", path, {} if etag is None else {"If-None-Match": etag}, None)
+
+    def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+        try:
+            # Redirects are not followed: they would carry the key to another host.
+            response = self._pool.request(
+                method,
+                self._url + path,
+                headers=self._headers | headers,
+                body=body,
+                redirect=False,
+                preload_content=False,
+            )
+            return _answer(response)
+        except (HTTPError, OSError) as error:
+            raise Unavailable(f"{method} {self._url}{path}: {error}") from error
+
+
+def _answer(response: urllib3.BaseHTTPResponse) -> Answer:
+    body = response.read(LARGEST_ANSWER + 1, decode_content=True)
+    if len(body) > LARGEST_ANSWER:
+        response.close()
+        raise HTTPError(f"the answer is larger than {LARGEST_ANSWER} bytes")
+    response.drain_conn()
+    response.release_conn()
+    return Answer(
+        status=response.status,
+        body=body,
+        etag=response.headers.get("ETag"),
+        retry_after=_seconds(response.headers.get("Retry-After")),
+    )
+
+
+def _seconds(retry_after: str | None) -> float | None:
+    """Return the value of a Retry-After header, seconds or a date, in seconds; None without a usable one."""
+    if retry_after is None:
+        return None
+    try:
+        return urllib3.Retry().parse_retry_after(retry_after)
+    except (HTTPError, ValueError, OverflowError):
+        return None
+
+
+def _checked_url(url: str) -> str:
+    try:
+        parts = parse_url(url)
+    except (LocationParseError, AttributeError, TypeError) as error:
+        raise BadInput("url", url, "it must be the server's address, like http://calwatch:8080") from error
+    if parts.scheme not in {"http", "https"} or not parts.host:
+        raise BadInput("url", url, "it must begin with http:// or https:// and name a host")
+    return url.rstrip("/")
+
+
+def _authorization(key: str | None) -> dict[str, str]:
+    if key is None:
+        return {}
+    if not key or not key.isascii() or not key.isprintable() or " " in key:
+        raise BadInput("key", "…", "it must be printable ASCII without spaces")
+    return {"Authorization": f"Bearer {key}"}

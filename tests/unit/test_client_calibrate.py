@@ -1,0 +1,405 @@
+"""The calibrator in force: applied in process, fetched from a small real server on loopback."""
+
+import copy
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor import Client
+from monitor.calibrators.document import seal
+from monitor.calibrators.scalar import compile_scalar, compile_vector
+from monitor.client import Calibrated
+
+MODEL = "acme/churn risk"
+TEMPERATURE = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+PLATT = {"method": "platt", "task": "binary", "parameters": {"slope": 0.7, "intercept": -0.3}}
+ISOTONIC = {"method": "isotonic", "task": "binary", "parameters": {"x": [0.1, 0.5, 0.9], "y": [0.2, 0.4, 0.7]}}
+TOP_LABEL = {"method": "temperature", "task": "confidence", "parameters": {"temperature": 1.5, "classes": 10}}
+VECTORS = {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 2.0}}
+NONE = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no champion", "errors": []}
+
+
+def version(fitted: dict[str, Any], number: int = 3, model: str = MODEL) -> dict[str, Any]:
+    return seal(fitted, model=model, number=number, fitted_from={}, gate=None, created_at="2026-01-01T00:00:00Z")
+
+
+class Registry:
+    """Serves one champion as the API does: ETag, 304, 404 with a problem document."""
+
+    def __init__(self) -> None:
+        self.champion: Any = None
+        self.reply: tuple[int, bytes] | None = None  # in place of the champion
+        self.requests: list[tuple[str, str | None, int]] = []  # path, If-None-Match, status
+        registry = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                match = self.headers.get("If-None-Match")
+                status, body, etag = registry.answer(match)
+                registry.requests.append((self.path, match, status))
+                self.send_response(status)
+                if etag:
+                    self.send_header("ETag", etag)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._http.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._http.server_port}"
+        self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
+        self._thread.start()
+
+    def answer(self, match: str | None) -> tuple[int, bytes, str | None]:
+        if self.reply is not None:
+            return *self.reply, '"broken"'
+        if self.champion is None:
+            return 404, json.dumps(NONE).encode(), None
+        etag = f'"{self.champion["sha256"]}"'
+        return (304, b"", etag) if match == etag else (200, json.dumps(self.champion).encode(), etag)
+
+    def stop(self) -> None:
+        """Stop; a second time does nothing."""
+        self._http.shutdown()
+        self._http.server_close()
+        self._thread.join()
+
+
+@pytest.fixture
+def registry() -> Iterator[Registry]:
+    started = Registry()
+    yield started
+    started.stop()
+
+
+@pytest.fixture
+def client(registry: Registry) -> Iterator[Client]:
+    made = Client(registry.url, MODEL, refresh_seconds=3_600, timeout=2)
+    yield made
+    made.close(timeout=0)
+
+
+def queued(client: Client) -> list[dict[str, Any]]:
+    return [json.loads(item) for item in client._outbox.front(1_000, 1 << 30)]  # noqa: SLF001  the server takes no events
+
+
+@pytest.mark.parametrize("fitted", [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"])
+def test_calibrate_applies_the_champions_document(registry: Registry, client: Client, fitted: dict[str, Any]) -> None:
+    registry.champion = version(fitted)
+    assert client.refresh()
+    expected = compile_scalar(fitted)
+    values = [0.0, 0.05, 0.1, 0.3, 0.5, 0.77, 0.9, 1.0]
+
+    assert [client.calibrate(p) for p in values] == [expected(p) for p in values]
+    assert client.calibrate(values) == [expected(p) for p in values]
+    assert client.calibrate(tuple(values)) == tuple(expected(p) for p in values)
+    assert client.calibrate(1) == expected(1.0)
+    assert client.calibrate(np.float32(0.5)) == expected(0.5)
+    assert client.calibrator_version == 3
+
+
+@pytest.mark.parametrize("fitted", [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"])
+def test_calibrate_takes_arrays_of_any_shape(registry: Registry, client: Client, fitted: dict[str, Any]) -> None:
+    registry.champion = version(fitted)
+    client.refresh()
+    raw = np.random.default_rng(1).uniform(size=(20, 5))
+    served = client.calibrate(raw)
+
+    assert (type(served), served.dtype, served.shape) == (np.ndarray, np.float64, (20, 5))
+    np.testing.assert_allclose(served.ravel(), [client.calibrate(p) for p in raw.ravel().tolist()], atol=1e-14)
+    assert client.calibrate(np.array([])).shape == (0,)
+
+
+def test_calibrate_takes_the_classes_of_a_multiclass_event(registry: Registry, client: Client) -> None:
+    registry.champion = version(VECTORS)
+    client.refresh()
+    expected = compile_vector(VECTORS)
+    one, two = [0.64, 0.32, 0.04], [0.1, 0.1, 0.8]
+
+    assert client.calibrate(one) == expected(one)
+    assert client.calibrate([one, two]) == [expected(one), expected(two)]
+    assert client.calibrate({"a": 0.64, "b": 0.32, "c": 0.04}) == dict(zip("abc", expected(one), strict=True))
+    np.testing.assert_allclose(client.calibrate(np.array(one)), expected(one), atol=1e-14)
+    np.testing.assert_allclose(client.calibrate(np.array([one, two])), [expected(one), expected(two)], atol=1e-14)
+    assert client.calibrated(0.5) == (0.5, 0.5, None)  # one number says nothing about three classes
+
+
+def test_calibrate_is_identity_without_a_champion(client: Client) -> None:
+    assert client.refresh()
+    array = np.array([0.25, 0.5])
+    served = client.calibrate(array)
+    served[0] = 9.0
+
+    assert (client.calibrate(0.3), client.calibrate([0.3, 0.4]), client.calibrator_version) == (0.3, [0.3, 0.4], None)
+    assert array.tolist() == [0.25, 0.5]
+    assert client.calibrated(0.3) == Calibrated(0.3, 0.3, None)
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "0.5x", None, object(), [0.5, None], {"a": "b"}], ids=str)
+def test_calibrate_returns_as_it_came_what_is_no_probability(registry: Registry, client: Client, value: Any) -> None:
+    registry.champion = version(ISOTONIC)
+    client.refresh()
+    served = client.calibrate(value)
+
+    if isinstance(value, list):
+        assert served == [client.calibrate(0.5), None]
+    else:
+        assert served is value or served == value
+
+
+def test_calibrate_calibrates_the_good_entries_of_an_array(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+
+    np.testing.assert_allclose(client.calibrate(np.array([0.9, np.nan, 2.0])), [0.75, np.nan, 2.0])
+
+
+def test_calibrate_follows_the_champion_in_the_background(registry: Registry) -> None:
+    registry.champion = version(TEMPERATURE)
+    with Client(registry.url, MODEL, refresh_seconds=0.05, timeout=2) as client:
+        assert client.calibrate(0.9) in (0.9, 0.75)
+        wait_until(lambda: client.calibrate(0.9) == pytest.approx(0.75))
+        registry.champion = version(ISOTONIC, number=4)
+        wait_until(lambda: client.calibrate(0.9) == 0.7)
+        registry.champion = None  # rolled back to identity
+        wait_until(lambda: client.calibrate(0.9) == 0.9)
+
+
+def test_refresh_sends_the_etag_and_asks_by_the_quoted_name(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    assert [client.refresh(), client.refresh()] == [True, True]
+    path, etag = "/v1/models/acme%2Fchurn%20risk/calibrators/champion", f'"{registry.champion["sha256"]}"'
+
+    assert registry.requests == [(path, None, 200), (path, etag, 304)]
+    assert client.calibrator_version == 3
+
+
+def flipped(document: dict[str, Any]) -> bytes:
+    changed = copy.deepcopy(document)
+    changed["parameters"]["temperature"] = 2.5
+    return json.dumps(changed).encode()
+
+
+def without_hash(document: dict[str, Any]) -> bytes:
+    return json.dumps({key: value for key, value in document.items() if key != "sha256"}).encode()
+
+
+BROKEN = {
+    "one digit changed": (200, flipped(version(TEMPERATURE, 4))),
+    "no hash": (200, without_hash(version(TEMPERATURE, 4))),
+    "truncated": (200, json.dumps(version(TEMPERATURE, 4)).encode()[:-20]),
+    "of another model": (200, json.dumps(version(TEMPERATURE, 4, model="other")).encode()),
+    "unknown method": (200, b'{"method": "magic", "task": "binary", "parameters": {}, "sha256": ""}'),
+    "not an object": (200, b"[1, 2]"),
+    "deeply nested": (200, b"[" * 100_000),
+    "empty": (200, b""),
+    "a proxy's 404": (404, b"<html>not here"),
+    "a server error": (500, b'{"status": 500}'),
+    "a redirect": (302, b""),
+}
+
+
+@pytest.mark.parametrize("reply", BROKEN.values(), ids=BROKEN.keys())
+def test_refresh_keeps_what_works_when_the_answer_is_broken(
+    registry: Registry, client: Client, reply: tuple[int, bytes], caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    registry.reply = reply
+
+    assert client.refresh() is False
+    assert client.calibrate(0.9) == pytest.approx(0.75)
+    assert client.calibrator_version == 3
+    assert "calibrator 3 stays in force" in caplog.text
+
+    registry.reply, registry.champion = None, version(ISOTONIC, number=5)
+    assert client.refresh()
+    assert client.calibrator_version == 5
+
+
+def test_calibrate_keeps_the_champion_when_the_server_is_away(registry: Registry) -> None:
+    registry.champion = version(TEMPERATURE)
+    away = Client(registry.url, MODEL, timeout=0.2)
+    away.refresh()
+    registry.stop()
+
+    assert away.refresh() is False
+    assert away.calibrate(0.9) == pytest.approx(0.75)
+    away.close(timeout=0)
+    assert away.calibrate(0.9) == pytest.approx(0.75)
+
+
+def test_calibrate_never_waits_for_the_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # takes connections and never says a word
+        client = Client(f"http://127.0.0.1:{silent.getsockname()[1]}", MODEL, timeout=5)
+        started = time.perf_counter()
+        served = client.calibrate(0.9)
+        took = time.perf_counter() - started
+        client.close(timeout=0)
+
+    assert served == 0.9
+    assert took < 0.5
+
+
+def test_calibrated_is_logged_with_raw_value_and_version(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    result = client.calibrated(0.9)
+    registry.champion = version(ISOTONIC, number=4)
+    client.refresh()  # promoted between calibrating and logging
+    client.log("a", probability=result)
+    (event,) = queued(client)
+
+    assert result.value == pytest.approx(0.75)
+    assert (result.raw, result.version) == (0.9, 3)
+    assert (event["probability"], event["raw_probability"], event["calibrator_version"]) == result
+
+
+def test_log_stamps_the_champion_on_an_event_with_a_raw_value(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    client.log("a", probability=client.calibrate(0.9), raw_probability=0.9)
+    client.log("b", probability=0.7, raw_probability=0.9, calibrator_version=1)
+    client.log("c", confidence=0.7, prediction="x", raw_confidence=0.9)
+    client.log("d", probabilities=[0.3, 0.7], raw_probabilities=[0.1, 0.9])
+    client.log("e", probability=0.9)
+
+    assert [event.get("calibrator_version") for event in queued(client)] == [3, 1, 3, 3, None]
+
+
+def test_log_warns_when_a_calibrated_value_may_pass_for_a_raw_one(
+    registry: Registry, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    client.log("a", probability=client.calibrated(0.9))
+    client.log("b", logits=[0.1, 0.2])
+    assert "raw" not in caplog.text
+    client.log("c", probability=client.calibrate(0.9))
+    assert "events lack the raw value" in caplog.text
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork")
+def test_calibrate_goes_on_following_in_a_forked_child(registry: Registry) -> None:
+    registry.champion = version(TEMPERATURE)
+    with Client(registry.url, MODEL, refresh_seconds=0.05, timeout=2) as client:
+        client.refresh()
+        client.calibrate(0.9)
+
+        def keeps_and_follows() -> bool:
+            kept = client.calibrate(0.9) == pytest.approx(0.75)
+            wait_until(lambda: client.calibrate(0.9) == 0.7)
+            return kept
+
+        promote = threading.Timer(0.1, lambda: setattr(registry, "champion", version(ISOTONIC, number=4)))
+        promote.start()
+        assert forked(keeps_and_follows) == 0
+        promote.join()
+
+
+def forked(check: Callable[[], bool]) -> int:
+    """Return the exit code of a child in which a check was made, 0 if it held; a child that hangs ends by itself."""
+    child = os.fork()
+    if child == 0:
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own handler would go on with the tests
+        signal.alarm(8)
+        code = 1
+        try:
+            code = 0 if check() else 1
+        finally:
+            os._exit(code)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+WITHOUT_NUMPY = """
+import sys
+sys.modules["numpy"] = sys.modules["scipy"] = None  # an import of either fails
+from monitor import Client
+client = Client(sys.argv[1], sys.argv[2], timeout=2)
+assert client.refresh()
+print(round(client.calibrate(0.9), 9), [round(p, 9) for p in client.calibrate([0.9, 0.5])])
+client.log(probability=client.calibrated(0.9))
+client.close(timeout=0)
+"""
+
+
+def test_calibrate_needs_no_numpy(registry: Registry) -> None:
+    registry.champion = version(TEMPERATURE)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_NUMPY, registry.url, MODEL],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert done.stdout.strip() == "0.75 [0.75, 0.5]"
+
+
+WITHOUT_SCIPY = """
+import sys
+sys.modules["scipy"] = None
+import numpy
+from monitor import Client
+client = Client(sys.argv[1], sys.argv[2], timeout=2)
+assert client.refresh()
+print(client.calibrate(numpy.array([[0.9, 0.5]])).round(9).tolist())
+client.close(timeout=0)
+"""
+
+
+def test_calibrate_takes_arrays_without_scipy(registry: Registry) -> None:
+    registry.champion = version(TEMPERATURE)
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_SCIPY, registry.url, MODEL],
+        check=True,
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+
+    assert done.stdout.strip() == "[[0.75, 0.5]]"
+
+
+LIGHT = """
+import sys
+import monitor
+assert "urllib3" not in sys.modules, "import monitor alone loads next to nothing"
+from monitor import Client
+heavy = {"numpy", "scipy", "sqlalchemy", "fastapi", "pydantic", "sklearn", "apscheduler", "typer"} & set(sys.modules)
+assert not heavy, heavy
+assert "Client" in dir(monitor)
+"""
+
+
+def test_import_of_the_client_is_light() -> None:
+    subprocess.run([sys.executable, "-c", LIGHT], check=True, timeout=20)
+
+
+def test_monitor_names_nothing_else() -> None:
+    import monitor  # noqa: PLC0415
+
+    with pytest.raises(AttributeError, match="no attribute 'Clent'"):
+        _ = monitor.Clent
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
+    """Wait for what must become true; fail if it does not in time."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.005)
