@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from monitor.outcomes import usable
+from monitor.outcomes import objection, standing
 from monitor.records import ConflictRow, LabelRow, Model, PredictionRow
 
 EventRef = tuple[int, str]
@@ -48,16 +48,14 @@ class _Join:
         self.result = Joined()
         self.before: dict[EventRef, tuple[bool, LabelRow | None]] = {}  # touched -> (was it stored, its label then)
 
-    def standing(self, ref: EventRef) -> LabelRow | None:
-        """Return the label that counts now: the last row, if it says something about the prediction."""
-        rows, row = self.labels.get(ref), self.predictions.get(ref)
-        if not rows or row is None:
-            return None
-        return rows[-1] if usable(self.models[ref[0]], row, rows[-1].label) else None
+    def summed(self, ref: EventRef) -> LabelRow | None:
+        """Return the label that a prediction is summed with; None where one of the two is not there."""
+        rows = self.labels.get(ref)
+        return standing(self.models[ref[0]], rows) if rows and ref in self.predictions else None
 
     def touch(self, ref: EventRef) -> None:
         if ref not in self.before:
-            self.before[ref] = ref in self.predictions, self.standing(ref)
+            self.before[ref] = ref in self.predictions, self.summed(ref)
 
     def take_prediction(self, row: PredictionRow) -> None:
         ref = (row.model_id, row.event_id)
@@ -66,34 +64,35 @@ class _Join:
             self.touch(ref)
             self.predictions[ref] = row
             self.result.predictions.append(row)
+            self.refuse_passed_over(ref)
         elif known.digest == row.digest:
             self.result.duplicates += 1
         else:
             content = {"timestamp": row.at, "model_version": row.version, "served": row.p, "raw": row.raw}
             self.refuse(row, "prediction", content)
 
+    def refuse_passed_over(self, ref: EventRef) -> None:
+        """Report waiting labels that don't count after all: those of a model without a task can be judged only now."""
+        found = None
+        for row in self.labels.get(ref, ()):
+            kind = objection(self.models[ref[0]], found, row)
+            if kind is None:
+                found = row
+            else:
+                self.refuse(row, kind, _content(row))
+
     def take_label(self, row: LabelRow) -> None:
         ref = (row.model_id, row.event_id)
-        rows = self.labels.get(ref, [])
+        rows = self.labels.get(ref, ())
+        model = self.models[row.model_id]
         if any(row.same_event(known) for known in rows):
             self.result.duplicates += 1
-        elif not self.says_something(ref, row):
-            self.refuse(row, "unusable_label", _content(row))
-        elif rows and not row.supersedes and self.blocked_by(ref, rows):
-            self.refuse(row, "label", _content(row))
+        elif model.task is not None and (kind := objection(model, standing(model, rows), row)):
+            self.refuse(row, kind, _content(row))
         else:
             self.touch(ref)
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
-
-    def says_something(self, ref: EventRef, row: LabelRow) -> bool:
-        """Return whether a label is usable, or can't be judged yet."""
-        prediction = self.predictions.get(ref)
-        return prediction is None or usable(self.models[ref[0]], prediction, row.label)
-
-    def blocked_by(self, ref: EventRef, rows: list[LabelRow]) -> bool:
-        """Return whether an earlier label stands in the way; one that turned out unusable does not."""
-        return ref not in self.predictions or usable(self.models[ref[0]], self.predictions[ref], rows[-1].label)
 
     def refuse(self, row: Arrival, kind: str, content: dict[str, object]) -> None:
         self.result.conflicts.append(
@@ -111,7 +110,7 @@ class _Join:
         found = []
         for ref, (stored, before) in self.before.items():
             row = self.predictions.get(ref)
-            after = self.standing(ref)
+            after = self.summed(ref)
             if row is not None and (not stored or after is not before):
                 found.append(Change(row, not stored, before, after))
         return found
@@ -129,8 +128,8 @@ def join(
 ) -> Joined:
     """Return what a batch amounts to, given the stored rows of the events it names.
 
-    The first prediction of an id stands. The first label stands until one that supersedes it. What says the same as a
-    row that is stored is a repeat; what says something else is a conflict.
+    The first prediction of an id stands. The first usable label stands until one that supersedes it. What says the same
+    as a row that is stored is a repeat; what says something else is a conflict.
     """
     state = _Join(predictions, labels, models)
     for row in arrivals:

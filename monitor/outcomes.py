@@ -1,12 +1,13 @@
 """What a stored prediction says, and what a label makes of it."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
 
 from monitor.errors import Corrupt
-from monitor.records import Model, PredictionRow
+from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
 from monitor.stats.summary import Kind
 from monitor.wire import PredictionEvent, binary_outcome, class_index, was_right
@@ -33,8 +34,11 @@ def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[
         return event.confidence, event.raw_confidence, _encoder.encode(kept)
     served, raw = _vectors_sent(event)
     kept |= served if raw is None else {**served, "raw": raw}
-    p = max(_vector(kept, classes))
-    return p, None if raw is None else max(in_order(raw, classes)), _encoder.encode(kept)
+    vectors = _vector(kept, classes), None if raw is None else in_order(raw, classes)
+    for vector in vectors:
+        if vector is not None and len(vector) != len(classes or ()):
+            raise Corrupt(f"a vector has {len(vector)} values, but its model has {len(classes or ())} classes")
+    return max(vectors[0]), None if vectors[1] is None else max(vectors[1]), _encoder.encode(kept)
 
 
 def _vectors_sent(event: PredictionEvent) -> tuple[dict[str, Vector], Vector | None]:
@@ -74,48 +78,68 @@ def scores_of(row: PredictionRow) -> list[Score]:
     return [("both", row.p)] if row.raw is None else [("served", row.p), ("raw", row.raw)]
 
 
-def usable(model: Model, row: PredictionRow, label: str) -> bool:
-    """Return whether a label says something about a prediction: whether it is one of the model's classes."""
-    return bool(_JUDGES[model.task or "binary"](model, row, msgspec.json.decode(label)))
+def usable(model: Model, label: str) -> bool:
+    """Return whether a label says something about a model's predictions; while its task is open, any label may."""
+    return model.task is None or model.task == "confidence" or _truth(model.task, model.classes, label) is not None
+
+
+def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> str | None:
+    """Return why a label can't take the place of the one that stands, as a kind of conflict; None where it can."""
+    if not usable(model, row.label):
+        return "unusable_label"
+    return None if standing_now is None or row.supersedes else "label"
+
+
+def standing(model: Model, labels: Sequence[LabelRow]) -> LabelRow | None:
+    """Return which of an event's labels counts: the first usable one, until one that supersedes it."""
+    found = None
+    for row in labels:
+        if objection(model, found, row) is None:
+            found = row
+    return found
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     """Return the prediction's scores with their outcomes; empty for a label that is not one of the classes."""
-    return _JUDGES[model.task or "binary"](model, row, msgspec.json.decode(label))
+    if model.task == "multiclass":
+        return _judged_vectors(model, row, _truth(model.task, model.classes, label))
+    y = _outcome(model, row, label)
+    if y is None:
+        return []
+    if row.raw is None:
+        return [("both", row.p, y, *binary_losses(row.p, y))]
+    return [("served", row.p, y, *binary_losses(row.p, y)), ("raw", row.raw, y, *binary_losses(row.raw, y))]
 
 
 def truth_index(model: Model, label: str) -> int | None:
     """Return the index of the class that a label names."""
-    return class_index(msgspec.json.decode(label), model.classes or ())
+    return _truth("multiclass", model.classes, label)
 
 
-def _judge_binary(model: Model, row: PredictionRow, label: Any) -> list[Judged]:
-    y = binary_outcome(label, model.classes)
-    return [] if y is None else [(kind, p, y, *binary_losses(p, y)) for kind, p in scores_of(row)]
+def _outcome(model: Model, row: PredictionRow, label: str) -> int | None:
+    if model.task == "confidence":
+        return int(was_right(payload_of(row)["answer"], _decoded(label)))
+    return _truth("binary", model.classes, label)
 
 
-def _judge_confidence(_model: Model, row: PredictionRow, label: Any) -> list[Judged]:
-    right = was_right(payload_of(row).get("answer"), label)
-    if right is None:
-        return []
-    y = int(right)
-    return [(kind, p, y, *binary_losses(p, y)) for kind, p in scores_of(row)]
-
-
-def _judge_multiclass(model: Model, row: PredictionRow, label: Any) -> list[Judged]:
-    truth = class_index(label, model.classes or ())
+def _judged_vectors(model: Model, row: PredictionRow, truth: int | None) -> list[Judged]:
     if truth is None:
         return []
     served, raw = vectors_of(row, model.classes)
-    return [_judge_vector(kind, p, raw if kind == "raw" else served, truth) for kind, p in scores_of(row)]
+    return [_judged_vector(kind, p, raw if kind == "raw" else served, truth) for kind, p in scores_of(row)]
 
 
-def _judge_vector(kind: Kind, p: float, vector: list[float], truth: int) -> Judged:
+def _judged_vector(kind: Kind, p: float, vector: list[float], truth: int) -> Judged:
     return kind, p, int(top(vector) == truth), *vector_losses(vector, truth)
 
 
-_JUDGES: Final[dict[str, Callable[[Model, PredictionRow, Any], list[Judged]]]] = {
-    "binary": _judge_binary,
-    "multiclass": _judge_multiclass,
-    "confidence": _judge_confidence,
-}
+@lru_cache(maxsize=4096)
+def _decoded(label: str) -> Any:
+    return msgspec.json.decode(label)
+
+
+@lru_cache(maxsize=4096)
+def _truth(task: str, classes: tuple[str, ...] | None, label: str) -> int | None:
+    """Return the place that a label names among the classes: of binary ones, 1 is the positive class."""
+    value = _decoded(label)
+    return binary_outcome(value, classes) if task == "binary" else class_index(value, classes or ())

@@ -9,7 +9,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
@@ -23,16 +23,19 @@ from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progre
 from monitor.store import counters, journal, rollups
 from monitor.store import events as event_rows
 from monitor.store import models as model_rows
-from monitor.store.engine import Database
+from monitor.store.engine import Database, savepoint
 from monitor.store.journal import JournalRow
 from monitor.store.lease import hold
-from monitor.sums import Target, entries_of, merged, sums_of
+from monitor.sums import Sums, Target, entries_of, merged, sums_of
 from monitor.times import HOUR, floor, micros
 from monitor.wire import PredictionEvent
 
 log = logging.getLogger(__name__)
 
 MINUTES_KEPT: Final = 48 * HOUR
+
+_json: Final = msgspec.json.Encoder()
+_canonical: Final = msgspec.msgpack.Encoder(order="deterministic")
 
 CounterKey = tuple[str, str]
 
@@ -42,16 +45,16 @@ class Effects:
     """All that some events change, ready to be written."""
 
     joined: Joined
-    summaries: dict[Target, bytes]
-    stored: dict[Target, bytes]
+    sums: Sums
+    stored: dict[Target, bytes]  # of the sums' buckets, what was there before
+    summaries: list[bytes]  # and what is to be there
     progress: dict[int, Progress]
     stale_minutes: dict[int, int]  # model -> minute rollups before this go
     delays: dict[tuple[int, int], int]
     counts: dict[CounterKey, int]
 
 
-@dataclass(frozen=True, slots=True)
-class Received:
+class Received(NamedTuple):
     """An event with its model and when it came."""
 
     event: Event
@@ -61,8 +64,7 @@ class Received:
 
 def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:
     """Read what the events touch and compute what they change; writes nothing."""
-    ids = sorted({each.model_id for each in received})
-    models = {model.id: model for model in model_rows.everyone(connection) if model.id in set(ids)}
+    models = model_rows.by_ids(connection, {each.model_id for each in received})
     revisions = model_rows.revisions(connection, list(models))
     before = model_rows.progress_of(connection, list(models))
     key = event_rows.hash_key(connection)
@@ -72,16 +74,16 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
     joined = join(arrivals, event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys), models)
     progress = _advanced(before, arrivals, joined)
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
-    half_of = _halves(key, (change.row.cluster for change in joined.changes))
-    entries = entries_of(joined.changes, models, revisions, half_of)
-    sums = sums_of(joined.changes, entries, revisions, minutes)
+    half_of = halves(key, (change.row.cluster for change in joined.changes))
+    sums = sums_of(joined.changes, entries_of(joined.changes, models, revisions, half_of), revisions, minutes)
     stored = _stored(connection, sums)
     counts = _counts(known, joined)
     counts["events_dropped", "model_deleted"] = len(received) - len(known)
     return Effects(
         joined=joined,
-        summaries=merged(sums, stored),
+        sums=sums,
         stored=stored,
+        summaries=merged(sums, stored),
         progress=progress,
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
         delays=_delays(joined),
@@ -103,7 +105,7 @@ def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
             rolled_at=now,
             version=event.model_version or "",
             calibrator=event.calibrator_version,
-            segments=msgspec.json.encode(event.segments).decode() if event.segments else None,
+            segments=_json.encode(event.segments).decode() if event.segments else None,
             cluster=event.cluster,
             p=p,
             raw=raw,
@@ -115,21 +117,22 @@ def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
         key=hashed,
         model_id=model.id,
         event_id=event.event_id,
-        label=msgspec.json.encode(event.label).decode(),
+        label=_json.encode(event.label).decode(),
         at=None if event.timestamp is None else micros(event.timestamp),
         received_at=each.received_at,
         rolled_at=now,
         source=event.source,
-        supersedes=bool(event.supersedes),
+        supersedes=event.supersedes,
     )
 
 
 def _digest(event: PredictionEvent) -> int:
-    digest = hashlib.blake2b(msgspec.msgpack.encode(event, order="sorted"), digest_size=8).digest()
+    digest = hashlib.blake2b(_canonical.encode(event), digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
 
 
-def _halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
+def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
+    """Return which clusters are in the random half that bounds take their signs from."""
     return {
         cluster: bool(hashlib.blake2b(cluster.encode(), digest_size=1, key=key).digest()[0] & 1)
         for cluster in set(clusters)
@@ -138,48 +141,56 @@ def _halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
 
 
 def _advanced(before: Mapping[int, Progress], arrivals: Sequence[Arrival], joined: Joined) -> dict[int, Progress]:
-    after = dict(before)
-    for row in [*joined.predictions, *(row for row in arrivals if isinstance(row, LabelRow))]:
-        after[row.model_id] = _seen(after[row.model_id], row)
-    for change in joined.changes:
-        state = after[change.row.model_id]
-        after[change.row.model_id] = replace(
-            state,
-            predictions=state.predictions + change.fresh,
-            labels=state.labels + (change.after is not None) - (change.before is not None),
+    newest = _newest((row.model_id, row.at) for row in joined.predictions)
+    received = _newest((row.model_id, row.received_at) for row in joined.predictions)
+    labelled = _newest((row.model_id, row.at) for row in arrivals if type(row) is LabelRow and row.at is not None)
+    predictions = Counter(change.row.model_id for change in joined.changes if change.fresh)
+    labels = Counter(change.row.model_id for change in joined.changes if change.after is not None)
+    labels.subtract(change.row.model_id for change in joined.changes if change.before is not None)
+    after = {}
+    for model_id, state in before.items():
+        newest_prediction = _later(state.newest_prediction, newest.get(model_id))
+        after[model_id] = Progress(
+            watermark=_later(_later(state.watermark, newest.get(model_id)), labelled.get(model_id)),
+            newest_prediction=newest_prediction,
+            received_at=_later(state.received_at, received.get(model_id)),
+            minutes_from=_minutes_from(state.minutes_from, newest_prediction),
+            predictions=state.predictions + predictions[model_id],
+            labels=state.labels + labels[model_id],
         )
-    return {
-        model_id: replace(state, minutes_from=_minutes_from(state)) if state.newest_prediction is not None else state
-        for model_id, state in after.items()
-    }
+    return after
 
 
-def _seen(state: Progress, row: Arrival) -> Progress:
-    if isinstance(row, LabelRow):
-        return state if row.at is None else replace(state, watermark=max(state.watermark or row.at, row.at))
-    return replace(
-        state,
-        watermark=max(state.watermark or row.at, row.at),
-        newest_prediction=max(state.newest_prediction or row.at, row.at),
-        received_at=max(state.received_at or row.received_at, row.received_at),
-    )
+def _newest(times: Iterable[tuple[int, int]]) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for model_id, at in times:
+        if at > found.get(model_id, -1):
+            found[model_id] = at
+    return found
 
 
-def _minutes_from(state: Progress) -> int:
-    return max(state.minutes_from or 0, floor((state.newest_prediction or 0) - MINUTES_KEPT, HOUR))
+def _later(one: int | None, other: int | None) -> int | None:
+    return max((at for at in (one, other) if at is not None), default=None)
 
 
-def _stored(connection: Connection, sums: Mapping[Target, object]) -> dict[Target, bytes]:
-    ids = _series_ids(connection, {key.model_id for key, _, _ in sums})
-    by_number = {number: key for key, number in ids.items()}
-    wanted = [(ids[key], level, start) for key, level, start in sums if key in ids]
-    found = rollups.fetch(connection, wanted)
-    return {(by_number[number], level, start): blob for (number, level, start), blob in found.items()}
+def _minutes_from(kept_from: int | None, newest_prediction: int | None) -> int | None:
+    if newest_prediction is None:
+        return kept_from
+    return max(kept_from or 0, floor(newest_prediction - MINUTES_KEPT, HOUR))
 
 
-def _series_ids(connection: Connection, model_ids: Iterable[int]) -> dict[SeriesKey, int]:
+def _stored(connection: Connection, sums: Sums) -> dict[Target, bytes]:
+    ids = _series_ids(connection, sums.series)
+    numbers = [ids.get(key) for key in sums.series]
+    places = {number: place for place, number in enumerate(numbers) if number is not None}
+    wanted = [(numbers[place], level, start) for place, level, start in sums.targets]
+    found = rollups.fetch(connection, [(number, level, at) for number, level, at in wanted if number is not None])
+    return {(places[number], level, start): blob for (number, level, start), blob in found.items()}
+
+
+def _series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
     found: dict[SeriesKey, int] = {}
-    for model_id in model_ids:
+    for model_id in sorted({key.model_id for key in series}):
         found |= rollups.series_ids(connection, model_id)
     return found
 
@@ -216,14 +227,7 @@ def write(connection: Connection, effects: Effects) -> None:
     event_rows.add_predictions(connection, effects.joined.predictions)
     event_rows.add_labels(connection, effects.joined.labels)
     event_rows.add_conflicts(connection, effects.joined.conflicts)
-    ids = _series_ids(connection, {key.model_id for key, _, _ in effects.summaries})
-    for key in sorted({key for key, _, _ in effects.summaries} - set(ids)):
-        ids[key] = rollups.add_series(connection, key)
-    rollups.replace(
-        connection,
-        {(ids[key], level, start): blob for (key, level, start), blob in effects.summaries.items()},
-        {(ids[key], level, start): blob for (key, level, start), blob in effects.stored.items()},
-    )
+    _write_sums(connection, effects.sums, effects.summaries, effects.stored)
     for model_id, before in effects.stale_minutes.items():
         numbers = list(rollups.series_ids(connection, model_id).values())
         rollups.prune(connection, numbers, MINUTE_LEVEL, before)
@@ -231,6 +235,20 @@ def write(connection: Connection, effects: Effects) -> None:
         model_rows.save_progress(connection, model_id, state)
     model_rows.add_delays(connection, effects.delays)
     counters.add(connection, effects.counts)
+
+
+def _write_sums(connection: Connection, sums: Sums, summaries: list[bytes], stored: Mapping[Target, bytes]) -> None:
+    ids = _series_ids(connection, sums.series)
+    numbers = [ids[key] if key in ids else rollups.add_series(connection, key) for key in sums.series]
+    buckets = [(numbers[place], level, start) for place, level, start in sums.targets]
+    known = {(numbers[place], level, start) for place, level, start in stored}
+    rollups.replace(connection, dict(zip(buckets, summaries, strict=True)), known)
+
+
+def add_sums(connection: Connection, sums: Sums) -> None:
+    """Add sums to the rollups, reading and writing in the same transaction."""
+    stored = _stored(connection, sums)
+    _write_sums(connection, sums, merged(sums, stored), stored)
 
 
 def run(database: Database, token: int, *, now: Callable[[], int], events: int) -> int:
@@ -291,7 +309,7 @@ def _apply_carefully(database: Database, token: int, row: JournalRow, now: int) 
 
 def _bisect(connection: Connection, row: JournalRow, received: list[Received], now: int) -> None:
     try:
-        with connection.begin_nested():
+        with savepoint(connection):
             write(connection, effects_of(connection, received, now))
     except (LeaseLost, Unavailable):
         raise

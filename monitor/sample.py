@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 
 from monitor.calibrators.rows import rows_of_cells
 from monitor.errors import BadInput
-from monitor.outcomes import truth_index, usable, vectors_of
-from monitor.records import LabelRow, Model, PredictionRow, SeriesKey
+from monitor.outcomes import standing, truth_index, vectors_of
+from monitor.records import Model, PredictionRow, SeriesKey
 from monitor.stats.reliability import bins_of
 from monitor.store import events
 from monitor.times import MINUTE
@@ -111,11 +111,10 @@ def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -
     labels = events.labels_of(connection, [row.key for row in rows])
     found = []
     for row in rows:
-        standing: list[LabelRow] = labels.get((row.model_id, row.event_id), [])
-        if standing and usable(model, row, standing[-1].label):
-            truth = truth_index(model, standing[-1].label)
-            if truth is not None:
-                found.append((row.at, vectors_of(row, model.classes)[1], truth))
+        label = standing(model, labels.get((row.model_id, row.event_id), ()))
+        truth = None if label is None else truth_index(model, label.label)
+        if truth is not None:
+            found.append((row.at, vectors_of(row, model.classes)[1], truth))
     return found
 
 

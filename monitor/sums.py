@@ -1,6 +1,8 @@
 """Turn changes of predictions into sums per series, level and time bucket."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from typing import Final
 
 import msgspec
@@ -22,13 +24,27 @@ from monitor.records import (
 from monitor.stats import entries as of
 from monitor.stats.cells import Integers
 from monitor.stats.entries import Entries, Scored
-from monitor.stats.summary import MAX_CLASSES, Kind, decode, encode, gather
-from monitor.times import floor
+from monitor.stats.summary import MAX_CLASSES, decode_all, encode_all, gather
+from monitor.times import MINUTE
 
-Target = tuple[SeriesKey, int, int]
-"""A series, a level and a bucket's beginning."""
+Target = tuple[int, int, int]
+"""A bucket: the place of its series in a list, its level and its beginning."""
 
 _HALF_BIT: Final = 1
+_SERIES_SHIFT: Final = 34  # minutes since 1970 until past the year 9999
+_LEVEL_SHIFT: Final = 60
+_START_MASK: Final = (1 << _SERIES_SHIFT) - 1
+_SERIES_MASK: Final = (1 << (_LEVEL_SHIFT - _SERIES_SHIFT)) - 1
+_STEPS: Final = np.array([LEVEL_STEP[level] for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL)])
+
+
+@dataclass(frozen=True, slots=True)
+class Sums:
+    """Sums per bucket."""
+
+    series: list[SeriesKey]
+    targets: list[Target]
+    entries: Entries  # gathered; rows are places in `targets`
 
 
 def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
@@ -62,21 +78,22 @@ def entries_of(
     half_of: Mapping[str, bool],
 ) -> Entries:
     """Return what changes add to the sums; rows are the changes' positions."""
-    fresh = [i for i, change in enumerate(changes) if change.fresh]
-    arrivals = [(i, kind, p) for i in fresh for kind, p in scores_of(changes[i].row)]
-    parts = [of.of_counts(fresh, "events"), _arrivals(arrivals)]
-    for sign, labels in (
-        (1, [(i, c.row, c.after) for i, c in enumerate(changes) if c.after is not None]),
-        (-1, [(i, c.row, c.before) for i, c in enumerate(changes) if c.before is not None]),
-    ):
-        if labels:
-            added = _labelled(labels, models, revisions, half_of)
-            parts.append(added if sign > 0 else of.negated(added))
-    return of.joined(parts)
+    after = [(i, change.row, change.after) for i, change in enumerate(changes) if change.after is not None]
+    before = [(i, change.row, change.before) for i, change in enumerate(changes) if change.before is not None]
+    return of.joined(
+        [
+            *_arrived([(i, change.row) for i, change in enumerate(changes) if change.fresh]),
+            *_labelled(after, models, revisions, half_of),
+            *map(of.negated, _labelled(before, models, revisions, half_of)),
+        ]
+    )
 
 
-def _arrivals(arrivals: list[tuple[int, Kind, float]]) -> Entries:
-    return of.of_arrivals([a[0] for a in arrivals], [a[1] for a in arrivals], [a[2] for a in arrivals])
+def _arrived(rows: list[tuple[int, PredictionRow]]) -> list[Entries]:
+    if not rows:
+        return []
+    scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(row)]
+    return [of.of_counts([i for i, _ in rows], "events"), of.of_arrivals(*zip(*scores, strict=True))]
 
 
 def _labelled(
@@ -84,19 +101,18 @@ def _labelled(
     models: Mapping[int, Model],
     revisions: Mapping[tuple[int, int], Revision],
     half_of: Mapping[str, bool],
-) -> Entries:
+) -> list[Entries]:
+    if not labels:
+        return []
     scored: list[Scored] = []
     late: list[int] = []
     for i, row, label in labels:
         half = in_half(row, half_of)
-        scored += [
-            Scored(event=i, kind=kind, p=p, y=y, half=half, log_loss=loss, clipped=clipped, brier=brier)
-            for kind, p, y, loss, clipped, brier in judged(models[row.model_id], row, label.label)
-        ]
+        scored += [Scored(i, half, *each) for each in judged(models[row.model_id], row, label.label)]
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
-    parts = [of.of_counts([i for i, _, _ in labels], "labels"), of.of_counts(late, "late"), of.of_outcomes(scored)]
-    return of.joined(parts + _classwise(labels, models))
+    counts = [of.of_counts([i for i, _, _ in labels], "labels"), of.of_counts(late, "late")]
+    return [*counts, of.of_outcomes(scored), *_classwise(labels, models)]
 
 
 def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model]) -> list[Entries]:
@@ -119,67 +135,87 @@ def sums_of(
     entries: Entries,
     revisions: Mapping[tuple[int, int], Revision],
     minutes_from: Mapping[int, int],
-) -> dict[Target, tuple[Integers, Integers]]:
-    """Return the changes' entries added up per series, level and bucket: (slots, values), slots ascending.
+) -> Sums:
+    """Return the changes' entries added up per series, level and bucket.
 
     Minutes are summed where minute rollups are kept, hours and days always.
     """
-    finest: dict[Target, int] = {}
-    targets = []
-    for change in changes:
-        row = change.row
-        level = MINUTE_LEVEL if row.at >= minutes_from[row.model_id] else HOUR_LEVEL
-        start = floor(row.at, LEVEL_STEP[level])
-        keys = series_of(row, revisions[row.model_id, row.revision])
-        targets.append([finest.setdefault((key, level, start), len(finest)) for key in keys])
-    rows, slots, values = gather(*of.expanded(entries, targets))
-    found = dict(_split(list(finest), rows, slots, values))
-    for level in (MINUTE_LEVEL, HOUR_LEVEL):
-        found |= _parents(found, level)
-    return found
+    if not changes:
+        return Sums([], [], entries)
+    at = np.array([change.row.at for change in changes], dtype=np.int64)
+    kept_from = np.array([minutes_from[change.row.model_id] for change in changes], dtype=np.int64)
+    series, counts, places = _series_of_all([change.row for change in changes], revisions)
+    level = np.where(at >= kept_from, MINUTE_LEVEL, HOUR_LEVEL)
+    pairs = _keys(np.repeat(level, counts), places, np.repeat(at, counts))
+    finest, targets = np.unique(pairs, return_inverse=True)
+    sums = gather(*of.expanded(entries, counts, targets))
+    hours, hour_sums = _coarser(HOUR_LEVEL, finest, sums)
+    days, day_sums = _coarser(DAY_LEVEL, hours, hour_sums)
+    minutes = int(np.searchsorted(finest, HOUR_LEVEL << _LEVEL_SHIFT))
+    minute_sums = _first(sums, minutes)
+    keys = np.concatenate([finest[:minutes], hours, days])
+    offsets = (0, minutes, minutes + len(hours))
+    return Sums(series, _targets(keys), _stacked(zip(offsets, (minute_sums, hour_sums, day_sums), strict=True)))
 
 
-def _parents(sums: Mapping[Target, tuple[Integers, Integers]], level: int) -> dict[Target, tuple[Integers, Integers]]:
-    """Return the next coarser level's sums, those already there included."""
-    coarser = level + 1
-    step = LEVEL_STEP[coarser]
-    index: dict[Target, int] = {}
-    rows, slots, values = [], [], []
-    for (key, at_level, start), (s, v) in sums.items():
-        if at_level == level or at_level == coarser != DAY_LEVEL:
-            row = index.setdefault((key, coarser, floor(start, step)), len(index))
-            rows.append(np.full(len(s), row, dtype=np.int64))
-            slots.append(s)
-            values.append(v)
-    if not rows:
-        return {}
-    return dict(_split(list(index), *gather(np.concatenate(rows), np.concatenate(slots), np.concatenate(values))))
+def _series_of_all(
+    rows: Sequence[PredictionRow], revisions: Mapping[tuple[int, int], Revision]
+) -> tuple[list[SeriesKey], Integers, Integers]:
+    """Return the series, how many of them each row counts in, and which: places, row after row."""
+    series: dict[SeriesKey, int] = {}
+    known: dict[tuple[object, ...], list[int]] = {}
+    parts = []
+    for row in rows:
+        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments)
+        places = known.get(alike)
+        if places is None:
+            keys = series_of(row, revisions[row.model_id, row.revision])
+            places = known[alike] = [series.setdefault(key, len(series)) for key in keys]
+        parts.append(places)
+    counts = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))
+    return list(series), counts, np.fromiter(chain.from_iterable(parts), dtype=np.int64)
 
 
-def merged(sums: Mapping[Target, tuple[Integers, Integers]], stored: Mapping[Target, bytes]) -> dict[Target, bytes]:
-    """Return the encoded summaries of the buckets once the sums are added to what is stored."""
-    targets = list(sums)
-    rows, slots, values = [], [], []
-    for i, target in enumerate(targets):
-        parts = [sums[target]] + ([decode(stored[target])] if target in stored else [])
-        for s, v in parts:
-            rows.append(np.full(len(s), i, dtype=np.int64))
-            slots.append(s)
-            values.append(v)
-    if not rows:
-        return {}
-    total = gather(np.concatenate(rows), np.concatenate(slots), np.concatenate(values))
-    result = dict.fromkeys(targets, b"")
-    result.update({target: encode(s, v) for target, (s, v) in _split(targets, *total)})
-    return result
+def _keys(level: Integers, series: Integers, at: Integers) -> Integers:
+    """Return buckets as single integers, in the order of level, series and time."""
+    start = at - at % _STEPS[level]
+    keys: Integers = (level << _LEVEL_SHIFT) | (series << _SERIES_SHIFT) | (start // MINUTE)
+    return keys
 
 
-def _split(
-    targets: list[Target], rows: Integers, slots: Integers, values: Integers
-) -> Iterable[tuple[Target, tuple[Integers, Integers]]]:
-    """Yield each target's part of gathered entries."""
-    bounds = np.searchsorted(rows, np.arange(len(targets) + 1)).tolist()
-    for i, target in enumerate(targets):
-        first, last = bounds[i], bounds[i + 1]
-        if last > first:
-            yield target, (slots[first:last], values[first:last])
+def _coarser(level: int, finer: Integers, sums: Entries) -> tuple[Integers, Entries]:
+    """Return the buckets of a level that finer ones lie in, and their sums; those already of that level stay."""
+    series = (finer >> _SERIES_SHIFT) & _SERIES_MASK
+    start = (finer & _START_MASK) * MINUTE
+    keys, parents = np.unique(_keys(np.full_like(finer, level), series, start), return_inverse=True)
+    rows, slots, values = sums
+    return keys, gather(parents[rows], slots, values)
+
+
+def _first(sums: Entries, count: int) -> Entries:
+    rows, slots, values = sums
+    end = int(np.searchsorted(rows, count))
+    return rows[:end], slots[:end], values[:end]
+
+
+def _stacked(parts: Iterable[tuple[int, Entries]]) -> Entries:
+    """Return entries one after another, the rows of each moved up by its offset."""
+    rows, slots, values = zip(*((rows + offset, slots, values) for offset, (rows, slots, values) in parts), strict=True)
+    return np.concatenate(rows), np.concatenate(slots), np.concatenate(values)
+
+
+def _targets(keys: Integers) -> list[Target]:
+    series = ((keys >> _SERIES_SHIFT) & _SERIES_MASK).tolist()
+    starts = ((keys & _START_MASK) * MINUTE).tolist()
+    return list(zip(series, (keys >> _LEVEL_SHIFT).tolist(), starts, strict=True))
+
+
+def merged(sums: Sums, stored: Mapping[Target, bytes]) -> list[bytes]:
+    """Return the encoded summaries of the buckets, in their order, once the sums are added to what is stored."""
+    count = len(sums.targets)
+    if not stored:
+        return encode_all(count, *sums.entries)
+    places = np.array([i for i, target in enumerate(sums.targets) if target in stored], dtype=np.int64)
+    blobs = [stored[target] for target in sums.targets if target in stored]
+    rows, slots, values = decode_all(blobs)
+    return encode_all(count, *gather(*of.joined([sums.entries, (places[rows], slots, values)])))

@@ -57,6 +57,17 @@ def place(p: ArrayLike) -> Integers:
     return cells
 
 
+def interval(cell: int) -> str:
+    """Return the confidences that a cell holds, as an interval.
+
+    >>> interval(0), interval(CELLS - 1), interval(int(place([0.49])[0]))
+    ('[0, 0]', '[1, 1]', '(0.483333333333, 0.5]')
+    """
+    if cell in (0, CELLS - 1):
+        return f"[{min(cell, 1)}, {min(cell, 1)}]"
+    return f"({EDGES[cell - 1]:.12g}, {EDGES[cell]:.12g}]"
+
+
 def bin_of_cell(bins: int) -> Integers:
     """Return the equal-width bin that each cell lies in.
 

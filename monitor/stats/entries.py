@@ -5,30 +5,40 @@ processor to another, and a rollup must be reproducible anywhere.
 """
 
 import math
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from monitor.stats.cells import SIXTIETHS, Integers, place
-from monitor.stats.summary import CLASS_FIELDS, Kind, cell_slot, class_slot, fixed, kind_base, loss_slot, total_slot
+from monitor.stats.summary import (
+    CLASS_FIELDS,
+    KINDS,
+    Kind,
+    cell_slot,
+    class_slot,
+    fixed,
+    kind_base,
+    loss_slot,
+    total_slot,
+)
 
 Entries = tuple[Integers, Integers, Integers]
 LOG_CLIP: Final = 1e-15
+_BASE: Final = {kind: kind_base(kind) for kind in KINDS}
 _CELL_STRIDE: Final = cell_slot("both", 1, "n") - cell_slot("both", 0, "n")
 _CLASS_EDGES: Final = np.arange(SIXTIETHS + 1) / SIXTIETHS
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
+class Scored(NamedTuple):
     """One score of one event: its confidence under one kind, and its losses once the outcome is known."""
 
     event: int
+    half: bool
     kind: Kind
     p: float
     y: int
-    half: bool
     log_loss: float
     clipped: bool
     brier: float
@@ -65,11 +75,11 @@ def top(vector: list[float]) -> int:
     return vector.index(max(vector))
 
 
-def of_arrivals(events: list[int], kinds: list[Kind], p: list[float]) -> Entries:
+def of_arrivals(events: Sequence[int], kinds: Sequence[Kind], p: Sequence[float]) -> Entries:
     """Return what predictions add when they arrive: their count and their confidence, per kind of score."""
     rows = np.array(events, dtype=np.int64)
     values = np.array(p, dtype=np.float64)
-    base = np.array([kind_base(kind) for kind in kinds], dtype=np.int64) + place(values) * _CELL_STRIDE
+    base = np.array([_BASE[kind] for kind in kinds], dtype=np.int64) + place(values) * _CELL_STRIDE
     offset = {name: cell_slot("both", 0, name) - kind_base("both") for name in ("en", "esp")}
     return _stack([(rows, base + offset["en"], np.ones_like(rows)), (rows, base + offset["esp"], fixed(values))])
 
@@ -82,11 +92,14 @@ def of_counts(events: list[int], name: str) -> Entries:
 
 def of_outcomes(scored: list[Scored]) -> Entries:
     """Return what labelled scores add: cell sums and losses."""
-    rows = np.array([s.event for s in scored], dtype=np.int64)
-    p = np.array([s.p for s in scored], dtype=np.float64)
-    y = np.array([s.y for s in scored], dtype=np.int64)
-    half = np.array([s.half for s in scored], dtype=np.int64)
-    base = np.array([kind_base(s.kind) for s in scored], dtype=np.int64)
+    if not scored:
+        return joined([])
+    event, in_half, kinds, confidence, outcomes, log_losses, clips, briers = zip(*scored, strict=True)
+    rows = np.array(event, dtype=np.int64)
+    p = np.array(confidence, dtype=np.float64)
+    y = np.array(outcomes, dtype=np.int64)
+    half = np.array(in_half, dtype=np.int64)
+    base = np.array([_BASE[kind] for kind in kinds], dtype=np.int64)
     cell = base + place(p) * _CELL_STRIDE
     sums = fixed(p)
     outcome = y.astype(np.float64)
@@ -102,9 +115,9 @@ def of_outcomes(scored: list[Scored]) -> Entries:
         "hsp": half * sums,
     }
     losses: dict[str, Integers] = {
-        "log_loss": fixed(np.array([s.log_loss for s in scored], dtype=np.float64)),
-        "clipped": np.array([s.clipped for s in scored], dtype=np.int64),
-        "brier": fixed(np.array([s.brier for s in scored], dtype=np.float64)),
+        "log_loss": fixed(np.array(log_losses, dtype=np.float64)),
+        "clipped": np.array(clips, dtype=np.int64),
+        "brier": fixed(np.array(briers, dtype=np.float64)),
         "spiegelhalter_numerator": fixed((outcome - p) * spread),
         "spiegelhalter_denominator": fixed(spread * spread * p * (1.0 - p)),
     }
@@ -147,13 +160,14 @@ def _stack(parts: list[Entries]) -> Entries:
     return rows[kept], slots[kept], values[kept]
 
 
-def expanded(entries: Entries, targets: list[list[int]]) -> Entries:
+def expanded(entries: Entries, counts: Integers, targets: Integers) -> Entries:
     """Return the entries once per target of their event.
 
     Parameters
     ----------
     entries : entries whose rows are events
-    targets : for each event, the rows that it counts in
+    counts : how many targets each event has; shape (events,)
+    targets : the targets of the first event, then those of the second, and so on; shape (sum of counts,)
 
     Returns
     -------
@@ -161,9 +175,16 @@ def expanded(entries: Entries, targets: list[list[int]]) -> Entries:
 
     """
     rows, slots, values = entries
-    counts = np.fromiter(map(len, targets), dtype=np.int64, count=len(targets))
-    starts = np.concatenate([[0], np.cumsum(counts)])
-    flat = np.array([target for each in targets for target in each], dtype=np.int64)
     times = counts[rows]
-    within = np.arange(times.sum()) - np.repeat(np.cumsum(times) - times, times)
-    return flat[np.repeat(starts[rows], times) + within], np.repeat(slots, times), np.repeat(values, times)
+    return targets[repeated(rows, counts)], np.repeat(slots, times), np.repeat(values, times)
+
+
+def repeated(rows: Integers, counts: Integers) -> Integers:
+    """Return, for each row in turn, the places of its parts, where row i has `counts[i]` parts, one after another.
+
+    >>> repeated(np.array([2, 0]), np.array([2, 1, 3])).tolist()
+    [3, 4, 5, 0, 1]
+    """
+    times = counts[rows]
+    starts = (np.cumsum(counts) - counts)[rows]
+    return np.repeat(starts - (np.cumsum(times) - times), times) + np.arange(times.sum())

@@ -11,14 +11,15 @@ An event without a raw score counts in the cells of kind "both"; one with a raw 
 Served figures are the sum of the first two, raw ones of the first and the last.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.cells import CELLS, SIXTIETHS, Cells, Floats, Integers
+from monitor.stats.cells import CELLS, SIXTIETHS, Cells, Floats, Integers, interval
 
 ONE: Final = 1 << 30
 """The fixed-point unit: sums of ratios and losses are multiples of 1/ONE."""
@@ -70,6 +71,25 @@ def class_slot(index: int, sixtieth: int, field: str) -> int:
     return _CLASS_BASE + index * _CLASS_SIZE + sixtieth * len(CLASS_FIELDS) + CLASS_FIELDS.index(field)
 
 
+def slot_name(slot: int) -> str:
+    """Return what is summed in a slot, in words.
+
+    >>> slot_name(total_slot("labels")), slot_name(cell_slot("served", 401, "sy")), slot_name(class_slot(2, 0, "n"))
+    ('labels', 'served cell [1, 1] sy', 'class 2 sixtieth 0 n')
+    """
+    if slot < _RESERVED:
+        return TOTALS[slot] if slot < len(TOTALS) else f"unused slot {slot}"
+    if slot >= _CLASS_BASE:
+        index, rest = divmod(slot - _CLASS_BASE, _CLASS_SIZE)
+        sixtieth, field = divmod(rest, len(CLASS_FIELDS))
+        return f"class {index} sixtieth {sixtieth} {CLASS_FIELDS[field]}"
+    number, rest = divmod(slot - _RESERVED, _KIND_SIZE)
+    if rest < _RESERVED:
+        return f"{KINDS[number]} {LOSSES[rest]}" if rest < len(LOSSES) else f"unused slot {slot}"
+    cell, field = divmod(rest - _RESERVED, len(CELL_FIELDS))
+    return f"{KINDS[number]} cell {interval(cell)} {CELL_FIELDS[field]}"
+
+
 def fixed(values: Floats) -> Integers:
     """Return values as fixed-point integers, rounded half to even."""
     return np.rint(values * ONE).astype(np.int64)
@@ -94,12 +114,13 @@ def gather(rows: Integers, slots: Integers, values: Integers) -> tuple[Integers,
     """
     if not len(rows):
         return rows, slots, values
-    order = np.argsort(rows * SLOTS + slots, kind="stable")
-    keys = (rows * SLOTS + slots)[order]
+    keys = rows * SLOTS + slots
+    order = np.argsort(keys)
+    keys, terms = keys[order], values[order]
     first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
-    sums = np.add.reduceat(values[order], first)
+    sums = np.add.reduceat(terms, first)
     # Each term is below LIMIT = 2⁶², so the sum in floats tells a wrapped sum from an honest one.
-    if np.abs(np.add.reduceat(values[order].astype(np.float64), first)).max() >= LIMIT:
+    if np.abs(np.add.reduceat(terms.astype(np.float64), first)).max() >= LIMIT:
         raise OverflowError("a sum in a rollup bucket would leave the range of 64-bit integers")
     keep = sums != 0
     kept = keys[first][keep]
@@ -129,6 +150,61 @@ def decode(blob: bytes) -> tuple[Integers, Integers]:
     return slots, np.frombuffer(blob, dtype="<i8", count=count, offset=2 * count).astype(np.int64)
 
 
+def encode_all(count: int, rows: Integers, slots: Integers, values: Integers) -> list[bytes]:
+    """Return the encoded summaries of `count` rows, from gathered entries; a row without entries is empty."""
+    bounds = np.searchsorted(rows, np.arange(count + 1)).tolist()
+    slot_bytes, value_bytes = slots.astype("<u2").tobytes(), values.astype("<i8").tobytes()
+    return [slot_bytes[2 * first : 2 * last] + value_bytes[8 * first : 8 * last] for first, last in pairwise(bounds)]
+
+
+def decode_all(blobs: Sequence[bytes]) -> tuple[Integers, Integers, Integers]:
+    """Return the entries of encoded summaries; rows are the summaries' positions.
+
+    Raises
+    ------
+    ValueError
+        when one of them is not an encoded summary.
+
+    """
+    counts = [len(blob) // _ENTRY_BYTES for blob in blobs]
+    if any(len(blob) % _ENTRY_BYTES for blob in blobs):
+        raise ValueError(f"a summary is cut short: its bytes must be a multiple of {_ENTRY_BYTES}")
+    slots = np.frombuffer(b"".join(blob[: 2 * n] for blob, n in zip(blobs, counts, strict=True)), dtype="<u2")
+    values = np.frombuffer(b"".join(blob[2 * n :] for blob, n in zip(blobs, counts, strict=True)), dtype="<i8")
+    rows = np.repeat(np.arange(len(blobs)), counts)
+    keys = rows * SLOTS + slots
+    if len(slots) and (slots.max() >= SLOTS or (np.diff(keys) <= 0).any()):
+        raise ValueError("a summary's slots are not ascending")
+    return rows, slots.astype(np.int64), values.astype(np.int64)
+
+
+def cell_sums(blobs: Sequence[bytes], kinds: Collection[Kind], fields: Sequence[str]) -> tuple[Integers, Integers, Floats]:
+    """Return fields of the occupied cells of encoded summaries, kinds of score added up.
+
+    Parameters
+    ----------
+    blobs : encoded summaries
+    kinds : kinds of score
+    fields : names of a cell's fields
+
+    Returns
+    -------
+    rows, cells, sums : which summary and which cell, of shape (m,), in ascending order, and the fields' sums, of shape (m, len(fields))
+
+    """
+    rows, slots, values = decode_all(blobs)
+    kind, rest = np.divmod(slots - _RESERVED, _KIND_SIZE)
+    cell, field = np.divmod(rest - _RESERVED, len(CELL_FIELDS))
+    wanted_kinds, wanted_fields = [KINDS.index(each) for each in kinds], [CELL_FIELDS.index(each) for each in fields]
+    chosen = np.isin(kind, wanted_kinds) & (rest >= _RESERVED) & np.isin(field, wanted_fields)
+    keys, place = np.unique(rows[chosen] * CELLS + cell[chosen], return_inverse=True)
+    column = np.zeros(len(CELL_FIELDS), dtype=np.int64)
+    column[wanted_fields] = np.arange(len(fields))
+    sums = np.zeros((len(keys), len(fields)))
+    np.add.at(sums, (place, column[field[chosen]]), values[chosen])
+    return keys // CELLS, keys % CELLS, sums / [1.0 if each in COUNTED_FIELDS else float(ONE) for each in fields]
+
+
 @dataclass(frozen=True, slots=True)
 class Summary:
     """The sum of any number of buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot."""
@@ -139,12 +215,12 @@ class Summary:
     @classmethod
     def of(cls, blobs: Iterable[bytes]) -> "Summary":
         """Return the sum of encoded summaries; of none, the empty summary."""
-        high = np.zeros(SLOTS, dtype=np.int64)
-        low = np.zeros(SLOTS, dtype=np.int64)
-        for blob in blobs:
-            slots, values = decode(blob)
-            high[slots] += values >> 32  # a blob's slots are distinct, so plain indexing adds each
-            low[slots] += values & 0xFFFFFFFF
+        _, slots, values = decode_all(list(blobs))
+        # Sums of halves of 32 bits stay below 2⁵³, so that floats add them exactly, up to two million summaries.
+        high, low = (
+            np.bincount(slots, weights=half, minlength=SLOTS).astype(np.int64)
+            for half in (values >> 32, values & 0xFFFFFFFF)
+        )
         return cls(high, low)
 
     def __add__(self, other: "Summary") -> "Summary":

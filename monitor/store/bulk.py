@@ -5,20 +5,57 @@ from functools import lru_cache
 from typing import Any
 
 import msgspec
-from sqlalchemy import BigInteger, Column, ColumnElement, Connection, Table, bindparam, func, insert, select
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Connection,
+    FromClause,
+    Table,
+    and_,
+    bindparam,
+    func,
+    insert,
+    select,
+    update,
+)
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy.exc import OperationalError
 
 
 def append(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     """Append rows of the named columns to a table: COPY on Postgres, one prepared statement on SQLite."""
+    values = list(rows)
+    if not values:
+        return
     if connection.dialect.name == "postgresql":
-        with connection.connection.cursor() as cursor, cursor.copy(_copy_statement(table, tuple(names))) as copy:
+        _copy(connection, _copy_statement(table, tuple(names)), values)
+    else:
+        given = {name: _plain(column) for name, column in zip(names, zip(*values, strict=True), strict=True)}
+        given = {name: column for name, column in given.items() if any(value is not None for value in column)}
+        connection.exec_driver_sql(_insert_statement(table, tuple(given)), list(zip(*given.values(), strict=True)))
+
+
+def _plain(column: tuple[Any, ...]) -> Sequence[Any]:
+    """Return values of the types that SQLite's driver binds at once.
+
+    For each None, bool or bytes it first searches for an adapter, which costs more than storing the row does.
+    """
+    kinds = set(map(type, column))
+    if bool in kinds:
+        return [int(value) if type(value) is bool else value for value in column]
+    return [bytearray(value) if type(value) is bytes else value for value in column] if bytes in kinds else column
+
+
+def _copy(connection: Connection, statement: Any, rows: Iterable[Sequence[Any]]) -> None:
+    driver: Any = connection.connection
+    try:
+        with driver.cursor() as cursor, cursor.copy(statement) as copy:
             for row in rows:
                 copy.write_row(row)
-        return
-    values = list(rows)
-    if values:
-        connection.exec_driver_sql(_insert_statement(connection, table, tuple(names)), values)
+    except connection.dialect.loaded_dbapi.OperationalError as error:
+        raise OperationalError("COPY", None, error) from error  # as SQLAlchemy does with what goes through it
 
 
 @lru_cache(maxsize=64)
@@ -29,15 +66,51 @@ def _copy_statement(table: Table, names: tuple[str, ...]) -> Any:
     return sql.SQL("COPY {} ({}) FROM STDIN").format(sql.Identifier(table.name), columns)
 
 
-_insert_statements: dict[tuple[str, tuple[str, ...]], str] = {}
+@lru_cache(maxsize=64)
+def _insert_statement(table: Table, names: tuple[str, ...]) -> str:
+    statement = insert(table).values({name: bindparam(name) for name in names}).compile(dialect=sqlite.dialect())
+    if tuple(statement.positiontup or ()) != names:
+        raise ValueError(f"{', '.join(names)} must be in the order of the columns of {table.name}")
+    return str(statement)
 
 
-def _insert_statement(connection: Connection, table: Table, names: tuple[str, ...]) -> str:
-    known = _insert_statements.get((table.name, names))
-    if known is None:
-        compiled = insert(table).values({name: bindparam(name) for name in names}).compile(dialect=connection.dialect)
-        known = _insert_statements[table.name, names] = str(compiled)
-    return known
+def update_each(
+    connection: Connection, key: Sequence[Column[Any]], column: Column[Any], rows: Sequence[Sequence[Any]]
+) -> None:
+    """Set one column of many rows; each row given is the values of the key's columns, then the new one."""
+    if not rows:
+        return
+    if connection.dialect.name == "postgresql":
+        given = _unnested(rows, [*key, column])
+        same = and_(*(each == given.c[each.name] for each in key))
+        connection.execute(update(column.table).values({column.name: given.c[column.name]}).where(same))
+    else:
+        *keys, new = map(_plain, zip(*rows, strict=True))
+        connection.exec_driver_sql(_update_statement(tuple(key), column), list(zip(new, *keys, strict=True)))
+
+
+@lru_cache(maxsize=64)
+def _update_statement(key: tuple[Column[Any], ...], column: Column[Any]) -> str:
+    same = and_(*(each == bindparam(f"key_{each.name}") for each in key))
+    statement = update(column.table).values({column.name: bindparam("new")}).where(same)
+    return str(statement.compile(dialect=sqlite.dialect()))
+
+
+def listed(connection: Connection, rows: Sequence[Sequence[int]], columns: Sequence[Column[Any]]) -> FromClause:
+    """Return rows of integers as a table with the names of the columns, in a few parameters however many they are."""
+    if connection.dialect.name == "postgresql":
+        return _unnested(rows, columns)
+    each = func.json_each(msgspec.json.encode(rows).decode()).table_valued("value")
+    parts = [func.json_extract(each.c.value, f"$[{i}]").label(column.name) for i, column in enumerate(columns)]
+    return select(*parts).subquery()
+
+
+def _unnested(rows: Sequence[Sequence[Any]], columns: Sequence[Column[Any]]) -> FromClause:
+    arrays = [
+        bindparam(None, list(values), type_=ARRAY(column.type))
+        for values, column in zip(zip(*rows, strict=True), columns, strict=True)
+    ]
+    return func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
 
 
 def among(
@@ -46,5 +119,5 @@ def among(
     """Return the condition that a column is one of many integers, as one parameter however many they are."""
     if connection.dialect.name == "postgresql":
         return column == func.any(bindparam(None, list(numbers), type_=ARRAY(BigInteger)))
-    listed = func.json_each(msgspec.json.encode(list(numbers)).decode()).table_valued("value")
-    return column.in_(select(listed.c.value))
+    each = func.json_each(msgspec.json.encode(list(numbers)).decode()).table_valued("value")
+    return column.in_(select(each.c.value))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
 from monitor.errors import ConfigError, Unavailable
@@ -19,7 +20,22 @@ from monitor.errors import ConfigError, Unavailable
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
 """Releases from which on the write-ahead log no longer corrupts on a rare race, newest branch first."""
 
-BUSY_MILLISECONDS: Final = 20_000
+BUSY_MILLISECONDS: Final = 5_000
+"""How long a writer waits for a lock of another process before the caller hears that the database is not available."""
+
+LIMIT_IDLENESS: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)")
+
+IDLE_SECONDS: Final = 7.5
+"""How long a transaction that writes to Postgres may stand still, unless the caller says otherwise."""
+
+LIVENESS: Final = {
+    "connect_timeout": 5,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 25_000,
+}
+"""How libpq finds out that a server is gone without a word; what the URL says goes before."""
 
 
 class Turns:
@@ -49,16 +65,26 @@ class Turns:
 
 
 class Database:
-    """An engine with the two ways to use it: a consistent snapshot to read, a transaction to write."""
+    """An engine with the two ways to use it: a consistent snapshot to read, a transaction to write.
 
-    def __init__(self, url: str) -> None:
+    Parameters
+    ----------
+    url : of an SQLite file or a Postgres database
+    idle_seconds : after so long Postgres ends a transaction whose writer stands still, so that a frozen process blocks nobody
+
+    """
+
+    def __init__(self, url: str, *, idle_seconds: float = IDLE_SECONDS) -> None:
         self.engine = _engine(url)
         self.is_sqlite = self.engine.dialect.name == "sqlite"
+        self._idle_milliseconds = max(1, int(1000 * idle_seconds))
         self._turns = Turns()
+        self._draining = False
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """Yield a connection that sees one moment of the database."""
+        self._refuse_when_draining()
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
@@ -72,8 +98,10 @@ class Database:
         patient : let other writers of this process go first
 
         """
+        self._refuse_when_draining()
         if not self.is_sqlite:
             with _translated(), self.engine.begin() as connection:
+                connection.execute(LIMIT_IDLENESS, {"limit": str(self._idle_milliseconds)})
                 yield connection
             return
         with (
@@ -84,9 +112,24 @@ class Database:
         ):
             yield connection
 
+    def drain(self) -> None:
+        """Begin no transaction any more; those under way go on to their end."""
+        self._draining = True
+
     def close(self) -> None:
         """Give back all connections."""
         self.engine.dispose()
+
+    def _refuse_when_draining(self) -> None:
+        if self._draining:
+            raise Unavailable("this process is stopping")
+
+
+@contextmanager
+def savepoint(connection: Connection) -> Iterator[None]:
+    """Undo what the with-block did if it fails, and let the transaction go on."""
+    with _translated(), connection.begin_nested():
+        yield
 
 
 @contextmanager
@@ -95,6 +138,8 @@ def _translated() -> Iterator[None]:
         yield
     except (OperationalError, InterfaceError) as error:
         raise Unavailable(f"the database does not answer: {error.orig}") from error
+    except PoolTimeout as error:
+        raise Unavailable("all connections to the database are taken") from error
     except DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable(f"the connection to the database broke: {error.orig}") from error
@@ -166,7 +211,10 @@ def _postgres_engine(url: str) -> Engine:
     parsed = make_url(url)
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
-    return create_engine(parsed, pool_size=16, max_overflow=32, pool_pre_ping=True, pool_recycle=1800)
+    liveness = {name: value for name, value in LIVENESS.items() if name not in parsed.query}
+    return create_engine(
+        parsed, connect_args=liveness, pool_size=16, max_overflow=32, pool_pre_ping=True, pool_recycle=1800
+    )
 
 
 def database_micros(connection: Connection) -> int:

@@ -2,11 +2,12 @@
 
 import hashlib
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import fields
+from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, Row, insert, select
+from sqlalchemy import Connection, func, insert, select
 
 from monitor.records import ConflictRow, LabelRow, PredictionRow
 from monitor.store.bulk import among, append
@@ -15,18 +16,21 @@ from monitor.store.schema import conflict, label, prediction, secret
 EventRef = tuple[int, str]
 """A model's id and an event's id: what an event is known by."""
 
+_EVENT_KEY: Final = "event_key"
 _PREDICTION_FIELDS: Final = tuple(f.name for f in fields(PredictionRow))
 _LABEL_FIELDS: Final = tuple(f.name for f in fields(LabelRow))
 _CONFLICT_FIELDS: Final = tuple(f.name for f in fields(ConflictRow))
 
 
 def hash_key(connection: Connection) -> bytes:
-    """Return the secret under which event ids are hashed; made once per database."""
-    found = connection.execute(select(secret.c.value).where(secret.c.name == "event_key")).scalar()
-    if found is None:
-        found = secrets.token_bytes(32)
-        connection.execute(insert(secret).values(name="event_key", value=found))
-    return bytes(found)
+    """Return the secret under which event ids are hashed; a migrated database has one."""
+    return bytes(connection.execute(select(secret.c.value).where(secret.c.name == _EVENT_KEY)).scalar_one())
+
+
+def make_hash_key(connection: Connection) -> None:
+    """Give a database its secret, unless it has one: nobody outside can then make ids that share a key."""
+    if connection.execute(select(secret.c.name).where(secret.c.name == _EVENT_KEY)).scalar() is None:
+        connection.execute(insert(secret).values(name=_EVENT_KEY, value=secrets.token_bytes(32)))
 
 
 def event_key(secret_key: bytes, model_id: int, event_id: str) -> int:
@@ -40,15 +44,16 @@ def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef
     rows = connection.execute(
         select(*_columns(prediction, _PREDICTION_FIELDS)).where(among(connection, prediction.c.key, keys))
     )
-    return {(row.model_id, row.event_id): _prediction(row) for row in rows}
+    found = map(_prediction, rows)
+    return {(row.model_id, row.event_id): row for row in found}
 
 
 def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[LabelRow]]:
     """Return the stored labels under these keys, oldest first."""
     found: dict[EventRef, list[LabelRow]] = {}
     query = select(*_columns(label, _LABEL_FIELDS)).where(among(connection, label.c.key, keys)).order_by(label.c.id)
-    for row in connection.execute(query):
-        found.setdefault((row.model_id, row.event_id), []).append(_label(row))
+    for row in map(_label, connection.execute(query)):
+        found.setdefault((row.model_id, row.event_id), []).append(row)
     return found
 
 
@@ -64,17 +69,17 @@ def conflicts_of(connection: Connection, key: int, ref: EventRef) -> list[Confli
 
 def add_predictions(connection: Connection, rows: Sequence[PredictionRow]) -> None:
     """Append predictions."""
-    append(connection, prediction, _PREDICTION_FIELDS, (_values(row, _PREDICTION_FIELDS) for row in rows))
+    append(connection, prediction, _PREDICTION_FIELDS, map(attrgetter(*_PREDICTION_FIELDS), rows))
 
 
 def add_labels(connection: Connection, rows: Sequence[LabelRow]) -> None:
     """Append labels."""
-    append(connection, label, _LABEL_FIELDS, (_values(row, _LABEL_FIELDS) for row in rows))
+    append(connection, label, _LABEL_FIELDS, map(attrgetter(*_LABEL_FIELDS), rows))
 
 
 def add_conflicts(connection: Connection, rows: Sequence[ConflictRow]) -> None:
     """Append events that did not count."""
-    append(connection, conflict, _CONFLICT_FIELDS, (_values(row, _CONFLICT_FIELDS) for row in rows))
+    append(connection, conflict, _CONFLICT_FIELDS, map(attrgetter(*_CONFLICT_FIELDS), rows))
 
 
 def scan(connection: Connection, model_id: int, *, chunk: int = 5000) -> Iterator[list[tuple[int, PredictionRow]]]:
@@ -90,12 +95,25 @@ def scan(connection: Connection, model_id: int, *, chunk: int = 5000) -> Iterato
         if not rows:
             return
         before = rows[-1].id
-        yield [(row.id, _prediction(row)) for row in rows]
+        yield [(row.id, _prediction(row[1:])) for row in rows]
+
+
+def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str, int]]:
+    """Return events of which a model has several predictions, and how many; there should be none."""
+    query = (
+        select(prediction.c.event_id, func.count())
+        .where(prediction.c.model_id == model_id)
+        .group_by(prediction.c.key, prediction.c.event_id)
+        .having(func.count() > 1)
+        .limit(most)
+    )
+    return [(name, count) for name, count in connection.execute(query)]
 
 
 def restamp(connection: Connection, model_id: int, revision: int) -> None:
     """Say of all predictions of a model that they are rolled up under a revision of its settings."""
-    connection.execute(prediction.update().where(prediction.c.model_id == model_id).values(revision=revision))
+    other = (prediction.c.model_id == model_id) & (prediction.c.revision != revision)
+    connection.execute(prediction.update().where(other).values(revision=revision))
 
 
 def remove_model(connection: Connection, model_id: int) -> None:
@@ -108,13 +126,9 @@ def _columns(table: Any, names: tuple[str, ...]) -> list[Any]:
     return [table.c[name] for name in names]
 
 
-def _values(row: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple([getattr(row, name) for name in names])
+def _prediction(values: Iterable[Any]) -> PredictionRow:
+    return PredictionRow(**dict(zip(_PREDICTION_FIELDS, values, strict=True)))
 
 
-def _prediction(row: Row[Any]) -> PredictionRow:
-    return PredictionRow(**{name: getattr(row, name) for name in _PREDICTION_FIELDS})
-
-
-def _label(row: Row[Any]) -> LabelRow:
-    return LabelRow(**{name: getattr(row, name) for name in _LABEL_FIELDS})
+def _label(values: Iterable[Any]) -> LabelRow:
+    return LabelRow(**dict(zip(_LABEL_FIELDS, values, strict=True)))

@@ -11,6 +11,7 @@ from sqlalchemy import Connection, text
 import monitor
 from monitor.errors import ConfigError
 from monitor.store.engine import Database
+from monitor.store.events import make_hash_key
 from monitor.store.schema import metadata
 
 _ADVISORY_LOCK = 0x63616C77
@@ -31,6 +32,7 @@ def upgrade(database: Database) -> None:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
         command.upgrade(_config(connection), "head")
+        make_hash_key(connection)
 
 
 def pending(database: Database) -> bool:

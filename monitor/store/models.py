@@ -1,6 +1,6 @@
 """Models, the revisions of what their roll-up depends on, and how far they have come."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -12,15 +12,21 @@ from monitor.records import Model, ModelSettings, Progress, Revision
 from monitor.store.schema import delay, model, progress, revision
 
 
-def by_name(connection: Connection, name: str) -> Model | None:
-    """Return a model, or None."""
-    row = connection.execute(select(model).where(model.c.name == name)).one_or_none()
+def by_name(connection: Connection, name: str, *, lock: bool = False) -> Model | None:
+    """Return a model, or None; locked, nobody else changes it or its calibrators until the transaction ends."""
+    query = select(model).where(model.c.name == name)
+    row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     return None if row is None else _model(row)
 
 
 def everyone(connection: Connection) -> list[Model]:
     """Return all models by name."""
     return [_model(row) for row in connection.execute(select(model).order_by(model.c.name))]
+
+
+def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Model]:
+    """Return those of some models that exist, by id."""
+    return {row.id: _model(row) for row in connection.execute(select(model).where(model.c.id.in_(sorted(ids))))}
 
 
 def create(

@@ -1,13 +1,31 @@
 """Rollups: one encoded summary per series, level and time bucket."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, and_, delete, func, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+import msgspec
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    FromClause,
+    Integer,
+    Text,
+    and_,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    select,
+    union_all,
+)
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from monitor.records import SeriesKey
-from monitor.store.bulk import among, append
+from monitor.store.bulk import among, append, listed, update_each
 from monitor.store.schema import rollup, series
 
 Bucket = tuple[int, int, int]
@@ -37,73 +55,65 @@ def add_series(connection: Connection, key: SeriesKey) -> int:
     return int(connection.execute(statement.returning(series.c.id)).scalar_one())
 
 
-def fetch(connection: Connection, buckets: Iterable[Bucket]) -> dict[Bucket, bytes]:
+def fetch(connection: Connection, buckets: Sequence[Bucket]) -> dict[Bucket, bytes]:
     """Return the stored summaries of these buckets."""
-    wanted: dict[tuple[int, int], list[int]] = {}
-    for number, level, start in buckets:
-        wanted.setdefault((number, level), []).append(start)
-    found: dict[Bucket, bytes] = {}
-    for (number, level), starts in wanted.items():
-        query = select(rollup.c.bucket, rollup.c.summary).where(
-            rollup.c.series_id == number, rollup.c.level == level, among(connection, rollup.c.bucket, starts)
-        )
-        for start, summary in connection.execute(query):
-            found[number, level, start] = bytes(summary)
-    return found
+    if not buckets:
+        return {}
+    wanted = listed(connection, buckets, _KEY)
+    query = select(*_KEY, rollup.c.summary).join_from(wanted, rollup, _is_in(wanted))
+    return {(number, level, start): bytes(blob) for number, level, start, blob in connection.execute(query)}
 
 
-def replace(connection: Connection, summaries: Mapping[Bucket, bytes], known: Mapping[Bucket, bytes]) -> None:
+def replace(connection: Connection, summaries: Mapping[Bucket, bytes], known: Container[Bucket]) -> None:
     """Store summaries in place of those known; an empty one is removed."""
-    _remove(connection, [bucket for bucket, blob in summaries.items() if not blob and bucket in known])
     fresh = [(*bucket, blob) for bucket, blob in summaries.items() if blob and bucket not in known]
+    changed = [(*bucket, blob) for bucket, blob in summaries.items() if blob and bucket in known]
     append(connection, rollup, ("series_id", "level", "bucket", "summary"), fresh)
-    changed = [
-        {"series_id": number, "level": level, "bucket": start, "summary": blob}
-        for (number, level, start), blob in summaries.items()
-        if blob and (number, level, start) in known
-    ]
-    if changed:
-        build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-        statement = build(rollup)
-        connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=["series_id", "level", "bucket"], set_={"summary": statement.excluded.summary}
-            ),
-            changed,
-        )
+    update_each(connection, _KEY, rollup.c.summary, changed)
+    _remove(connection, [bucket for bucket, blob in summaries.items() if not blob and bucket in known])
 
 
 def _remove(connection: Connection, buckets: Sequence[Bucket]) -> None:
-    for number, level, start in buckets:
-        connection.execute(
-            delete(rollup).where(rollup.c.series_id == number, rollup.c.level == level, rollup.c.bucket == start)
+    if buckets:
+        unwanted = listed(connection, buckets, _KEY)
+        connection.execute(delete(rollup).where(exists(select(unwanted.c.level).where(_is_in(unwanted)))))
+
+
+_KEY: Final = (rollup.c.series_id, rollup.c.level, rollup.c.bucket)
+
+
+def _is_in(rows: FromClause) -> ColumnElement[bool]:
+    return and_(*(column == rows.c[column.name] for column in _KEY))
+
+
+def read(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, int, int, bytes]]:
+    """Return (series id, level, beginning, summary) of some series within spans that share no bucket, in no order."""
+    if not numbers or not spans:
+        return []
+    postgres = connection.dialect.name == "postgresql"
+    values: dict[str, Any] = {"numbers": list(numbers) if postgres else msgspec.json.encode(list(numbers)).decode()}
+    for i, span in enumerate(spans):
+        values |= {f"level_{i}": span.level, f"first_{i}": span.first, f"last_{i}": span.last}
+    found = connection.execute(_reading(len(spans), postgres=postgres), values)
+    return [(number, level, begin, bytes(blob)) for number, level, begin, blob in found]
+
+
+@lru_cache(maxsize=256)
+def _reading(spans: int, *, postgres: bool) -> Executable:
+    """Return the query for so many spans; one part each, since SQLite seeks by level and time only without OR."""
+    given = bindparam("numbers", type_=ARRAY(Integer) if postgres else Text())
+    each = func.unnest(given).column_valued() if postgres else func.json_each(given).table_valued("value").c.value
+    numbers = select(each)
+    parts = [
+        select(*_KEY, rollup.c.summary).where(
+            rollup.c.series_id.in_(numbers),
+            rollup.c.level == bindparam(f"level_{i}"),
+            rollup.c.bucket >= bindparam(f"first_{i}"),
+            rollup.c.bucket < bindparam(f"last_{i}"),
         )
-
-
-def read_buckets(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, int, bytes]]:
-    """Return beginning, level and summary of some series within spans, in the order of time."""
-    if not numbers or not spans:
-        return []
-    query = (
-        select(rollup.c.bucket, rollup.c.level, rollup.c.summary)
-        .where(among(connection, rollup.c.series_id, numbers), _within(spans))
-        .order_by(rollup.c.bucket)
-    )
-    return [(row.bucket, row.level, bytes(row.summary)) for row in connection.execute(query)]
-
-
-def read_each(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, bytes]]:
-    """Return (series id, summary) of some series within spans."""
-    if not numbers or not spans:
-        return []
-    query = select(rollup.c.series_id, rollup.c.summary).where(
-        among(connection, rollup.c.series_id, numbers), _within(spans)
-    )
-    return [(row[0], bytes(row[1])) for row in connection.execute(query)]
-
-
-def _within(spans: Sequence[Span]) -> ColumnElement[bool]:
-    return or_(*(and_(rollup.c.level == s.level, rollup.c.bucket >= s.first, rollup.c.bucket < s.last) for s in spans))
+        for i in range(spans)
+    ]
+    return union_all(*parts)
 
 
 def extent(connection: Connection, numbers: Sequence[int], level: int) -> tuple[int, int] | None:

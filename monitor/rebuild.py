@@ -1,0 +1,76 @@
+"""Rebuild: roll a model up afresh from its rows, under the settings that it has now."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sqlalchemy import Connection
+
+from monitor.errors import NotFound
+from monitor.join import Change
+from monitor.outcomes import standing
+from monitor.records import Model, PredictionRow
+from monitor.rollup import add_sums, halves
+from monitor.store import events, models, rollups
+from monitor.store.engine import Database
+from monitor.store.lease import fence
+from monitor.sums import entries_of, sums_of
+
+CHUNK = 5000
+
+
+def rebuild(database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None) -> int:
+    """Delete a model's rollups and sum its rows again under the newest revision; return how many predictions it has.
+
+    All of it is one transaction, in which nobody else can roll up: a leader's work of the same moment is void.
+
+    Parameters
+    ----------
+    report : is told now and then how many predictions are done, and of how many
+
+    Raises
+    ------
+    NotFound
+        when the model is gone.
+
+    """
+    with database.write(patient=True) as connection:
+        fence(connection)
+        current = models.by_name(connection, model.name)
+        if current is None or current.id != model.id:
+            raise NotFound(f"there is no model {model.name} any more")
+        return _rebuild(connection, current, report)
+
+
+def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], None]) -> int:
+    before = models.progress_of(connection, [model.id])[model.id]
+    rollups.remove_model(connection, model.id)
+    predictions = labels = 0
+    for chunk in events.scan(connection, model.id, chunk=CHUNK):
+        changes = _changes(connection, model, [row for _, row in chunk])
+        _add(connection, model, changes, before.minutes_from or 0)
+        predictions += len(changes)
+        labels += sum(change.after is not None for change in changes)
+        report(predictions, before.predictions)
+    events.restamp(connection, model.id, model.revision)
+    models.save_progress(connection, model.id, replace(before, predictions=predictions, labels=labels))
+    return predictions
+
+
+def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[Change]:
+    labels = events.labels_of(connection, [row.key for row in rows])
+    return [
+        Change(
+            row=replace(row, revision=model.revision),
+            fresh=True,
+            before=None,
+            after=standing(model, labels.get((model.id, row.event_id), ())),
+        )
+        for row in rows
+    ]
+
+
+def _add(connection: Connection, model: Model, changes: list[Change], minutes_from: int) -> None:
+    revisions = models.revisions(connection, [model.id])
+    key = events.hash_key(connection)
+    entries = entries_of(changes, {model.id: model}, revisions, halves(key, (change.row.cluster for change in changes)))
+    add_sums(connection, sums_of(changes, entries, revisions, {model.id: minutes_from}))

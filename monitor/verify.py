@@ -1,0 +1,244 @@
+"""Verify: recompute a model's rollups from its rows, and name what differs.
+
+This is deliberately not the code that made them: plain integers in dictionaries, one event after another, no arrays.
+The two share only what an event means (its outcome and its losses) and the layout of a summary.
+"""
+
+import hashlib
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import msgspec
+from sqlalchemy import Connection
+
+from monitor.outcomes import judged, scores_of, standing, truth_index, vectors_of
+from monitor.records import (
+    DAY_LEVEL,
+    HOUR_LEVEL,
+    LEVEL_STEP,
+    MINUTE_LEVEL,
+    LabelRow,
+    Model,
+    PredictionRow,
+    Progress,
+    Revision,
+    SeriesKey,
+)
+from monitor.stats.cells import CELLS, EDGES, SIXTIETHS
+from monitor.stats.summary import (
+    CELL_FIELDS,
+    MAX_CLASSES,
+    ONE,
+    Kind,
+    cell_slot,
+    class_slot,
+    decode,
+    loss_slot,
+    slot_name,
+    total_slot,
+)
+from monitor.store import events, models, rollups
+from monitor.times import floor, rfc3339
+
+CHUNK: Final = 2000
+MOST_REPEATS: Final = 20
+"""Events stored twice that are named; one is bad enough."""
+
+LEVEL_NAME: Final = {MINUTE_LEVEL: "minute", HOUR_LEVEL: "hour", DAY_LEVEL: "day"}
+
+Bucket = tuple[SeriesKey, int, int]
+"""A series, a level and a beginning."""
+
+Term = tuple[int, int]
+"""A slot and what one event adds there."""
+
+_EDGES: Final[list[float]] = EDGES.tolist()
+_CLASS_EDGES: Final = [i / SIXTIETHS for i in range(SIXTIETHS + 1)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Difference:
+    """Something stored that the rows don't give, or the other way round."""
+
+    series: SeriesKey | None  # None where it is about the model
+    level: int | None
+    bucket: int | None
+    what: str  # a slot, or a count of the model
+    stored: str
+    recomputed: str
+
+    def __str__(self) -> str:
+        return f"{self._place()}{self.what}: stored {self.stored}, rows give {self.recomputed}"
+
+    def _place(self) -> str:
+        if self.series is None or self.level is None or self.bucket is None:
+            return ""
+        named = [f"version {self.series.version or 'none'}", f"calibrator {self.series.calibrator or 'none'}"]
+        named += [f"segment {self.series.segment}"] if self.series.segment else []
+        return f"{', '.join(named)}, {LEVEL_NAME[self.level]} {rfc3339(self.bucket)}: "
+
+
+@dataclass(slots=True)
+class _Recomputed:
+    """What the rows give."""
+
+    buckets: dict[Bucket, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    predictions: int = 0
+    labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    """What the sums of a model depend on besides its rows."""
+
+    model: Model
+    revisions: Mapping[tuple[int, int], Revision]
+    minutes_from: int
+    secret: bytes
+
+
+def verify(connection: Connection, model: Model) -> list[Difference]:
+    """Return where a model's stored rollups differ from what its rows give, best within one snapshot; empty if nowhere.
+
+    Memory grows with the number of buckets, not with the number of events.
+    """
+    progress = models.progress_of(connection, [model.id])[model.id]
+    settings = _Settings(
+        model, models.revisions(connection, [model.id]), progress.minutes_from or 0, events.hash_key(connection)
+    )
+    rows = _Recomputed()
+    for row, label in _labelled(connection, model):
+        _add(rows, settings, row, label)
+    return [
+        *_counts(progress, rows),
+        *_repeats(connection, model),
+        *_buckets(rollups.everything(connection, model.id), rows.buckets),
+    ]
+
+
+def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
+    for chunk in events.scan(connection, model.id, chunk=CHUNK):
+        labels = events.labels_of(connection, [row.key for _, row in chunk])
+        for _, row in chunk:
+            yield row, standing(model, labels.get((model.id, row.event_id), ()))
+
+
+def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: LabelRow | None) -> None:
+    terms = [*_arrival(row), *_outcome(settings, row, label)] if label is not None else _arrival(row)
+    rows.predictions += 1
+    rows.labels += label is not None
+    for series in _series(settings, row):
+        for level, step in LEVEL_STEP.items():
+            if level != MINUTE_LEVEL or row.at >= settings.minutes_from:
+                bucket = rows.buckets[series, level, floor(row.at, step)]
+                for slot, value in terms:
+                    bucket[slot] += value
+
+
+def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
+    sent = msgspec.json.decode(row.segments) if row.segments else {}
+    declared = settings.revisions[row.model_id, row.revision].segments
+    segments = ["", *(f"{key}:{sent[key]}" for key in declared if key in sent)]
+    return [SeriesKey(row.model_id, row.version, row.calibrator or 0, segment) for segment in segments]
+
+
+def _fixed(value: float) -> int:
+    return round(value * ONE)
+
+
+def _cell(p: float) -> int:
+    return CELLS - 1 if p >= 1.0 else bisect_left(_EDGES, p)
+
+
+def _arrival(row: PredictionRow) -> list[Term]:
+    terms = [(total_slot("events"), 1)]
+    for kind, p in scores_of(row):
+        terms += [(cell_slot(kind, _cell(p), "en"), 1), (cell_slot(kind, _cell(p), "esp"), _fixed(p))]
+    return terms
+
+
+def _outcome(settings: _Settings, row: PredictionRow, label: LabelRow) -> list[Term]:
+    terms = [(total_slot("labels"), 1)]
+    delay = settings.revisions[row.model_id, row.revision].label_delay
+    if label.at is not None and delay is not None and label.at - row.at > delay:
+        terms.append((total_slot("late"), 1))
+    half = _in_half(settings, row)
+    for kind, p, y, log_loss, clipped, brier in judged(settings.model, row, label.label):
+        terms += _cell_terms(kind, p, y, half=half)
+        losses = {
+            "log_loss": _fixed(log_loss),
+            "clipped": int(clipped),
+            "brier": _fixed(brier),
+            "spiegelhalter_numerator": _fixed((y - p) * (1.0 - 2.0 * p)),
+            "spiegelhalter_denominator": _fixed((1.0 - 2.0 * p) * (1.0 - 2.0 * p) * p * (1.0 - p)),
+        }
+        terms += [(loss_slot(kind, name), value) for name, value in losses.items()]
+    return terms + _class_terms(settings.model, row, label)
+
+
+def _cell_terms(kind: Kind, p: float, y: int, *, half: bool) -> list[Term]:
+    sums = {"n": 1, "sy": y, "sp": _fixed(p), "spp": _fixed(p * p), "spy": _fixed(p) if y else 0}
+    if half:
+        sums |= {"hn": 1, "hsy": y, "hsp": _fixed(p)}
+    return [(cell_slot(kind, _cell(p), name), sums[name]) for name in CELL_FIELDS if name in sums]
+
+
+def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term]:
+    if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
+        return []
+    truth = truth_index(model, label.label)
+    terms = []
+    for index, p in enumerate(vectors_of(row, model.classes)[0]):
+        sixtieth = min(max(bisect_left(_CLASS_EDGES, p) - 1, 0), SIXTIETHS - 1)
+        sums = {"n": 1, "sp": _fixed(p), "sy": int(index == truth)}
+        terms += [(class_slot(index, sixtieth, name), value) for name, value in sums.items()]
+    return terms
+
+
+def _in_half(settings: _Settings, row: PredictionRow) -> bool:
+    if row.cluster is None:
+        return row.key % 2 == 1
+    return hashlib.blake2b(row.cluster.encode(), digest_size=1, key=settings.secret).digest()[0] % 2 == 1
+
+
+def _counts(progress: Progress, rows: _Recomputed) -> list[Difference]:
+    pairs = {
+        "predictions": (progress.predictions, rows.predictions),
+        "labels": (progress.labels, rows.labels),
+    }
+    return [_difference(None, name, *map(str, pair)) for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _repeats(connection: Connection, model: Model) -> list[Difference]:
+    repeated = events.repeated(connection, model.id, MOST_REPEATS)
+    return [_difference(None, f"predictions of event {name}", str(count), "1") for name, count in repeated]
+
+
+def _buckets(stored: Mapping[Bucket, bytes], recomputed: Mapping[Bucket, Mapping[int, int]]) -> Iterator[Difference]:
+    for bucket in sorted({*stored, *recomputed}):
+        expected = {slot: value for slot, value in recomputed.get(bucket, {}).items() if value}
+        try:
+            found = _decoded(stored.get(bucket))
+        except ValueError as error:
+            yield _difference(bucket, "summary", f"bytes that can't be right ({error})", f"{len(expected)} sums")
+            continue
+        for slot in sorted({*found, *expected}):
+            if found.get(slot, 0) != expected.get(slot, 0):
+                yield _difference(bucket, slot_name(slot), str(found.get(slot, 0)), str(expected.get(slot, 0)))
+
+
+def _decoded(blob: bytes | None) -> dict[int, int]:
+    if blob is None:
+        return {}
+    slots, values = decode(blob)
+    if not blob or not values.all():
+        raise ValueError("zeros are stored, so that equal sums are not equal bytes")
+    return dict(zip(slots.tolist(), values.tolist(), strict=True))
+
+
+def _difference(bucket: Bucket | None, what: str, stored: str, recomputed: str) -> Difference:
+    series, level, start = (None, None, None) if bucket is None else bucket
+    return Difference(series=series, level=level, bucket=start, what=what, stored=stored, recomputed=recomputed)
