@@ -174,9 +174,9 @@ def conclude(
     wanted = model.settings.recalibration == "auto" if promote is None else promote
     promoted = wanted and outcome.passed
     if promoted:
-        registry.promote(
-            connection, model, document["number"], clock.progress, actor=actor, now=now, reason=outcome.reason
-        )
+        # How far traffic has come by now: what was served during the fit does not count for the new version.
+        progress = models.progress_of(connection, [model.id])[model.id]
+        registry.promote(connection, model, document["number"], progress, actor=actor, now=now, reason=outcome.reason)
     elif outcome.passed:
         registry.propose(connection, model, document["number"], actor=actor, now=now)
     return {**document, "promoted": promoted, "reason": outcome.reason}
