@@ -17,9 +17,11 @@ import numpy as np
 import pytest
 
 from monitor import Client
-from monitor.calibrators.document import seal
+from monitor.calibrators.document import PARAMETERS, seal
+from monitor.calibrators.families import from_document
 from monitor.calibrators.scalar import compile_scalar, compile_vector
 from monitor.client import Calibrated
+from monitor.client.arrays import compile_array
 
 MODEL = "acme/churn risk"
 TEMPERATURE = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
@@ -27,6 +29,9 @@ PLATT = {"method": "platt", "task": "binary", "parameters": {"slope": 0.7, "inte
 ISOTONIC = {"method": "isotonic", "task": "binary", "parameters": {"x": [0.1, 0.5, 0.9], "y": [0.2, 0.4, 0.7]}}
 TOP_LABEL = {"method": "temperature", "task": "confidence", "parameters": {"temperature": 1.5, "classes": 10}}
 VECTORS = {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 2.0}}
+STEEP = {"method": "platt", "task": "binary", "parameters": {"slope": 9e3, "intercept": 1.0}}
+IDENTITY: dict[str, Any] = {"method": "identity", "task": "binary", "parameters": {}}
+IDENTITY_OF_VECTORS = IDENTITY | {"task": "multiclass"}
 NONE = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no champion", "errors": []}
 
 
@@ -122,6 +127,37 @@ def test_calibrate_takes_arrays_of_any_shape(registry: Registry, client: Client,
     assert (type(served), served.dtype, served.shape) == (np.ndarray, np.float64, (20, 5))
     np.testing.assert_allclose(served.ravel(), [client.calibrate(p) for p in raw.ravel().tolist()], atol=1e-14)
     assert client.calibrate(np.array([])).shape == (0,)
+
+
+FITTED = [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL, VECTORS, STEEP, IDENTITY, IDENTITY_OF_VECTORS]
+
+
+def test_compile_array_is_tested_with_every_method() -> None:
+    assert {fitted["method"] for fitted in FITTED} == set(PARAMETERS)
+
+
+@pytest.mark.parametrize("fitted", FITTED, ids=str)
+def test_compile_array_agrees_with_the_fitted_family(fitted: dict[str, Any]) -> None:
+    dice = np.random.default_rng(2)
+    if fitted["task"] == "multiclass":
+        raw = np.vstack([dice.dirichlet(np.full(7, 0.1), size=500), np.eye(7)])
+    else:
+        raw = np.concatenate([dice.uniform(size=500), dice.beta(0.01, 0.01, size=500), [0.0, 1.0, 0.1, 0.9]])
+    expected = from_document(fitted).predict_proba(raw)
+
+    np.testing.assert_allclose(compile_array(fitted)(raw), expected, rtol=1e-12, atol=1e-300)
+
+
+@pytest.mark.parametrize("rows", [[0.5, np.nan], [-0.1], [1.1]])
+def test_compile_array_refuses_what_is_no_probability(rows: list[float]) -> None:
+    with pytest.raises(ValueError, match=r"must be in \[0, 1\]"):
+        compile_array(PLATT)(np.array(rows))
+
+
+@pytest.mark.parametrize("rows", [[[0.5, 0.4]], [[1.0]]])
+def test_compile_array_refuses_what_is_no_distribution(rows: list[list[float]]) -> None:
+    with pytest.raises(ValueError, match="must sum to 1"):
+        compile_array(VECTORS)(np.array(rows))
 
 
 def test_calibrate_takes_the_classes_of_a_multiclass_event(registry: Registry, client: Client) -> None:
@@ -362,7 +398,7 @@ client.close(timeout=0)
 """
 
 
-def test_calibrate_takes_arrays_without_scipy(registry: Registry) -> None:
+def test_calibrate_takes_arrays_with_numpy_alone(registry: Registry) -> None:
     registry.champion = version(TEMPERATURE)
     done = subprocess.run(
         [sys.executable, "-c", WITHOUT_SCIPY, registry.url, MODEL],
