@@ -1,12 +1,15 @@
 """What an owner declares about a model: JSON settings of the contract, checked, to records and back."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final, TypeVar
 
 from monitor.errors import BadInput, Conflict
+from monitor.faults import UNADDRESSABLE, has_control
 from monitor.records import TASKS, Model, ModelSettings
-from monitor.times import DAY, MINUTE, parse_duration, parse_time, rfc3339
+from monitor.times import DAY, MINUTE, parse_bound, parse_duration, rfc3339
+from monitor.wire import MAX_CLASSES, MAX_NAME
 
 T = TypeVar("T")
 
@@ -15,9 +18,33 @@ ALERT_POLICIES: Final = ("window",)
 THRESHOLDS: Final = ("ece", "psi")
 MAX_WINDOWS: Final = 10
 MAX_SEGMENTS: Final = 20
-MAX_CLASSES: Final = 1000
-MAX_NAME: Final = 200
 LONGEST: Final = 3660 * DAY
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def name_fault(name: str) -> str | None:
+    """Return why a text can't be a name, as for the names in events, or None."""
+    if not 1 <= len(name) <= MAX_NAME:
+        return f"must be 1 to {MAX_NAME} characters long"
+    if has_control(name):
+        return "must not have control characters"
+    return "must be text, without half of a surrogate pair" if _SURROGATE.search(name) else None
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that a model can't have.
+
+    Raises
+    ------
+    BadInput
+        saying why.
+
+    """
+    fault = name_fault(name)
+    if fault is None and name in UNADDRESSABLE:
+        fault = "must not be . or .., which mean places in an address"
+    if fault is not None:
+        raise BadInput("model", name, fault)
 
 
 def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings:
@@ -105,7 +132,15 @@ def duration_text(value: int) -> str:
     return f"{seconds}s"
 
 
-def _duration(name: str, value: Any) -> int:
+def parse_span(name: str, value: Any) -> int:
+    """Return a duration in microseconds, of at most ten years.
+
+    Raises
+    ------
+    BadInput
+        when it is none, or longer.
+
+    """
     found = parse_duration(name, value)
     if found > LONGEST:
         raise BadInput(name, value, "must be at most 3660d")
@@ -113,14 +148,14 @@ def _duration(name: str, value: Any) -> int:
 
 
 def _label_delay(name: str, value: Any) -> int | None:
-    return None if value is None else _duration(name, value)
+    return None if value is None else parse_span(name, value)
 
 
 def _windows(name: str, value: Any) -> tuple[str, ...]:
     if not isinstance(value, list) or not 1 <= len(value) <= MAX_WINDOWS:
         raise BadInput(name, value, f'must be a list of 1 to {MAX_WINDOWS} durations, such as ["1h", "24h", "7d"]')
     for each in value:
-        if _duration(name, each) < MINUTE:
+        if parse_span(name, each) < MINUTE:
             raise BadInput(name, each, "a window must be at least 1m")
     if len({parse_duration(name, each) for each in value}) != len(value):
         raise BadInput(name, value, "names a window twice")
@@ -146,8 +181,9 @@ def _names(name: str, value: Any, most: int) -> tuple[str, ...]:
     if not isinstance(value, list) or len(value) > most:
         raise BadInput(name, value, f"must be a list of at most {most} names")
     for each in value:
-        if not isinstance(each, str) or not 1 <= len(each) <= MAX_NAME or not each.isprintable():
-            raise BadInput(name, each, f"must be text of 1 to {MAX_NAME} printable characters")
+        fault = name_fault(each) if isinstance(each, str) else "must be text"
+        if fault is not None:
+            raise BadInput(name, each, fault)
     if len(set(value)) != len(value):
         raise BadInput(name, value, "names something twice")
     return tuple(value)
@@ -183,7 +219,7 @@ def _reference(name: str, value: Any) -> tuple[int, int] | None:
         return None
     if not isinstance(value, dict) or set(value) != {"start", "end"}:
         raise BadInput(name, value, "must be null or an object of start and end")
-    start, end = (parse_time(f"{name}.{key}", value[key]) for key in ("start", "end"))
+    start, end = (parse_bound(f"{name}.{key}", value[key]) for key in ("start", "end"))
     if start >= end:
         raise BadInput(name, value, "start must be before end")
     return start, end
@@ -205,5 +241,5 @@ _PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "false_alarm_rate": _rate,
     "reference": _reference,
     "recalibration": lambda name, value: _choice(name, value, RECALIBRATION),
-    "cooldown": _duration,
+    "cooldown": parse_span,
 }

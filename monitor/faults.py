@@ -24,6 +24,9 @@ from monitor.wire import (
 CLOCK_SKEW: Final = timedelta(minutes=5)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SUM_TOLERANCE: Final = 1e-3
+UNADDRESSABLE: Final = frozenset({".", ".."})
+"""What no model may be called, since clients take these out of an address, however they are written."""
+
 _ENCODER: Final = msgspec.json.Encoder()
 
 
@@ -142,10 +145,13 @@ def _levels(value: Any) -> int:
 
 
 def all_clean(events: Sequence[Event]) -> bool:
-    """Return whether no name in a batch has a control character, by one look at all of them together."""
+    """Return whether all names in a batch are fit to be names, by one look at all of them together."""
     predictions = [event for event in events if type(event) is PredictionEvent]
     labels = [event for event in events if type(event) is LabelEvent]
-    names: set[object] = {event.model for event in events}
+    models = {event.model for event in events}
+    if not models.isdisjoint(UNADDRESSABLE):
+        return False
+    names: set[object] = set(models)
     names.update([event.model_version for event in predictions])
     names.update([event.cluster for event in predictions])
     names.update([event.label for event in labels])
@@ -169,7 +175,9 @@ _CONTROL_IN_ANSWER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def unclean_name(event: Event) -> Fault | None:
-    """Return which name of an event has a control character, or None."""
+    """Return which name of an event has a control character, or can't stand in an address, or None."""
+    if event.model in UNADDRESSABLE:
+        return Fault("bad_name", f"model is {quoted(event.model)}: must not be . or .., which mean places in an address")
     for field in _NAMES_OF[type(event)]:
         value = getattr(event, field)
         texts = [*value, *value.values()] if isinstance(value, dict) else [value]

@@ -57,6 +57,10 @@ class Directory:
         self._known[name] = (time.monotonic(), model)
         return model
 
+    def forget(self, name: str) -> None:
+        """Look a model up afresh the next time, after it was changed or deleted."""
+        self._known.pop(name, None)
+
     def is_fresh(self, name: str) -> bool:
         """Return whether `find` answers without the database."""
         entry = self._known.get(name)

@@ -37,9 +37,9 @@ def register(
     return document
 
 
-def propose(connection: Connection, model: Model, number: int, *, actor: str, now: int) -> None:
+def propose(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version wait for a person's word."""
-    registry.move(connection, model.id, CHALLENGER, Alias(number=number, since=now, since_event_time=None))
+    registry.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
     registry.log(connection, model.id, at=now, actor=actor, action="propose", detail={"number": number})
 
 
@@ -58,13 +58,13 @@ def promote(
         raise NotFound(f"model {model.name} has no calibrator {number}")
     aliases = registry.aliases(connection, model.id)
     replaced = aliases[CHAMPION].number if CHAMPION in aliases else None
+    _free_from_waiting(connection, model)
     if replaced == number:
         return
-    _serve(connection, model, number, progress, now)
+    at = _serve(connection, model, number, progress, now)
     if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
         registry.drop(connection, model.id, CHALLENGER)
-    _free_from_waiting(connection, model)
-    detail = {"number": number, "replaced": replaced, "reason": reason}
+    detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at}
     registry.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
 
 
@@ -83,7 +83,7 @@ def roll_back(
     if not served:
         raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
     restored = served[-2] if len(served) > 1 else None
-    _serve(connection, model, restored, progress, now)
+    at = _serve(connection, model, restored, progress, now)
     before = registry.attempt(connection, model.id)
     registry.note_attempt(
         connection,
@@ -94,14 +94,31 @@ def roll_back(
             waits_for_person=True,
         ),
     )
-    detail = {"number": served[-1], "restored": restored, "reason": reason}
+    detail = {"number": served[-1], "restored": restored, "reason": reason, "event_time": at}
     registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
     return restored
 
 
-def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> None:
+def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> str:
+    """Let a version serve; return from when on, in event time."""
+    alias = _alias(number, progress, now)
+    registry.move(connection, model.id, CHAMPION, alias)
+    return rfc3339(now if alias.since_event_time is None else alias.since_event_time)
+
+
+def _alias(number: int | None, progress: Progress, now: int) -> Alias:
     watermark = now if progress.watermark is None else min(progress.watermark, now)
-    registry.move(connection, model.id, CHAMPION, Alias(number=number, since=now, since_event_time=watermark))
+    return Alias(number=number, since=now, since_event_time=watermark)
+
+
+def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | None]]:
+    """Return what was put in service and from when on, in event time, oldest first; None stands for identity."""
+    put = {"promote": "number", "rollback": "restored"}
+    return [
+        (entry["detail"]["event_time"], entry["detail"][put[entry["action"]]])
+        for entry in registry.audited(connection, model_id)
+        if entry["action"] in put
+    ]
 
 
 def _free_from_waiting(connection: Connection, model: Model) -> None:

@@ -2,7 +2,7 @@
 
 import re
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from monitor.errors import BadInput
 
@@ -11,9 +11,10 @@ SECOND: Final = 1_000_000
 MINUTE: Final = 60 * SECOND
 HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
+LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
 _MICROSECOND: Final = timedelta(microseconds=1)
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
-_DURATION: Final = re.compile(r"(\d{1,9})(s|m|h|d|w)")
+_DURATION: Final = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 
 
 def micros(moment: datetime) -> int:
@@ -31,7 +32,7 @@ def rfc3339(value: int) -> str:
     return moment(value).isoformat().replace("+00:00", "Z")
 
 
-def parse_time(field: str, text: str) -> int:
+def parse_time(field: str, text: Any) -> int:
     """Return an RFC 3339 time with a zone as microseconds since 1970.
 
     Raises
@@ -42,11 +43,26 @@ def parse_time(field: str, text: str) -> int:
     """
     try:
         found = datetime.fromisoformat(text)
-    except ValueError:
+    except (ValueError, TypeError):
         found = None
     if found is None or found.tzinfo is None:
         raise BadInput(field, text, "must be an RFC 3339 time with a zone, such as 2026-01-05T12:00:00Z")
     return micros(found)
+
+
+def parse_bound(field: str, text: Any) -> int:
+    """Return one end of a range of time that a caller asks for.
+
+    Raises
+    ------
+    BadInput
+        when it is no such time, or none that events can have.
+
+    """
+    found = parse_time(field, text)
+    if not 0 <= found < LATEST:
+        raise BadInput(field, text, "must be from 1970 to 9998")
+    return found
 
 
 def parse_duration(field: str, text: object) -> int:

@@ -1,10 +1,9 @@
 """The web application."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -13,37 +12,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from monitor.api import calibration, calibrators, models, problems
-from monitor.api.events import EventsEndpoint, openapi_path
+from monitor.api import calibration, calibrators, docs, models, problems
+from monitor.api.docs import STATIC
+from monitor.api.events import EventsEndpoint
+from monitor.api.front import Front
 from monitor.api.guard import Guard
 from monitor.errors import Unavailable
 from monitor.export import CalibrationCollector
 from monitor.store.migrate import pending
 from monitor.wiring import Services, wall_clock
 
-STATIC: Final = Path(__file__).parent / "static"
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
-    "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
-}
-PROBLEM_SCHEMA: Final = {
-    "type": "object",
-    "description": "RFC 9457",
-    "properties": {
-        "type": {"type": "string"},
-        "title": {"type": "string"},
-        "status": {"type": "integer"},
-        "detail": {"type": "string"},
-        "errors": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "properties": {"field": {"type": "string"}, "value": {}, "reason": {"type": "string"}},
-            },
-        },
-    },
 }
 
 
@@ -55,13 +37,14 @@ def own_version() -> str:
         return "0"
 
 
-def create_app(services: Services, *, local: bool) -> FastAPI:
+def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall_clock) -> FastAPI:
     """Return the application over the given services.
 
     Parameters
     ----------
     services : what routes work with; started and stopped by the application
     local : it listens on a loopback address, where no key is needed until there is one
+    now : the time in microseconds since 1970
 
     """
 
@@ -71,23 +54,32 @@ def create_app(services: Services, *, local: bool) -> FastAPI:
         yield
         await run_in_threadpool(services.stop)
 
-    app = FastAPI(title="calwatch", version=own_version(), lifespan=lifespan, redoc_url=None)
+    app = FastAPI(
+        title="calwatch",
+        version=own_version(),
+        description="Watches whether a model in production still means what it says.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
     app.state.services = services
+    app.state.now = now
     problems.install(app)
-    # On top of the routes of models, whose names may contain anything.
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
-    _add_probes(app, services)
+    _add_probes(app, services, now)
     for router in (calibration.router, calibrators.router, models.router):
         app.include_router(router)
     _add_page(app)
-    _describe_events(app)
+    docs.install(app)
     app.add_middleware(Guard, database=services.database, local=local)
+    app.add_middleware(Front)
     return app
 
 
-def _add_probes(app: FastAPI, services: Services) -> None:
+def _add_probes(app: FastAPI, services: Services, now: Callable[[], int]) -> None:
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(CalibrationCollector(services.database, wall_clock))
+    registry.register(CalibrationCollector(services.database, now))
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     def metrics() -> Response:
@@ -113,18 +105,3 @@ def _add_page(app: FastAPI) -> None:
         return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
 
     app.mount("/static", StaticFiles(directory=STATIC), name="static")
-
-
-def _describe_events(app: FastAPI) -> None:
-    """Let OpenAPI describe the endpoint that the framework does not know."""
-    described = app.openapi
-
-    def openapi() -> dict[str, Any]:
-        schema = described()
-        if "/v1/events" not in schema["paths"]:
-            path, schemas = openapi_path()
-            schema["paths"] = path | schema["paths"]
-            schema.setdefault("components", {}).setdefault("schemas", {}).update(schemas | {"Problem": PROBLEM_SCHEMA})
-        return schema
-
-    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema

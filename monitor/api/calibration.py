@@ -1,53 +1,64 @@
 """Routes about figures: one evaluation now, their history, drift."""
 
+import re
+from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Query
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
 
 from monitor import windowed
-from monitor.api.context import Context, JsonObject, model_named
+from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import FIELDS, Drift, Evaluation, History, gives
+from monitor.declare import name_fault, parse_span
 from monitor.errors import BadInput
 from monitor.evaluate import reference_of
 from monitor.figures import Question, drift, evaluation, finite
 from monitor.records import SeriesKey
 from monitor.stats.cells import BIN_COUNTS
-from monitor.store import evaluations
-from monitor.times import DAY, parse_duration, parse_time
+from monitor.store import evaluations, rollups
+from monitor.times import DAY, parse_bound, parse_duration
 from monitor.windowed import Clocked
 from monitor.windows import widened
-from monitor.wiring import wall_clock
 
-router = APIRouter(prefix="/v1/models", tags=["figures"])
+router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
 DEFAULT_WINDOW: Final = "24h"
 HISTORY_DAYS: Final = 7
+_LOST_PLUS: Final = re.compile(r"(:[0-9]{2}(?:\.[0-9]+)?) ([0-9]{2}:[0-9]{2})$")
 
 
 class Range(BaseModel):
-    """A window that ends at the newest matured prediction, or a range from start to end."""
+    """A window that ends at the newest prediction that counts, or a range from start to end."""
 
-    model_config = ConfigDict(extra="forbid")
-
-    window: str | None = None
-    start: str | None = None
-    end: str | None = None
-    version: str | None = None
-    segment: str = ""
+    window: str | None = Field(default=None, description="a duration such as 24h, up to 3660d; 24h if nothing is given")
+    start: str | None = Field(default=None, description="RFC 3339 with a zone; the range is half-open")
+    end: str | None = Field(default=None, description="RFC 3339 with a zone")
+    version: str | None = Field(default=None, description="a model version; all of them if not given")
+    segment: str = Field(default="", description="`key:value`; the model as a whole if not given")
 
 
 class CalibrationQuery(Range):
     """What an evaluation is asked for."""
 
-    bins: int = 15
-    scores: Literal["served", "raw"] = "served"
+    bins: int = Field(default=15, description="10, 12, 15, 20 or 30 bins of equal width")
+    scores: Literal["served", "raw"] = Field(default="served", description="as served, or as the model gave them")
 
 
 class HistoryQuery(Range):
     """What stored evaluations are asked for."""
 
-    metric: str | None = None
+    window: str | None = Field(default=None, description="one of the model's windows")
+    metric: str | None = Field(default=None, description="only this field of each evaluation")
     limit: Annotated[int, Query(ge=1, le=20_000)] = 5000
+
+
+def time_of(field: str, text: str) -> int:
+    """Return a time from a query, in which a + that was not encoded has become a space."""
+    return parse_bound(field, _LOST_PLUS.sub(r"\1+\2", text))
 
 
 def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tuple[int, int]:
@@ -64,83 +75,110 @@ def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tupl
     if (query.start is None) != (query.end is None):
         raise BadInput("start" if query.start is None else "end", None, "start and end go together")
     if query.start is not None and query.end is not None:
-        start, end = parse_time("start", query.start), parse_time("end", query.end)
+        start, end = time_of("start", query.start), time_of("end", query.end)
         if start >= end:
             raise BadInput("end", query.end, "must be after start")
     else:
         end = newest if newest is not None else now
-        start = end - parse_duration("window", query.window or DEFAULT_WINDOW)
+        start = end - parse_span("window", query.window or DEFAULT_WINDOW)
         if start >= end:
             raise BadInput("window", query.window, "must be longer than 0s")
     return widened(start, end, clock.progress.minutes_from)
 
 
-@router.get("/{model:path}/calibration")
-def show_calibration(context: Context, model: str, query: Annotated[CalibrationQuery, Query()]) -> JsonObject:
-    """Compute one evaluation now."""
+@router.get("/{model}/calibration", responses=gives(Evaluation))
+def show_calibration(
+    context: Context, now: Now, model: ModelName, query: Annotated[CalibrationQuery, Query()]
+) -> Response:
+    """Compute one evaluation now.
+
+    A window ends at the newest prediction whose label has had its time to come. Ranges are widened to whole minutes, or
+    to whole hours where minutes are no longer kept; the answer carries the widened range.
+    """
     if query.bins not in BIN_COUNTS:
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
-    now = wall_clock()
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.matured_until, now)
-        wanted = _wanted(query)
+        wanted = _wanted(connection, query, clock)
         summary = windowed.of_series(connection, clock.model, start, end, wanted)
         before = windowed.of_series(connection, clock.model, start - (end - start), start, wanted)
     question = _question(query, clock, start, end, bins=query.bins, scores=query.scores)
-    return finite(evaluation(question, summary, before))
+    return answer(finite(evaluation(question, summary, before)))
 
 
-def _wanted(query: Range) -> Any:
+def _wanted(connection: Connection, query: Range, clock: Clocked) -> Callable[[SeriesKey], bool]:
+    version, segment = usable("version", query.version), _segment(connection, query.segment, clock)
+
     def test(key: SeriesKey) -> bool:
-        return key.segment == query.segment and query.version in {None, key.version}
+        return key.segment == segment and version in {None, key.version}
 
     return test
 
 
+def _segment(connection: Connection, given: str, clock: Clocked) -> str:
+    """Return a segment that was asked for; its key must be declared, or have been."""
+    key, _, value = given.partition(":")
+    if not given or (key in clock.model.settings.segments and name_fault(value) is None):
+        return given
+    if any(series.segment == given for series in rollups.series_ids(connection, clock.model.id)):
+        return given
+    declared = ", ".join(clock.model.settings.segments) or "none"
+    raise BadInput("segment", given, f"must be a declared segment and a value, as in key:value; declared: {declared}")
+
+
 def _question(query: Range, clock: Clocked, start: int, end: int, **more: Any) -> Question:
-    matured = clock.matured_until is not None and end <= clock.matured_until
+    matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
     return Question(
         model=clock.model, version=query.version, segment=query.segment, start=start, end=end, matured=matured, **more
     )
 
 
-@router.get("/{model:path}/drift")
-def show_drift(context: Context, model: str, query: Annotated[Range, Query()]) -> JsonObject:
-    """Compare raw scores with the reference now."""
-    now = wall_clock()
+@router.get("/{model}/drift", responses=gives(Drift))
+def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Range, Query()]) -> Response:
+    """Compare raw scores with the reference now; a window ends at the newest prediction, since no label is needed."""
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)
-        first, last = reference_of(clock, start, end)
-        current = windowed.of_series(connection, clock.model, start, end, _wanted(query))
-        reference = windowed.of_series(connection, clock.model, first, last, _wanted(query))
-    return finite(drift(_question(query, clock, start, end), current, reference, (first, last)))
+        wanted = _wanted(connection, query, clock)
+        first, last = (max(0, bound) for bound in reference_of(clock, start, end))
+        current = windowed.of_series(connection, clock.model, start, end, wanted)
+        reference = windowed.of_series(connection, clock.model, first, last, wanted)
+    return answer(finite(drift(_question(query, clock, start, end), current, reference, (first, last))))
 
 
-@router.get("/{model:path}/history")
-def show_history(context: Context, model: str, query: Annotated[HistoryQuery, Query()]) -> JsonObject:
-    """Return stored evaluations of a window that ended between start and end, oldest first."""
-    now = wall_clock()
+@router.get("/{model}/history", responses=gives(History))
+def show_history(context: Context, now: Now, model: ModelName, query: Annotated[HistoryQuery, Query()]) -> Response:
+    """Return stored evaluations of a window that ended between start and end, oldest first.
+
+    Without start and end, those of the last seven days of the model's own time. Of more than `limit`, the newest.
+    """
+    if query.metric is not None and query.metric not in FIELDS:
+        raise BadInput("metric", query.metric, f"there is no such field; there are {', '.join(FIELDS)}")
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
-        end = parse_time("end", query.end) if query.end else clock.matured_until or now
-        start = parse_time("start", query.start) if query.start else end - HISTORY_DAYS * DAY
+        start, end = _past(query, clock.matured_until or now)
         found = evaluations.history(
             connection,
             clock.model.id,
             window=_stored_window(clock, query.window),
-            segment=query.segment,
-            version=query.version,
+            segment=_segment(connection, query.segment, clock),
+            version=usable("version", query.version),
             start=start,
             end=end,
             limit=query.limit,
         )
     if query.metric is None:
-        return {"evaluations": found}
-    if found and query.metric not in found[0]:
-        raise BadInput("metric", query.metric, f"there is no such field; there are {', '.join(found[0])}")
-    return {"evaluations": [{"end": each["end"], query.metric: each[query.metric]} for each in found]}
+        return answer({"evaluations": found})
+    return answer({"evaluations": [{"end": each["end"], query.metric: each.get(query.metric)} for each in found]})
+
+
+def _past(query: Range, newest: int) -> tuple[int, int]:
+    end = time_of("end", query.end) if query.end is not None else newest
+    start = time_of("start", query.start) if query.start is not None else end - HISTORY_DAYS * DAY
+    if start > end:
+        raise BadInput("start", query.start, "must not be after end")
+    return start, end
 
 
 def _stored_window(clock: Clocked, window: str | None) -> str:

@@ -9,12 +9,15 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from monitor.api.problems import of_error, problem
-from monitor.errors import MonitorError
+from monitor.errors import MonitorError, shown
 from monitor.store import keys
 from monitor.store.engine import Database
 
 FRESH_SECONDS: Final = 2.0
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
+PROBES: Final = frozenset({"/healthz", "/readyz"})
+"""What answers anybody, also while the keys can't be read."""
+
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
@@ -30,7 +33,7 @@ class Guard:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
-        if scope["type"] != "http":
+        if scope["type"] != "http" or scope["path"] in PROBES:
             await self.app(scope, receive, send)
             return
         headers = Headers(scope=scope)
@@ -70,14 +73,17 @@ class Guard:
 
 def _strange_origin(method: str, headers: Headers) -> tuple[int, str, str] | None:
     """Refuse what a web page elsewhere may have sent: a foreign host name, or a change from a foreign origin."""
-    host = urlsplit(f"//{headers.get('host', '')}")
-    if host.hostname not in LOCAL_NAMES:
-        return (
-            403,
-            "Forbidden",
-            f"this server answers to localhost only, not to {host.hostname!r}; make an API key first",
-        )
+    host = headers.get("host", "")
+    if _name_in(host) not in LOCAL_NAMES:
+        return 403, "Forbidden", f"this server answers to localhost only, not to {shown(host)}; make an API key first"
     origin = headers.get("origin")
-    if origin is not None and method not in SAFE_METHODS and urlsplit(origin).netloc != host.netloc:
+    if origin is not None and method not in SAFE_METHODS and origin.rpartition("://")[2].lower() != host.lower():
         return 403, "Forbidden", "changes from pages of another origin need an API key"
     return None
+
+
+def _name_in(host: str) -> str | None:
+    try:
+        return urlsplit(f"//{host}").hostname
+    except ValueError:
+        return None

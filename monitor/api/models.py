@@ -1,106 +1,119 @@
 """Routes about models: settings, state, events, removal."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final
 
 import msgspec
-from fastapi import APIRouter, Body, Query, Response
+from fastapi import APIRouter, Body, Query
+from pydantic import WithJsonSchema
 from sqlalchemy import Connection
+from starlette.responses import Response
 
-from monitor.api.context import Context, JsonObject, model_named
-from monitor.declare import as_json, settings_from, task_from
+from monitor.api import shapes
+from monitor.api.context import Context, EventId, JsonObject, ModelName, Now, answer, model_named
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import gives
+from monitor.declare import as_json, check_model_name, name_fault, settings_from, task_from
 from monitor.errors import BadInput, NotFound
 from monitor.records import ConflictRow, LabelRow, Model, ModelSettings, PredictionRow
-from monitor.store import alerts, evaluations, events, lease, models, registry, rollups
-from monitor.times import parse_duration, rfc3339
-from monitor.wiring import wall_clock
+from monitor.store import alerts, evaluations, events, journal, lease, models, registry, rollups
+from monitor.times import SECOND, parse_duration, rfc3339
 
-router = APIRouter(prefix="/v1/models", tags=["models"])
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
-MAX_NAME: Final = 200
-SHOWN: Final = (
-    "verdict",
-    "labels_needed",
-    "direction",
-    "start",
-    "end",
-    "version",
-    "predictions",
-    "labelled",
-    "label_coverage",
-    "accuracy",
-    "mean_confidence",
-    "ece",
-    "ece_lower_bound",
-    "ece_null_mean",
-    "brier",
-    "log_loss",
-)
+SHOWN: Final = (*shapes.Judged.model_fields, "reliability")
+"""What of an evaluation stands in the list of models."""
+
+State = Callable[[Model], JsonObject]
 
 
-@router.get("")
-def list_models(context: Context) -> JsonObject:
-    """List all models with their state."""
+@router.get("", responses=gives(shapes.Models))
+def list_models(context: Context, now: Now) -> Response:
+    """List all models with their state, by name."""
     with context.database.read() as connection:
-        return {"models": [_with_state(connection, model) for model in models.everyone(connection)]}
+        known = sorted(models.everyone(connection), key=lambda model: model.name)
+        state = _states(connection, known)
+        waiting, oldest = journal.backlog(connection)
+    lag = 0.0 if oldest is None else max(0.0, (now - oldest) / SECOND)
+    listed = [state(model) for model in known]
+    return answer({"models": listed, "backlog_events": waiting, "rollup_lag_seconds": lag})
 
 
-def _with_state(connection: Connection, model: Model) -> JsonObject:
-    progress = models.progress_of(connection, [model.id])[model.id]
-    champion = registry.aliases(connection, model.id).get(registry.CHAMPION)
-    firing = [place for place, (fires, _) in alerts.states(connection, model.id).items() if fires]
-    newest = _telling([(w, f) for _, w, f in evaluations.newest(connection, model.id) if f["segment"] == ""])
-    return {
-        "model": model.name,
-        "task": model.task,
-        "recalibration": model.settings.recalibration,
-        "state": _state(firing, newest),
-        "alerts": len(firing),
-        "champion": None if champion is None else champion.number,
-        "predictions": progress.predictions,
-        "labelled": progress.labels,
-        "last_event_at": None if progress.watermark is None else rfc3339(progress.watermark),
-        "created_at": rfc3339(model.created_at),
-        "evaluation": newest,
-    }
+def _states(connection: Connection, known: list[Model]) -> State:
+    """Return what tells a model's state, having asked for all of them at once."""
+    chosen = known[0].id if len(known) == 1 else None
+    progress = models.progress_of(connection, [model.id for model in known])
+    champions = registry.champions(connection)
+    firing: dict[int, list[str]] = {}
+    for model_id, (kind, *_), fires in alerts.known(connection):
+        if fires:
+            firing.setdefault(model_id, []).append(kind)
+    newest: dict[int, list[tuple[str, JsonObject]]] = {}
+    for model_id, window, fields in evaluations.newest(connection, chosen, segment=""):
+        newest.setdefault(model_id, []).append((window, fields))
+
+    def state(model: Model) -> JsonObject:
+        telling = _telling(newest.get(model.id, ()))
+        come = progress[model.id]
+        return {
+            "model": model.name,
+            "task": model.task,
+            "recalibration": model.settings.recalibration,
+            "state": _state(firing.get(model.id, []), telling),
+            "alerts": len(firing.get(model.id, [])),
+            "champion": champions.get(model.id),
+            "predictions": come.predictions,
+            "labelled": come.labels,
+            "last_event_at": None if come.watermark is None else rfc3339(come.watermark),
+            "created_at": rfc3339(model.created_at),
+            "evaluation": telling,
+        }
+
+    return state
 
 
 def _telling(found: Iterable[tuple[str, JsonObject]]) -> JsonObject | None:
-    """Return the evaluation that says most about now: the shortest window with a verdict, else the one with most labels."""
-    by_length = sorted(found, key=lambda each: parse_duration("window", each[0]))
+    """Return the evaluation that says most about now.
+
+    That is the shortest window with a verdict, of several versions the one with most labels; else the one with most labels.
+    """
+    by_length = sorted(found, key=lambda each: (parse_duration("window", each[0]), -each[1]["labelled"]))
     judged = [each for each in by_length if each[1]["verdict"] != "too_few_labels"]
     chosen = judged[0] if judged else max(by_length, key=lambda each: each[1]["labelled"], default=None)
-    return None if chosen is None else {"window": chosen[0]} | {name: chosen[1][name] for name in SHOWN}
+    return None if chosen is None else {"window": chosen[0]} | {name: chosen[1].get(name) for name in SHOWN}
 
 
-def _state(firing: list[alerts.Place], newest: JsonObject | None) -> str:
-    if any(kind == "miscalibration" for kind, *_ in firing):
+def _state(firing: list[str], newest: JsonObject | None) -> str:
+    if "miscalibration" in firing:
         return "miscalibrated"
     return "no_data" if newest is None else str(newest["verdict"])
 
 
-@router.delete("/{model:path}")
+@router.delete("/{model}", responses=gives(shapes.Deleted))
 def delete_model(
-    context: Context, model: str, confirm: Annotated[str, Query(description="the model's name again")] = ""
-) -> JsonObject:
+    context: Context, model: ModelName, confirm: Annotated[str, Query(description="the model's name again")] = ""
+) -> Response:
     """Delete a model and everything of it."""
     if confirm != model:
         raise BadInput("confirm", confirm, f"must be the model's name, {model!r}: this deletes everything of it")
     with context.database.write() as connection:
-        found = model_named(connection, model)
         lease.fence(connection)
+        found = model_named(connection, model, lock=True)
         rollups.remove_model(connection, found.id)
         events.remove_model(connection, found.id)
         models.remove(connection, found.id)
-    return {"deleted": model}
+    context.ingest.directory.forget(model)
+    return answer({"deleted": model})
 
 
-@router.get("/{model:path}/events/{event_id:path}")
-def show_event(context: Context, model: str, event_id: str) -> JsonObject:
+@router.get("/{model}/events/{event_id}", responses=gives(shapes.EventAnswer))
+def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
     """Say what became of one event."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         ref = (found.id, event_id)
+        if name_fault(event_id) is not None:
+            raise NotFound(f"model {model!r} has no event {event_id!r}")
         key = events.event_key(events.hash_key(connection), *ref)
         prediction = events.predictions_of(connection, [key]).get(ref)
         labels = events.labels_of(connection, [key]).get(ref, [])
@@ -109,14 +122,16 @@ def show_event(context: Context, model: str, event_id: str) -> JsonObject:
         raise NotFound(
             f"model {model!r} has no event {event_id!r}; events are rolled up a moment after they are accepted"
         )
-    return {
-        "model": model,
-        "event_id": event_id,
-        "prediction": None if prediction is None else _prediction(prediction),
-        "label": _label(labels[-1]) if labels else None,
-        "earlier_labels": [_label(row) for row in labels[:-1]],
-        "conflicts": [_conflict(row) for row in conflicts],
-    }
+    return answer(
+        {
+            "model": model,
+            "event_id": event_id,
+            "prediction": None if prediction is None else _prediction(prediction),
+            "label": _label(labels[-1]) if labels else None,
+            "earlier_labels": [_label(row) for row in labels[:-1]],
+            "conflicts": [_conflict(row) for row in conflicts],
+        }
+    )
 
 
 def _prediction(row: PredictionRow) -> JsonObject:
@@ -151,56 +166,70 @@ def _conflict(row: ConflictRow) -> JsonObject:
     return {"kind": row.kind, "received_at": rfc3339(row.received_at), "content": msgspec.json.decode(row.content)}
 
 
-@router.get("/{model:path}/alerts")
-def list_alerts(context: Context, model: str, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> JsonObject:
+@router.get("/{model}/alerts", responses=gives(shapes.Alerts))
+def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> Response:
     """List transitions, newest first."""
     with context.database.read() as connection:
         found = alerts.transitions(connection, model_named(connection, model).id, limit)
-    return {
-        "alerts": [
-            {
-                "at": rfc3339(each.at),
-                "kind": each.kind,
-                "state": each.state,
-                "window": each.window,
-                "version": each.version,
-                "segment": each.segment,
-                "evidence": each.evidence,
-            }
-            for each in found
-        ]
-    }
+    return answer(
+        {
+            "alerts": [
+                {
+                    "at": rfc3339(each.at),
+                    "kind": each.kind,
+                    "state": each.state,
+                    "window": each.window,
+                    "version": each.version,
+                    "segment": each.segment,
+                    "evidence": each.evidence,
+                }
+                for each in found
+            ]
+        }
+    )
 
 
-@router.put("/{model:path}")
-def declare_model(
-    context: Context, model: str, given: Annotated[dict[str, Any], Body()], response: Response
-) -> JsonObject:
+Given = Annotated[dict[str, Any], Body(), WithJsonSchema(shapes.SettingsBody.model_json_schema())]
+
+
+@router.put(
+    "/{model}", responses=gives(shapes.ModelSettings) | {201: {"model": shapes.ModelSettings, "description": "made"}}
+)
+def declare_model(context: Context, now: Now, model: ModelName, given: Given) -> Response:
     """Declare settings; given ones replace, others stay. Makes the model if there is none yet."""
-    _check_name(model)
+    check_model_name(model)
     with context.database.write() as connection:
-        old = models.by_name(connection, model)
-        task, classes = task_from(old, given)
-        settings = settings_from(old.settings if old else ModelSettings(), given)
+        old = models.by_name(connection, model, lock=True)
+        status = 201 if old is None else 200
         if old is None:
-            response.status_code = 201
-            old = models.create(connection, model, task=task, classes=classes, settings=settings, now=wall_clock())
+            task, classes, settings = _declared(None, given)
+            models.create(connection, model, task=task, classes=classes, settings=settings, now=now)
+            old = model_named(connection, model, lock=True)  # another request may have been first
+        task, classes, settings = _declared(old, given)
         changed = models.change(connection, old, task=task, classes=classes, settings=settings)
-    return as_json(changed)
+    context.ingest.directory.forget(model)
+    return answer(as_json(changed), status=status)
 
 
-def _check_name(name: str) -> None:
-    if not 1 <= len(name) <= MAX_NAME or not name.isprintable():
-        raise BadInput("model", name, f"must be 1 to {MAX_NAME} printable characters")
+def _declared(old: Model | None, given: JsonObject) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
+    task, classes = task_from(old, given)
+    return task, classes, settings_from(old.settings if old else ModelSettings(), given)
 
 
-@router.get("/{model:path}")
-def show_model(context: Context, model: str) -> JsonObject:
+@router.get("/{model}", responses=gives(shapes.ModelAnswer))
+def show_model(context: Context, model: ModelName) -> Response:
     """Return a model's settings and state."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        return as_json(found) | {
-            name: value
-            for name, value in _with_state(connection, found).items()
-            if name not in {"task", "recalibration"}
-        }
+        state = _states(connection, [found])(found)
+        versions = _versions(connection, found)
+    return answer({**state, **as_json(found), "versions": versions})
+
+
+def _versions(connection: Connection, model: Model) -> list[str]:
+    """Return the versions that events named, those first seen last in front."""
+    first: dict[str, int] = {}
+    for key, number in rollups.series_ids(connection, model.id).items():
+        if key.version:
+            first[key.version] = min(number, first.get(key.version, number))
+    return sorted(first, key=lambda version: first[version], reverse=True)

@@ -1,18 +1,22 @@
 """Errors as answers: RFC 9457 problem documents, made in one place."""
 
+import json
 import logging
+import math
+from http import HTTPStatus
 from typing import Any, Final
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse
+from starlette.responses import JSONResponse, Response
 
 from monitor.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable, shown
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+LONGEST_VALUE: Final = 200
 STATUS: Final[dict[type[MonitorError], tuple[int, str]]] = {
     BadInput: (422, "Unusable value"),
     NotFound: (404, "Not found"),
@@ -20,13 +24,17 @@ STATUS: Final[dict[type[MonitorError], tuple[int, str]]] = {
     TooLarge: (413, "Too large"),
     Unavailable: (503, "Not available now"),
 }
-TITLES: Final = {
-    401: "Key needed",
-    403: "Forbidden",
-    404: "Not found",
-    405: "Method not allowed",
-    500: "Internal error",
-}
+TITLES: Final = {401: "Key needed", 415: "Unknown content type", 500: "Internal error"}
+
+
+class Problem(JSONResponse):
+    """An answer that says what is wrong, whatever the caller sent: a lone surrogate leaves as its escape."""
+
+    media_type = MEDIA_TYPE
+
+    def render(self, content: Any) -> bytes:
+        """Return the body."""
+        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
 
 
 def problem(
@@ -35,59 +43,77 @@ def problem(
     detail: str,
     errors: list[dict[str, Any]] | None = None,
     headers: dict[str, str] | None = None,
-) -> JSONResponse:
+    **more: Any,
+) -> Response:
     """Return an error answer."""
     content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
-    return JSONResponse(content, status_code=status, media_type=MEDIA_TYPE, headers=headers)
+    return Problem(content | more, status_code=status, headers=headers)
 
 
-def of_error(error: MonitorError) -> JSONResponse:
+def of_error(error: MonitorError) -> Response:
     """Return the answer that an error of ours becomes."""
     status, title = STATUS.get(type(error), (500, "Internal error"))
+    if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+        return problem(status, title, "something went wrong; the server's log says what")
     errors = None
     if isinstance(error, BadInput):
-        status = 400 if error.field == "body" else 422
-        errors = [{"field": error.field, "value": shown(error.value), "reason": error.reason}]
-    headers = {"Retry-After": f"{error.retry_after:.0f}"} if isinstance(error, Unavailable) else None
+        status = 400 if error.field == "body" else status
+        errors = [{"field": error.field, "value": told(error.value), "reason": error.reason}]
+    headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if isinstance(error, Unavailable) else None
     return problem(status, title, str(error), errors, headers)
 
 
-def of_validation(error: RequestValidationError) -> JSONResponse:
+def told(value: Any) -> Any:
+    """Return a value as an answer may repeat it: a short scalar as it is, anything else as a short text."""
+    if value is None or isinstance(value, bool | int):
+        return value if abs(value or 0) < 2**53 else shown(value)
+    if isinstance(value, float):
+        return value if math.isfinite(value) else shown(value)
+    if isinstance(value, str):
+        return value if len(value) <= LONGEST_VALUE else f"{value[: LONGEST_VALUE - 1]}…"
+    return shown(value)
+
+
+def of_validation(error: RequestValidationError) -> Response:
     """Return the answer to a request whose parameters do not parse."""
     errors = [
         {
             "field": ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0]),
-            "value": shown(found.get("input")),
+            "value": told(found.get("input")) if found["type"] != "missing" else None,
             "reason": _reason(found),
         }
         for found in error.errors()
     ]
-    detail = "; ".join(f"{each['field']} is {each['value']}: {each['reason']}" for each in errors)
-    return problem(422, "Unusable value", detail, errors)
+    detail = "; ".join(f"{each['field']} is {shown(each['value'])}: {each['reason']}" for each in errors[:5])
+    return problem(422, "Unusable value", detail, errors[:100])
 
 
 def _reason(found: dict[str, Any]) -> str:
-    return "there is no such parameter" if found["type"] == "extra_forbidden" else str(found["msg"])
+    if found["type"] == "extra_forbidden":
+        return "there is no such field"
+    text = str(found["msg"])
+    return "must be given" if found["type"] == "missing" else text.replace("Input should be", "must be")
 
 
 def install(app: FastAPI) -> None:
     """Turn every error of an app into a problem document."""
 
     @app.exception_handler(MonitorError)
-    def _ours(_request: Request, error: MonitorError) -> JSONResponse:
+    def _ours(_request: Request, error: MonitorError) -> Response:
         if type(error) not in STATUS:
-            log.error("unexpected: %s", error)
+            log.error("unexpected", exc_info=error)
         return of_error(error)
 
     @app.exception_handler(RequestValidationError)
-    def _validation(_request: Request, error: RequestValidationError) -> JSONResponse:
+    def _validation(_request: Request, error: RequestValidationError) -> Response:
         return of_validation(error)
 
     @app.exception_handler(HTTPException)
-    def _http(_request: Request, error: HTTPException) -> JSONResponse:
+    def _http(_request: Request, error: HTTPException) -> Response:
         headers = dict(error.headers) if error.headers else None
-        return problem(error.status_code, TITLES.get(error.status_code, "Error"), str(error.detail), headers=headers)
+        title = TITLES.get(error.status_code) or HTTPStatus(error.status_code).phrase.capitalize()
+        return problem(error.status_code, title, str(error.detail), headers=headers)
 
     @app.exception_handler(Exception)
-    def _unexpected(_request: Request, _error: Exception) -> JSONResponse:
+    def _unexpected(_request: Request, _error: Exception) -> Response:
         return problem(500, TITLES[500], "something went wrong; the server's log says what")

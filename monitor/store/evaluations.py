@@ -60,12 +60,14 @@ def _place(row: Stored) -> dict[str, Any]:
 
 
 def newest(
-    connection: Connection, model_id: int | None = None, kind: str = "calibration"
+    connection: Connection, model_id: int | None = None, kind: str = "calibration", segment: str | None = None
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return the newest evaluations as (model, window, fields)."""
+    """Return the newest evaluations, of one segment or of all, as (model, window, fields)."""
     query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(latest.c.kind == kind)
     if model_id is not None:
         query = query.where(latest.c.model_id == model_id)
+    if segment is not None:
+        query = query.where(latest.c.segment == segment)
     query = query.order_by(latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
     return [(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(query)]
 

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import alias, audit, calibrator, refit
+from monitor.store.schema import alias, audit, calibrator, model, refit
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -32,7 +32,8 @@ class Attempt:
 
 
 def next_number(connection: Connection, model_id: int) -> int:
-    """Return the number that the next version gets."""
+    """Return the number that the next version gets, which nobody else gets before this transaction ends."""
+    connection.execute(select(model.c.id).where(model.c.id == model_id).with_for_update(key_share=True))
     newest = connection.execute(select(func.max(calibrator.c.number)).where(calibrator.c.model_id == model_id)).scalar()
     return (newest or 0) + 1
 

@@ -1,0 +1,55 @@
+"""The API's description, and the page that shows it with nothing from elsewhere."""
+
+from importlib.resources import files
+from pathlib import Path
+from typing import Any, Final
+
+from fastapi import FastAPI
+from fastapi.responses import FileResponse
+from fastapi.staticfiles import StaticFiles
+from pydantic.json_schema import models_json_schema
+
+from monitor.api import events, shapes
+
+STATIC: Final = Path(__file__).parent / "static"
+HEADERS: Final = {
+    # Swagger UI sets styles on elements, and draws its marks from data: addresses.
+    "Content-Security-Policy": "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
+    "frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
+    "Referrer-Policy": "no-referrer",
+    "Cache-Control": "no-cache",
+}
+KEY: Final = {
+    "type": "http",
+    "scheme": "bearer",
+    "description": "An API key, made by `calwatch keys create NAME`. A server on a loopback address needs none until there is one.",
+}
+
+
+def install(app: FastAPI) -> None:
+    """Add the page at /docs, and complete what /openapi.json says."""
+
+    @app.get("/docs", include_in_schema=False)
+    def docs() -> FileResponse:
+        return FileResponse(STATIC / "docs.html", headers=HEADERS)
+
+    app.mount("/docs/assets", StaticFiles(directory=str(files("fastapi_offline") / "static")), name="docs-assets")
+    described = app.openapi
+
+    def openapi() -> dict[str, Any]:
+        schema = described()
+        if "security" not in schema:
+            _complete(schema)
+        return schema
+
+    app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
+
+
+def _complete(schema: dict[str, Any]) -> None:
+    path, names = events.described()
+    schema["paths"] = {"/v1/events": path} | schema["paths"]
+    _, ours = models_json_schema([(shapes.Problem, "serialization")], ref_template="#/components/schemas/{model}")
+    components = schema.setdefault("components", {})
+    components.setdefault("schemas", {}).update(names | ours["$defs"])
+    components["securitySchemes"] = {"key": KEY}
+    schema["security"] = [{"key": []}, {}]

@@ -1,0 +1,98 @@
+"""Routes that take what they document and nothing else: known parameters, given once, and JSON that says that it is."""
+
+from collections.abc import Callable, Coroutine, Iterable
+from typing import Any, Final
+
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from pydantic import BaseModel
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import Response
+
+from monitor.api.bodies import must_be_json, parsed, read_body
+from monitor.errors import BadInput
+
+MAX_BODY_BYTES: Final = 16 * 2**20
+WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+
+class StrictRoute(APIRoute):
+    """A route that looks at the whole of a request before the framework does."""
+
+    def get_route_handler(self) -> Handler:
+        """Return what handles a request."""
+        handle = super().get_route_handler()
+        known = frozenset(_names(self.dependant))
+        required = self.body_field is not None and self.body_field.field_info.is_required()
+        takes_body = self.body_field is not None
+
+        async def strictly(request: Request) -> Response:
+            check_query(request.query_params, known)
+            if request.method in WITH_BODY:
+                request = await JsonRequest.read(request, required=required)
+                if not takes_body:
+                    check_empty(await request.json())
+            return await handle(request)
+
+        return strictly
+
+
+class JsonRequest(Request):
+    """A request whose body was read and understood already."""
+
+    given: dict[str, Any]
+
+    @classmethod
+    async def read(cls, request: Request, *, required: bool) -> "JsonRequest":
+        """Return the request with its body; an empty one stands for an empty object where none is required."""
+        must_be_json(request.headers)
+        body = await read_body(request.headers, request.receive, MAX_BODY_BYTES)
+        found = cls(request.scope, request.receive)
+        found._body = body  # where starlette keeps a body once it is read
+        found.given = {} if not body and not required else parsed(body)
+        return found
+
+    async def json(self) -> dict[str, Any]:
+        """Return the object that the body is."""
+        return self.given
+
+
+def check_query(given: QueryParams, known: frozenset[str]) -> None:
+    """Refuse unknown parameters, and known ones that are given twice.
+
+    Raises
+    ------
+    BadInput
+        naming the parameter.
+
+    """
+    names = [name for name, _ in given.multi_items()]
+    for name in names:
+        if name not in known:
+            listed = f"there are {', '.join(sorted(known))}" if known else "this call has none"
+            raise BadInput(name, given[name], f"there is no such parameter; {listed}")
+        if names.count(name) > 1:
+            raise BadInput(name, given.getlist(name), "is given more than once")
+
+
+def check_empty(given: dict[str, Any]) -> None:
+    """Refuse a body for a call that has nothing to be told.
+
+    Raises
+    ------
+    BadInput
+        naming its first key.
+
+    """
+    if given:
+        name, value = next(iter(given.items()))
+        raise BadInput(name, value, "there is no such field; this call takes an empty object")
+
+
+def _names(dependant: Dependant) -> Iterable[str]:
+    for field in dependant.query_params:
+        shape = field.field_info.annotation
+        yield from shape.model_fields if isinstance(shape, type) and issubclass(shape, BaseModel) else [field.alias]

@@ -1,0 +1,367 @@
+"""What answers look like, for the API's description; that they do is tested, not checked again for each answer."""
+
+from datetime import datetime
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+Ratio = Annotated[float, Field(ge=0, le=1)]
+Count = Annotated[int, Field(ge=0)]
+Task = Literal["binary", "multiclass", "confidence"]
+Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
+Direction = Literal["overconfident", "underconfident", "none"]
+
+
+class Shape(BaseModel):
+    """An object with these fields and no others."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class Bin(Shape):
+    """A bin of the reliability diagram, open at its lower edge; what can't be said of an empty one is null."""
+
+    lower: float
+    upper: float
+    count: Count
+    mean_confidence: float | None
+    observed: Ratio | None
+    observed_low: Ratio | None = Field(description="95 % interval of `observed`")
+    observed_high: Ratio | None
+
+
+class Judged(Shape):
+    """What of an evaluation stands in a list."""
+
+    verdict: Verdict
+    labels_needed: Count = Field(description="how many more labels a verdict needs")
+    direction: Direction | None
+    start: datetime
+    end: datetime
+    version: str | None = Field(description="the model version; null for all of them")
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    matured: bool = Field(description="the labels of all these predictions have had their time to come")
+    accuracy: float | None
+    mean_confidence: float | None
+    ece: float | None
+    ece_lower_bound: float | None = Field(description="one-sided, at the model's `false_alarm_rate`")
+    ece_null_mean: float | None = Field(description="the ECE that a calibrated model would show by chance")
+    brier: float | None
+    log_loss: float | None
+
+
+class Stored(Judged):
+    """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
+
+    model: str
+    segment: str = Field(description="`key:value`, empty for the model as a whole")
+    scores: Literal["served", "raw"]
+    ece_z: float | None
+    debiased_l2_squared: float | None
+    debiased_l2: float | None
+    debiased_l2_low: float | None
+    debiased_l2_high: float | None
+    mce: float | None
+    ace: float | None
+    sce: float | None
+    smooth_ece: float | None
+    brier_reliability: float | None
+    brier_resolution: float | None
+    brier_uncertainty: float | None
+    brier_within_bin_variance: float | None
+    brier_within_bin_covariance: float | None
+    corp_miscalibration: float | None
+    corp_discrimination: float | None
+    log_loss_clipped: Count
+    cox_slope: float | None
+    cox_intercept: float | None
+    spiegelhalter_z: float | None
+    calibration_in_the_large_z: float | None
+    aurc: float | None
+
+
+class Evaluation(Stored):
+    """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
+
+    reliability: list[Bin]
+
+
+class Listed(Judged):
+    """The evaluation that says most about a model now."""
+
+    window: str
+    reliability: list[Bin]
+
+
+class History(Shape):
+    """Stored evaluations, oldest first; with `metric`, each is its end and that field."""
+
+    evaluations: list[Stored | dict[str, Any]]
+
+
+class Drift(Shape):
+    """Raw scores against a reference, each measure with what chance alone would show in 95 of 100 cases."""
+
+    model: str
+    version: str | None
+    segment: str
+    start: datetime
+    end: datetime
+    reference_start: datetime
+    reference_end: datetime
+    scores: Literal["raw"]
+    predictions: Count
+    reference_predictions: Count
+    psi: float | None
+    psi_null_95: float | None
+    psi_null_999: float | None = None
+    ks: float | None
+    ks_null_95: float | None
+    js: float | None
+    js_null_95: float | None
+    threshold: float
+    enough: bool = Field(description="both sides have the model's `minimum_labels` of predictions")
+    drifted: bool
+
+
+class SettingsBody(Shape):
+    """Settings of a model; any subset may be given."""
+
+    task: Task | None = None
+    classes: Annotated[list[str], Field(min_length=2, max_length=1000)] | None = None
+    label_delay: str | None = Field(default=None, description="a duration; null learns it", examples=["24h"])
+    windows: Annotated[list[str], Field(min_length=1, max_length=10)] = ["1h", "24h", "7d"]
+    segments: Annotated[list[str], Field(max_length=20)] = []
+    minimum_labels: Annotated[int, Field(ge=1, le=10**9)] = 500
+    thresholds: dict[Literal["ece", "psi"], Annotated[float, Field(gt=0)]] = {"ece": 0.05, "psi": 0.2}
+    alert_policy: Literal["window"] = "window"
+    false_alarm_rate: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
+    reference: dict[Literal["start", "end"], datetime] | None = Field(
+        default=None, description="what drift is measured against; null for the window before"
+    )
+    recalibration: Literal["off", "propose", "auto"] = "propose"
+    cooldown: str = Field(default="1h", description="how long an alarm rests after it resolved")
+
+
+class ModelSettings(SettingsBody):
+    """All settings of a model, as they are in force."""
+
+    model: str
+    revision: int = Field(description="grows with each change that the roll-up depends on")
+    created_at: datetime
+
+
+class Summary(Shape):
+    """The state of a model."""
+
+    model: str
+    task: Task | None
+    recalibration: Literal["off", "propose", "auto"]
+    state: Literal["calibrated", "miscalibrated", "too_few_labels", "no_data"]
+    alerts: Count = Field(description="how many fire now")
+    champion: int | None = Field(description="the calibrator in service; null for none")
+    predictions: Count
+    labelled: Count
+    last_event_at: datetime | None
+    created_at: datetime
+    evaluation: Listed | None
+
+
+class ModelAnswer(ModelSettings):
+    """A model's settings and state."""
+
+    state: Literal["calibrated", "miscalibrated", "too_few_labels", "no_data"]
+    alerts: Count
+    champion: int | None
+    predictions: Count
+    labelled: Count
+    last_event_at: datetime | None
+    evaluation: Listed | None
+    versions: list[str] = Field(description="model versions that events named, the newest first")
+
+
+class Models(Shape):
+    """All models, and how far the roll-up is."""
+
+    models: list[Summary]
+    backlog_events: Count = Field(description="events that are stored and not rolled up yet")
+    rollup_lag_seconds: float = Field(description="the age of the oldest of them")
+
+
+class AlertAnswer(Shape):
+    """A transition of an alarm."""
+
+    at: datetime = Field(description="in event time")
+    kind: Literal["miscalibration", "score_drift", "missing_labels", "stale"]
+    state: Literal["firing", "resolved"]
+    window: str
+    version: str
+    segment: str
+    evidence: dict[str, Any]
+
+
+class Alerts(Shape):
+    """Transitions, newest first."""
+
+    alerts: list[AlertAnswer]
+
+
+class PredictionAnswer(BaseModel):
+    """A stored prediction, with what was sent along in the form that it came in."""
+
+    timestamp: datetime
+    received_at: datetime
+    rolled_up_at: datetime
+    model_version: str | None
+    calibrator_version: int | None
+    segments: dict[str, Any] | None
+    cluster: str | None
+    served: float = Field(description="the confidence that is judged")
+    raw: float | None = Field(description="the model's own, where a calibrator made the served one")
+    settings_revision: int
+
+
+class LabelAnswer(Shape):
+    """A stored label."""
+
+    label: str | bool | int | float
+    timestamp: datetime | None
+    received_at: datetime
+    rolled_up_at: datetime
+    source: str | None
+    supersedes: bool
+
+
+class ConflictAnswer(Shape):
+    """An event that did not count."""
+
+    kind: Literal["prediction", "label", "unusable_label"]
+    received_at: datetime
+    content: Any
+
+
+class EventAnswer(Shape):
+    """What became of one event."""
+
+    model: str
+    event_id: str
+    prediction: PredictionAnswer | None
+    label: LabelAnswer | None = Field(description="the label that stands")
+    earlier_labels: list[LabelAnswer] = Field(description="labels that it superseded, oldest first")
+    conflicts: list[ConflictAnswer]
+
+
+class Deleted(Shape):
+    """What was deleted."""
+
+    deleted: str
+
+
+class Calibrator(Shape):
+    """A version of a calibrator; it never changes."""
+
+    model: str
+    number: Annotated[int, Field(ge=1)]
+    method: str
+    task: Task
+    parameters: dict[str, Any] = Field(
+        description="`temperature`: {temperature}; `platt`: {slope, intercept} on the logit; `isotonic`: {x, y}"
+    )
+    fitted_from: dict[str, Any]
+    gate: dict[str, Any] | None = Field(description="the evidence; null for a version that was not gated")
+    created_at: datetime
+    sha256: str = Field(description="of the canonical JSON of model, number, method, task and parameters")
+
+
+class Promotion(Shape):
+    """A change of what is in service."""
+
+    at: datetime = Field(description="in event time")
+    number: int | None = Field(description="null: back to no calibrator")
+
+
+class Calibrators(Shape):
+    """All versions, newest first, and what is in service."""
+
+    calibrators: list[Calibrator]
+    champion: int | None
+    challenger: int | None
+    promotions: list[Promotion] = Field(description="oldest first")
+
+
+class Refitted(Calibrator):
+    """A new version, and whether it is in service."""
+
+    promoted: bool
+    reason: str
+
+
+class Refused(Shape):
+    """A refit that gave no version, and why."""
+
+    number: None
+    promoted: Literal[False]
+    reason: str
+    gate: dict[str, Any] | None
+
+
+class Champion(Shape):
+    """What is in service now; null for no calibrator."""
+
+    champion: int | None
+
+
+class Calibrated(Shape):
+    """Probabilities as they should be served, and by which version."""
+
+    probabilities: list[float] | list[list[float]]
+    calibrator_version: int | None
+
+
+class Step(Shape):
+    """A step in the life of a model's calibrators."""
+
+    at: datetime
+    actor: str
+    action: Literal["register", "refuse", "propose", "promote", "rollback"]
+    detail: dict[str, Any]
+
+
+class Audit(Shape):
+    """All steps, oldest first."""
+
+    audit: list[Step]
+
+
+class FieldError(Shape):
+    """One thing that is wrong with a request."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+class Problem(BaseModel):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError]
+
+
+PROBLEM: Final = {
+    "description": "What went wrong",
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+
+FIELDS: Final = tuple(Stored.model_fields)
+"""The fields of a stored evaluation: what a history may be asked for."""
+
+
+def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return the description of a call's answers."""
+    return {status: {"model": shape, "description": description}, "default": PROBLEM}
