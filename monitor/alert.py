@@ -9,13 +9,14 @@ from sqlalchemy import Connection
 
 from monitor import windowed
 from monitor.errors import LeaseLost, Unavailable
-from monitor.figures import Question, evaluation, finite
-from monitor.records import Alert, Model, ModelSettings
-from monitor.store import alerts, evaluations, models, registry
+from monitor.figures import TOO_FEW_LABELS, Question, evaluation, finite
+from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
+from monitor.store import alerts, evaluations, models, registry, rollups
 from monitor.store.engine import Database
 from monitor.store.lease import hold
-from monitor.times import HOUR, MINUTE, floor, parse_time
+from monitor.times import parse_duration, parse_time
 from monitor.windowed import Clocked
+from monitor.windows import first_after
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ def miscalibration(fields: Mapping[str, Any], window: str, settings: ModelSettin
         segment=fields["segment"],
         start=parse_time("start", fields["start"]),
         end=parse_time("end", fields["end"]),
-        enough=fields["verdict"] != "too_few_labels",
+        enough=fields["verdict"] != TOO_FEW_LABELS,
         value=bound,
         threshold=threshold,
         beyond=bound is not None and bound > threshold,
@@ -115,79 +116,132 @@ def in_words(model: str, finding: Finding, state: str) -> str:
     return f"{where}: {name} over {finding.window}, {finding.value:.3f}, {compared} the threshold {finding.threshold:g}"
 
 
-def _after(moment: int, clock: Clocked) -> int:
-    """Return the first whole minute, or hour where minutes are no longer kept, that begins after a moment."""
-    minute = floor(moment, MINUTE) + MINUTE
-    return minute if floor(minute, HOUR) >= (clock.progress.minutes_from or 0) else floor(moment, HOUR) + HOUR
-
-
-def _since_promotion(
-    connection: Connection, clock: Clocked, fields: Mapping[str, Any], promoted: int | None
+def _judged(
+    connection: Connection, clock: Clocked, fields: Mapping[str, Any], promoted: int | None, state: State | None
 ) -> Mapping[str, Any] | None:
-    """Return an evaluation as the alarm is to see it: with nothing from before the last promotion; None if nothing is left."""
+    """Return an evaluation as the alarm is to see it; None if nothing is left to see.
+
+    It has nothing from before the last promotion. Where an alarm fires and its window has too few labels for a verdict, as a short
+    window has at night, it has all that came since: or an alarm of the busiest hour would go on until the next one.
+    """
+    kept = clock.progress.minutes_from
     start, end = (parse_time(name, fields[name]) for name in ("start", "end"))
-    if promoted is None or promoted < start:
-        return fields
-    start = _after(promoted, clock)
+    earliest = start if promoted is None else first_after(promoted, kept)
+    seen = _evaluated(connection, clock, fields, max(start, earliest), end) if earliest > start else fields
+    if seen is not None and seen["verdict"] == TOO_FEW_LABELS and state is not None and state.firing:
+        since = max(first_after(state.since - 1, kept), earliest if promoted is not None else 0)
+        return _evaluated(connection, clock, fields, since, end) if since < start else seen
+    return seen
+
+
+def _evaluated(
+    connection: Connection, clock: Clocked, fields: Mapping[str, Any], start: int, end: int
+) -> Mapping[str, Any] | None:
+    """Return an evaluation of the same version over another range."""
     if start >= end:
         return None
     question = Question(model=clock.model, version=fields["version"], segment="", start=start, end=end)
-    summary = windowed.by_place(connection, clock.model, start, end).get((fields["version"], ""))
+    summary = windowed.by_place(connection, clock.model, [(start, end)], "")[start, end].get((fields["version"], ""))
     return None if summary is None else finite(evaluation(question, summary, None))
 
 
-def findings(connection: Connection, clock: Clocked) -> list[Finding]:
-    """Return what the newest stored figures say about the alarms on each version of a model as a whole."""
+def _watched(settings: ModelSettings) -> set[tuple[str, str]]:
+    """Return which kinds of alarm there are on which windows.
+
+    Scores that are compared with the window before differ from them by hour of day and day of week, unless the window is long:
+    without a declared reference only the longest one can raise an alarm on drift.
+    """
+    longest = max(settings.windows, key=lambda window: parse_duration("window", window))
+    drifting = settings.windows if settings.reference is not None else (longest,)
+    return {(MISCALIBRATION, window) for window in settings.windows} | {(SCORE_DRIFT, window) for window in drifting}
+
+
+@dataclass(frozen=True, slots=True)
+class Newest:
+    """The newest stored figures of each version as a whole, with the window."""
+
+    calibration: list[tuple[str, dict[str, Any]]]
+    drift: list[tuple[str, dict[str, Any]]]
+
+    @classmethod
+    def of(cls, connection: Connection, model_id: int) -> "Newest":
+        """Read them."""
+        return cls(
+            *(
+                [(window, fields) for _, window, fields in evaluations.newest(connection, model_id, kind, segment="")]
+                for kind in ("calibration", "drift")
+            )
+        )
+
+    def versions(self) -> set[str]:
+        """Return the versions that have traffic."""
+        return {fields["version"] for _, fields in [*self.calibration, *self.drift]}
+
+
+def findings(
+    connection: Connection, clock: Clocked, newest: Newest, states: Mapping[alerts.Place, State]
+) -> list[Finding]:
+    """Return what the newest figures say about the alarms on each version of a model as a whole."""
+    settings = clock.model.settings
+    watched = _watched(settings)
     champion = registry.aliases(connection, clock.model.id).get(registry.CHAMPION)
     promoted = None if champion is None else champion.since_event_time
     found = []
-    for _, window, fields in evaluations.newest(connection, clock.model.id):
-        seen = _since_promotion(connection, clock, fields, promoted) if fields["segment"] == "" else None
+    for window, fields in newest.calibration:
+        state = states.get((MISCALIBRATION, window, fields["version"], ""))
+        seen = _judged(connection, clock, fields, promoted, state)
         if seen is not None:
-            found.append(miscalibration(seen, window, clock.model.settings))
-    for _, window, fields in evaluations.newest(connection, clock.model.id, "drift"):
-        if fields["segment"] == "":
-            found.append(score_drift(fields, window))
-    return found
+            found.append(miscalibration(seen, window, settings))
+    found += [score_drift(fields, window) for window, fields in newest.drift]
+    return [each for each in found if (each.kind, each.window) in watched]
 
 
 def changes(connection: Connection, clock: Clocked) -> list[Alert]:
     """Return the transitions that a model's alarms make now."""
-    states = alerts.states(connection, clock.model.id)
+    states = {
+        place: State(firing=fires, since=since)
+        for place, (fires, since) in alerts.states(connection, clock.model.id).items()
+    }
+    newest = Newest.of(connection, clock.model.id)
     found = []
-    for finding in findings(connection, clock):
-        was = states.get((finding.kind, finding.window, finding.version, finding.segment))
-        state = None if was is None else State(firing=was[0], since=was[1])
+    for finding in findings(connection, clock, newest, states):
+        state = states.get((finding.kind, finding.window, finding.version, finding.segment))
         change = transition(state, finding, clock.model.settings)
+        if change == FIRING and finding.kind == SCORE_DRIFT and not _has_whole_reference(connection, clock, finding):
+            continue
         if change is not None:
             summary = in_words(clock.model.name, finding, change)
             found.append(_alert(finding, change, finding.evidence | {"summary": summary}))
-    return found + _ended(connection, clock, states)
+    return found + _ended(clock, newest.versions(), states)
 
 
-def _ended(connection: Connection, clock: Clocked, states: Mapping[alerts.Place, tuple[bool, int]]) -> list[Alert]:
-    """Return the ends of alarms on what is not evaluated any more, such as a version that has no traffic."""
-    active = {
-        (window, fields["version"])
-        for kind in ("calibration", "drift")
-        for _, window, fields in evaluations.newest(connection, clock.model.id, kind)
-    }
-    at = clock.matured_until or clock.newest_end or 0
-    return [
-        Alert(
-            at=at,
-            kind=kind,
-            state=RESOLVED,
-            window=window,
-            version=version,
-            segment=segment,
-            evidence={
-                "summary": f"{clock.model.name} {version}: {kind} over {window} ends: there is no traffic any more"
-            },
-        )
-        for (kind, window, version, segment), (fires, _) in states.items()
-        if fires and (window, version) not in active
-    ]
+def _has_whole_reference(connection: Connection, clock: Clocked, finding: Finding) -> bool:
+    """Return whether the model served already when the reference began; a night is no reference for a week."""
+    if clock.model.settings.reference is not None:
+        return True
+    numbers = list(rollups.series_ids(connection, clock.model.id).values())
+    extent = rollups.extent(connection, numbers, HOUR_LEVEL)
+    began = parse_time("reference_start", finding.evidence["reference_start"])
+    return extent is not None and extent[0] <= began
+
+
+def _ended(clock: Clocked, serving: set[str], states: Mapping[alerts.Place, State]) -> list[Alert]:
+    """Return the ends of alarms on what is not evaluated any more: a version without traffic, a window that was given up."""
+    watched = _watched(clock.model.settings)
+    found = []
+    for place, state in states.items():
+        kind, window, version, segment = place
+        if state.firing and not ((kind, window) in watched and version in serving):
+            why = "is not watched any more" if version in serving else "has no traffic any more"
+            summary = f"{clock.model.name} {version}".strip() + f": {kind} over {window} ends: it {why}"
+            at = max(clock.matured_until or clock.newest_end or 0, state.since)
+            evidence = {"summary": summary}
+            found.append(
+                Alert(
+                    at=at, kind=kind, state=RESOLVED, window=window, version=version, segment=segment, evidence=evidence
+                )
+            )
+    return found
 
 
 def _alert(finding: Finding, state: str, evidence: dict[str, Any]) -> Alert:

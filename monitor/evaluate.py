@@ -1,7 +1,11 @@
 """Evaluate: the newest window of every version and segment of every model, to stored figures."""
 
 import logging
-from collections.abc import Callable, Iterator
+import operator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import reduce
 from typing import Any
 
 from sqlalchemy import Connection
@@ -13,75 +17,113 @@ from monitor.records import Model
 from monitor.stats.summary import Summary
 from monitor.store import evaluations, models
 from monitor.store.engine import Database
-from monitor.store.evaluations import Stored
+from monitor.store.evaluations import ALL_VERSIONS, Stored
 from monitor.store.lease import hold
 from monitor.times import parse_duration
-from monitor.windowed import Clocked
+from monitor.windowed import Clocked, Place, Range
 from monitor.windows import widened
+
+Sums = Mapping[Place, Summary]
 
 log = logging.getLogger(__name__)
 
 
-def calibration(connection: Connection, clock: Clocked, window: str) -> Iterator[Stored]:
-    """Yield figures of the newest matured window of every version and segment."""
-    if clock.matured_until is None:
-        return
-    length = parse_duration("window", window)
-    start, end = widened(clock.matured_until - length, clock.matured_until, clock.progress.minutes_from)
-    before = windowed.by_place(connection, clock.model, start - (end - start), start)
-    for place, summary in windowed.by_place(connection, clock.model, start, end).items():
-        question = _question(clock, place, start, end)
-        yield _stored(question, window, "calibration", finite(evaluation(question, summary, before.get(place))))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """A window that is to be evaluated now, and the range that it is compared with."""
+
+    kind: str  # calibration or drift
+    window: str
+    now: Range
+    other: Range  # of calibration: just before, for the signs of the bound; of drift: the reference
 
 
-def score_drift(connection: Connection, clock: Clocked, window: str) -> Iterator[Stored]:
-    """Yield the drift of the newest window's scores, which need no labels, from the reference."""
-    if clock.newest_end is None:
-        return
-    length = parse_duration("window", window)
-    start, end = widened(clock.newest_end - length, clock.newest_end, clock.progress.minutes_from)
-    first, last = reference_of(clock, start, end)
-    reference = windowed.by_place(connection, clock.model, first, last)
-    for place, summary in windowed.by_place(connection, clock.model, start, end).items():
-        question = _question(clock, place, start, end)
-        against = reference.get(place, Summary.of([]))
-        yield _stored(question, window, "drift", finite(drift(question, summary, against, (first, last))))
+def comparisons(clock: Clocked) -> Iterator[Comparison]:
+    """Yield what is to be evaluated: of each window the newest matured one, and the newest one, whose scores need no labels."""
+    for window in clock.model.settings.windows:
+        length = parse_duration("window", window)
+        if clock.matured_until is not None:
+            now = widened(clock.matured_until - length, clock.matured_until, clock.progress.minutes_from)
+            yield Comparison(kind="calibration", window=window, now=now, other=_before(now))
+        if clock.newest_end is not None:
+            now = widened(clock.newest_end - length, clock.newest_end, clock.progress.minutes_from)
+            yield Comparison(kind="drift", window=window, now=now, other=reference_of(clock, *now))
 
 
-def reference_of(clock: Clocked, start: int, end: int) -> tuple[int, int]:
+def reference_of(clock: Clocked, start: int, end: int) -> Range:
     """Return the range that scores are compared with: the declared one, else the equally long one just before."""
-    first, last = clock.model.settings.reference or (start - (end - start), start)
+    first, last = clock.model.settings.reference or _before((start, end))
     return widened(first, last, clock.progress.minutes_from)
 
 
-def _question(clock: Clocked, place: windowed.Place, start: int, end: int) -> Question:
-    matured = clock.matured_until is not None and end <= clock.matured_until
+def _before(now: Range) -> Range:
+    return 2 * now[0] - now[1], now[0]
+
+
+def figures(connection: Connection, clock: Clocked) -> list[Stored]:
+    """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
+    asked = list(comparisons(clock))
+    sums = windowed.by_place(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+    return [row for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other])]
+
+
+def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Iterator[Stored]:
+    if asked.kind == "drift":
+        nothing = Summary.of([])
+        for place, summary in now.items():
+            found = drift(_question(clock, place, asked.now), summary, other.get(place, nothing), asked.other)
+            yield _stored(clock, asked, place, found)
+        return
+    for place, summary in {**now, **_together(now)}.items():
+        before = _all_versions(other, place[1]) if place[0] == ALL_VERSIONS else other.get(place)
+        yield _stored(clock, asked, place, evaluation(_question(clock, place, asked.now), summary, before))
+
+
+def _together(sums: Sums) -> dict[Place, Summary]:
+    """Return the sums of each segment over all versions, where there are several."""
+    versions = Counter(segment for _, segment in sums)
+    return {
+        (ALL_VERSIONS, segment): total
+        for segment, count in versions.items()
+        if count > 1 and (total := _all_versions(sums, segment)) is not None
+    }
+
+
+def _all_versions(sums: Sums, segment: str) -> Summary | None:
+    found = [summary for (_, each), summary in sums.items() if each == segment]
+    return reduce(operator.add, found) if found else None
+
+
+def _question(clock: Clocked, place: Place, now: Range) -> Question:
     version, segment = place
-    return Question(model=clock.model, version=version, segment=segment, start=start, end=end, matured=matured)
+    start, end = now
+    return Question(
+        model=clock.model,
+        version=None if version == ALL_VERSIONS else version,
+        segment=segment,
+        start=start,
+        end=end,
+        matured=clock.matured_until is not None and end <= clock.matured_until,
+    )
 
 
-def _stored(question: Question, window: str, kind: str, fields: dict[str, Any]) -> Stored:
+def _stored(clock: Clocked, asked: Comparison, place: Place, fields: dict[str, Any]) -> Stored:
+    version, segment = place
     return Stored(
-        model_id=question.model.id,
-        version=question.version or "",
-        segment=question.segment,
-        window=window,
-        kind=kind,
-        end=question.end,
-        fields=fields,
+        model_id=clock.model.id,
+        version=version,
+        segment=segment,
+        window=asked.window,
+        kind=asked.kind,
+        end=asked.now[1],
+        fields=finite(fields),
     )
 
 
 def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Evaluate one model; return how many figures were stored."""
     with database.read() as connection:
-        clock = windowed.clocked(connection, model, now)
-        rows = [
-            row
-            for window in model.settings.windows
-            for stage in (calibration, score_drift)
-            for row in stage(connection, clock, window)
-        ]
+        rows = figures(connection, windowed.clocked(connection, model, now))
     with database.write(patient=True) as connection:
         hold(connection, token)
         evaluations.save(connection, rows, now)

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Final
 
 from monitor.records import Model
@@ -65,8 +65,13 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
         **_verdict(question.model, summary.labels, bound),
         **_figures(question, summary, cells, bins),
         "ece_lower_bound": bound,
-        "reliability": [asdict(point) for point in reliability.reliability_points(bins)],
+        "reliability": [_plain(point) for point in reliability.reliability_points(bins)],
     }
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """Return a record of numbers as an object; `asdict` copies deeply, at half the cost of an evaluation."""
+    return {name: getattr(record, name) for name in record.__slots__}
 
 
 def _verdict(model: Model, labelled: int, bound: float | None) -> dict[str, Any]:
@@ -139,7 +144,7 @@ def drift(question: Question, current: Summary, reference: Summary, reference_ra
     enough = min(current.events, reference.events) >= settings.minimum_labels
     figures: dict[str, Any] = dict.fromkeys(("psi", "psi_null_95", "ks", "ks_null_95", "js", "js_null_95"))
     if found is not None:
-        figures = {name: value for name, value in asdict(found).items() if name not in {"n", "m"}}
+        figures = {name: value for name, value in _plain(found).items() if name not in {"n", "m"}}
     return {
         "model": question.model.name,
         "version": question.version,

@@ -1,6 +1,6 @@
 """Labelled raw scores to fit and judge calibrators on: cells where they are enough, rows where a vector is needed."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -12,13 +12,16 @@ from monitor.calibrators.rows import rows_of_cells
 from monitor.errors import BadInput
 from monitor.outcomes import standing, truth_index, vectors_of
 from monitor.records import Model, PredictionRow, SeriesKey
-from monitor.stats.reliability import bins_of
+from monitor.stats.noise import signed_sum_lower_bound
+from monitor.stats.summary import Kind, cell_sums
 from monitor.store import events
 from monitor.times import MINUTE
 from monitor.windowed import Clocked, buckets
 
 MOST_ROWS: Final = 50_000
 """Vectors that a fit reads at the most: the newest ones."""
+
+BINS: Final = 15
 
 AHEAD: Final = 5 * MINUTE
 """How far an event's time may lie ahead of its receipt."""
@@ -49,6 +52,10 @@ class Sample:
     def part(self, chosen: Array) -> "Sample":
         """Return the chosen rows."""
         return Sample(self.x[chosen], self.y[chosen], self.weight[chosen], self.at[chosen])
+
+    def since(self, moment: int) -> "Sample":
+        """Return the rows from a moment on."""
+        return self.part(self.at >= moment)
 
     def split(self, holdout: float) -> tuple["Sample", "Sample"]:
         """Return an earlier part to fit on and a later one, of about the given share, to judge on.
@@ -85,12 +92,23 @@ def raw_sample(
 def _of_cells(
     connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Sample:
-    parts = []
-    for begin, summary in buckets(connection, clock, start, end, wanted):
-        cells = summary.cells("raw")
-        p, y, weight = rows_of_cells(cells.n, cells.sy, cells.sp, cells.spy)
-        parts.append(Sample(p, y, weight, np.full(len(p), begin, dtype=np.int64)))
-    return _joined(parts, 0)
+    stored = buckets(connection, clock, start, end, wanted)
+    # Under a calibrator, an event without a raw score says only what the calibrator made of it.
+    kinds: dict[bool, tuple[Kind, ...]] = {False: ("both", "raw"), True: ("raw",)}
+    parts = [
+        _raw_cells([(begin, blob) for key, begin, blob in stored if (key.calibrator != 0) == calibrated], wanted_kinds)
+        for calibrated, wanted_kinds in kinds.items()
+    ]
+    both = joined(parts)
+    return both.part(np.argsort(both.at, kind="stable"))
+
+
+def _raw_cells(stored: Sequence[tuple[int, bytes]], kinds: Collection[Kind]) -> Sample:
+    rows, _, sums = cell_sums([blob for _, blob in stored], kinds, ("n", "sy", "sp", "spy"))
+    at = np.array([begin for begin, _ in stored], dtype=np.int64)[rows]
+    n, sy, _, _ = sums.T
+    p, y, weight = rows_of_cells(*sums.T)
+    return Sample(p, y, weight, np.concatenate([at[sy > 0], at[n - sy > 0]]))
 
 
 def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]) -> Sample:
@@ -102,7 +120,7 @@ def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted:
             break
     found = sorted(found[:MOST_ROWS])
     if not found:
-        return _joined([], len(model.classes or ()))
+        return Sample(np.zeros((0, len(model.classes or ()))), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))
     at, x, y = zip(*found, strict=True)
     return Sample(np.array(x), np.array(y, dtype=np.int64), np.ones(len(y)), np.array(at, dtype=np.int64))
 
@@ -113,19 +131,22 @@ def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -
     for row in rows:
         label = standing(model, labels.get((row.model_id, row.event_id), ()))
         truth = None if label is None else truth_index(model, label.label)
-        if truth is not None:
+        if truth is not None and _has_raw(row):
             found.append((row.at, vectors_of(row, model.classes)[1], truth))
     return found
+
+
+def _has_raw(row: PredictionRow) -> bool:
+    """Return whether the model's own vector is known: under a calibrator, only where it was sent beside the served one."""
+    return row.calibrator is None or row.raw is not None
 
 
 def _series(row: PredictionRow) -> SeriesKey:
     return SeriesKey(row.model_id, row.version, row.calibrator or 0, "")
 
 
-def _joined(parts: list[Sample], width: int) -> Sample:
-    if not parts:
-        shape = (0, width) if width else (0,)
-        return Sample(np.zeros(shape), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))
+def joined(parts: Sequence[Sample]) -> Sample:
+    """Return the rows of samples of one kind, at least one, one after the other."""
     return Sample(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
@@ -134,27 +155,68 @@ def _joined(parts: list[Sample], width: int) -> Sample:
     )
 
 
-def onset(
-    connection: Connection,
-    clock: Clocked,
-    start: int,
-    end: int,
-    *,
-    wanted: Callable[[SeriesKey], bool],
-    threshold: float,
-) -> int:
-    """Return when what is off now most likely began: the bucket from which the signed gap adds up to the most.
+@dataclass(frozen=True, slots=True)
+class Gaps:
+    """How far confidences and outcomes of a sample are apart, per moment and bin of confidence."""
 
-    The signs are those of the whole range; a bucket counts for its signed gap less the threshold per label, so that the
-    sum over the buckets from t on is largest where the gap begins to exceed the threshold (a CUSUM run backwards,
-    Page 1954, doi:10.1093/biomet/41.1-2.100).
+    at: Array  # (moments,) ascending
+    n: Array  # (moments, bins) labelled events
+    sy: Array  # (moments, bins) Σ outcomes
+    sp: Array  # (moments, bins) Σ confidences
+
+    @classmethod
+    def of(cls, sample: Sample, served: Array) -> "Gaps":
+        """Return the gaps of what would have been served for a sample's rows: confidences (n,) or vectors (n, K)."""
+        p, right = served, sample.y
+        if served.ndim > 1:
+            answer = served.argmax(axis=1)
+            p, right = served[np.arange(len(served)), answer], answer == sample.y
+        at, moment = np.unique(sample.at, return_inverse=True)
+        bins = np.maximum(np.searchsorted(np.arange(BINS + 1) / BINS, p, side="left") - 1, 0)
+        place, shape = moment * BINS + bins, (len(at), BINS)
+        n, sy, sp = (
+            np.bincount(place, weights=sample.weight * each, minlength=len(at) * BINS).reshape(shape)
+            for each in (1.0, right, p)
+        )
+        return cls(at, n, sy, sp)
+
+    def since(self, moment: int) -> "Gaps":
+        """Return the gaps from a moment on."""
+        later = self.at >= moment
+        return Gaps(self.at[later], self.n[later], self.sy[later], self.sp[later])
+
+
+def onset(gaps: Gaps, threshold: float) -> int:
+    """Return when what is off now most likely began: the moment from which the signed gap adds up to the most.
+
+    The signs are those of the whole range. A moment counts for its signed gap less an allowance for each label, so that the sum over
+    the moments from t on is largest where the gap begins (a CUSUM run backwards, Page 1954, doi:10.1093/biomet/41.1-2.100). The allowance
+    is half the gap of the whole range, as is best for a gap that began somewhere in it, and at most the threshold.
+
+    Examples
+    --------
+    >>> def at(moment: int, *outcomes: int) -> Sample:
+    ...     return Sample(np.full(10, 0.9), np.array(outcomes), np.ones(10), np.full(10, moment))
+    >>> rows = [at(0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0), at(60, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0), at(120, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0)]
+    >>> sample = joined(rows)
+    >>> onset(Gaps.of(sample, sample.x), 0.05)
+    60
+
     """
-    found = buckets(connection, clock, start, end, wanted)
-    if not found:
-        return start
-    binned = [bins_of(summary.cells("served")) for _, summary in found]
-    gaps = np.array([bins.sp - bins.sy for bins in binned])
-    labels = np.array([bins.n.sum() for bins in binned])
-    excess = gaps @ np.sign(gaps.sum(axis=0)) - threshold * labels
+    gap, labels = gaps.sp - gaps.sy, gaps.n.sum(axis=1)
+    total = gap.sum(axis=0)
+    allowance = min(threshold, float(np.abs(total).sum() / labels.sum()) / 2)
+    excess = gap @ np.sign(total) - allowance * labels
     from_here = np.cumsum(excess[::-1])[::-1]
-    return found[int(np.argmax(from_here))][0]
+    return int(gaps.at[int(np.argmax(from_here))])
+
+
+def lower_bound(gaps: Gaps, alpha: float) -> float | None:
+    """Return a lower bound of the expected calibration error: signs from every second moment, bound over the others.
+
+    None where there are no two moments.
+    """
+    half, rest = slice(0, None, 2), slice(1, None, 2)
+    sign = np.sign((gaps.sp - gaps.sy)[half].sum(axis=0))
+    n, sy, sp = (each[rest].sum(axis=0) for each in (gaps.n, gaps.sy, gaps.sp))
+    return signed_sum_lower_bound(n, sy, sp, sign, alpha)

@@ -1,17 +1,23 @@
 """Sums of a model over windows of time, as they are stored."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 from sqlalchemy import Connection
 
 from monitor.records import Model, Progress, SeriesKey
-from monitor.stats.summary import Summary
+from monitor.stats.cells import Integers
+from monitor.stats.summary import Summary, decode_all
 from monitor.store import models, rollups
-from monitor.windows import label_delay, matured_until, newest_end, spans, widened
+from monitor.store.rollups import Span
+from monitor.windows import label_delay, matured_until, merged, newest_end, spans, widened
 
 Place = tuple[str, str]
 """Model version and segment: what is evaluated apart."""
+
+Range = tuple[int, int]
+"""A beginning and an end that were widened already."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,14 +44,57 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
     )
 
 
-def by_place(connection: Connection, model: Model, start: int, end: int) -> dict[Place, Summary]:
-    """Return the sums of a range, that must be widened already, for every version and segment that has any."""
+def by_place(
+    connection: Connection, model: Model, ranges: Collection[Range], segment: str | None = None
+) -> dict[Range, dict[Place, Summary]]:
+    """Return the sums of several ranges for every version and segment that has any; each stored bucket is read once.
+
+    Parameters
+    ----------
+    ranges : may overlap
+    segment : the only segment of interest; by default all are
+
+    """
     ids = rollups.series_ids(connection, model.id)
-    place_of = {number: (key.version, key.segment) for key, number in ids.items()}
-    blobs: dict[Place, list[bytes]] = {}
-    for number, blob in rollups.read_each(connection, list(place_of), spans(start, end)):
-        blobs.setdefault(place_of[number], []).append(blob)
-    return {place: Summary.of(found) for place, found in sorted(blobs.items())}
+    place_of = {n: (key.version, key.segment) for key, n in ids.items() if segment in {None, key.segment}}
+    parts = {each: spans(*each) for each in ranges}
+    read = rollups.read(connection, list(place_of), merged(part for each in parts.values() for part in each))
+    stored: dict[Place, list[tuple[int, int, bytes]]] = {}
+    for number, level, begin, blob in read:
+        stored.setdefault(place_of[number], []).append((level, begin, blob))
+    decoded = {place: _Stored.of(found) for place, found in sorted(stored.items())}
+    return {each: _sums(decoded, wanted) for each, wanted in parts.items()}
+
+
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """Stored buckets of one place, decoded once for all ranges."""
+
+    level: Integers  # (buckets,)
+    begin: Integers  # (buckets,)
+    bucket: Integers  # (entries,) which bucket each belongs to
+    slot: Integers  # (entries,)
+    value: Integers  # (entries,)
+
+    @classmethod
+    def of(cls, found: Sequence[tuple[int, int, bytes]]) -> "_Stored":
+        levels, begins, blobs = zip(*found, strict=True)
+        return cls(np.array(levels), np.array(begins), *decode_all(blobs))
+
+    def within(self, wanted: Sequence[Span]) -> Summary | None:
+        """Return the sum of the buckets in spans that share none; None where there is none."""
+        chosen = np.zeros(len(self.level), dtype=bool)
+        for span in wanted:
+            chosen |= (self.level == span.level) & (self.begin >= span.first) & (self.begin < span.last)
+        if not chosen.any():
+            return None
+        kept = chosen[self.bucket]
+        return Summary.of_entries(self.slot[kept], self.value[kept])
+
+
+def _sums(decoded: Mapping[Place, _Stored], wanted: Sequence[Span]) -> dict[Place, Summary]:
+    found = {place: stored.within(wanted) for place, stored in decoded.items()}
+    return {place: summary for place, summary in found.items() if summary is not None}
 
 
 def of_series(
@@ -53,29 +102,27 @@ def of_series(
 ) -> Summary:
     """Return the sum of the wanted series over a range that must be widened already."""
     numbers = [number for key, number in rollups.series_ids(connection, model.id).items() if wanted(key)]
-    return Summary.of(blob for _, blob in rollups.read_each(connection, numbers, spans(start, end)))
+    return Summary.of([blob for *_, blob in rollups.read(connection, numbers, spans(start, end))])
 
 
 def buckets(
     connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> list[tuple[int, Summary]]:
-    """Return the sum of the wanted series for each stored bucket of a range, minutes where they are kept, else hours.
+) -> list[tuple[SeriesKey, int, bytes]]:
+    """Return the encoded sums of the wanted series for each stored bucket of a range, minutes where they are kept, else hours.
 
     Returns
     -------
-    (beginning, sum) in the order of time
+    (series, beginning, sum) in the order of time
 
     """
-    numbers = [number for key, number in rollups.series_ids(connection, clock.model.id).items() if wanted(key)]
-    found: dict[int, list[bytes]] = {}
-    for begin, _, blob in rollups.read_buckets(connection, numbers, _finest(clock.progress, start, end)):
-        found.setdefault(begin, []).append(blob)
-    return [(begin, Summary.of(blobs)) for begin, blobs in sorted(found.items())]
+    series = {n: key for key, n in rollups.series_ids(connection, clock.model.id).items() if wanted(key)}
+    read = rollups.read(connection, list(series), _finest(clock.progress, start, end))
+    return sorted(((series[n], begin, blob) for n, _, begin, blob in read), key=lambda each: each[1])
 
 
-def _finest(progress: Progress, start: int, end: int) -> Sequence[rollups.Span]:
+def _finest(progress: Progress, start: int, end: int) -> Sequence[Span]:
     first, last = widened(start, end, progress.minutes_from)
     border = min(max(first, progress.minutes_from if progress.minutes_from is not None else last), last)
-    hours = [rollups.Span(1, first, border)] if first < border else []
-    minutes = [rollups.Span(0, border, last)] if border < last else []
+    hours = [Span(1, first, border)] if first < border else []
+    minutes = [Span(0, border, last)] if border < last else []
     return [*hours, *minutes]

@@ -1,6 +1,6 @@
 """Windows: what a range of time is made of, and until when labels have matured."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from monitor.delays import delay_limit
@@ -20,6 +20,12 @@ def widened(start: int, end: int, minutes_from: int | None) -> tuple[int, int]:
     return first, last
 
 
+def first_after(moment: int, minutes_from: int | None) -> int:
+    """Return the first whole minute, or hour where minutes are no longer kept, that begins after a moment."""
+    minute = floor(moment, MINUTE) + MINUTE
+    return minute if floor(minute, HOUR) >= (minutes_from or 0) else ceil(minute, HOUR)
+
+
 def spans(start: int, end: int) -> list[Span]:
     """Return a range as days in its middle, hours beside them and minutes at its edges."""
     return _around(start, end, DAY_LEVEL)
@@ -37,6 +43,17 @@ def _around(start: int, end: int, level: int) -> list[Span]:
     if first >= last:
         return _around(start, end, level - 1)
     return [Span(level, first, last), *_around(start, first, level - 1), *_around(last, end, level - 1)]
+
+
+def merged(parts: Iterable[Span]) -> list[Span]:
+    """Return spans that cover the same buckets, each of them once."""
+    found: list[Span] = []
+    for part in sorted(parts, key=lambda each: (each.level, each.first)):
+        if found and found[-1].level == part.level and part.first <= found[-1].last:
+            found[-1] = Span(part.level, found[-1].first, max(found[-1].last, part.last))
+        else:
+            found.append(part)
+    return found
 
 
 def label_delay(settings: ModelSettings, seen: Mapping[int, int]) -> int:

@@ -13,7 +13,8 @@ from monitor.stats.scores import folded
 CLIP: Final = 1e-6
 STEPS: Final = 60
 HALVINGS: Final = 40
-TOLERANCE: Final = 1e-11
+TOLERANCE: Final = 1e-7
+"""Of the last step: Newton's method squares errors, so that what is left after it is rounding."""
 SIGNIFICANT: Final = 1.96
 
 Direction = Literal["overconfident", "underconfident", "none"]

@@ -17,7 +17,6 @@ from itertools import pairwise
 from typing import Final, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from monitor.stats.cells import CELLS, SIXTIETHS, Cells, Floats, Integers, interval
 
@@ -178,7 +177,9 @@ def decode_all(blobs: Sequence[bytes]) -> tuple[Integers, Integers, Integers]:
     return rows, slots.astype(np.int64), values.astype(np.int64)
 
 
-def cell_sums(blobs: Sequence[bytes], kinds: Collection[Kind], fields: Sequence[str]) -> tuple[Integers, Integers, Floats]:
+def cell_sums(
+    blobs: Sequence[bytes], kinds: Collection[Kind], fields: Sequence[str]
+) -> tuple[Integers, Integers, Floats]:
     """Return fields of the occupied cells of encoded summaries, kinds of score added up.
 
     Parameters
@@ -207,21 +208,26 @@ def cell_sums(blobs: Sequence[bytes], kinds: Collection[Kind], fields: Sequence[
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """The sum of any number of buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot."""
+    """The sum of up to two million buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot.
 
-    high: NDArray[np.int64]
-    low: NDArray[np.int64]
+    Both halves are whole numbers below 2⁵³, which floats hold and add exactly, and NumPy adds floats by slot the fastest.
+    """
+
+    high: Floats
+    low: Floats
 
     @classmethod
     def of(cls, blobs: Iterable[bytes]) -> "Summary":
         """Return the sum of encoded summaries; of none, the empty summary."""
         _, slots, values = decode_all(list(blobs))
-        # Sums of halves of 32 bits stay below 2⁵³, so that floats add them exactly, up to two million summaries.
-        high, low = (
-            np.bincount(slots, weights=half, minlength=SLOTS).astype(np.int64)
-            for half in (values >> 32, values & 0xFFFFFFFF)
-        )
-        return cls(high, low)
+        return cls.of_entries(slots, values)
+
+    @classmethod
+    def of_entries(cls, slots: Integers, values: Integers) -> "Summary":
+        """Return the sum of decoded entries, arrays of shape (n,)."""
+        halves = (values >> 32, values & 0xFFFFFFFF)
+        high, low = (np.bincount(slots, weights=half.astype(np.float64), minlength=SLOTS) for half in halves)
+        return cls(np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64))
 
     def __add__(self, other: "Summary") -> "Summary":
         return Summary(self.high + other.high, self.low + other.low)
@@ -268,7 +274,8 @@ class Summary:
 
     def _floats(self, first: int, size: int) -> Floats:
         part = slice(first, first + size)
-        return np.add(np.multiply(self.high[part], 4294967296.0), self.low[part], dtype=np.float64)
+        found: Floats = self.high[part] * 4294967296.0 + self.low[part]
+        return found
 
 
 def _kinds(scores: Scores) -> tuple[Kind, Kind]:

@@ -2,14 +2,20 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import msgspec
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import ColumnElement, Connection, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from monitor.store.schema import evaluation, latest
 from monitor.times import HOUR
+
+ALL_VERSIONS: Final = "\x01"
+"""What the version of an evaluation over all versions is stored as; no event can carry it."""
+
+SHOWN_ONCE: Final = "reliability"
+"""The field that only the newest evaluation keeps: it is as large as all others together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,18 +36,17 @@ def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
     if not rows:
         return
     insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    packed = [(row, msgspec.json.encode(row.fields).decode()) for row in rows]
     newest = insert(latest)
     connection.execute(
         newest.on_conflict_do_update(
             index_elements=["model_id", "version", "segment", "window", "kind"],
             set_={"fields": newest.excluded["fields"], "computed_at": newest.excluded.computed_at},
         ),
-        [{**_place(row), "kind": row.kind, "fields": text, "computed_at": now} for row, text in packed],
+        [{**_place(row), "kind": row.kind, "fields": _json(row.fields), "computed_at": now} for row in rows],
     )
     history = [
-        {**_place(row), "end": row.end, "fields": text, "computed_at": now}
-        for row, text in packed
+        {**_place(row), "end": row.end, "fields": _json(_without_diagram(row.fields)), "computed_at": now}
+        for row in rows
         if row.kind == "calibration"
     ]
     if history:
@@ -59,11 +64,21 @@ def _place(row: Stored) -> dict[str, Any]:
     return {"model_id": row.model_id, "version": row.version, "segment": row.segment, "window": row.window}
 
 
+def _json(fields: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(fields).decode()
+
+
+def _without_diagram(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if name != SHOWN_ONCE}
+
+
 def newest(
     connection: Connection, model_id: int | None = None, kind: str = "calibration", segment: str | None = None
 ) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return the newest evaluations, of one segment or of all, as (model, window, fields)."""
-    query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(latest.c.kind == kind)
+    """Return the newest evaluations of single versions, of one segment or of all, as (model, window, fields)."""
+    query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(
+        latest.c.kind == kind, latest.c.version != ALL_VERSIONS
+    )
     if model_id is not None:
         query = query.where(latest.c.model_id == model_id)
     if segment is not None:
@@ -108,7 +123,10 @@ def history(
     end: int,
     limit: int,
 ) -> list[Mapping[str, Any]]:
-    """Return stored evaluations whose window ended within [start, end], oldest first; of too many, the newest."""
+    """Return stored evaluations whose window ended within [start, end], oldest first; of too many, the newest.
+
+    They lack the reliability diagram. Without a version there is one for each end: that over all versions, or that of the only one.
+    """
     query = select(evaluation.c.fields).where(
         evaluation.c.model_id == model_id,
         evaluation.c.window == window,
@@ -118,8 +136,17 @@ def history(
     )
     if version is not None:
         query = query.where(evaluation.c.version == version)
+    else:
+        query = query.where(or_(evaluation.c.version == ALL_VERSIONS, ~_over_all_versions()))
     rows = connection.execute(query.order_by(evaluation.c.end.desc()).limit(limit)).scalars().all()
     return [msgspec.json.decode(row) for row in reversed(rows)]
+
+
+def _over_all_versions() -> ColumnElement[bool]:
+    """Return the condition that there is an evaluation over all versions of the same window and end."""
+    other = evaluation.alias()
+    same = (other.c[name] == evaluation.c[name] for name in ("model_id", "window", "segment", "end"))
+    return select(other.c.id).where(other.c.version == ALL_VERSIONS, *same).exists()
 
 
 def thin(connection: Connection, *, before: int, hourly_before: int) -> int:
