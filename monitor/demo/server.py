@@ -1,0 +1,150 @@
+"""The demo's own server: `calwatch serve` as a process, with an SQLite file in a folder of its own, and its API."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlencode
+
+import msgspec
+import urllib3
+
+HOST: Final = "127.0.0.1"
+USUAL_PORT: Final = 8080
+START_SECONDS: Final = 60.0
+STOP_SECONDS: Final = 20.0
+LOG_LINES: Final = 15
+PACE: Final = {"CALWATCH_ROLLUP_SECONDS": "0.2", "CALWATCH_EVALUATE_SECONDS": "0.5"}
+"""How often the server works: event time runs thousands of times faster than the clock."""
+
+
+class DemoError(Exception):
+    """The demo can't go on; says why."""
+
+
+class Api:
+    """The server's API, as anybody would call it."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=30.0), retries=False)
+
+    def get(self, path: str, **asked: str | int) -> Any:
+        """Return what is there.
+
+        Raises
+        ------
+        DemoError
+            for any answer but 2xx, with what it says.
+
+        """
+        return self._call("GET", f"{path}?{urlencode(asked)}" if asked else path)
+
+    def put(self, path: str, body: Mapping[str, Any]) -> Any:
+        """Declare something, and return how it is now; raises as `get` does."""
+        return self._call("PUT", path, msgspec.json.encode(body))
+
+    def answers(self) -> bool:
+        """Return whether the server is ready."""
+        try:
+            return self._http.request("GET", f"{self.url}/readyz").status == 200  # noqa: PLR2004
+        except urllib3.exceptions.HTTPError:
+            return False
+
+    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+        headers = {"Content-Type": "application/json"} if body else None
+        try:
+            answer = self._http.request(method, self.url + path, body=body, headers=headers)
+        except urllib3.exceptions.HTTPError as error:
+            raise DemoError(f"the server does not answer {method} {path}: {error}") from error
+        if not 200 <= answer.status < 300:  # noqa: PLR2004
+            raise DemoError(f"{method} {path} is answered with {answer.status}: {answer.data.decode(errors='replace')}")
+        return msgspec.json.decode(answer.data)
+
+
+def port_for(wanted: int | None) -> int:
+    """Return the port to serve on: the one asked for, else the usual one, else any that is free.
+
+    Raises
+    ------
+    DemoError
+        when the one asked for is taken.
+
+    """
+    if _is_free(USUAL_PORT if wanted is None else wanted):
+        return USUAL_PORT if wanted is None else wanted
+    if wanted is not None:
+        raise DemoError(f"port {wanted} is in use: name another with --port, or none to have a free one found")
+    with socket.socket() as found:
+        found.bind((HOST, 0))
+        return int(found.getsockname()[1])
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        tried.setsockopt(
+            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
+        )  # as the server does: remains of old connections are no hindrance
+        try:
+            tried.bind((HOST, port))
+        except OSError:
+            return False
+    return True
+
+
+@contextmanager
+def serving(folder: Path, port: int) -> Iterator[Api]:
+    """Run the server while the block runs, and end it by its own process id, come what may.
+
+    Raises
+    ------
+    DemoError
+        when it does not start; with the end of its log.
+
+    """
+    command = [sys.executable, "-m", "monitor", "serve", "--host", HOST, "--port", str(port)]
+    log = folder / "server.log"
+    with log.open("wb") as output:
+        # A session of its own: Ctrl-C reaches only the demo, which ends the server in its own time.
+        process = subprocess.Popen(  # noqa: S603  our own command
+            command,
+            env=_environment(folder),
+            stdout=output,
+            stderr=output,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+    try:
+        api = Api(f"http://{HOST}:{port}")
+        _await(api, process, log)
+        yield api
+    finally:
+        _end(process)
+
+
+def _environment(folder: Path) -> dict[str, str]:
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALWATCH_")}
+    return inherited | PACE | {"CALWATCH_DATABASE_URL": f"sqlite:///{folder / 'calwatch.db'}"}
+
+
+def _await(api: Api, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while not api.answers():
+        if process.poll() is not None or time.monotonic() > deadline:
+            told = "\n".join(log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+            raise DemoError(f"the server did not start; its log ends:\n{told}")
+        time.sleep(0.1)
+
+
+def _end(process: "subprocess.Popen[bytes]") -> None:
+    process.terminate()
+    try:
+        process.wait(STOP_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()
