@@ -15,6 +15,7 @@ from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
 from monitor.declare import as_json, check_model_name, name_fault, settings_from, task_from
 from monitor.errors import BadInput, NotFound
+from monitor.outcomes import payload_of
 from monitor.records import ConflictRow, LabelRow, Model, ModelSettings, PredictionRow
 from monitor.store import alerts, evaluations, events, journal, lease, models, registry, rollups
 from monitor.times import SECOND, parse_duration, rfc3339
@@ -23,6 +24,9 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute
 
 SHOWN: Final = (*shapes.Judged.model_fields, "reliability")
 """What of an evaluation stands in the list of models."""
+
+SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer": "prediction"}
+"""What is kept of a prediction, under the names that it was sent under."""
 
 State = Callable[[Model], JsonObject]
 
@@ -135,7 +139,6 @@ def show_event(context: Context, model: ModelName, event_id: EventId) -> Respons
 
 
 def _prediction(row: PredictionRow) -> JsonObject:
-    kept = {} if row.payload is None else msgspec.msgpack.decode(row.payload)
     return {
         "timestamp": rfc3339(row.at),
         "received_at": rfc3339(row.received_at),
@@ -147,7 +150,7 @@ def _prediction(row: PredictionRow) -> JsonObject:
         "served": row.p,
         "raw": row.raw,
         "settings_revision": row.revision,
-        **kept,
+        **{SENT_AS.get(name, name): value for name, value in payload_of(row).items()},
     }
 
 

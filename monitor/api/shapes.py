@@ -208,8 +208,11 @@ class Alerts(Shape):
     alerts: list[AlertAnswer]
 
 
-class PredictionAnswer(BaseModel):
-    """A stored prediction, with what was sent along in the form that it came in."""
+Vector = list[float] | dict[str, float]
+
+
+class PredictionAnswer(Shape):
+    """A stored prediction; what was not sent is absent or null."""
 
     timestamp: datetime
     received_at: datetime
@@ -221,6 +224,11 @@ class PredictionAnswer(BaseModel):
     served: float = Field(description="the confidence that is judged")
     raw: float | None = Field(description="the model's own, where a calibrator made the served one")
     settings_revision: int
+    probabilities: Vector = Field(default=[], description="as sent, as are those below")
+    raw_probabilities: Vector = []
+    logits: Vector = []
+    prediction: str | int | float = Field(default="", description="the answer that the confidence is of")
+    metadata: dict[str, Any] = {}
 
 
 class LabelAnswer(Shape):

@@ -183,12 +183,12 @@ def api_on(clock: Callable[[], int], described: Described) -> Iterator[Callable[
 
 
 @pytest.fixture
-def api(api_on: Callable[[str], Api], database_url: str) -> Api:
+def api(database_url: str, api_on: Callable[[str], Api]) -> Api:
     """Return the API on either database."""
     return api_on(database_url)
 
 
 @pytest.fixture
-def sqlite_api(api_on: Callable[[str], Api], sqlite_url: str) -> Api:
+def sqlite_api(sqlite_url: str, api_on: Callable[[str], Api]) -> Api:
     """Return the API on SQLite, for what does not depend on the database."""
     return api_on(sqlite_url)
