@@ -18,6 +18,16 @@ _FIELDS: Final = {
     PredictionEvent: tuple(f for f in PredictionEvent.__struct_fields__ if f != "model"),
     LabelEvent: tuple(f for f in LabelEvent.__struct_fields__ if f != "model"),
 }
+_UNREADABLE: Final = (
+    zlib.error,
+    msgspec.MsgspecError,
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    StopIteration,
+    RecursionError,
+)
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder()
 
@@ -53,7 +63,9 @@ def decode(blob: bytes) -> tuple[list[Event], list[int]]:
         kinds, model_ids, predictions, labels = _decoder.decode(packed)
         rows = [_rows(PredictionEvent, predictions), _rows(LabelEvent, labels)]
         events = [next(rows[kind]) for kind in kinds]
-    except (zlib.error, msgspec.DecodeError, ValueError, TypeError, KeyError, StopIteration) as error:
+        if len(events) != len(model_ids):
+            raise ValueError(f"{len(events)} events for {len(model_ids)} models")
+    except _UNREADABLE as error:
         raise Corrupt(f"a journal batch of {len(blob)} bytes does not decode: {error}") from error
     return events, model_ids
 

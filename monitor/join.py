@@ -85,7 +85,7 @@ class _Join:
         ref = (row.model_id, row.event_id)
         rows = self.labels.get(ref, ())
         model = self.models[row.model_id]
-        if any(row.same_event(known) for known in rows):
+        if rows and any(row.same_event(known) for known in rows):
             self.result.duplicates += 1
         elif model.task is not None and (kind := objection(model, standing(model, rows), row)):
             self.refuse(row, kind, _content(row))

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 
 from monitor.batch import Event, decode, encode
 from monitor.delays import delay_bucket
-from monitor.errors import Corrupt, LeaseLost, Unavailable
+from monitor.errors import LeaseLost, Unavailable
 from monitor.join import Arrival, Joined, join
 from monitor.outcomes import confidences
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
@@ -300,7 +300,7 @@ def _apply_carefully(database: Database, token: int, row: JournalRow, now: int) 
         hold(connection, token)
         try:
             received = _received(row)
-        except Corrupt as error:
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with stored bytes, they must not block what follows
             _set_aside(connection, row, error, now)
         else:
             _bisect(connection, row, received, now)

@@ -9,7 +9,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from datetime import UTC, datetime, timedelta
 from importlib.util import find_spec
 from pathlib import Path
@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
-from sqlalchemy import NullPool, create_engine, make_url, text
+from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from monitor.batch import Event, encode
@@ -27,6 +27,7 @@ from monitor.store import counters, events, journal, lease, models, rollups
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade
+from monitor.store.schema import metadata
 from monitor.times import micros
 from monitor.wire import LabelEvent, PredictionEvent
 
@@ -222,45 +223,81 @@ def _migrate(url: str) -> None:
 
 
 class PostgresTemplate:
-    """A migrated database on a server, to be copied."""
+    """A migrated database on a server, to be copied; copies are emptied and used again, since dropping one is slow."""
 
     def __init__(self, server: str) -> None:
         self._server = server
         self._numbers = itertools.count()
-        self.name = self._new_name()
-        self._run(f"CREATE DATABASE {self.name}")
+        self._idle: list[str] = []
+        self.name = self._made()
         _migrate(self._url(self.name))
+        self._shape = self._shape_of(self.name)
 
     @contextmanager
     def copy(self) -> Iterator[str]:
-        """Yield the URL of a copy, and drop it in the end."""
-        name = self._new_name()
-        self._run(f"CREATE DATABASE {name} TEMPLATE {self.name}")
-        try:
-            yield self._url(name)
-        finally:
-            self.drop(name)
+        """Yield the URL of a copy that nobody else uses meanwhile."""
+        name = self._idle.pop() if self._idle else self._made(template=self.name)
+        yield self._url(name)
+        if self._shape_of(name) == self._shape:
+            self._empty(name)
+            self._idle.append(name)
+        else:
+            self._drop(name)
 
-    def drop(self, name: str) -> None:
-        self._run(f"DROP DATABASE {name} WITH (FORCE)")
+    def close(self) -> None:
+        for name in (*self._idle, self.name):
+            self._drop(name)
 
-    def _new_name(self) -> str:
-        return f"calwatch_test_{os.getpid()}_{next(self._numbers)}"
+    def _made(self, template: str = "template1") -> str:
+        name = f"calwatch_test_{os.getpid()}_{next(self._numbers)}"
+        with self._connected(self._server) as connection:
+            connection.execute(text(f"CREATE DATABASE {name} TEMPLATE {template}"))
+        return name
+
+    def _drop(self, name: str) -> None:
+        with self._connected(self._server) as connection:
+            connection.execute(text(f"DROP DATABASE {name} WITH (FORCE)"))
 
     def _url(self, name: str) -> str:
         return make_url(self._server).set(database=name).render_as_string(hide_password=False)
 
-    def _run(self, statement: str) -> None:
-        engine = create_engine(self._server, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    @contextmanager
+    def _connected(self, url: str) -> Iterator[Connection]:
+        engine = create_engine(url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
         with engine.connect() as connection:
-            connection.execute(text(statement))
+            yield connection
+
+    def _shape_of(self, name: str) -> str:
+        """Return a digest of what tables and indexes a database has, by which one that a test changed is known."""
+        with self._connected(self._url(name)) as connection:
+            return str(connection.execute(text(_SHAPE)).scalar_one())
+
+    def _empty(self, name: str) -> None:
+        with self._connected(self._url(name)) as connection:
+            connection.execute(text(_LEAVE))
+            for table in reversed(metadata.sorted_tables):
+                connection.execute(table.delete())
+            connection.execute(text(_RESTART))
+            events.make_hash_key(connection)
+
+
+_SHAPE = """
+    SELECT md5(string_agg(concat_ws(' ', c.relname, a.attname, a.atttypid, a.attnotnull), ',' ORDER BY c.relname, a.attnum))
+    FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid
+    WHERE c.relnamespace = 'public'::regnamespace
+"""
+_LEAVE = """
+    SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity
+    WHERE datname = current_database() AND pid <> pg_backend_pid()
+"""
+_RESTART = "SELECT setval(format('%I.%I', schemaname, sequencename)::regclass, 1, false) FROM pg_sequences"
 
 
 @pytest.fixture(scope="session")
 def postgres_template(postgres_server: str) -> Iterator[PostgresTemplate]:
     template = PostgresTemplate(postgres_server)
     yield template
-    template.drop(template.name)
+    template.close()
 
 
 @pytest.fixture(scope="session")
@@ -270,13 +307,31 @@ def postgres_server() -> Iterator[str]:
     if given:
         yield make_url(given).set(drivername="postgresql+psycopg").render_as_string(hide_password=False)
         return
+    with _installed() as run, run() as url:
+        yield url
+
+
+RunPostgres = Callable[[], AbstractContextManager[str]]
+
+
+@pytest.fixture
+def own_postgres() -> Iterator[RunPostgres]:
+    """Return a way to run a server again and again on the same data, for tests that stop it."""
+    with _installed() as run:
+        yield run
+
+
+@contextmanager
+def _installed() -> Iterator[RunPostgres]:
+    """Yield a way to run a server on data of its own, which are deleted in the end."""
     account = _unprivileged()
     home = Path(tempfile.mkdtemp(prefix="calwatch-postgres-"))
     try:
         if account is not None:
             os.chown(home, account.pw_uid, account.pw_gid)
-        with _server(_programs(home), home, account) as url:
-            yield url
+        programs = _programs(home)
+        _initialise(programs, home, account)
+        yield lambda: _server(programs, home, account)
     finally:
         shutil.rmtree(home, ignore_errors=True)
 
@@ -316,25 +371,33 @@ def _readable(package: Path, home: Path) -> Path:
     return home / package.name / "pginstall" / "bin"
 
 
-@contextmanager
-def _server(programs: Path, home: Path, account: pwd.struct_passwd | None) -> Iterator[str]:
-    """Run a server that listens on a socket in its own folder only, and end it by its process id."""
-    user: dict[str, Any] = {}
-    if account is not None:
-        user = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
-    data, log = home / "data", home / "log"
+def _running(home: Path, account: pwd.struct_passwd | None) -> dict[str, Any]:
+    """Return how Postgres' programs are run."""
     environment = {"LC_ALL": "C", "TZ": "UTC", "HOME": str(home), "PATH": os.environ.get("PATH", "")}
+    found: dict[str, Any] = {"env": environment, "cwd": home}
+    if account is not None:
+        found |= {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
+    return found
+
+
+def _initialise(programs: Path, home: Path, account: pwd.struct_passwd | None) -> None:
     made = subprocess.run(
-        [programs / "initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
-        env=environment, cwd=home, capture_output=True, text=True, check=False, **user,
+        [programs / "initdb", "-D", home / "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync"],
+        capture_output=True, text=True, check=False, **_running(home, account),
     )  # fmt: skip
     if made.returncode:
         pytest.fail(f"initdb of {programs} failed: {made.stderr}")
+
+
+@contextmanager
+def _server(programs: Path, home: Path, account: pwd.struct_passwd | None) -> Iterator[str]:
+    """Run a server that listens on a socket in its own folder only, and end it by its process id."""
+    data, log = home / "data", home / "log"
     options = ["listen_addresses=", "fsync=on", "max_connections=200", f"unix_socket_directories={home}"]
     with log.open("wb") as output:
         process = subprocess.Popen(
             [programs / "postgres", "-D", data, *(word for option in options for word in ("-c", option))],
-            env=environment, cwd=home, stdout=output, stderr=output, start_new_session=True, **user,
+            stdout=output, stderr=output, start_new_session=True, **_running(home, account),
         )  # fmt: skip
     url = f"postgresql+psycopg://postgres@/postgres?host={home}"
     try:

@@ -2,11 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from monitor.errors import LeaseLost
+from monitor.store.bulk import among
 from monitor.store.schema import journal, quarantine
 
 
@@ -39,19 +42,23 @@ def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
 
 def oldest(connection: Connection, events: int) -> list[JournalRow]:
     """Return the oldest batches, at least one, up to so many events."""
-    found: list[JournalRow] = []
-    total = 0
-    for row in connection.execute(select(journal).order_by(journal.c.id).limit(max(1, events))):
-        if found and total + row.events > events:
-            break
-        rejected = msgspec.json.decode(row.rejected, type=dict[str, int]) if row.rejected else {}
-        found.append(
-            JournalRow(
-                id=row.id, received_at=row.received_at, events=row.events, rejected=rejected, batch=bytes(row.batch)
-            )
-        )
-        total += row.events
-    return found
+    waiting = connection.execute(
+        select(journal.c.id, journal.c.events).order_by(journal.c.id).limit(max(1, events))
+    ).all()
+    total = list(accumulate(row.events for row in waiting))
+    ids = [row.id for row, so_far in zip(waiting, total, strict=True) if so_far <= events] or [
+        row.id for row in waiting[:1]
+    ]
+    # Only now the batches themselves: a backlog may hold more of them than memory does.
+    query = select(journal).where(among(connection, journal.c.id, ids)).order_by(journal.c.id)
+    return [_row(row) for row in connection.execute(query)]
+
+
+def _row(row: Row[Any]) -> JournalRow:
+    rejected = msgspec.json.decode(row.rejected, type=dict[str, int]) if row.rejected else {}
+    return JournalRow(
+        id=row.id, received_at=row.received_at, events=row.events, rejected=rejected, batch=bytes(row.batch)
+    )
 
 
 def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:
@@ -63,10 +70,8 @@ def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:
         when some are gone already: somebody else applied them.
 
     """
-    removed = 0
-    for first in range(0, len(rows), 500):
-        ids = [row.id for row in rows[first : first + 500]]
-        removed += connection.execute(delete(journal).where(journal.c.id.in_(ids))).rowcount
+    ids = [row.id for row in rows]
+    removed = connection.execute(delete(journal).where(among(connection, journal.c.id, ids))).rowcount
     if removed != len(rows):
         raise LeaseLost(f"{len(rows) - removed} of {len(rows)} journal rows were gone")
 
@@ -81,9 +86,10 @@ def backlog(connection: Connection) -> tuple[int, int | None]:
 
 def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) -> None:
     """Move a batch that can't be applied out of the way, so that it never blocks what follows."""
+    printable = "".join(letter if letter.isprintable() else "?" for letter in reason[:500])  # Postgres refuses some
     connection.execute(
         insert(quarantine).values(
-            received_at=row.received_at, quarantined_at=now, events=row.events, reason=reason[:500], batch=row.batch
+            received_at=row.received_at, quarantined_at=now, events=row.events, reason=printable, batch=row.batch
         )
     )
 
