@@ -18,7 +18,7 @@ SETTINGS: Final[dict[str, Any]] = {
     "task": "multiclass",
     "classes": list(CLASSES),
     "label_delay": "2h",
-    "windows": [WINDOW, "12h"],
+    "windows": [WINDOW],
     "minimum_labels": 600,
     "thresholds": {"ece": THRESHOLD},
     "recalibration": "auto",
