@@ -38,6 +38,18 @@ settings.load_profile("ci" if os.environ.get("CI") else "local")
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--skips-fail", action="store_true", help="count every skipped test as a failure")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None and session.config.getoption("--skips-fail") and reporter.stats.get("skipped"):
+        reporter.write_line("skipped tests count as failures here", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 class Clock:
     """A clock that moves only when told to."""
 

@@ -128,7 +128,8 @@ def serving(folder: Path, port: int) -> Iterator[Api]:
 
 
 def _environment(folder: Path) -> dict[str, str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("CALWATCH_")}
+    whole = os.environ  # noqa: TID251 - handed on to the server, not read
+    inherited = {name: value for name, value in whole.items() if not name.startswith("CALWATCH_")}
     return inherited | PACE | {"CALWATCH_DATABASE_URL": f"sqlite:///{folder / 'calwatch.db'}"}
 
 

@@ -185,7 +185,11 @@ def test_calibrate_is_identity_without_a_champion(client: Client) -> None:
     assert client.calibrated(0.3) == Calibrated(0.3, 0.3, None)
 
 
-@pytest.mark.parametrize("value", [-0.1, 1.5, float("nan"), "0.5x", None, object(), [0.5, None], {"a": "b"}], ids=lambda value: type(value).__name__)
+@pytest.mark.parametrize(
+    "value",
+    [-0.1, 1.5, float("nan"), "0.5x", None, object(), [0.5, None], {"a": "b"}],
+    ids=lambda value: type(value).__name__,
+)
 def test_calibrate_returns_as_it_came_what_is_no_probability(registry: Registry, client: Client, value: Any) -> None:
     registry.champion = version(ISOTONIC)
     client.refresh()
