@@ -5,6 +5,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -38,6 +39,7 @@ def main() -> None:
 
 @app.command()
 def serve(
+    *,
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on", min=0, max=65535)] = 8080,
     jobs: Annotated[bool, typer.Option(help="run the jobs in this process too")] = True,
@@ -66,8 +68,11 @@ def serve(
         timeout_graceful_shutdown=10,
         lifespan="on",
     )
+    server = uvicorn.Server(config)
+    # The web server repeats a signal once it has stopped, which would make a wanted end look like a crash.
+    _on_signal(lambda: setattr(server, "should_exit", True))
     log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
-    uvicorn.Server(config).run()
+    server.run()
 
 
 @app.command()
@@ -77,8 +82,7 @@ def worker() -> None:
     _begin(settings.log_level)
     services = build(settings, with_jobs=True)
     stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+    _on_signal(stop.set)
     services.start()
     log.info("working on %s", socket.gethostname())
     stop.wait()
@@ -136,7 +140,7 @@ def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
             bar.update(1000 * done // max(1, total) - shown)
             shown = 1000 * done // max(1, total)
 
-        rebuild_model(database, found, progress=progress)
+        rebuild_model(database, found, report=progress)
     database.close()
 
 
@@ -169,6 +173,11 @@ def revoke_key(number: Annotated[int, typer.Argument(help="the key's id, as list
     database.close()
     if not ended:
         raise typer.BadParameter(f"there is no key {number} in force")
+
+
+def _on_signal(act: Callable[[], None]) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: act())
 
 
 def _begin(level: str) -> None:

@@ -115,6 +115,7 @@ class Writer:
         self._limit = limit
         self._queue: queue.SimpleQueue[tuple[JournalRow, Future[None]] | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._stopping = False
         self._full = False
         self._looked_at = float("-inf")
 
@@ -124,6 +125,7 @@ class Writer:
 
     def stop(self) -> None:
         """Write what is queued, then end."""
+        self._stopping = True
         self._queue.put(None)
         self._thread.join()
 
@@ -133,9 +135,11 @@ class Writer:
         Raises
         ------
         Unavailable
-            while the roll-up is too far behind.
+            while the roll-up is too far behind, and once the process stops.
 
         """
+        if self._stopping:
+            raise Unavailable("this process is stopping")
         if self._full:
             raise Unavailable(f"more than {self._limit} events wait to be rolled up", retry_after=5.0)
         done: Future[None] = Future()
@@ -145,12 +149,21 @@ class Writer:
     def _run(self) -> None:
         running = True
         while running:
-            taken = [self._queue.get()]
-            while len(taken) < ROWS_PER_COMMIT and not self._queue.empty():
-                taken.append(self._queue.get())
+            taken = self._take()
             running = None not in taken
-            self._commit([each for each in taken if each is not None])
+            # A request that has been given up is not written; from here on it can't be given up any more.
+            self._commit([each for each in taken if each is not None and each[1].set_running_or_notify_cancel()])
             self._look_at_backlog()
+
+    def _take(self) -> list[tuple[JournalRow, Future[None]] | None]:
+        """Wait for rows and return all that are there; while nothing is taken in, look up now and then."""
+        try:
+            taken = [self._queue.get(timeout=FRESH_SECONDS if self._full else None)]
+        except queue.Empty:
+            return []
+        while len(taken) < ROWS_PER_COMMIT and not self._queue.empty():
+            taken.append(self._queue.get())
+        return taken
 
     def _commit(self, taken: list[tuple[JournalRow, Future[None]]]) -> None:
         if not taken:
@@ -173,7 +186,8 @@ class Writer:
         try:
             with self._database.read() as connection:
                 waiting, _ = journal.backlog(connection)
-        except Unavailable:
+        except Exception as error:  # noqa: BLE001 - whatever it is, this thread must go on
+            log.warning("the backlog could not be read: %s", error)
             return
         self._full = waiting > self._limit
 

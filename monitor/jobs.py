@@ -4,10 +4,11 @@ import logging
 import socket
 import threading
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final
 
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
@@ -19,11 +20,13 @@ from monitor.store.engine import Database
 
 log = logging.getLogger(__name__)
 
-THREADS: Final = 3
 NOTE_SECONDS: Final = 5.0
 
+STOP_SECONDS: Final = 3.0
+"""How long jobs may take to finish what they are at before they are refused the database."""
+
 Job = Callable[[int], object]
-"""Do a piece of work under a fencing token."""
+"""Do a piece of work under a fencing token; a true answer says that there is more to do at once."""
 
 
 def new_holder() -> str:
@@ -40,11 +43,14 @@ class Leader:
     holder: str = field(default_factory=new_holder)
     _token: int | None = None
     _renewed: float = float("-inf")
+    _resigned: bool = False
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def token(self, clock: Callable[[], float]) -> int | None:
         """Return our token, taking or renewing the lease where a third of it has passed; None while another leads."""
         with self._lock:
+            if self._resigned:
+                return None
             if self._token is None or clock() - self._renewed > self.seconds / 3:
                 began = clock()
                 self._token = lease.acquire(self.database, self.holder, self.seconds)
@@ -57,9 +63,10 @@ class Leader:
             self._token = None
 
     def resign(self) -> None:
-        """Let the next leader begin at once."""
+        """Lead no more, and let the next leader begin at once; what still runs here is fenced off once it does."""
+        with self._lock:
+            self._resigned, self._token = True, None
         lease.release(self.database, self.holder)
-        self.forget()
 
 
 class Runner:
@@ -80,8 +87,10 @@ class Runner:
         self._monotonic = monotonic
         self.leader = Leader(database, lease_seconds)
         self._noted: dict[str, float] = {}
-        # Two threads: the roll-up is never kept waiting by an evaluation.
-        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(THREADS)})
+        self._running = 0
+        self._changed = threading.Condition()
+        # A thread for each: the roll-up is never kept waiting by an evaluation or a slow webhook.
+        self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))})
         for name, (seconds, _) in jobs.items():
             self._scheduler.add_job(
                 self.run_job,
@@ -100,20 +109,43 @@ class Runner:
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Let running jobs finish, then give the lease away."""
-        self._scheduler.shutdown(wait=True)
+        """Give the lease away and let running jobs finish; those that take long are refused the database."""
+        self._scheduler.pause()
         try:
             self.leader.resign()
         except MonitorError as error:
             log.warning("the lease could not be given back: %s", error)
+        with self._changed:
+            self._changed.wait_for(lambda: not self._running, STOP_SECONDS)
+        self._database.drain()
+        self._scheduler.shutdown(wait=True)
 
     def run_job(self, name: str) -> None:
-        """Run one job once, if this process leads."""
+        """Run one job until it has nothing more to do, while this process leads."""
+        with self._counted():
+            while self._run_once(name):
+                pass
+
+    @contextmanager
+    def _counted(self) -> Iterator[None]:
+        self._count(1)
+        try:
+            yield
+        finally:
+            self._count(-1)
+
+    def _count(self, change: int) -> None:
+        with self._changed:
+            self._running += change
+            self._changed.notify_all()
+
+    def _run_once(self, name: str) -> bool:
+        """Run one job once, if this process leads; return whether there is more to do at once."""
         try:
             token = self.leader.token(self._monotonic)
             if token is None:
-                return
-            self._jobs[name][1](token)
+                return False
+            more = bool(self._jobs[name][1](token))
             self._note_success(name)
         except LeaseLost as error:
             log.warning("job %s: %s", name, error)
@@ -123,6 +155,9 @@ class Runner:
         except Exception:
             log.exception("job %s failed", name)
             self._note_failure(name)
+        else:
+            return more
+        return False
 
     def _note_success(self, name: str) -> None:
         """Store when a job succeeded, every few seconds only: a commit costs the disk more than an idle job does."""
@@ -137,9 +172,3 @@ class Runner:
                 job_rows.failed(connection, name)
         except Exception:
             log.exception("the failure of job %s could not be noted", name)
-
-
-def until_idle(work: Callable[[], Any]) -> None:
-    """Repeat a piece of work until it finds nothing to do."""
-    while work():
-        pass

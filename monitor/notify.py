@@ -69,12 +69,12 @@ def webhook(timeout: float) -> Send:
 
 
 def run(database: Database, token: int, *, now: Callable[[], int], url: str, send: Send, attempts: int) -> int:
-    """Send what is due; return how many arrived.
+    """Send what has been due longest, one notification; return how many arrived.
 
     The post is not part of any transaction. A process that dies between post and note posts again: at least once.
     """
     with database.read() as connection:
-        waiting = alerts.due(connection, now())
+        waiting = alerts.due(connection, now(), limit=1)
     arrived = 0
     for due in waiting:
         error = _posted(send, url, due)

@@ -9,7 +9,7 @@ from monitor import alert, evaluate, notify, recalibrate, rollup
 from monitor.config import Settings
 from monitor.errors import ConfigError
 from monitor.ingest import Ingest
-from monitor.jobs import Job, Runner, until_idle
+from monitor.jobs import Job, Runner
 from monitor.store import evaluations, journal
 from monitor.store.engine import Database
 from monitor.store.lease import hold
@@ -59,7 +59,7 @@ def open_database(settings: Settings) -> Database:
         when a Postgres database is behind.
 
     """
-    database = Database(settings.database_url)
+    database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 2)
     if database.is_sqlite:
         upgrade(database)
     elif pending(database):
@@ -87,17 +87,17 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
     notifies = bool(settings.webhook_url)
     send = notify.webhook(settings.webhook_timeout)
 
-    def roll_up(token: int) -> None:
-        until_idle(lambda: rollup.run(database, token, now=wall_clock, events=_events_now(settings, database)))
+    def roll_up(token: int) -> int:
+        return rollup.run(database, token, now=wall_clock, events=_events_now(settings, database))
 
     def judge(token: int) -> None:
         evaluate.run(database, token, now=wall_clock)
         alert.run(database, token, now=wall_clock, notify=notifies)
         recalibrate.run(database, token, now=wall_clock)
 
-    def tell(token: int) -> None:
+    def tell(token: int) -> int:
         url, attempts = settings.webhook_url, settings.webhook_attempts
-        notify.run(database, token, now=wall_clock, url=url, send=send, attempts=attempts)
+        return notify.run(database, token, now=wall_clock, url=url, send=send, attempts=attempts)
 
     def keep_house(token: int) -> None:
         now = wall_clock()

@@ -20,7 +20,7 @@ from monitor.errors import ConfigError, Unavailable
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
 """Releases from which on the write-ahead log no longer corrupts on a rare race, newest branch first."""
 
-BUSY_MILLISECONDS: Final = 5_000
+BUSY_MILLISECONDS: Final = 2_000
 """How long a writer waits for a lock of another process before the caller hears that the database is not available."""
 
 LIMIT_IDLENESS: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)")
