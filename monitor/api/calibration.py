@@ -80,7 +80,7 @@ def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tupl
             raise BadInput("end", query.end, "must be after start")
     else:
         end = newest if newest is not None else now
-        start = end - parse_span("window", query.window or DEFAULT_WINDOW)
+        start = end - parse_span("window", DEFAULT_WINDOW if query.window is None else query.window)
         if start >= end:
             raise BadInput("window", query.window, "must be longer than 0s")
     return widened(start, end, clock.progress.minutes_from)

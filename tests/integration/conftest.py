@@ -98,7 +98,9 @@ class Described:
         plain = path.partition("?")[0]
         asked = settled(plain, plain.encode())
         for template, operations in self.document["paths"].items():
-            if re.fullmatch(re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), asked):
+            if method.lower() in operations and re.fullmatch(
+                re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), asked
+            ):
                 place = f"/paths/{template.replace('/', '~1')}/{method.lower()}/responses/{status}"
                 assert str(status) in operations[method.lower()]["responses"], f"{place} is not described"
                 return self._at(f"{place}/content/application~1json/schema")

@@ -1,8 +1,98 @@
 """What the API says of itself."""
 
+import re
 
+import pytest
 from openapi_spec_validator import validate
 
+from monitor.api import shapes
+from monitor.declare import RECALIBRATION, THRESHOLDS, as_json
+from monitor.records import TASKS, Model, ModelSettings
 
-def test_openapi_is_valid(sqlite_api):
-    validate(sqlite_api.client.get("/openapi.json").json())
+OPERATIONS = ("get", "put", "post", "delete", "patch", "head")
+
+
+@pytest.fixture
+def document(sqlite_api):
+    return sqlite_api.client.get("/openapi.json").json()
+
+
+def operations(document):
+    return [
+        (f"{method.upper()} {path}", found[method])
+        for path, found in document["paths"].items()
+        for method in OPERATIONS
+        if method in found
+    ]
+
+
+def test_the_description_is_valid(document):
+    assert document["openapi"].startswith("3.1")
+    validate(document)
+
+
+def test_every_call_is_described_by_a_sentence_with_its_parameters_and_answers(document):
+    found = operations(document)
+    assert len(found) >= 18
+    for name, operation in found:
+        assert operation["summary"], name
+        assert operation["description"].rstrip().endswith("."), name
+        described = [
+            each for each in operation.get("parameters", []) if "description" in each or "default" in each["schema"]
+        ]
+        assert described == operation.get("parameters", []), name
+        assert {each["name"] for each in operation.get("parameters", []) if each["in"] == "path"} == set(
+            re.findall(r"\{(\w+)\}", name)
+        )
+        if name not in {"GET /healthz", "GET /readyz", "GET /metrics"}:
+            assert "default" in operation["responses"], name
+            good = [code for code in operation["responses"] if code.startswith("2")]
+            for code in good:
+                schema = operation["responses"][code]["content"]["application/json"]["schema"]
+                assert "$ref" in schema, (name, code)
+
+
+def test_errors_are_described_as_problems_only(document):
+    assert "HTTPValidationError" not in document["components"]["schemas"]
+    for name, operation in operations(document):
+        for code, answer in operation["responses"].items():
+            if code == "default" or code.startswith(("4", "5")):
+                assert set(answer["content"]) == {"application/problem+json"}, name
+
+
+def test_bodies_are_described(document):
+    bodies = {name: operation["requestBody"] for name, operation in operations(document) if "requestBody" in operation}
+    assert set(bodies) == {
+        "POST /v1/events",
+        "PUT /v1/models/{model}",
+        "POST /v1/models/{model}/calibrators",
+        "POST /v1/models/{model}/calibrate",
+    }
+    settings = bodies["PUT /v1/models/{model}"]["content"]["application/json"]["schema"]
+    assert set(settings["properties"]) == set(shapes.SettingsBody.model_fields)
+
+
+def test_the_described_settings_are_the_settings():
+    model = Model(id=1, name="m", task=None, classes=None, settings=ModelSettings(), revision=1, created_at=0)
+    actual = as_json(model)
+    assert set(actual) == set(shapes.ModelSettings.model_fields)
+    described = {name: field.default for name, field in shapes.SettingsBody.model_fields.items()}
+    assert described == {name: actual[name] for name in described}
+    schema = shapes.SettingsBody.model_json_schema()["properties"]
+    assert schema["recalibration"]["enum"] == list(RECALIBRATION)
+    assert schema["thresholds"]["propertyNames"]["enum"] == list(THRESHOLDS)
+    assert schema["task"]["anyOf"][0]["enum"] == list(TASKS)
+
+
+def test_an_example_of_events_is_taken_as_it_stands(sqlite_api, document):
+    content = document["paths"]["/v1/events"]["post"]["requestBody"]["content"]
+    answer = sqlite_api.client.post("/v1/events", json=content["application/json"]["example"])
+    assert answer.json() == {"accepted": 2, "rejected": []}
+
+
+def test_the_documentation_needs_nothing_from_elsewhere(sqlite_api):
+    page = sqlite_api.client.get("/docs")
+    assert page.headers["content-security-policy"].startswith("default-src 'self'")
+    assert "//" not in page.text.replace("<!doctype html>", "")
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page.text):
+        assert sqlite_api.client.get(f"/{path}").status_code == 200, path
