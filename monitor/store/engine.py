@@ -38,23 +38,26 @@ LIVENESS: Final = {
 """How libpq finds out that a server is gone without a word; what the URL says goes before."""
 
 
-class Turns:
-    """A lock whose patient takers wait while urgent ones do."""
+PATIENCE_SECONDS: Final = 0.1
+"""How long jobs let ingest go first, so that they get their turn however busy it is."""
 
-    def __init__(self) -> None:
+
+class Turns:
+    """A lock whose patient takers let urgent ones go first for a while."""
+
+    def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self._condition = threading.Condition()
+        self._patience = patience
         self._taken = False
         self._urgent = 0
+        self._overdue = 0
 
     @contextmanager
     def take(self, *, patient: bool) -> Iterator[None]:
         """Hold the lock for the length of a with-block."""
         with self._condition:
-            self._urgent += not patient
-            try:
-                self._condition.wait_for(lambda: not self._taken and not (patient and self._urgent))
-            finally:
-                self._urgent -= not patient
+            if not (patient and self._quiet()):
+                self._await(patient=patient)
             self._taken = True
         try:
             yield
@@ -62,6 +65,20 @@ class Turns:
             with self._condition:
                 self._taken = False
                 self._condition.notify_all()
+
+    def _quiet(self) -> bool:
+        """Return whether the lock was free, with nobody urgent waiting for it, before patience ended."""
+        return self._condition.wait_for(lambda: not (self._taken or self._urgent or self._overdue), self._patience)
+
+    def _await(self, *, patient: bool) -> None:
+        """Wait for the lock: urgent ones give way to those whose patience has ended."""
+        self._urgent += not patient
+        self._overdue += patient
+        try:
+            self._condition.wait_for(lambda: not self._taken and (patient or not self._overdue))
+        finally:
+            self._urgent -= not patient
+            self._overdue -= patient
 
 
 class Database:
