@@ -67,9 +67,9 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
     app.state.now = now
     problems.install(app)
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
-    _add_probes(app, services, now)
-    for router in (calibration.router, calibrators.router, models.router):
+    for router in (models.router, calibration.router, calibrators.router):
         app.include_router(router)
+    _add_probes(app, services, now)
     _add_page(app)
     docs.install(app)
     app.add_middleware(Guard, database=services.database, local=local)

@@ -53,7 +53,7 @@ def _states(connection: Connection, known: list[Model]) -> State:
         if fires:
             firing.setdefault(model_id, []).append(kind)
     newest: dict[int, list[tuple[str, JsonObject]]] = {}
-    for model_id, window, fields in evaluations.newest(connection, chosen, segment=""):
+    for model_id, window, fields in evaluations.overall(connection, chosen):
         newest.setdefault(model_id, []).append((window, fields))
 
     def state(model: Model) -> JsonObject:
@@ -77,11 +77,8 @@ def _states(connection: Connection, known: list[Model]) -> State:
 
 
 def _telling(found: Iterable[tuple[str, JsonObject]]) -> JsonObject | None:
-    """Return the evaluation that says most about now.
-
-    That is the shortest window with a verdict, of several versions the one with most labels; else the one with most labels.
-    """
-    by_length = sorted(found, key=lambda each: (parse_duration("window", each[0]), -each[1]["labelled"]))
+    """Return the evaluation that says most about now: the shortest window with a verdict, else the one with most labels."""
+    by_length = sorted(found, key=lambda each: parse_duration("window", each[0]))
     judged = [each for each in by_length if each[1]["verdict"] != "too_few_labels"]
     chosen = judged[0] if judged else max(by_length, key=lambda each: each[1]["labelled"], default=None)
     return None if chosen is None else {"window": chosen[0]} | {name: chosen[1].get(name) for name in SHOWN}

@@ -87,6 +87,20 @@ def newest(
     return [(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(query)]
 
 
+def overall(connection: Connection, model_id: int | None = None) -> list[tuple[int, str, dict[str, Any]]]:
+    """Return the newest evaluations of models as a whole, as (model, window, fields): over all versions, or of the only one."""
+    query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(
+        latest.c.kind == "calibration", latest.c.segment == ""
+    )
+    if model_id is not None:
+        query = query.where(latest.c.model_id == model_id)
+    rows = connection.execute(query.order_by(latest.c.version != ALL_VERSIONS, latest.c.version))
+    found: dict[tuple[int, str], str] = {}
+    for row in rows:
+        found.setdefault((row[0], row[1]), row[2])
+    return [(number, window, msgspec.json.decode(text)) for (number, window), text in found.items()]
+
+
 def retain(connection: Connection, model_id: int, places: Sequence[tuple[str, str, str, str]]) -> None:
     """Forget the newest evaluations of series and windows that are no longer evaluated.
 

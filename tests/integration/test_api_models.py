@@ -347,6 +347,18 @@ def test_the_state_is_the_verdict_of_the_shortest_window_that_has_one(api, tools
     assert sum(each["count"] for each in listed["evaluation"]["reliability"]) == 42
 
 
+def test_the_list_shows_a_model_over_all_its_versions(api, tools):
+    api.put("m", status=201, minimum_labels=2, label_delay="0s", windows=["1h"])
+    for name, version in [("a", "v1"), ("b", "v2"), ("c", "v2")]:
+        api.send(tools.prediction(name, 0.75, model_version=version), tools.label(name, 1))
+    api.judge()
+    shown = api.get("/v1/models")["models"][0]["evaluation"]
+    assert (shown["version"], shown["labelled"], shown["window"]) == (None, 3, "1h")
+    assert shown == {
+        name: api.get("/v1/models/m/calibration", window="1h")[name] for name in shown if name != "window"
+    } | {"window": "1h"}
+
+
 def test_versions_are_those_that_events_named_the_newest_first(api, tools):
     for number, version in enumerate(["2.0", "1.0", None, "3.0", "1.0"]):
         named = {} if version is None else {"model_version": version}

@@ -1,0 +1,420 @@
+"""The page, as a person meets it: in a real browser, on a real server."""
+
+import re
+import subprocess
+import time
+from urllib.parse import quote
+
+import pytest
+
+pytestmark = pytest.mark.browser
+
+REFRESH_MS = 5_000
+HOSTILE = '<img src=x onerror="window.pwned=1">\u202e"\'/&amp;<script>window.pwned=2</script>'
+NBSP = "\u00a0"
+
+
+def model_url(server, name, query=""):
+    return f"{server.url}/#/model/{quote(name, safe='')}{query}"
+
+
+def percent(value):
+    return f"{100 * value:.1f}{NBSP}%"
+
+
+# Words and figures
+
+
+def test_what_the_page_says_is_what_the_api_answers(server, shared, open_page):
+    answer = server.get(f"/v1/models/{shared}/calibration?window=24h")
+    page = open_page(model_url(server, shared))
+    page.wait_for_selector(".reliability")
+    # On average it says .5 and .5 happens, but every answer is off: by .2, .1, .1 and .2.
+    assert page.inner_text(".sentence") == f"Overconfident: too extreme, off by 15.0{NBSP}points on average"
+    figures = dict(
+        zip(
+            page.locator(".figures dt").all_inner_texts(),
+            page.locator(".figures dd:nth-of-type(1)").all_inner_texts(),
+            strict=True,
+        )
+    )
+    assert figures == {
+        "ECE": "0.150",
+        "At least": f"{answer['ece_lower_bound']:.3f}",
+        "Brier": f"{answer['brier']:.3f}",
+        "Log loss": f"{answer['log_loss']:.3f}",
+        "Accuracy": "65.0\u00a0%",
+        "Confidence": "50.0\u00a0%",
+        "Labels": "1,600",
+        "Coverage": "100.0\u00a0%",
+    }
+    page.locator("summary", has_text="Bins as a table").click()
+    rows = page.locator(".as-table").first.locator("tbody tr")
+    shown = [[cell.strip() for cell in row.locator("td").all_inner_texts()] for row in rows.all()]
+    assert shown == [
+        [
+            f"{percent(each['lower'])} \u2013 {percent(each['upper'])}",
+            percent(each["mean_confidence"]),
+            percent(each["observed"]),
+            f"{percent(each['observed_low'])} \u2013 {percent(each['observed_high'])}",
+            str(each["count"]),
+        ]
+        for each in answer["reliability"]
+        if each["count"]
+    ]
+    assert [row[4] for row in shown] == ["400"] * 4
+
+
+def test_the_list_shows_every_model_with_its_state(server, open_page):
+    server.feed("listed")
+    listed = server.get("/v1/models")["models"]
+    page = open_page(server.url)
+    page.wait_for_selector(".model")
+    names = page.locator(".model-name a").all_inner_texts()
+    assert sorted(names) == sorted(each["model"] for each in listed)
+    row = page.locator(".model", has_text="listed")
+    assert (
+        row.locator(".model-name p").inner_text() == f"Overconfident: too extreme, off by 15.0{NBSP}points on average"
+    )
+    row.locator(".firing", has_text="3 firing").wait_for()  # one for each window
+    assert page.title().endswith("firing \u2013 calwatch")
+    assert "Every event that arrived is rolled up." in page.inner_text("main")
+
+
+def test_a_version_is_looked_at_alone(server, shared, open_page):
+    page = open_page(model_url(server, shared))
+    page.select_option("select[name=version]", "1.0")
+    page.wait_for_url(re.compile("version=1.0"))
+    page.locator(".range", has_text="version 1.0").wait_for()
+    labelled = server.get(f"/v1/models/{shared}/calibration?version=1.0")["labelled"]
+    assert page.locator(".figures div", has_text="Labels").locator("dd").first.inner_text() == f"{labelled}"
+
+
+# Keyboard
+
+
+def test_everything_can_be_done_by_keyboard(server, open_page):
+    server.feed("keyboard", calibrators=1)
+    page = open_page(server.url)
+    page.wait_for_selector(".model")
+    tab_to(page, "[href='#/model/keyboard']")
+    page.keyboard.press("Enter")
+    page.wait_for_selector(".reliability")
+    assert page.evaluate("document.activeElement.tagName") == "H1"
+    tab_to(page, "input[name=window]")
+    page.keyboard.press("ArrowRight")
+    page.wait_for_url(re.compile("window=7d"))
+    tab_to(page, "[data-act=promote]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("dialog[open]")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("dialog:not([open])", state="attached")
+    assert page.evaluate("document.activeElement.dataset.act") == "promote"
+    page.keyboard.press("Enter")
+    tab_to(page, "[data-press=go]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-press=close]")
+    page.keyboard.press("Enter")
+    page.wait_for_selector("[data-act=rollback]")
+    assert server.get("/v1/models/keyboard")["champion"] == 1
+
+
+def tab_to(page, selector, most=40):
+    """Press Tab until what is wanted has the focus, which must be visible."""
+    for _ in range(most):
+        page.keyboard.press("Tab")
+        if page.evaluate("(wanted) => document.activeElement.matches(wanted)", selector):
+            assert page.evaluate("document.activeElement.matches(':focus-visible')")
+            return
+    pytest.fail(f"Tab never came to {selector}")
+
+
+@pytest.mark.usefixtures("shared")
+def test_the_first_tab_leads_past_the_head(server, open_page):
+    page = open_page(server.url)
+    page.wait_for_selector(".model")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_arrow_keys_move_between_bins_and_escape_hides_what_they_say(server, shared, open_page):
+    page = open_page(model_url(server, shared))
+    page.locator(".spot.bin").first.focus()
+    assert page.inner_text("#tip").splitlines()[0] == f"Says 10.0{NBSP}%"
+    page.keyboard.press("ArrowRight")
+    assert page.inner_text("#tip").splitlines()[:2] == [
+        f"Says 30.0{NBSP}%",
+        f"Happens 40.0{NBSP}% (35.2{NBSP}% to 45.0{NBSP}%)",
+    ]
+    page.keyboard.press("ArrowLeft")
+    page.keyboard.press("ArrowLeft")
+    assert page.inner_text("#tip").splitlines()[0] == f"Says 10.0{NBSP}%"
+    page.keyboard.press("Escape")
+    assert page.locator("#tip").is_hidden()
+
+
+def test_the_pointer_shows_what_a_bin_says(server, shared, open_page):
+    page = open_page(model_url(server, shared))
+    page.locator(".spot.bin").nth(3).hover()
+    assert "400 labels" in page.inner_text("#tip")
+    page.mouse.move(2, 2)
+    page.locator("#tip").wait_for(state="hidden")
+
+
+# Renewal
+
+
+def test_a_refresh_keeps_every_node_and_what_a_person_opened(server, shared, open_page, watched):
+    page = open_page(model_url(server, shared))
+    page.wait_for_selector(".timeline")
+    page.locator(".as-table summary").first.click()
+    page.locator(".spot.bin").nth(1).focus()
+    page.keyboard.press("ArrowRight")
+    page.evaluate("window.kept = [...document.querySelectorAll('main *:not(.timeline):not(.timeline *)')]")
+    before = len(watched.requests)
+    page.wait_for_timeout(REFRESH_MS + 1_000)
+    assert len(watched.requests) > before
+    assert page.evaluate("kept.filter((node) => !node.isConnected).map((node) => node.outerHTML.slice(0, 80))") == []
+    assert page.locator(".as-table").first.get_attribute("open") is not None
+    spots = "[...document.querySelectorAll('.spot.bin')].indexOf(document.activeElement)"
+    assert page.evaluate(spots) == 2
+    assert page.locator("#tip").is_visible()
+
+
+def test_a_hidden_page_asks_for_nothing(server, shared, open_page, watched):
+    page = open_page(model_url(server, shared))
+    page.wait_for_selector(".reliability")
+    say_hidden = """(value) => {
+        Object.defineProperty(document, "hidden", { value, configurable: true });
+        document.dispatchEvent(new Event("visibilitychange"));
+    }"""
+    page.evaluate(say_hidden, True)
+    page.wait_for_timeout(300)
+    before = len(watched.requests)
+    page.wait_for_timeout(REFRESH_MS + 1_000)
+    assert len(watched.requests) == before
+    page.evaluate(say_hidden, False)
+    page.wait_for_timeout(500)
+    assert len(watched.requests) > before
+
+
+def test_new_events_are_seen_without_a_reload(server, open_page):
+    server.feed("live")
+    page = open_page(model_url(server, "live"))
+    page.wait_for_selector(".reliability")
+    event = {
+        "type": "prediction",
+        "event_id": "new",
+        "model": "live",
+        "timestamp": "2026-01-01T00:00:00Z",
+        "probability": 0.5,
+    }
+    server.ask("POST", "/v1/events", {"events": [event]})
+    page.locator(".model-head", has_text="1,601 predictions").wait_for()
+
+
+# Address
+
+
+def test_choices_are_in_the_address_and_survive_a_reload(server, shared, open_page, watched):
+    page = open_page(model_url(server, shared))
+    page.wait_for_selector(".reliability")
+    page.locator("input[name=window][value='7d']").check(force=True)
+    page.locator("input[name=scores][value=raw]").check(force=True)
+    page.select_option("select[name=bins]", "30")
+    page.select_option("select[name=version]", "2.0")
+    page.locator(".spans button", has_text="30d").click()
+    page.locator(".range", has_text="raw scores").wait_for()
+    page.reload()
+    page.wait_for_selector(".reliability")
+    assert {part.split("=")[0]: part.split("=")[1] for part in page.url.split("?")[1].split("&")} == {
+        "window": "7d", "scores": "raw", "bins": "30", "version": "2.0", "span": "30d",
+    }  # fmt: skip
+    assert page.locator("input[name=window]:checked").input_value() == "7d"
+    assert page.locator("input[name=scores]:checked").input_value() == "raw"
+    assert [page.locator(f"select[name={name}]").input_value() for name in ("bins", "version")] == ["30", "2.0"]
+    assert page.locator(".spans [aria-pressed=true]").inner_text() == "30d"
+    asked = next(url for url in reversed(watched.requests) if "/calibration?" in url)
+    assert asked.partition("?")[2] == "window=7d&bins=30&scores=raw&version=2.0"
+
+
+def test_back_and_forward_lead_where_they_should(server, shared, open_page):
+    page = open_page(server.url)
+    page.locator(".model-name a", has_text=shared).click()
+    page.wait_for_selector(".reliability")
+    page.go_back()
+    page.locator("h1", has_text="Models").wait_for()
+    page.go_forward()
+    page.locator("h1", has_text=shared).wait_for()
+    page.locator(".crumb a").click()
+    page.wait_for_selector(".models")
+
+
+def test_an_unknown_model_is_said_to_be_unknown(server, open_page, watched):
+    watched.expected = ("404",)
+    page = open_page(model_url(server, "nothing here"))
+    page.locator("h1", has_text="No such model").wait_for()
+    page.locator("main a", has_text="All models").click()
+    page.locator("h1").wait_for()
+
+
+# Doing things
+
+
+def test_promoting_and_rolling_back_say_what_came_of_it(server, open_page):
+    server.feed("promote", calibrators=2)
+    page = open_page(model_url(server, "promote"))
+    for number in (1, 2):
+        page.locator(f"[data-act=promote][data-number='{number}']").click()
+        assert page.inner_text("dialog h2") == f"Promote version {number}?"
+        page.locator("[data-press=go]").click()
+        page.locator("dialog h2", has_text=f"Version {number} serves now").wait_for()
+        assert server.get("/v1/models/promote")["champion"] == number
+        page.locator("[data-press=close]").click()
+        page.locator(".version.serving", has_text=f"Version {number}").wait_for()
+    for words, champion in (("Version 1 serves again.", 1), ("No calibrator serves", None)):
+        page.locator("[data-act=rollback]").click()
+        page.locator("[data-press=go]").click()
+        page.locator("dialog p", has_text=words).wait_for()
+        assert server.get("/v1/models/promote")["champion"] == champion
+        page.locator("[data-press=close]").click()
+    page.locator("[data-act=rollback]").wait_for(state="detached")
+
+
+def test_nothing_happens_before_the_second_click(server, shared, open_page, watched):
+    page = open_page(model_url(server, shared))
+    page.locator("[data-act=promote]").click()
+    page.locator("[data-press=cancel]").click()
+    page.wait_for_selector("dialog:not([open])", state="attached")
+    assert server.get(f"/v1/models/{shared}")["champion"] is None
+    assert not any(url.endswith("/promote") for url in watched.requests)
+
+
+def test_a_refit_says_which_version_came_of_it(server, open_page):
+    server.feed("refit", recalibration="propose", minimum_labels=1600)
+    page = open_page(model_url(server, "refit"))
+    before = len(server.get("/v1/models/refit/calibrators")["calibrators"])
+    page.locator("[data-act=refit]").click()
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text=f"Version {before + 1} is ready").wait_for()
+    page.locator("[data-press=close]").click()
+    assert len(server.get("/v1/models/refit/calibrators")["calibrators"]) == before + 1
+    page.locator(".version h3", has_text=f"Version {before + 1}").wait_for()
+
+
+def test_a_refused_refit_says_why(server, open_page):
+    server.ask("PUT", "/v1/models/unlabelled", {})
+    page = open_page(model_url(server, "unlabelled"))
+    page.locator("[data-act=refit]").click()
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text="Refused: nothing changed").wait_for()
+    assert "there are no labels; at least 200 are needed" in page.inner_text("dialog")
+
+
+def test_a_conflict_is_shown_with_its_reason(server, open_page, watched):
+    watched.expected = ("409",)
+    address = server.feed("conflict", calibrators=1)
+    server.ask("POST", f"{address}/calibrators/1/promote", {})
+    page = open_page(model_url(server, "conflict"))
+    page.locator("[data-act=rollback]").click()
+    server.ask("POST", f"{address}/calibrators/rollback", {})
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text="That did not work").wait_for()
+    assert "nothing to roll back" in page.inner_text("dialog")
+
+
+# Safety
+
+
+def test_names_run_nothing_and_break_nothing(server, open_page):
+    address = server.feed(HOSTILE, versions=("<b>1</b>", "2"), calibrators=1)
+    server.ask("POST", f"{address}/calibrators/1/promote", {})
+    page = open_page(server.url)
+    page.locator(".model-name a", has_text="window.pwned=1").first.click()
+    page.wait_for_selector(".reliability")
+    assert page.locator("h1").inner_text() == HOSTILE
+    page.locator("[data-act=rollback]").click()
+    assert HOSTILE in page.inner_text("dialog")
+    page.locator("[data-press=cancel]").click()
+    assert page.locator("main img, main script, main b").count() == 0
+    assert page.evaluate("window.pwned") is None
+
+
+def test_a_script_from_elsewhere_is_refused(server, open_page, watched):
+    watched.expected = ("Content Security Policy",)
+    page = open_page(server.url)
+    page.evaluate("""() => {
+        const script = document.createElement("script");
+        script.textContent = "window.pwned = 1";
+        document.body.append(script);
+    }""")
+    assert page.evaluate("window.pwned") is None
+    assert any("Content Security Policy" in text for text in watched.complaints)
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_works_with_nothing_from_elsewhere(server, open_page, path):
+    page = open_page(server.url + path)
+    page.locator("text=calwatch").first.wait_for()
+    if path == "/docs":
+        page.get_by_text("/v1/events", exact=True).first.wait_for()
+
+
+# Other states of the server
+
+
+def test_the_command_that_an_empty_server_shows_works_as_it_stands(fresh, open_page):
+    page = open_page(fresh.url)
+    command = page.inner_text("#curl")
+    done = subprocess.run(["sh", "-c", command], capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout == '{"accepted":2,"rejected":[]}'
+    page.locator(".model-name a", has_text="my-model").wait_for()
+    assert fresh.get("/v1/models/my-model")["labelled"] == 1
+
+
+def test_a_server_that_wants_a_key_is_given_one(fresh, open_page, watched):
+    watched.expected = ("401",)
+    fresh.ask("PUT", "/v1/models/keyed", {})
+    key = fresh.run("keys", "create", "browser")
+    time.sleep(2.5)  # servers look for new keys every two seconds
+    page = open_page(model_url(fresh, "keyed"))
+    page.wait_for_selector("#key")
+    assert page.evaluate("document.activeElement.id") == "key-field"
+    page.fill("#key-field", "cw_wrong")
+    page.keyboard.press("Enter")
+    page.locator("#key-error", has_text="refused").wait_for()
+    page.fill("#key-field", key)
+    page.keyboard.press("Enter")
+    page.locator("h1", has_text="keyed").wait_for()
+    assert page.evaluate("[sessionStorage.length, localStorage.length, document.cookie]") == [1, 0, ""]
+    page.locator("#forget").click()
+    page.wait_for_selector("#key")
+    assert page.evaluate("sessionStorage.length") == 0
+
+
+def test_a_server_that_goes_is_said_to_be_gone_and_found_again(fresh, open_page, watched):
+    watched.expected = ("ERR_CONNECTION_REFUSED",)
+    fresh.ask("PUT", "/v1/models/gone", {})
+    page = open_page(model_url(fresh, "gone"))
+    page.locator("h1", has_text="gone").wait_for()
+    fresh.kill()
+    page.locator("#banner", has_text="The server does not answer. Shown is the state of").wait_for()
+    assert page.locator("h1", has_text="gone").is_visible()
+    fresh.start()
+    page.locator("#banner").wait_for(state="hidden")
+    assert page.inner_text("#link").startswith("Live")
+
+
+# Looks
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(360, "light"), (768, "dark"), (1200, "light")])
+def test_nothing_is_wider_than_the_screen(server, shared, open_page, scheme, width):
+    name = "wide/" + "x" * 150
+    server.ask("PUT", f"/v1/models/{name}", {})
+    for url in (server.url, model_url(server, name), model_url(server, shared)):
+        page = open_page(url, color_scheme=scheme, viewport={"width": width, "height": 800})
+        page.locator("h1").wait_for()
+        page.wait_for_timeout(200)
+        assert page.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
