@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-import httpx
+import httpx2 as httpx
 import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
