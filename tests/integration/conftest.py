@@ -167,13 +167,13 @@ def tools() -> type[Tools]:
 
 
 @pytest.fixture
-def api_on(clock: Callable[[], int], described: Described) -> Iterator[Callable[[str], Api]]:
+def api_on(clock: Callable[[], int], described: Described) -> Iterator[Callable[..., Api]]:
     """Return what serves the API on a database until the test ends."""
     running: list[TestClient] = []
 
-    def start(url: str) -> Api:
+    def start(url: str, limit: int = 10**6) -> Api:
         database = Database(url)
-        services = Services(Settings(database_url=url), database, Ingest(database, clock, limit=10**6), None)
+        services = Services(Settings(database_url=url), database, Ingest(database, clock, limit=limit), None)
         app = create_app(services, local=True, now=clock)
         client = TestClient(app, base_url="http://localhost", raise_server_exceptions=True, follow_redirects=False)
         running.append(client)

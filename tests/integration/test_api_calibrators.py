@@ -4,11 +4,14 @@ import hashlib
 import json
 import math
 import threading
+import time
 from itertools import pairwise
 
 import pytest
 
+from monitor import registry
 from monitor.api import calibrators as routes
+from monitor.store import models
 
 CALIBRATORS = "/v1/models/m/calibrators"
 TOO_SURE = ((0.9, 14), (0.7, 12), (0.3, 8), (0.1, 6))
@@ -342,6 +345,26 @@ def test_refits_at_once_get_numbers_of_their_own(sure):
     assert [answer.status_code for answer in answers] == [201] * 6
     assert sorted(answer.json()["number"] for answer in answers) == [1, 2, 3, 4, 5, 6]
     assert len(sure.get(CALIBRATORS)["calibrators"]) == 6
+
+
+def test_a_job_and_a_person_who_register_at_once_get_numbers_of_their_own(three):
+    database, at = three.services.database, {"actor": "test", "now": 0, "fitted_from": {}, "gate": None}
+    fitted = {"method": "identity", "task": "binary", "parameters": {}}
+    numbers, waits = [], threading.Event()
+
+    def second():
+        waits.set()
+        with database.write() as connection:
+            numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at)["number"])
+
+    other = threading.Thread(target=second)
+    with database.write() as connection:
+        numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at)["number"])
+        other.start()
+        waits.wait()
+        time.sleep(0.3)
+    other.join()
+    assert numbers == [4, 5]
 
 
 def test_promotions_and_rollbacks_at_once_leave_a_chain_that_holds(three):

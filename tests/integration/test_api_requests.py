@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 
 import pytest
 from starlette.testclient import TestClient
@@ -193,6 +194,23 @@ def test_lines_and_compressed_events_are_taken(model, tools):
     assert model.ask("POST", EVENTS, content=gzip.compress(lines), headers=headers)["accepted"] == 2
     model.roll_up()
     assert model.get("/v1/models/m")["predictions"] == 2
+
+
+def test_events_are_put_off_while_the_roll_up_is_too_far_behind(api_on, sqlite_url, tools):
+    api = api_on(sqlite_url, limit=1)
+    answers = []
+    for name in "abcdefgh":
+        answers.append(
+            api.client.post(EVENTS, json={"events": [tools.prediction(f"{name}{i}", 0.5) for i in range(2)]})
+        )
+        if answers[-1].status_code != 200:
+            break
+        time.sleep(0.05)
+    assert answers[-1].status_code == 503
+    assert answers[-1].headers["retry-after"] == "5"
+    assert api.checked("POST", EVENTS, answers[-1])["title"] == "Not available now"
+    api.roll_up()
+    assert api.get("/v1/models/m")["predictions"] == 2 * (len(answers) - 1)
 
 
 def test_a_path_that_is_not_utf_8_is_refused(model):
