@@ -1,7 +1,7 @@
 """Alert: the state of an alarm and what was found now, to a transition or to nothing."""
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -11,17 +11,25 @@ from monitor import windowed
 from monitor.errors import LeaseLost, Unavailable
 from monitor.figures import TOO_FEW_LABELS, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
+from monitor.stats.noise import ece_lower_bound
+from monitor.stats.reliability import Bins, bins_of
+from monitor.stats.summary import Summary
 from monitor.store import alerts, evaluations, models, registry, rollups
 from monitor.store.engine import Database
 from monitor.store.lease import hold
 from monitor.times import parse_duration, parse_time
-from monitor.windowed import Clocked
-from monitor.windows import first_after
+from monitor.windowed import Clocked, Range
+from monitor.windows import first_after, widened
 
 log = logging.getLogger(__name__)
 
 RESOLVED_SHARE: Final = 0.8
 """An alarm resolves only once what fired it is under this share of its threshold."""
+
+EVEN_ODDS: Final = 0.5
+"""How often the bound that ends an alarm may exceed the truth."""
+
+SETTLED_BY: Final = "ece_even_odds_bound"
 
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
@@ -48,7 +56,7 @@ class Finding:
     start: int
     end: int
     enough: bool  # as many labels (of a drift: predictions) as a verdict needs
-    value: float | None  # what is compared with the threshold
+    value: float | None  # what is compared with the threshold: of calibration, a bound that chance alone seldom exceeds
     threshold: float
     beyond: bool  # the value is above its threshold, and above what chance does
     evidence: dict[str, Any]
@@ -71,9 +79,9 @@ def transition(state: State | None, finding: Finding, settings: ModelSettings) -
 
 def miscalibration(fields: Mapping[str, Any], window: str, settings: ModelSettings) -> Finding:
     """Return what an evaluation says about the alarm on calibration."""
-    bound, threshold = fields["ece_lower_bound"], settings.thresholds["ece"]
-    shown = ("ece", "ece_lower_bound", "ece_null_mean", "labelled", "predictions", "direction", "accuracy")
-    evidence = {name: fields[name] for name in (*shown, "mean_confidence", "start", "end")}
+    bound, threshold = fields.get(SETTLED_BY, fields["ece_lower_bound"]), settings.thresholds["ece"]
+    shown = ("ece", "ece_lower_bound", SETTLED_BY, "ece_null_mean", "labelled", "predictions", "direction", "accuracy")
+    evidence = {name: fields[name] for name in (*shown, "mean_confidence", "start", "end") if name in fields}
     return Finding(
         kind=MISCALIBRATION,
         window=window,
@@ -111,38 +119,79 @@ def score_drift(fields: Mapping[str, Any], window: str) -> Finding:
 def in_words(model: str, finding: Finding, state: str) -> str:
     """Return a transition as one sentence for a person."""
     where = f"{model} {finding.version}".strip() + (f" ({finding.segment})" if finding.segment else "")
-    name = "the lower bound of its ECE" if finding.kind == MISCALIBRATION else "PSI"
+    name = "a lower bound of its ECE" if finding.kind == MISCALIBRATION else "PSI"
     compared = "is above" if state == FIRING else "is back under"
     return f"{where}: {name} over {finding.window}, {finding.value:.3f}, {compared} the threshold {finding.threshold:g}"
 
 
-def _judged(
-    connection: Connection, clock: Clocked, fields: Mapping[str, Any], promoted: int | None, state: State | None
+def _seen(
+    connection: Connection, clock: Clocked, fields: Mapping[str, Any], promoted: int | None
 ) -> Mapping[str, Any] | None:
-    """Return an evaluation as the alarm is to see it; None if nothing is left to see.
-
-    It has nothing from before the last promotion. Where an alarm fires and its window has too few labels for a verdict, as a short
-    window has at night, it has all that came since: or an alarm of the busiest hour would go on until the next one.
-    """
-    kept = clock.progress.minutes_from
-    start, end = (parse_time(name, fields[name]) for name in ("start", "end"))
-    earliest = start if promoted is None else first_after(promoted, kept)
-    seen = _evaluated(connection, clock, fields, max(start, earliest), end) if earliest > start else fields
-    if seen is not None and seen["verdict"] == TOO_FEW_LABELS and state is not None and state.firing:
-        since = max(first_after(state.since - 1, kept), earliest if promoted is not None else 0)
-        return _evaluated(connection, clock, fields, since, end) if since < start else seen
-    return seen
-
-
-def _evaluated(
-    connection: Connection, clock: Clocked, fields: Mapping[str, Any], start: int, end: int
-) -> Mapping[str, Any] | None:
-    """Return an evaluation of the same version over another range."""
-    if start >= end:
+    """Return an evaluation with nothing in it from before the last promotion; None if nothing is left."""
+    start, end = _range(fields)
+    earliest = start if promoted is None else first_after(promoted, clock.progress.minutes_from)
+    if earliest <= start:
+        return fields
+    if earliest >= end:
         return None
-    question = Question(model=clock.model, version=fields["version"], segment="", start=start, end=end)
-    summary = windowed.by_place(connection, clock.model, [(start, end)], "")[start, end].get((fields["version"], ""))
-    return None if summary is None else finite(evaluation(question, summary, None))
+    over = (earliest, end)
+    return _evaluated(clock, fields["version"], over, _summaries(connection, clock, fields["version"], [over])[over])
+
+
+def _settling(
+    connection: Connection, clock: Clocked, fields: Mapping[str, Any], promoted: int | None, since: int
+) -> Mapping[str, Any] | None:
+    """Return an evaluation that can end an alarm: over a window that began after it fired, or as much as there is since a promotion.
+
+    A window with too few labels for a verdict, as a short one is at night, is doubled backwards until it has enough: an alarm of the
+    busiest hour would go on until the next one. It carries one more bound, of even odds: with few labels the bound that fires alarms is
+    low whatever the truth, and an alarm would end and begin again while nothing has changed.
+    """
+    start, end = _range(fields)
+    kept = clock.progress.minutes_from
+    fired, repaired = first_after(since - 1, kept), 0 if promoted is None else first_after(promoted, kept)
+    ranges = _doubled(start, end, max(fired, repaired)) if max(start, repaired) >= fired else []
+    before = {each: (2 * each[0] - each[1], each[0]) for each in ranges}
+    found = _summaries(connection, clock, fields["version"], [*ranges, *before.values()])
+    for each in ranges:
+        now = found[each]
+        if now.labels >= clock.model.settings.minimum_labels:
+            bound = ece_lower_bound(_bins(now), _bins(found[before[each]]), alpha=EVEN_ODDS)
+            return {**_evaluated(clock, fields["version"], each, now), SETTLED_BY: bound}
+    return None
+
+
+def _doubled(start: int, end: int, earliest: int) -> list[Range]:
+    """Return a range and ever longer ones with the same end, none of them from before a moment."""
+    found = []
+    length = end - start
+    while earliest < end:
+        found.append((max(end - length, earliest), end))
+        if end - length <= earliest:
+            break
+        length *= 2
+    return found
+
+
+def _range(fields: Mapping[str, Any]) -> Range:
+    return parse_time("start", fields["start"]), parse_time("end", fields["end"])
+
+
+def _bins(summary: Summary) -> Bins:
+    return bins_of(summary.cells("served"))
+
+
+def _summaries(connection: Connection, clock: Clocked, version: str, ranges: Sequence[Range]) -> dict[Range, Summary]:
+    """Return the sums of a version as a whole over some ranges."""
+    wide = {each: widened(*each, clock.progress.minutes_from) for each in ranges}
+    found = windowed.by_place(connection, clock.model, set(wide.values()), "")
+    nothing = Summary.of([])
+    return {each: found[wide[each]].get((version, ""), nothing) for each in ranges}
+
+
+def _evaluated(clock: Clocked, version: str, over: Range, summary: Summary) -> dict[str, Any]:
+    question = Question(model=clock.model, version=version, segment="", start=over[0], end=over[1])
+    return finite(evaluation(question, summary, None))
 
 
 def _watched(settings: ModelSettings) -> set[tuple[str, str]]:
@@ -189,7 +238,10 @@ def findings(
     found = []
     for window, fields in newest.calibration:
         state = states.get((MISCALIBRATION, window, fields["version"], ""))
-        seen = _judged(connection, clock, fields, promoted, state)
+        if state is not None and state.firing:
+            seen = _settling(connection, clock, fields, promoted, state.since)
+        else:
+            seen = _seen(connection, clock, fields, promoted)
         if seen is not None:
             found.append(miscalibration(seen, window, settings))
     found += [score_drift(fields, window) for window, fields in newest.drift]

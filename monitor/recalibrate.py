@@ -29,8 +29,12 @@ from monitor.windows import first_after, widened
 log = logging.getLogger(__name__)
 
 HOLDOUT: Final = 0.3
-LABELS_FACTOR: Final = 2
-"""A refit on a breach waits for so many times the model's minimum of labels since the breach began."""
+LABELS_FACTOR: Final = 3
+"""A refit on a breach waits for so many times the model's minimum of labels since the breach began: with the default minimum, from an
+ECE of .10, a fit is then left with one over .03 in under 1 of 100 cases, and with 1 of 60 for twice the minimum."""
+
+LOOKBACK: Final = 4
+"""How many of the longest window a refit looks back for labels, so that models with few of them are repaired too."""
 
 NEW_SHARE: Final = 0.1
 """At least this share of a refit's labels are of predictions that matured since the last attempt."""
@@ -308,7 +312,8 @@ def _unanswered(model: Model, firing: Mapping[str, int], challenger: Alias | Non
     """Return the versions with an alarm that no proposal answers which waits for a person."""
     if challenger is None or challenger.since_event_time is None or model.settings.recalibration != "propose":
         return set(firing)
-    return {version for version, since in firing.items() if since > challenger.since_event_time}
+    proposed = first_after(challenger.since_event_time, None)  # windows end with the minute of the newest event
+    return {version for version, since in firing.items() if since > proposed}
 
 
 def _due(clock: Clocked, last: Attempt | None) -> bool:
@@ -319,13 +324,13 @@ def _due(clock: Clocked, last: Attempt | None) -> bool:
 
 
 def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
-    """Return where to look for labels: the longest window, nothing from before the last promotion."""
+    """Return where to look for labels: a few of the longest window, nothing from before the last promotion."""
     end = clock.matured_until
     if end is None:
         return 0, 0
     kept = clock.progress.minutes_from
     length = max(parse_duration("window", window) for window in clock.model.settings.windows)
-    start, _ = widened(end - length, end, kept)
+    start, _ = widened(end - LOOKBACK * length, end, kept)
     promoted = None if champion is None else champion.since_event_time
     return (start if promoted is None else max(start, first_after(promoted, kept))), end
 
@@ -346,7 +351,7 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     settings = model.settings
     served = sample.x if incumbent is None else from_document(incumbent).predict_proba(sample.x)
     gaps = Gaps.of(sample, served)
-    began = onset(gaps, settings.thresholds["ece"])
+    began = onset(gaps)
     found = sample.since(began)
     if found.labels < LABELS_FACTOR * settings.minimum_labels:
         return None
@@ -368,7 +373,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> bool:
     outcome = _tried(model, found)
     with database.write(patient=True) as connection:
         hold(connection, token)
-        if not _still_so(connection, model, found):
+        if not stands(connection, model, found):
             return False
         clock = windowed.clocked(connection, model, now)
         attempt = Attempt(attempted_at=found.end, labels=clock.progress.labels, waits_for_person=False)
@@ -383,7 +388,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> bool:
     return True
 
 
-def _still_so(connection: Connection, model: Model, found: Breach) -> bool:
+def stands(connection: Connection, model: Model, found: Breach) -> bool:
     """Return whether nobody promoted, rolled back or changed settings while a refit was made; else its grounds are gone."""
     last = versions.attempt(connection, model.id)
     champion = versions.aliases(connection, model.id).get(CHAMPION)

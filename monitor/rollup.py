@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 
 MINUTES_KEPT: Final = 48 * HOUR
 
+HISTORY: Final = HOUR
+"""A prediction that is received so long after its own time is history that was fed in, not live traffic."""
+
 _json: Final = msgspec.json.Encoder()
 _canonical: Final = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -199,13 +202,18 @@ def _delays(joined: Joined) -> dict[tuple[int, int], int]:
     counted: Counter[tuple[int, int]] = Counter()
     for change in joined.changes:
         if change.before is None and change.after is not None:
-            counted[change.row.model_id, delay_bucket(_delay(change.row, change.after))] += 1
+            delay = _delay(change.row, change.after)
+            if delay is not None:
+                counted[change.row.model_id, delay_bucket(delay)] += 1
     return dict(counted)
 
 
-def _delay(row: PredictionRow, label: LabelRow) -> int:
+def _delay(row: PredictionRow, label: LabelRow) -> int | None:
+    """Return how long a label took; None for one without a time of a prediction that came as history: it tells nothing."""
     if label.at is not None:
         return max(0, label.at - row.at)
+    if row.received_at - row.at > HISTORY:
+        return None
     return max(0, label.received_at - max(row.at, row.received_at))
 
 

@@ -22,6 +22,11 @@ MOST_ROWS: Final = 50_000
 """Vectors that a fit reads at the most: the newest ones."""
 
 BINS: Final = 15
+FEWEST_SINCE: Final = 100
+"""Labels from which on one can say that something began."""
+
+INTERVAL: Final = 3.84
+"""What twice the log likelihood falls by at the ends of a 95 % interval."""
 
 AHEAD: Final = 5 * MINUTE
 """How far an event's time may lie ahead of its receipt."""
@@ -163,6 +168,7 @@ class Gaps:
     n: Array  # (moments, bins) labelled events
     sy: Array  # (moments, bins) Σ outcomes
     sp: Array  # (moments, bins) Σ confidences
+    variance: Array  # (moments, bins) Σ p(1 - p)
 
     @classmethod
     def of(cls, sample: Sample, served: Array) -> "Gaps":
@@ -174,41 +180,44 @@ class Gaps:
         at, moment = np.unique(sample.at, return_inverse=True)
         bins = np.maximum(np.searchsorted(np.arange(BINS + 1) / BINS, p, side="left") - 1, 0)
         place, shape = moment * BINS + bins, (len(at), BINS)
-        n, sy, sp = (
-            np.bincount(place, weights=sample.weight * each, minlength=len(at) * BINS).reshape(shape)
-            for each in (1.0, right, p)
+        return cls(
+            at,
+            *(
+                np.bincount(place, weights=sample.weight * each, minlength=len(at) * BINS).reshape(shape)
+                for each in (1.0, right, p, p * (1.0 - p))
+            ),
         )
-        return cls(at, n, sy, sp)
 
     def since(self, moment: int) -> "Gaps":
         """Return the gaps from a moment on."""
         later = self.at >= moment
-        return Gaps(self.at[later], self.n[later], self.sy[later], self.sp[later])
+        return Gaps(*(getattr(self, name)[later] for name in self.__slots__))
 
 
-def onset(gaps: Gaps, threshold: float) -> int:
-    """Return when what is off now most likely began: the moment from which the signed gap adds up to the most.
+def onset(gaps: Gaps) -> int:
+    """Return the latest moment at which what is off now can have begun: everything from there on is of one kind, as far as one can say.
 
-    The signs are those of the whole range. A moment counts for its signed gap less an allowance for each label, so that the sum over
-    the moments from t on is largest where the gap begins (a CUSUM run backwards, Page 1954, doi:10.1093/biomet/41.1-2.100). The allowance
-    is half the gap of the whole range, as is best for a gap that began somewhere in it, and at most the threshold.
+    Before the change the gaps of the bins are noise around 0 and after it around values of their own, so that twice the log likelihood of
+    a change at t is Σ G²/V over bins, plus a constant, G = Σ(p - y) and V = Σp(1 - p) from t on. The answer is the end of its 95 %
+    interval, since labels from before the change harm a fit and a few lost ones do not. A fault from the start begins at the first moment.
+    Hinkley 1970 (doi:10.1093/biomet/57.1.1).
 
     Examples
     --------
-    >>> def at(moment: int, *outcomes: int) -> Sample:
-    ...     return Sample(np.full(10, 0.9), np.array(outcomes), np.ones(10), np.full(10, moment))
-    >>> rows = [at(0, 1, 1, 1, 1, 1, 1, 1, 1, 1, 0), at(60, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0), at(120, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0)]
-    >>> sample = joined(rows)
-    >>> onset(Gaps.of(sample, sample.x), 0.05)
-    60
+    >>> at = np.arange(4000)
+    >>> p = np.full(4000, 0.8)
+    >>> y = (at % 10 < np.where(at < 3000, 8, 6)).astype(float)
+    >>> sample = Sample(p, y, np.ones(4000), at)
+    >>> 2950 < onset(Gaps.of(sample, p)) < 3100
+    True
 
     """
-    gap, labels = gaps.sp - gaps.sy, gaps.n.sum(axis=1)
-    total = gap.sum(axis=0)
-    allowance = min(threshold, float(np.abs(total).sum() / labels.sum()) / 2)
-    excess = gap @ np.sign(total) - allowance * labels
-    from_here = np.cumsum(excess[::-1])[::-1]
-    return int(gaps.at[int(np.argmax(from_here))])
+    gap, variance, labels = (
+        np.cumsum(each[::-1], axis=0)[::-1] for each in (gaps.sp - gaps.sy, gaps.variance, gaps.n.sum(axis=1))
+    )
+    likelihood = np.where(variance > 0, gap**2 / np.where(variance > 0, variance, 1.0), 0.0).sum(axis=1)
+    likelihood[1:][labels[1:] < FEWEST_SINCE] = 0.0
+    return int(gaps.at[np.flatnonzero(likelihood >= likelihood.max() - INTERVAL)[-1]])
 
 
 def lower_bound(gaps: Gaps, alpha: float) -> float | None:
