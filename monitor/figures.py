@@ -50,7 +50,8 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
     bins = bins_of(cells, question.bins)
     before = None if previous is None else bins_of(previous.cells(question.scores), question.bins)
     settings = question.model.settings
-    bound = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
+    found = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
+    bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
     return {
         "model": question.model.name,
         "version": question.version,
