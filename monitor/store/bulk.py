@@ -1,6 +1,6 @@
 """Many rows at once, each database's own way."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -10,8 +10,11 @@ from sqlalchemy import (
     Column,
     ColumnElement,
     Connection,
+    Dialect,
     FromClause,
+    LargeBinary,
     Table,
+    TypeDecorator,
     and_,
     bindparam,
     func,
@@ -22,6 +25,7 @@ from sqlalchemy import (
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import OperationalError
+from sqlalchemy.types import TypeEngine
 
 
 def append(connection: Connection, table: Table, names: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -107,10 +111,32 @@ def listed(connection: Connection, rows: Sequence[Sequence[int]], columns: Seque
 
 def _unnested(rows: Sequence[Sequence[Any]], columns: Sequence[Column[Any]]) -> FromClause:
     arrays = [
-        bindparam(None, list(values), type_=ARRAY(column.type))
+        bindparam(None, values, type_=_Written(column.type))
         for values, column in zip(zip(*rows, strict=True), columns, strict=True)
     ]
     return func.unnest(*arrays).table_valued(*(column.name for column in columns)).render_derived()
+
+
+class _Written(TypeDecorator[Any]):
+    """An array of integers or bytes, written out here, since the driver takes 20 times as long."""
+
+    impl = ARRAY
+    cache_ok = True
+
+    def __init__(self, kind: TypeEngine[Any]) -> None:
+        super().__init__(kind)
+        self.kind = kind
+
+    def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002 - SQLAlchemy's signature
+        return _bytes_written if isinstance(self.kind, LargeBinary) else _integers_written
+
+
+def _integers_written(values: Iterable[int]) -> str:
+    return f"{{{','.join(map(str, values))}}}"
+
+
+def _bytes_written(values: Iterable[bytes]) -> str:
+    return "{" + ",".join([rf'"\\x{value.hex()}"' for value in values]) + "}"
 
 
 def among(
@@ -118,6 +144,6 @@ def among(
 ) -> ColumnElement[bool]:
     """Return the condition that a column is one of many integers, as one parameter however many they are."""
     if connection.dialect.name == "postgresql":
-        return column == func.any(bindparam(None, list(numbers), type_=ARRAY(BigInteger)))
+        return column == func.any(bindparam(None, numbers, type_=_Written(BigInteger())))
     each = func.json_each(msgspec.json.encode(list(numbers)).decode()).table_valued("value")
     return column.in_(select(each.c.value))
