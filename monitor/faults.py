@@ -177,7 +177,9 @@ _CONTROL_IN_ANSWER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 def unclean_name(event: Event) -> Fault | None:
     """Return which name of an event has a control character, or can't stand in an address, or None."""
     if event.model in UNADDRESSABLE:
-        return Fault("bad_name", f"model is {quoted(event.model)}: must not be . or .., which mean places in an address")
+        return Fault(
+            "bad_name", f"model is {quoted(event.model)}: must not be . or .., which mean places in an address"
+        )
     for field in _NAMES_OF[type(event)]:
         value = getattr(event, field)
         texts = [*value, *value.values()] if isinstance(value, dict) else [value]
