@@ -28,6 +28,7 @@ UNADDRESSABLE: Final = frozenset({".", ".."})
 """What no model may be called, since clients take these out of an address, however they are written."""
 
 _ENCODER: Final = msgspec.json.Encoder()
+_MANY_DIGITS: Final = re.compile(rb"\d{19}")
 
 
 def fault_of(event: Event, latest: datetime) -> Fault | None:
@@ -123,6 +124,14 @@ def _segments_fault(segments: dict[str, Any]) -> Fault | None:
     return None
 
 
+def _packs(metadata: dict[str, Any]) -> bool:
+    try:
+        msgspec.msgpack.encode(metadata)
+    except OverflowError:
+        return False
+    return True
+
+
 def _metadata_fault(metadata: dict[str, Any]) -> Fault | None:
     try:
         text = _ENCODER.encode(metadata)
@@ -130,6 +139,8 @@ def _metadata_fault(metadata: dict[str, Any]) -> Fault | None:
         return TOO_DEEP
     if len(text) > MAX_METADATA_BYTES:
         return Fault("too_large", f"metadata is {len(text)} bytes long: must be at most {MAX_METADATA_BYTES}")
+    if _MANY_DIGITS.search(text) and not _packs(metadata):
+        return Fault("out_of_range", "metadata holds an integer beyond 64 bits: send it as text")
     nested = text.count(b"{") + text.count(b"[")
     return TOO_DEEP if nested > MAX_METADATA_DEPTH and _levels(metadata) > MAX_METADATA_DEPTH else None
 

@@ -14,7 +14,7 @@ from monitor.api.context import Context, EventId, JsonObject, ModelName, Now, an
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
 from monitor.declare import as_json, check_model_name, name_fault, settings_from, task_from
-from monitor.errors import BadInput, NotFound
+from monitor.errors import BadInput, Conflict, NotFound
 from monitor.outcomes import payload_of
 from monitor.records import ConflictRow, LabelRow, Model, ModelSettings, PredictionRow
 from monitor.store import alerts, evaluations, events, journal, lease, models, registry, rollups
@@ -206,9 +206,20 @@ def declare_model(context: Context, now: Now, model: ModelName, given: Given) ->
             models.create(connection, model, task=task, classes=classes, settings=settings, now=now)
             old = model_named(connection, model, lock=True)  # another request may have been first
         task, classes, settings = _declared(old, given)
+        _keep_meaning(connection, old, classes)
         changed = models.change(connection, old, task=task, classes=classes, settings=settings)
     context.ingest.directory.forget(model)
     return answer(as_json(changed), status=status)
+
+
+def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] | None) -> None:
+    """Refuse to name the classes of a binary model that has events: a label 1 may have meant the other one."""
+    seen = models.progress_of(connection, [old.id])[old.id]
+    if old.task == "binary" and old.classes is None and classes is not None and seen.predictions:
+        raise Conflict(
+            f"model {old.name} has events whose labels were read as 0 and 1; its classes can't be named any more. "
+            "Delete the model or use another name."
+        )
 
 
 def _declared(old: Model | None, given: JsonObject) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:

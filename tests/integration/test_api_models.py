@@ -186,6 +186,13 @@ def test_the_task_is_fixed_once_events_or_an_owner_said_it(api, tools):
     assert api.put("m", task=None)["task"] == "binary"
 
 
+def test_classes_of_a_binary_model_are_named_before_its_first_event_or_never(api, tools):
+    api.put("m", status=201, task="binary", classes=["1", "2"])
+    api.send(tools.prediction("a", 0.5, model="n"))
+    api.roll_up()
+    assert "0 and 1" in api.ask("PUT", "/v1/models/n", json={"classes": ["1", "2"]}, status=409)["detail"]
+
+
 def test_classes_are_fixed_too(api, tools):
     api.put("m", status=201, task="multiclass", classes=["cat", "dog"])
     api.ask("PUT", "/v1/models/m", json={"classes": ["dog", "cat"]}, status=409)

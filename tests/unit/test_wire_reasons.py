@@ -253,6 +253,11 @@ def long(count: int, value: str = "0") -> str:
             "metadata is 16392 bytes long: must be at most 16384",
         ),
         (
+            PAIR % '"metadata":{"id":18446744073709551616}',
+            "out_of_range",
+            "metadata holds an integer beyond 64 bits: send it as text",
+        ),
+        (
             PAIR % f'"metadata":{nested(21)}',
             "too_deep",
             "item is nested too deeply: metadata may be 20 levels deep",
@@ -383,7 +388,7 @@ def test_item_refused_with_its_reason(item: str | bytes, code: str, reason: str)
         PREDICTION % '"probability":0.5,"segments":{"a":"x:y","b":3,"c":true}',
         PREDICTION % PAIR % f'"metadata":{nested(20)}',
         PREDICTION % PAIR % f'"metadata":{long_text(16_376)}',
-        PREDICTION % PAIR % f'"metadata":{{"x":{10**30}}}',
+        PREDICTION % PAIR % f'"metadata":{{"x":{10**18}}}',
         LABEL % '"label":"caf\u00e9","timestamp":"1970-01-01T00:00:00Z","source":"s","supersedes":true',
         LABEL % '"label":0.0,"timestamp":"2026-07-01T00:05:00Z","supersedes":false',
         LABEL % '"label":-9223372036854775808,"timestamp":"2026-07-01T02:05:00+02:00"',
