@@ -8,13 +8,13 @@ from typing import Any, Final
 from sqlalchemy import Connection
 
 from monitor import windowed
-from monitor.errors import LeaseLost, Unavailable
+from monitor.each import each_model
 from monitor.figures import TOO_FEW_LABELS, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import Bins, bins_of
 from monitor.stats.summary import Summary
-from monitor.store import alerts, evaluations, models, registry, rollups
+from monitor.store import alerts, evaluations, registry, rollups
 from monitor.store.engine import Database
 from monitor.store.lease import hold
 from monitor.times import parse_duration, parse_time
@@ -331,14 +331,6 @@ def run(database: Database, token: int, *, now: Callable[[], int], notify: bool)
         when another process leads now.
 
     """
-    with database.read() as connection:
-        everyone = models.everyone(connection)
-    done = 0
-    for model in everyone:
-        try:
-            done += run_model(database, token, model, now(), notify=notify)
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception:
-            log.exception("the alarms of model %s could not be judged", model.name)
-    return done
+    return each_model(
+        database, lambda model: run_model(database, token, model, now(), notify=notify), "judging the alarms of"
+    )

@@ -11,11 +11,11 @@ from typing import Any
 from sqlalchemy import Connection
 
 from monitor import windowed
-from monitor.errors import LeaseLost, Unavailable
+from monitor.each import each_model
 from monitor.figures import Question, drift, evaluation, finite
 from monitor.records import Model
 from monitor.stats.summary import Summary
-from monitor.store import evaluations, models
+from monitor.store import evaluations
 from monitor.store.engine import Database
 from monitor.store.evaluations import ALL_VERSIONS, Stored
 from monitor.store.lease import hold
@@ -140,14 +140,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    with database.read() as connection:
-        everyone = models.everyone(connection)
-    done = 0
-    for model in everyone:
-        try:
-            done += run_model(database, token, model, now())
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception:
-            log.exception("model %s could not be evaluated", model.name)
-    return done
+    return each_model(database, lambda model: run_model(database, token, model, now()), "evaluating")

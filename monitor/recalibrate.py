@@ -14,7 +14,8 @@ from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.families import Calibrator, from_document, make
 from monitor.calibrators.gate import GateResult, judge
 from monitor.calibrators.ladder import ladder
-from monitor.errors import BadInput, LeaseLost, Unavailable
+from monitor.each import each_model
+from monitor.errors import BadInput
 from monitor.records import Model, SeriesKey
 from monitor.sample import Gaps, Sample, joined, lower_bound, onset, raw_sample
 from monitor.store import alerts, models, rollups
@@ -415,14 +416,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    with database.read() as connection:
-        everyone = models.everyone(connection)
-    tried = 0
-    for model in everyone:
-        try:
-            tried += run_model(database, token, model, now())
-        except (LeaseLost, Unavailable):
-            raise
-        except Exception:
-            log.exception("model %s could not be refitted", model.name)
-    return tried
+    return each_model(database, lambda model: run_model(database, token, model, now()), "refitting")
