@@ -229,8 +229,10 @@ def _postgres_engine(url: str) -> Engine:
     if parsed.drivername == "postgresql":
         parsed = parsed.set(drivername="postgresql+psycopg")
     liveness = {name: value for name, value in LIVENESS.items() if name not in parsed.query}
+    # A prepared statement keeps the plan of the day when its table was empty: a scan, for every key, of all rows.
+    arguments = {**liveness, "prepare_threshold": None}
     return create_engine(
-        parsed, connect_args=liveness, pool_size=16, max_overflow=32, pool_pre_ping=True, pool_recycle=1800
+        parsed, connect_args=arguments, pool_size=16, max_overflow=32, pool_pre_ping=True, pool_recycle=1800
     )
 
 

@@ -15,13 +15,16 @@ LEADER = "leader"
 
 
 def acquire(database: Database, holder: str, seconds: float, name: str = LEADER) -> int | None:
-    """Take or renew a lease; return its token, or None while another holds it."""
+    """Take or renew a lease; return its token, or None while another holds it.
+
+    One that ran out, but that nobody else has taken, is renewed under the same token: what was begun under it stays valid.
+    """
     with database.write(patient=True) as connection:
         now = database_micros(connection)
         until = now + int(seconds * 1e6)
         renewed = connection.execute(
             update(lease)
-            .where(lease.c.name == name, lease.c.holder == holder, lease.c.expires_at > now)
+            .where(lease.c.name == name, lease.c.holder == holder)
             .values(expires_at=until)
             .returning(lease.c.token)
         ).scalar()

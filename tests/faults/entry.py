@@ -7,6 +7,7 @@ Commands come in on standard input as one JSON object a line, and each gets one 
     {"poll": pid}  ->  {"status"}    exit status, minus the number of a signal, or null while it runs
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -178,6 +179,7 @@ def run(argv: list[str], environment: dict[str, str], log: str, faults: list[Any
     output = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
+    faulthandler.register(signal.SIGUSR1, all_threads=True)
     os.chdir(Path(log).parent)
     os.environ.update(environment)
     sys.argv = ["calwatch", *argv]

@@ -23,11 +23,11 @@ QUICK = {
 }
 
 
-def until(condition: Callable[[], Any], seconds: float, what: str) -> Any:
-    """Return what a condition comes to once it is true; fail if that takes too long."""
+def until(condition: Callable[[], Any], seconds: float, what: str, *, else_say: Callable[[], str] = str) -> Any:
+    """Return what a condition comes to once it is true; fail if that takes too long, and say more then."""
     deadline = time.monotonic() + seconds
     while not (found := condition()):
-        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}"
+        assert time.monotonic() < deadline, f"after {seconds:g} s still not: {what}; {else_say()}"
         time.sleep(0.02)
     return found
 
@@ -80,7 +80,7 @@ class Process:
         os.kill(self.pid, number)
 
     def wait(self, seconds: float = 20) -> int:
-        until(lambda: self.status() is not None, seconds, f"the end of process {self.pid}; it logged: {self.tail()}")
+        until(lambda: self.status() is not None, seconds, f"the end of process {self.pid}", else_say=self.tail)
         assert self._status is not None
         return self._status
 
@@ -96,7 +96,11 @@ class Process:
         return self.log.read_text() if self.log.exists() else ""
 
     def tail(self) -> str:
-        return self.logged()[-2000:]
+        """Return the end of its log; where it still runs, with what each of its threads is at."""
+        if self.status() is None and not self.is_frozen():
+            self.send(signal.SIGUSR1)
+            time.sleep(0.3)
+        return self.logged()[-6000:]
 
 
 class Launcher:

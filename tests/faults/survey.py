@@ -72,6 +72,18 @@ def scalar(url: str, query: str) -> Any:
     return found
 
 
+def activity(url: str) -> str:
+    """Return what a Postgres database is busy with, for the message of a test that waits in vain."""
+    if url.startswith("sqlite"):
+        return ""
+    query = "SELECT pid, state, wait_event, now() - query_start, left(query, 200) FROM pg_stat_activity WHERE datname = current_database()"
+    database = Database(url)
+    with database.read() as connection:
+        rows = connection.execute(text(query)).all()
+    database.close()
+    return "\n".join(" | ".join(map(str, row)) for row in rows)
+
+
 def survey_of_the_dead(url: str, folder: Path) -> Contents:
     """Return what a killed server left; of SQLite's files a copy is opened, so that the next server has to recover them."""
     path = make_url(url).database

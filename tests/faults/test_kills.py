@@ -11,7 +11,16 @@ import pytest
 
 from tests.faults.load import Load
 from tests.faults.processes import Process, Servers, free_port, until
-from tests.faults.survey import Contents, is_intact, is_rolled_up, losses, miscounts, survey, survey_of_the_dead
+from tests.faults.survey import (
+    Contents,
+    activity,
+    is_intact,
+    is_rolled_up,
+    losses,
+    miscounts,
+    survey,
+    survey_of_the_dead,
+)
 
 POINTS = (
     "journal row written, not committed",
@@ -62,7 +71,7 @@ class Killer:
                 self._load.begin_a_model()
             return process.status() is not None
 
-        until(died, 30, f"death at the point {moment!r}; {process.tail()}")
+        until(died, 30, f"death at the point {moment!r}", else_say=lambda: process.tail() + activity(self._servers.url))
 
     def _kill_sometime(self, process: Process, moment: str) -> None:
         if moment == AT_RANDOM:
