@@ -211,6 +211,7 @@ class Summary:
     """The sum of up to two million buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot.
 
     Both halves are whole numbers below 2⁵³, which floats hold and add exactly, and NumPy adds floats by slot the fastest.
+    Arrays end before the classes' slots where no class has any.
     """
 
     high: Floats
@@ -225,12 +226,19 @@ class Summary:
     @classmethod
     def of_entries(cls, slots: Integers, values: Integers) -> "Summary":
         """Return the sum of decoded entries, arrays of shape (n,)."""
+        size = SLOTS if len(slots) and slots.max() >= _CLASS_BASE else _CLASS_BASE
         halves = (values >> 32, values & 0xFFFFFFFF)
-        high, low = (np.bincount(slots, weights=half.astype(np.float64), minlength=SLOTS) for half in halves)
+        high, low = (np.bincount(slots, weights=half.astype(np.float64), minlength=size) for half in halves)
         return cls(np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64))
 
     def __add__(self, other: "Summary") -> "Summary":
-        return Summary(self.high + other.high, self.low + other.low)
+        size = max(len(self.high), len(other.high))
+        (high, low), (more_high, more_low) = self._padded(size), other._padded(size)
+        return Summary(high + more_high, low + more_low)
+
+    def _padded(self, size: int) -> tuple[Floats, Floats]:
+        missing = size - len(self.high)
+        return (np.pad(self.high, (0, missing)), np.pad(self.low, (0, missing))) if missing else (self.high, self.low)
 
     def count(self, slot: int) -> int:
         """Return the integer in a slot, exactly."""
@@ -269,6 +277,8 @@ class Summary:
 
     def classwise(self, classes: int) -> Floats:
         """Return n, Σp and Σy of each class's sixty cells; shape (classes, 60, 3)."""
+        if len(self.high) <= _CLASS_BASE:
+            return np.zeros((classes, SIXTIETHS, len(CLASS_FIELDS)))
         table = self._floats(_CLASS_BASE, classes * _CLASS_SIZE).reshape(classes, SIXTIETHS, len(CLASS_FIELDS))
         return np.divide(table, [1.0, float(ONE), 1.0], dtype=np.float64)
 
