@@ -1,35 +1,30 @@
 """Recalibrate: on a breach fit candidates on recent matured raw scores, judge them on later ones, put the best in service."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from types import MappingProxyType
 from typing import Any, Final
 
-import numpy as np
 from sqlalchemy import Connection
 
 from monitor import registry, windowed
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.families import Calibrator, from_document, make
-from monitor.calibrators.gate import GateResult, judge
-from monitor.calibrators.ladder import ladder
+from monitor.calibrators.families import from_document
 from monitor.each import each_model
 from monitor.errors import BadInput
 from monitor.records import Model, SeriesKey
-from monitor.sample import Gaps, Sample, joined, lower_bound, onset, raw_sample
+from monitor.refit import HOLDOUT, Outcome, described, refit, refused
+from monitor.sample import Gaps, Sample, lower_bound, onset, raw_sample
 from monitor.store import alerts, models, rollups
 from monitor.store import registry as versions
 from monitor.store.engine import Database
 from monitor.store.lease import hold
 from monitor.store.registry import CHALLENGER, CHAMPION, Alias, Attempt
-from monitor.times import parse_duration, rfc3339
+from monitor.times import parse_duration
 from monitor.windowed import Clocked
 from monitor.windows import first_after, widened
 
 log = logging.getLogger(__name__)
 
-HOLDOUT: Final = 0.3
 LABELS_FACTOR: Final = 3
 """A refit on a breach waits for so many times the model's minimum of labels since the breach began: with the default minimum, from an
 ECE of .10, a fit is then left with one over .03 in under 1 of 100 cases, and with 1 of 60 for twice the minimum."""
@@ -46,148 +41,6 @@ STILL_OFF: Final = 0.8
 LEVEL: Final = 0.05
 
 ACTOR: Final = "calwatch"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Outcome:
-    """What a refit came to."""
-
-    fitted: dict[str, Any] | None  # method, task and parameters; None when nothing may serve
-    gate: dict[str, Any] | None  # the evidence; None when nothing was held out
-    reason: str  # for a person
-    passed: bool
-    fitted_from: dict[str, Any]
-
-
-def refit(
-    model: Model,
-    sample: Sample,
-    *,
-    method: str,
-    holdout: float,
-    incumbent: dict[str, Any] | None,
-    others: Mapping[str, Sample] = MappingProxyType({}),
-) -> Outcome:
-    """Fit on the earlier part of a sample and judge on the later; with nothing held out, fit on everything, unjudged.
-
-    Parameters
-    ----------
-    model : whose task and classes decide what can be fitted
-    sample : labelled raw scores
-    method : a family, or `auto` for those that the number of labels allows, the simplest that passes
-    holdout : share of the labels, the latest, that the gate judges on, in [0, 1)
-    incumbent : the document of what serves now, None for identity
-    others : labelled raw scores of other model versions, by name: the calibrator will serve them too, and must not harm one
-
-    Raises
-    ------
-    BadInput
-        when the method can't calibrate this task, or the sample can't be split.
-
-    """
-    methods, refusal = _methods(model, sample, method)
-    if refusal is not None:
-        return _refused(refusal, sample)
-    if holdout <= 0:
-        return _ungated(model, sample, methods)
-    earlier, later = sample.split(holdout)
-    return _gated(model, earlier, _Trial.of(later, others), methods, incumbent)
-
-
-def _methods(model: Model, sample: Sample, method: str) -> tuple[Sequence[str], str | None]:
-    classes = None if model.classes is None else len(model.classes)
-    right = sample.right
-    steps = ladder(model.task or "binary", right=right, wrong=sample.labels - right, classes=classes)
-    if method != "auto":
-        try:
-            make(method, task=model.task or "binary", classes=classes)
-        except ValueError as error:
-            raise BadInput("method", method, str(error)) from error
-        return (method,), steps.refusal
-    return steps.methods, steps.refusal
-
-
-def _refused(reason: str, sample: Sample) -> Outcome:
-    return Outcome(fitted=None, gate=None, reason=reason, passed=False, fitted_from={"labels": sample.labels})
-
-
-def _fit(model: Model, sample: Sample, method: str) -> Calibrator:
-    classes = None if model.classes is None else len(model.classes)
-    return make(method, task=model.task or "binary", classes=classes).fit(sample.x, sample.y, sample.weight)
-
-
-def _ungated(model: Model, sample: Sample, methods: Sequence[str]) -> Outcome:
-    reasons = []
-    for method in methods:
-        try:
-            fitted = _fit(model, sample, method)
-        except NotIdentified as error:
-            reasons.append(f"{method}: {error}")
-            continue
-        return Outcome(
-            fitted=fitted.to_document(),
-            gate=None,
-            reason="nothing was held out, so nothing was judged: only a person can promote this version",
-            passed=False,
-            fitted_from={"labels": sample.labels},
-        )
-    return _refused("; ".join(reasons), sample)
-
-
-@dataclass(frozen=True, slots=True)
-class _Trial:
-    """What candidates are judged on: the held-out labels, those of other versions from the same time on among them."""
-
-    sample: Sample
-    held_out: int  # labels of the sample that was split
-    segments: dict[str, Any]  # per version, which rows are of it; empty where only one version serves
-
-    @classmethod
-    def of(cls, later: Sample, others: Mapping[str, Sample]) -> "_Trial":
-        beside = {name: each.since(int(later.at.min())) for name, each in others.items()}
-        parts = {"": later, **{name: each for name, each in beside.items() if each.labels}}
-        if len(parts) == 1:
-            return cls(later, later.labels, {})
-        owner = np.repeat(np.arange(len(parts)), [len(each.y) for each in parts.values()])
-        segments = {f"model_version:{name}": owner == i for i, name in enumerate(parts) if i}
-        return cls(joined(list(parts.values())), later.labels, segments)
-
-
-def _gated(
-    model: Model, earlier: Sample, trial: _Trial, methods: Sequence[str], incumbent: dict[str, Any] | None
-) -> Outcome:
-    source = {"labels": earlier.labels, "holdout_labels": trial.held_out}
-    serving = None if incumbent is None else from_document(incumbent).predict_proba(trial.sample.x)
-    judged: dict[str, Any] = {}
-    reasons = []
-    for method in methods:
-        try:
-            fitted = _fit(model, earlier, method)
-        except NotIdentified as error:
-            reasons.append(f"{method}: {error}")
-            continue
-        result = _judged(trial, fitted, serving, len(methods))
-        judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
-        if result.passed:
-            gate = {"passed": True, "method": method, **judged[method], "candidates_judged": list(judged)}
-            return Outcome(
-                fitted=fitted.to_document(), gate=gate, reason=result.reason, passed=True, fitted_from=source
-            )
-        reasons.append(f"{method}: {result.reason}")
-    gate = {"passed": False, "candidates_judged": list(judged), "judged": judged}
-    return Outcome(fitted=None, gate=gate, reason="; ".join(reasons), passed=False, fitted_from=source)
-
-
-def _judged(trial: _Trial, fitted: Calibrator, serving: Any, candidates: int) -> GateResult:
-    return judge(
-        trial.sample.y,
-        candidate=fitted.predict_proba(trial.sample.x),
-        identity=trial.sample.x,
-        incumbent=serving,
-        sample_weight=trial.sample.weight,
-        candidates=candidates,
-        segments=trial.segments,
-    )
 
 
 def champion_document(connection: Connection, model: Model) -> dict[str, Any] | None:
@@ -225,25 +78,6 @@ def conclude(
     elif outcome.passed:
         registry.propose(connection, model, document["number"], clock.progress, actor=actor, now=now)
     return {**document, "promoted": promoted, "reason": outcome.reason}
-
-
-def described(outcome_range: tuple[int, int], version: str | None, outcome: Outcome, holdout: float) -> Outcome:
-    """Return an outcome that says which range and version its labels are from."""
-    start, end = outcome_range
-    source = {
-        "start": rfc3339(start),
-        "end": rfc3339(end),
-        "model_version": version,
-        "scores": "raw",
-        "holdout": holdout,
-    }
-    return Outcome(
-        fitted=outcome.fitted,
-        gate=outcome.gate,
-        reason=outcome.reason,
-        passed=outcome.passed,
-        fitted_from=source | outcome.fitted_from,
-    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -403,7 +237,7 @@ def _tried(model: Model, found: Breach) -> Outcome:
             model, found.sample, method="auto", holdout=HOLDOUT, incumbent=found.incumbent, others=found.others
         )
     except BadInput as error:
-        outcome = _refused(error.reason, found.sample)
+        outcome = refused(error.reason, found.sample)
     return described((found.start, found.end), found.version, outcome, HOLDOUT)
 
 

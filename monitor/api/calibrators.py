@@ -14,8 +14,9 @@ from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
 from monitor.calibrators.families import FAMILIES, from_document
 from monitor.errors import BadInput, Conflict, NotFound
-from monitor.recalibrate import HOLDOUT, Outcome, champion_document, conclude, described, refit
+from monitor.recalibrate import champion_document, conclude
 from monitor.records import Model, SeriesKey
+from monitor.refit import HOLDOUT, Outcome, described, refit
 from monitor.sample import raw_sample
 from monitor.store import models
 from monitor.store import registry as versions
