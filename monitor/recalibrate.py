@@ -115,20 +115,23 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
     if start >= end:
         return None
     incumbent = champion_document(connection, model)
-    samples = {
-        name: raw_sample(connection, clock, start, end, of_version(name)) for name in _serving(connection, model)
+    found = {
+        name: _answer(model, raw_sample(connection, clock, start, end, of_version(name)), incumbent, last)
+        for name in sorted(firing)
     }
-    found = {name: _answer(model, samples[name], incumbent, last) for name in sorted(firing & samples.keys())}
     enough = {name: sample for name, sample in found.items() if sample is not None}
     if not enough:
         return None
     version = max(enough, key=lambda name: enough[name].labels)
+    sample = enough[version]
+    began = int(sample.at.min())
+    beside = {key.version for key in rollups.series_ids(connection, model.id)} - {version}
     return Breach(
         version=version,
-        start=int(enough[version].at.min()),
+        start=began,
         end=end,
-        sample=enough[version],
-        others={name: sample for name, sample in samples.items() if name != version},
+        sample=sample,
+        others={name: raw_sample(connection, clock, began, end, of_version(name)) for name in sorted(beside)},
         champion=champion,
         incumbent=incumbent,
     )
@@ -168,11 +171,6 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
     start, _ = widened(end - LOOKBACK * length, end, kept)
     promoted = None if champion is None else champion.since_event_time
     return (start if promoted is None else max(start, first_after(promoted, kept))), end
-
-
-def _serving(connection: Connection, model: Model) -> list[str]:
-    """Return all versions that a model ever had traffic of."""
-    return sorted({key.version for key in rollups.series_ids(connection, model.id)})
 
 
 def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last: Attempt | None) -> Sample | None:
