@@ -104,7 +104,7 @@ def test_two_servers_accept_at_once_while_one_leads(postgres_servers: Servers) -
         postgres_servers.ready(port, process)
     with Load(*ports) as load:
         until(lambda: load.acknowledged > 50, 30, "acknowledged batches")
-        assert token(postgres_servers.url) == 1
+        first = token(postgres_servers.url)
         for number, port in enumerate(ports):
             running[number].kill()
             time.sleep(1.5)
@@ -119,4 +119,4 @@ def test_two_servers_accept_at_once_while_one_leads(postgres_servers: Servers) -
     assert losses(load.batches, set(range(len(load.batches))), contents) == []
     assert miscounts(load.batches, contents) == []
     assert contents.differences == []
-    assert token(postgres_servers.url) > 1
+    assert token(postgres_servers.url) > first
