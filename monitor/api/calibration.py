@@ -1,6 +1,7 @@
 """Routes about figures: one evaluation now, their history, drift."""
 
 import re
+import time
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal
 
@@ -19,8 +20,9 @@ from monitor.evaluate import reference_of
 from monitor.figures import Question, drift, evaluation, finite
 from monitor.records import SeriesKey
 from monitor.stats.cells import BIN_COUNTS
-from monitor.store import evaluations, rollups
-from monitor.times import DAY, parse_bound, parse_duration
+from monitor.store import evaluations, journal, rollups
+from monitor.store.engine import Database
+from monitor.times import DAY, SECOND, parse_bound, parse_duration
 from monitor.windowed import Clocked
 from monitor.windows import widened
 
@@ -28,6 +30,9 @@ router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRout
 
 DEFAULT_WINDOW: Final = "24h"
 HISTORY_DAYS: Final = 7
+KEEPS_UP: Final = 5 * SECOND
+PATIENCE_SECONDS: Final = 2.0
+POLL_SECONDS: Final = 0.05
 _LOST_PLUS: Final = re.compile(r"(:[0-9]{2}(?:\.[0-9]+)?) ([0-9]{2}:[0-9]{2})$")
 
 
@@ -97,6 +102,7 @@ def show_calibration(
     """
     if query.bins not in BIN_COUNTS:
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
+    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.matured_until, now)
@@ -105,6 +111,23 @@ def show_calibration(
         before = windowed.of_series(connection, clock.model, start - (end - start), start, wanted)
     question = _question(query, clock, start, end, bins=query.bins, scores=query.scores)
     return answer(finite(evaluation(question, summary, before)))
+
+
+def wait_for_roll_up(database: Database, now: int) -> None:
+    """Wait a moment, so that an answer counts what was accepted before it was asked for.
+
+    Only while the roll-up keeps up: where events have waited long already, the answer is of what is there.
+    """
+    with database.read() as connection:
+        waiting = journal.span(connection)
+    if waiting is None or now - waiting[2] > KEEPS_UP:
+        return
+    newest = waiting[1]
+    until = time.monotonic() + PATIENCE_SECONDS
+    while waiting is not None and waiting[0] <= newest and time.monotonic() < until:
+        time.sleep(POLL_SECONDS)
+        with database.read() as connection:
+            waiting = journal.span(connection)
 
 
 def _wanted(connection: Connection, query: Range, clock: Clocked) -> Callable[[SeriesKey], bool]:
@@ -137,6 +160,7 @@ def _question(query: Range, clock: Clocked, start: int, end: int, **more: Any) -
 @router.get("/{model}/drift", responses=gives(Drift))
 def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Range, Query()]) -> Response:
     """Compare raw scores with the reference now; a window ends at the newest prediction, since no label is needed."""
+    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)

@@ -84,6 +84,14 @@ def backlog(connection: Connection) -> tuple[int, int | None]:
     return int(events), first
 
 
+def span(connection: Connection) -> tuple[int, int, int] | None:
+    """Return the ids of the oldest and the newest batch that wait, and when the oldest was received; None when none waits."""
+    first, last, received = connection.execute(
+        select(func.min(journal.c.id), func.max(journal.c.id), func.min(journal.c.received_at))
+    ).one()
+    return None if first is None else (first, last, received)
+
+
 def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) -> None:
     """Move a batch that can't be applied out of the way, so that it never blocks what follows."""
     printable = "".join(letter if letter.isprintable() else "?" for letter in reason[:500])  # Postgres refuses some

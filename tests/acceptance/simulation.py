@@ -34,7 +34,7 @@ BEGIN: Final = micros(datetime(2026, 1, 5, tzinfo=UTC))
 STEP: Final = 12 * HOUR
 SETTINGS: Final = ModelSettings(label_delay=6 * HOUR, recalibration="auto")
 DAYS: Final = 200
-DAYS_AFTER_SHIFT: Final = 50
+DAYS_AFTER_SHIFT: Final = 36
 SHIFTED_ECE: Final = 0.10
 SHAPES: Final = ((1.0, 1.0), (2.0, 2.0), (0.7, 0.7), (3.0, 1.5), (1.0, 3.0))
 """Beta distributions that confidences come from; the first is uniform."""
@@ -69,7 +69,7 @@ class World:
     @cached_property
     def shift_at(self) -> int | None:
         """When it breaks, at any moment of some day."""
-        return BEGIN + int(np.random.default_rng([self.seed, 2]).uniform(8 * DAY, 20 * DAY)) if self.shifts else None
+        return BEGIN + int(np.random.default_rng([self.seed, 2]).uniform(8 * DAY, 15 * DAY)) if self.shifts else None
 
     @property
     def end(self) -> int:
