@@ -64,7 +64,7 @@ class World:
 
     @cached_property
     def per_day(self) -> int:
-        return int(self._drawn.integers(300, 801))
+        return int(self._drawn.integers(300, 701))
 
     @cached_property
     def shift_at(self) -> int | None:
