@@ -201,7 +201,7 @@ def _watched(settings: ModelSettings) -> set[tuple[str, str]]:
     without a declared reference only the longest one can raise an alarm on drift.
     """
     longest = max(settings.windows, key=lambda window: parse_duration("window", window))
-    drifting = settings.windows if settings.reference is not None else (longest,)
+    drifting = settings.windows if isinstance(settings.reference, tuple) else (longest,)
     return {(MISCALIBRATION, window) for window in settings.windows} | {(SCORE_DRIFT, window) for window in drifting}
 
 
@@ -269,7 +269,7 @@ def changes(connection: Connection, clock: Clocked) -> list[Alert]:
 
 def _has_whole_reference(connection: Connection, clock: Clocked, finding: Finding) -> bool:
     """Return whether the model served already when the reference began; a night is no reference for a week."""
-    if clock.model.settings.reference is not None:
+    if isinstance(clock.model.settings.reference, tuple):
         return True
     numbers = list(rollups.series_ids(connection, clock.model.id).values())
     extent = rollups.extent(connection, numbers, HOUR_LEVEL)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Literal, TypeVar
 
 from monitor.errors import BadInput, Conflict
 from monitor.faults import UNADDRESSABLE, has_control
@@ -14,7 +14,10 @@ from monitor.wire import MAX_CLASSES, MAX_NAME
 T = TypeVar("T")
 
 RECALIBRATION: Final = ("off", "propose", "auto")
-ALERT_POLICIES: Final = ("window",)
+ALERT_POLICIES: Final = ("window", "sequential")
+CHAMPION: Final = "champion"
+"""The reference that is what the calibrator in service was fitted on."""
+
 THRESHOLDS: Final = ("ece", "psi")
 MAX_WINDOWS: Final = 10
 MAX_SEGMENTS: Final = 20
@@ -111,11 +114,12 @@ def as_json(model: Model) -> dict[str, Any]:
         "segments": list(s.segments),
         "minimum_labels": s.minimum_labels,
         "thresholds": s.thresholds,
+        "class_thresholds": s.class_thresholds,
         "alert_policy": s.alert_policy,
         "false_alarm_rate": s.false_alarm_rate,
-        "reference": None
-        if s.reference is None
-        else dict(zip(("start", "end"), map(rfc3339, s.reference), strict=True)),
+        "reference": dict(zip(("start", "end"), map(rfc3339, s.reference), strict=True))
+        if isinstance(s.reference, tuple)
+        else s.reference,
         "recalibration": s.recalibration,
         "cooldown": duration_text(s.cooldown),
         "revision": model.revision,
@@ -214,11 +218,22 @@ def _rate(name: str, value: Any) -> float:
     return value
 
 
-def _reference(name: str, value: Any) -> tuple[int, int] | None:
+def _class_thresholds(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise BadInput(name, value, 'must be an object of classes, such as {"fraud": 0.02}')
+    for key, number in value.items():
+        if type(number) not in (int, float) or not 0 < number < 1:
+            raise BadInput(f"{name}.{key}", number, "must be a number above 0 and below 1")
+    return {key: float(number) for key, number in value.items()}
+
+
+def _reference(name: str, value: Any) -> tuple[int, int] | Literal["champion"] | None:
     if value is None:
         return None
+    if value == CHAMPION:
+        return CHAMPION
     if not isinstance(value, dict) or set(value) != {"start", "end"}:
-        raise BadInput(name, value, "must be null or an object of start and end")
+        raise BadInput(name, value, f'must be null, "{CHAMPION}", or an object of start and end')
     start, end = (parse_bound(f"{name}.{key}", value[key]) for key in ("start", "end"))
     if start >= end:
         raise BadInput(name, value, "start must be before end")
@@ -237,6 +252,7 @@ _PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "segments": _segments,
     "minimum_labels": _whole,
     "thresholds": _thresholds,
+    "class_thresholds": _class_thresholds,
     "alert_policy": lambda name, value: _choice(name, value, ALERT_POLICIES),
     "false_alarm_rate": _rate,
     "reference": _reference,

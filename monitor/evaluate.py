@@ -52,7 +52,8 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
 
 def reference_of(clock: Clocked, start: int, end: int) -> Range:
     """Return the range that scores are compared with: the declared one, else the equally long one just before."""
-    first, last = clock.model.settings.reference or _before((start, end))
+    declared = clock.model.settings.reference
+    first, last = declared if isinstance(declared, tuple) else _before((start, end))
     return widened(first, last, clock.progress.minutes_from)
 
 

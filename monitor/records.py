@@ -1,15 +1,18 @@
 """The nouns, frozen."""
 
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from monitor.times import DAY, HOUR
 
-TASKS: Final = ("binary", "multiclass", "confidence")
+TASKS: Final = ("binary", "multiclass", "confidence", "regression")
 SCORES: Final = ("served", "raw")
 MINUTE_LEVEL: Final = 0
 HOUR_LEVEL: Final = 1
 DAY_LEVEL: Final = 2
+LATE_LEVEL: Final = 3
+"""Labels of predictions that the sequential tests had taken in without them; the bucket is when they were rolled up."""
+
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
 
 
@@ -31,9 +34,10 @@ class ModelSettings:
     segments: tuple[str, ...] = ()
     minimum_labels: int = 500
     thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
+    class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
     alert_policy: str = "window"
     false_alarm_rate: float = 0.01
-    reference: tuple[int, int] | None = None  # microseconds
+    reference: tuple[int, int] | Literal["champion"] | None = None  # microseconds; or what the champion was fitted on
     recalibration: str = "propose"
     cooldown: int = HOUR
 
@@ -61,6 +65,7 @@ class Progress:
     minutes_from: int | None = None  # minute rollups are complete from here on
     predictions: int = 0
     labels: int = 0
+    consumed_until: int | None = None  # the sequential tests have taken in all predictions before this
 
 
 @dataclass(slots=True, kw_only=True)

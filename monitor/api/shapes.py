@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-Task = Literal["binary", "multiclass", "confidence"]
+Task = Literal["binary", "multiclass", "confidence", "regression"]
 Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
 Direction = Literal["overconfident", "underconfident", "none"]
 
@@ -136,10 +136,14 @@ class SettingsBody(Shape):
     segments: Annotated[list[str], Field(max_length=20)] = []
     minimum_labels: Annotated[int, Field(ge=1, le=10**9)] = 500
     thresholds: dict[Literal["ece", "psi"], Annotated[float, Field(gt=0)]] = {"ece": 0.05, "psi": 0.2}
-    alert_policy: Literal["window"] = "window"
+    class_thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
+        default={}, description="of the ECE of single classes, whose errors cost more"
+    )
+    alert_policy: Literal["window", "sequential"] = "window"
     false_alarm_rate: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
-    reference: dict[Literal["start", "end"], datetime] | None = Field(
-        default=None, description="what drift is measured against; null for the window before"
+    reference: dict[Literal["start", "end"], datetime] | Literal["champion"] | None = Field(
+        default=None,
+        description="what drift is measured against; null for the window before, `champion` for what it was fitted on",
     )
     recalibration: Literal["off", "propose", "auto"] = "propose"
     cooldown: str = Field(default="1h", description="how long an alarm rests after it resolved")

@@ -37,11 +37,46 @@ CLASS_FIELDS: Final = ("n", "sp", "sy")
 MAX_CLASSES: Final = 100
 """Classwise cells are kept for models of up to so many classes."""
 
+PIT_CELLS: Final = 200
+PIT_FIELDS: Final = ("n", "hn")
+"""Regression: labelled events per equal cell of the probability integral transform, and those of the random half."""
+
+THOUSANDTHS: Final = 1001
+STATED_FIELDS: Final = ("stated", "hits")
+"""Regression: how often a level was stated, and how often it held."""
+
+STATED: Final = ("interval", "quantile")
+"""Levels of central intervals, which hold where the label lies within, and of quantiles, where it lies at or under."""
+
+AMOUNTS: Final = ("crps", "error", "absolute_error", "squared_z")
+AMOUNT_CHUNKS: Final = 17
+"""Regression: sums in the label's unit, of any magnitude, exact: in chunks of 32 bits, the lowest worth 2⁻²⁷²."""
+
+LOCATION_CELLS: Final = 8193
+"""Regression: predictions per cell of where they lie, 64 cells per doubling either side of 0."""
+
+VALUE_FIELDS: Final = ("n", "sy", "en", "hn", "hsy")
+VALUES: Final = {"verbalized": THOUSANDTHS, "agreement": 1325, "score": 2049}
+"""Confidences that are not taken at their word, and how many places each has: thousandths; k of m samples for m up to 50, in the
+order of m, then k; scores, 16 places per doubling either side of 0."""
+
 _RESERVED: Final = 16
 _KIND_SIZE: Final = _RESERVED + CELLS * len(CELL_FIELDS)
 _CLASS_SIZE: Final = SIXTIETHS * len(CLASS_FIELDS)
 _CLASS_BASE: Final = _RESERVED + len(KINDS) * _KIND_SIZE
-SLOTS: Final = _CLASS_BASE + MAX_CLASSES * _CLASS_SIZE
+_PREDICTED_BASE: Final = _CLASS_BASE + MAX_CLASSES * _CLASS_SIZE
+_PIT_BASE: Final = _PREDICTED_BASE + MAX_CLASSES
+_STATED_BASE: Final = _PIT_BASE + PIT_CELLS * len(PIT_FIELDS)
+_STATED_SIZE: Final = THOUSANDTHS * len(STATED_FIELDS)
+_AMOUNT_BASE: Final = _STATED_BASE + len(STATED) * _STATED_SIZE
+_LOCATION_BASE: Final = _AMOUNT_BASE + len(AMOUNTS) * AMOUNT_CHUNKS
+_VALUE_BASE: Final = _LOCATION_BASE + LOCATION_CELLS
+_VALUE_BASES: Final = {
+    name: _VALUE_BASE + len(VALUE_FIELDS) * sum(list(VALUES.values())[:i]) for i, name in enumerate(VALUES)
+}
+SLOTS: Final = _VALUE_BASE + len(VALUE_FIELDS) * sum(VALUES.values())
+_SIZES: Final = np.array([_CLASS_BASE, _PIT_BASE, SLOTS])
+"""Where a summary's arrays may end: after the cells, after the classes, after all."""
 _ENTRY_BYTES: Final = 10
 
 
@@ -70,6 +105,38 @@ def class_slot(index: int, sixtieth: int, field: str) -> int:
     return _CLASS_BASE + index * _CLASS_SIZE + sixtieth * len(CLASS_FIELDS) + CLASS_FIELDS.index(field)
 
 
+def predicted_slot(index: int) -> int:
+    """Return the slot that counts the answers that are a class."""
+    return _PREDICTED_BASE + index
+
+
+def pit_slot(cell: int, field: str) -> int:
+    """Return the slot of one field of one cell of the probability integral transform."""
+    return _PIT_BASE + cell * len(PIT_FIELDS) + PIT_FIELDS.index(field)
+
+
+def stated_slot(kind: str, thousandth: int, field: str) -> int:
+    """Return the slot of one field of a stated level, of intervals or of quantiles."""
+    return (
+        _STATED_BASE + STATED.index(kind) * _STATED_SIZE + thousandth * len(STATED_FIELDS) + STATED_FIELDS.index(field)
+    )
+
+
+def amount_slot(name: str, chunk: int) -> int:
+    """Return the slot of one chunk of a sum in the label's unit."""
+    return _AMOUNT_BASE + AMOUNTS.index(name) * AMOUNT_CHUNKS + chunk
+
+
+def location_slot(cell: int) -> int:
+    """Return the slot that counts the predictions of a location."""
+    return _LOCATION_BASE + cell
+
+
+def value_slot(family: str, place: int, field: str) -> int:
+    """Return the slot of one field of one place of a family of values."""
+    return _VALUE_BASES[family] + place * len(VALUE_FIELDS) + VALUE_FIELDS.index(field)
+
+
 def slot_name(slot: int) -> str:
     """Return what is summed in a slot, in words.
 
@@ -78,6 +145,8 @@ def slot_name(slot: int) -> str:
     """
     if slot < _RESERVED:
         return TOTALS[slot] if slot < len(TOTALS) else f"unused slot {slot}"
+    if slot >= _PREDICTED_BASE:
+        return _later_name(slot)
     if slot >= _CLASS_BASE:
         index, rest = divmod(slot - _CLASS_BASE, _CLASS_SIZE)
         sixtieth, field = divmod(rest, len(CLASS_FIELDS))
@@ -87,6 +156,26 @@ def slot_name(slot: int) -> str:
         return f"{KINDS[number]} {LOSSES[rest]}" if rest < len(LOSSES) else f"unused slot {slot}"
     cell, field = divmod(rest - _RESERVED, len(CELL_FIELDS))
     return f"{KINDS[number]} cell {interval(cell)} {CELL_FIELDS[field]}"
+
+
+def _later_name(slot: int) -> str:
+    if slot >= _VALUE_BASE:
+        family = max((name for name in VALUES if _VALUE_BASES[name] <= slot), key=_VALUE_BASES.__getitem__)
+        place, field = divmod(slot - _VALUE_BASES[family], len(VALUE_FIELDS))
+        return f"{family} {place} {VALUE_FIELDS[field]}"
+    if slot >= _LOCATION_BASE:
+        return f"location {slot - _LOCATION_BASE}"
+    if slot >= _AMOUNT_BASE:
+        name, chunk = divmod(slot - _AMOUNT_BASE, AMOUNT_CHUNKS)
+        return f"{AMOUNTS[name]} chunk {chunk}"
+    if slot >= _STATED_BASE:
+        kind, rest = divmod(slot - _STATED_BASE, _STATED_SIZE)
+        thousandth, field = divmod(rest, len(STATED_FIELDS))
+        return f"{STATED[kind]} {thousandth / 1000} {STATED_FIELDS[field]}"
+    if slot >= _PIT_BASE:
+        cell, field = divmod(slot - _PIT_BASE, len(PIT_FIELDS))
+        return f"pit {cell} {PIT_FIELDS[field]}"
+    return f"predicted {slot - _PREDICTED_BASE}"
 
 
 def fixed(values: Floats) -> Integers:
@@ -226,7 +315,7 @@ class Summary:
     @classmethod
     def of_entries(cls, slots: Integers, values: Integers) -> "Summary":
         """Return the sum of decoded entries, arrays of shape (n,)."""
-        size = SLOTS if len(slots) and slots.max() >= _CLASS_BASE else _CLASS_BASE
+        size = int(_SIZES[np.searchsorted(_SIZES, slots.max(), side="right")]) if len(slots) else _CLASS_BASE
         halves = (values >> 32, values & 0xFFFFFFFF)
         high, low = (np.bincount(slots, weights=half.astype(np.float64), minlength=size) for half in halves)
         return cls(np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64))
@@ -277,12 +366,34 @@ class Summary:
 
     def classwise(self, classes: int) -> Floats:
         """Return n, Σp and Σy of each class's sixty cells; shape (classes, 60, 3)."""
-        if len(self.high) <= _CLASS_BASE:
-            return np.zeros((classes, SIXTIETHS, len(CLASS_FIELDS)))
         table = self._floats(_CLASS_BASE, classes * _CLASS_SIZE).reshape(classes, SIXTIETHS, len(CLASS_FIELDS))
         return np.divide(table, [1.0, float(ONE), 1.0], dtype=np.float64)
 
+    def predicted(self, classes: int) -> Floats:
+        """Return how often each class was the answer; shape (classes,)."""
+        return self._floats(_PREDICTED_BASE, classes)
+
+    def pit(self) -> Floats:
+        """Return the labelled events per cell of the probability integral transform, all and of the half; shape (200, 2)."""
+        return self._floats(_PIT_BASE, PIT_CELLS * len(PIT_FIELDS)).reshape(PIT_CELLS, len(PIT_FIELDS))
+
+    def stated(self, kind: str) -> Floats:
+        """Return how often each thousandth was stated as a level, and how often it held; shape (1001, 2)."""
+        found = self._floats(_STATED_BASE + STATED.index(kind) * _STATED_SIZE, _STATED_SIZE)
+        return found.reshape(THOUSANDTHS, len(STATED_FIELDS))
+
+    def locations(self) -> Floats:
+        """Return the predictions per cell of where they lie; shape (8193,)."""
+        return self._floats(_LOCATION_BASE, LOCATION_CELLS)
+
+    def values(self, family: str) -> Floats:
+        """Return the fields of a family of values; shape (places, 5)."""
+        places = VALUES[family]
+        return self._floats(_VALUE_BASES[family], places * len(VALUE_FIELDS)).reshape(places, len(VALUE_FIELDS))
+
     def _floats(self, first: int, size: int) -> Floats:
+        if len(self.high) < first + size:
+            return np.zeros(size)
         part = slice(first, first + size)
         found: Floats = self.high[part] * 4294967296.0 + self.low[part]
         return found

@@ -117,14 +117,21 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
             minutes_from=row.minutes_from,
             predictions=row.predictions,
             labels=row.labels,
+            consumed_until=row.consumed_until,
         )
         for row in rows
     }
 
 
 def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
-    """Store how far a model has come."""
-    connection.execute(update(progress).where(progress.c.model_id == model_id).values(**asdict(state)))
+    """Store how far a model has come; how far the sequential tests have is stored by `consumed`."""
+    values = {name: value for name, value in asdict(state).items() if name != "consumed_until"}
+    connection.execute(update(progress).where(progress.c.model_id == model_id).values(**values))
+
+
+def consumed(connection: Connection, model_id: int, until: int) -> None:
+    """Note that the sequential tests have taken in all of a model's predictions before a moment."""
+    connection.execute(update(progress).where(progress.c.model_id == model_id).values(consumed_until=until))
 
 
 def add_delays(connection: Connection, counts: Mapping[tuple[int, int], int]) -> None:

@@ -78,6 +78,7 @@ progress = Table(
     Column("minutes_from", BigInteger),  # minute rollups are complete from here on
     Column("predictions", BigInteger, nullable=False, default=0),
     Column("labels", BigInteger, nullable=False, default=0),
+    Column("consumed_until", BigInteger),  # what is before it the sequential tests have taken in
 )
 
 delay = Table(
@@ -86,6 +87,9 @@ delay = Table(
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("bucket", SmallInteger, primary_key=True),  # of a logarithmic scale
     Column("count", BigInteger, nullable=False),
+    Column("sy", BigInteger, nullable=False, server_default="0"),  # Σ outcomes of these labels
+    Column("sp", BigInteger, nullable=False, server_default="0"),  # Σ confidences, fixed point
+    Column("variance", BigInteger, nullable=False, server_default="0"),  # Σ p(1 - p), fixed point
 )
 
 journal = Table(
@@ -177,10 +181,58 @@ rollup = Table(
     "rollup",
     metadata,
     Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
-    Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day
-    Column("bucket", BigInteger, primary_key=True),  # its beginning
+    Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day, 3 late labels
+    Column("bucket", BigInteger, primary_key=True),  # its beginning; of late labels, when they were rolled up
     Column("summary", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+clustered = Table(
+    "clustered",  # labelled events that share a cluster, until the sequential tests have taken them in
+    metadata,
+    Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
+    Column("level", SmallInteger, primary_key=True),  # 0 minute, 3 late labels
+    Column("bucket", BigInteger, primary_key=True),
+    Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name
+    Column("summary", LargeBinary, nullable=False),
+    sqlite_with_rowid=False,
+)
+
+evidence = Table(
+    "evidence",  # the sequential tests of a model version as a whole
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
+    Column("until", BigInteger, nullable=False),  # and before here have been taken in
+    Column("basis", Text, nullable=False),  # JSON: the settings that it depends on; others begin it afresh
+    Column("fields", Text, nullable=False),  # JSON: what it says
+    Column("state", LargeBinary, nullable=False),
+)
+
+mapping = Table(
+    "mapping",  # how values that are not probabilities are read as ones; fitted once for a model version
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("family", Text, primary_key=True),  # agreement or score
+    Column("until", BigInteger, nullable=False),  # fitted on predictions before this, in event time
+    Column("created_at", BigInteger, nullable=False),
+    Column("parameters", Text, nullable=False),  # JSON
+)
+
+estimate = Table(
+    "estimate",  # what was expected of a window before its labels came, and what came
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("version", Text, nullable=False),
+    Column("window", Text, nullable=False),
+    Column("end", BigInteger, nullable=False),
+    Column("made_at", BigInteger, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON
+    Column("truth", Text),  # JSON; null until the window has matured
+    UniqueConstraint("model_id", "window", "version", "end"),
 )
 
 evaluation = Table(
