@@ -103,7 +103,7 @@ def test_only_what_the_roll_up_depends_on_begins_a_revision(api):
     [
         ({"windws": ["1h"]}, "windws", "there is no such setting"),
         ({"model": "m"}, "model", "there is no such setting"),
-        ({"task": "regression"}, "task", "must be one of binary, multiclass, confidence"),
+        ({"task": "ranking"}, "task", "must be one of binary, multiclass, confidence"),
         ({"task": True}, "task", "must be one of"),
         ({"task": ["binary"]}, "task", "must be one of"),
         ({"classes": []}, "classes", "at least two"),
@@ -149,7 +149,7 @@ def test_only_what_the_roll_up_depends_on_begins_a_revision(api):
         ({"thresholds": {"mce": 0.1}}, "thresholds.mce", "no such threshold"),
         ({"thresholds": [0.1]}, "thresholds", "must be an object"),
         ({"thresholds": None}, "thresholds", "must be an object"),
-        ({"alert_policy": "sequential"}, "alert_policy", "must be one of window"),
+        ({"alert_policy": "never"}, "alert_policy", "must be one of window"),
         ({"false_alarm_rate": 1}, "false_alarm_rate", "ratio"),
         ({"false_alarm_rate": 0}, "false_alarm_rate", "ratio"),
         ({"false_alarm_rate": True}, "false_alarm_rate", "ratio"),
