@@ -308,8 +308,8 @@ def _alert(finding: Finding, state: str, evidence: dict[str, Any]) -> Alert:
     )
 
 
-def run_model(database: Database, token: int, model: Model, now: int, *, notify: bool) -> int:
-    """Let one model's alarms change where they must; return how many did."""
+def step(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
+    """Let one model's alarms change where they must; return the transitions."""
     with database.read() as connection:
         found = changes(connection, windowed.clocked(connection, model, now))
     if found:
@@ -317,6 +317,12 @@ def run_model(database: Database, token: int, model: Model, now: int, *, notify:
             hold(connection, token)
             for change in found:
                 alerts.record(connection, model.id, change, now=now, notify=notify)
+    return found
+
+
+def run_model(database: Database, token: int, model: Model, now: int, *, notify: bool) -> int:
+    """Let one model's alarms change where they must, and say so in the log; return how many did."""
+    found = step(database, token, model, now, notify=notify)
     for change in found:
         log.warning("alert %s: %s", change.state, change.evidence["summary"])
     return len(found)

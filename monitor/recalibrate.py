@@ -195,23 +195,30 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     return found if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> bool:
-    """Answer a model's breach, if there is one to be answered; return whether a refit was tried."""
+def step(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+    """Answer a model's breach, if there is one to be answered; return what a refit came to, None where none was tried."""
     if model.settings.recalibration == "off":
-        return False
+        return None
     with database.read() as connection:
         found = breach(connection, windowed.clocked(connection, model, now)) if _firing(connection, model) else None
     if found is None:
-        return False
+        return None
     outcome = _tried(model, found)
     with database.write(patient=True) as connection:
         hold(connection, token)
         if not stands(connection, model, found):
-            return False
+            return None
         clock = windowed.clocked(connection, model, now)
         attempt = Attempt(attempted_at=found.end, labels=clock.progress.labels, waits_for_person=False)
         versions.note_attempt(connection, model.id, attempt)
-        answer = conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
+        return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
+
+
+def run_model(database: Database, token: int, model: Model, now: int) -> bool:
+    """Answer a model's breach, if there is one, and say so in the log; return whether a refit was tried."""
+    answer = step(database, token, model, now)
+    if answer is None:
+        return False
     log.warning(
         "refit of %s: %s: %s",
         model.name,
