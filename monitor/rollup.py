@@ -68,11 +68,19 @@ class Received(NamedTuple):
 def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:
     """Read what the events touch and compute what they change; writes nothing."""
     models = model_rows.by_ids(connection, {each.model_id for each in received})
+    key = event_rows.hash_key(connection)
+    known = [each for each in received if each.model_id in models]
+    effects = effects_of_rows(connection, [_row_of(each, models[each.model_id], key, now) for each in known])
+    effects.counts["events_dropped", "model_deleted"] = len(received) - len(known)
+    return effects
+
+
+def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effects:
+    """Read what rows that are to be stored touch and compute what they change; writes nothing."""
+    models = model_rows.by_ids(connection, {row.model_id for row in arrivals})
     revisions = model_rows.revisions(connection, list(models))
     before = model_rows.progress_of(connection, list(models))
     key = event_rows.hash_key(connection)
-    known = [each for each in received if each.model_id in models]
-    arrivals = [_row_of(each, models[each.model_id], key, now) for each in known]
     keys = sorted({row.key for row in arrivals})
     joined = join(arrivals, event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys), models)
     progress = _advanced(before, arrivals, joined)
@@ -80,8 +88,6 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
     half_of = halves(key, (change.row.cluster for change in joined.changes))
     sums = sums_of(joined.changes, entries_of(joined.changes, models, revisions, half_of), revisions, minutes)
     stored = _stored(connection, sums)
-    counts = _counts(known, joined)
-    counts["events_dropped", "model_deleted"] = len(received) - len(known)
     return Effects(
         joined=joined,
         sums=sums,
@@ -90,7 +96,7 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
         progress=progress,
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
         delays=_delays(joined),
-        counts=counts,
+        counts=_counts(arrivals, joined),
     )
 
 
@@ -217,12 +223,12 @@ def _delay(row: PredictionRow, label: LabelRow) -> int | None:
     return max(0, label.received_at - max(row.at, row.received_at))
 
 
-def _counts(received: Sequence[Received], joined: Joined) -> dict[CounterKey, int]:
-    predictions = sum(isinstance(each.event, PredictionEvent) for each in received)
+def _counts(arrivals: Sequence[Arrival], joined: Joined) -> dict[CounterKey, int]:
+    predictions = sum(isinstance(row, PredictionRow) for row in arrivals)
     unusable = sum(row.kind == "unusable_label" for row in joined.conflicts)
     return {
         ("events_ingested", "prediction"): predictions,
-        ("events_ingested", "label"): len(received) - predictions,
+        ("events_ingested", "label"): len(arrivals) - predictions,
         ("events_duplicate", ""): joined.duplicates,
         ("label_conflicts", ""): sum(row.kind == "label" for row in joined.conflicts),
         ("prediction_conflicts", ""): sum(row.kind == "prediction" for row in joined.conflicts),
