@@ -1,0 +1,335 @@
+"""Values: confidences that can't be taken at their word, summed as they came and read as probabilities afterwards.
+
+A verbalised confidence is a probability, of which few distinct ones occur: it stands in the cells, and each distinct
+thousandth is a bin of its own. `agreeing` of `samples` answers estimates a probability with the noise of so few draws, and a score
+(a sequence's log-probability, an entropy) is on no scale of probabilities at all: both are read through a fitted map.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.optimize import minimize
+from scipy.special import betaln, digamma, expit
+
+from monitor.stats.cells import Floats, Integers, place
+from monitor.stats.entries import Entries, binary_losses, joined
+from monitor.stats.reliability import Bins
+from monitor.stats.summary import (
+    CELL_FIELDS,
+    SLOTS,
+    VALUE_FIELDS,
+    VALUES,
+    Kind,
+    Scores,
+    Summary,
+    cell_slot,
+    fixed,
+    loss_slot,
+    value_slot,
+)
+
+Value = tuple[str, int]
+"""A family of values, and a place in it."""
+
+MOST_SAMPLES: Final = 50
+MOST_VALUES: Final = 101
+"""More distinct verbalised values in a window than this are not few and tied: they are binned as any confidence."""
+
+SLICES: Final = 16
+LOWEST_POWER: Final = -31
+DOUBLINGS: Final = 64
+_SIDE: Final = SLICES * DOUBLINGS
+"""Score places either side of 0: 16 slices of each doubling, from 2⁻³² to 2³²."""
+
+PRIOR_SPREAD: Final = 3.0
+"""Of log((a + b)/2) under the weak prior that decides what counts leave open."""
+
+LARGEST_LOG: Final = 9.0
+"""The logarithms of a and b stay within this of 0: from about 1e-4 to 8,000."""
+
+
+def thousandth(p: float) -> int:
+    """Return the place of a verbalised confidence, the nearest thousandth.
+
+    >>> thousandth(0.85), thousandth(1 / 3), thousandth(1.0)
+    (850, 333, 1000)
+    """
+    return round(p * 1000.0)
+
+
+def agreement_place(agreeing: int, samples: int) -> int:
+    """Return the place of `agreeing` of `samples` answers, in the order of samples, then agreeing.
+
+    >>> [agreement_place(k, m) for m in (1, 2) for k in range(m + 1)], agreement_place(50, 50)
+    ([0, 1, 2, 3, 4], 1324)
+    """
+    if not 1 <= samples <= MOST_SAMPLES or not 0 <= agreeing <= samples:
+        raise ValueError(f"{agreeing} of {samples} answers agree; it must be 0 to all of 1 to {MOST_SAMPLES}")
+    return (samples - 1) * (samples + 2) // 2 + agreeing
+
+
+def score_place(score: float) -> int:
+    """Return the place of a score; beyond ±2³² the outermost, within ±2⁻³² that of 0.
+
+    A doubling has 16 slices of equal width, found without a logarithm, which may differ in its last bit between machines.
+
+    >>> score_place(0.0), score_place(-1.0) - score_place(0.0), score_place(1.0) - score_place(0.99), score_place(-1e12)
+    (1024, -513, 1, 0)
+    """
+    fraction, power = math.frexp(abs(score))
+    if score == 0.0 or power < LOWEST_POWER:
+        return _SIDE
+    away = min((power - LOWEST_POWER) * SLICES + int((fraction - 0.5) * 2 * SLICES), _SIDE - 1) + 1
+    return _SIDE + away if score > 0 else _SIDE - away
+
+
+def _score_values() -> Floats:
+    power, slice_ = np.divmod(np.arange(_SIDE), SLICES)
+    middle = np.ldexp(0.5 + (slice_ + 0.5) / (2 * SLICES), power + LOWEST_POWER)
+    found: Floats = np.concatenate([-middle[::-1], [0.0], middle])
+    found.setflags(write=False)
+    return found
+
+
+SCORE_VALUES: Final[Floats] = _score_values()
+"""The score that each place stands for, its middle; shape (2049,)."""
+
+_SAMPLES: Final[Integers] = np.repeat(np.arange(1, MOST_SAMPLES + 1), np.arange(2, MOST_SAMPLES + 2))
+_AGREEING: Final[Integers] = np.arange(VALUES["agreement"]) - (_SAMPLES - 1) * (_SAMPLES + 2) // 2
+SHARES: Final[Floats] = _AGREEING / _SAMPLES
+"""The share of answers that agree at each place; shape (1325,)."""
+
+
+def of_values(events: Sequence[int], values: Sequence[Value]) -> Entries:
+    """Return what the values of predictions add when they arrive."""
+    return _ones(events, values, "en")
+
+
+def of_labelled_values(
+    events: Sequence[int], values: Sequence[Value], y: Sequence[int], half: Sequence[bool]
+) -> Entries:
+    """Return what the values of predictions add once their outcomes are known."""
+    outcomes, halves = np.array(y, dtype=np.int64), np.array(half, dtype=np.int64)
+    parts = {"n": np.ones_like(outcomes), "sy": outcomes, "hn": halves, "hsy": outcomes * halves}
+    return joined([_times(_ones(events, values, name), counts) for name, counts in parts.items()])
+
+
+def _ones(events: Sequence[int], values: Sequence[Value], field: str) -> Entries:
+    rows = np.array(events, dtype=np.int64)
+    slots = np.array([value_slot(family, at, field) for family, at in values], dtype=np.int64)
+    return rows, slots, np.ones_like(rows)
+
+
+def _times(entries: Entries, counts: Integers) -> Entries:
+    rows, slots, ones = entries
+    return rows, slots, ones * counts
+
+
+def has_values(summary: Summary) -> bool:
+    """Return whether a summary may hold values at all; those of most models do not."""
+    return len(summary.high) == SLOTS
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How values of a model version are read as probabilities; what has no map yet is not read at all."""
+
+    agreement: tuple[float, float] | None = None  # a and b: k of m is (k + a)/(m + a + b)
+    score: tuple[float, float] | None = None  # slope and intercept: a score is sigmoid(slope · score + intercept)
+    score_from: int = 0  # in event time: scores from before it made the map, and are not judged by it
+
+    def at(self, moment: int) -> "Reading":
+        """Return how values of predictions from a moment on are read."""
+        return self if moment >= self.score_from else replace(self, score=None)
+
+
+UNREAD: Final = Reading()
+
+
+def read(summary: Summary, reading: Reading, judged: Summary | None = None) -> Summary:
+    """Return a summary in which values stand in the cells, and in the losses, as the probabilities that they are read as.
+
+    The share of answers that agree becomes the raw score, and what it is read as the served one. A score has no raw one.
+    All is in integers, so that sums of what was read are what is read of sums.
+
+    Parameters
+    ----------
+    summary : sums of one model version
+    reading : its maps
+    judged : sums of the same range without what the map of its scores was fitted on; by default the summary itself
+
+    """
+    if not has_values(summary):
+        return summary
+    parts = [*_agreement(summary.values("agreement"), reading.agreement)]
+    if reading.score is not None:
+        scores = (summary if judged is None else judged).values("score")
+        parts += _counted(scores, score_probabilities(*reading.score), "served")
+    if not parts:
+        return summary
+    _, slots, values = joined(parts)
+    return summary + Summary.of_entries(slots, values)
+
+
+def _agreement(table: Floats, found: tuple[float, float] | None) -> list[Entries]:
+    if not table.any():
+        return []
+    parts = [*_counted(-table, SHARES, "both"), *_counted(table, SHARES, "raw")]
+    return parts if found is None else [*parts, *_counted(table, agreement_probabilities(*found), "served")]
+
+
+def _counted(table: Floats, p: Floats, kind: Kind) -> list[Entries]:
+    """Return what events at these places add to the cells and losses of a kind of score, were p their confidence."""
+    used = np.flatnonzero(table.any(axis=1))
+    p = p[used]
+    n, sy, en, hn, hsy = (column.astype(np.int64) for column in table[used].T)
+    once = fixed(p)
+    sums = {
+        "n": n, "sy": sy, "sp": n * once, "spp": n * fixed(p * p), "spy": sy * once,
+        "en": en, "esp": en * once, "hn": hn, "hsy": hsy, "hsp": hn * once,
+    }  # fmt: skip
+    first = cell_slot(kind, 0, "n") + place(p) * len(CELL_FIELDS)
+    cells = [(used, first + CELL_FIELDS.index(name), values) for name, values in sums.items()]
+    return [*cells, *_losses(used, p, n, sy, kind)]
+
+
+def _losses(used: Integers, p: Floats, n: Integers, sy: Integers, kind: Kind) -> list[Entries]:
+    parts = []
+    spread = 1.0 - 2.0 * p
+    for y, count in ((0, n - sy), (1, sy)):
+        losses = np.array([binary_losses(each, y) for each in p.tolist()], dtype=np.float64).reshape(-1, 3)
+        sums = {
+            "log_loss": fixed(losses[:, 0]),
+            "clipped": losses[:, 1].astype(np.int64),
+            "brier": fixed(losses[:, 2]),
+            "spiegelhalter_numerator": fixed((y - p) * spread),
+            "spiegelhalter_denominator": fixed(spread * spread * p * (1.0 - p)),
+        }
+        parts += [(used, np.full_like(used, loss_slot(kind, name)), count * each) for name, each in sums.items()]
+    return parts
+
+
+def agreement_probabilities(a: float, b: float) -> Floats:
+    """Return what each share of answers that agree is read as, (k + a)/(m + a + b); shape (1325,).
+
+    >>> round(float(agreement_probabilities(2.0, 1.0)[agreement_place(3, 3)]), 6)
+    0.833333
+    """
+    found: Floats = (_AGREEING + a) / (_SAMPLES + a + b)
+    return found
+
+
+def score_probabilities(slope: float, intercept: float) -> Floats:
+    """Return what the score of each place is read as, sigmoid(slope · score + intercept); shape (2049,)."""
+    return np.asarray(expit(slope * SCORE_VALUES + intercept), dtype=np.float64)
+
+
+def beta_binomial(counts: ArrayLike) -> tuple[float, float]:
+    """Return a and b of the beta distribution from which the rates behind k of m most likely came.
+
+    Maximises Σ count · [log B(k + a, m - k + b) - log B(a, b)] over log a and log b. A weak prior, log-normal around a + b = 2 with
+    a spread of 3, decides what counts leave open: with one answer each, or all of them agreeing, there is no maximum. The mean
+    (k + a)/(m + a + b) then takes off each share what so few answers add to it by chance: at m = 3, where rates come from
+    Beta(4, 2), the shares of an honest model have an ECE of .16, their means one of .00.
+
+    Parameters
+    ----------
+    counts : array of shape (1325,), events at each place of `agreement_place`
+
+    Raises
+    ------
+    ValueError
+        when there are no events.
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(1)
+    >>> k = rng.binomial(5, rng.beta(4.0, 2.0, size=20_000))
+    >>> counts = np.bincount([agreement_place(each, 5) for each in k.tolist()], minlength=1325)
+    >>> a, b = beta_binomial(counts)
+    >>> abs(a - 4.0) < 0.4, abs(b - 2.0) < 0.2
+    (True, True)
+
+    References
+    ----------
+    Skellam 1948, doi:10.1111/j.2517-6161.1948.tb00014.x
+
+    """
+    weight = np.asarray(counts, dtype=np.float64)
+    used = np.flatnonzero(weight)
+    if not len(used):
+        raise ValueError("counts has no events: there is nothing to fit")
+    k, m, weight = _AGREEING[used].astype(np.float64), _SAMPLES[used].astype(np.float64), weight[used]
+
+    def loss(logs: Floats) -> tuple[float, Floats]:
+        a, b = np.exp(logs)
+        open_ = math.log((a + b) / 2.0) / PRIOR_SPREAD**2
+        value = -weight @ (betaln(k + a, m - k + b) - betaln(a, b)) + open_ * math.log((a + b) / 2.0) / 2.0
+        all_, both = digamma(m + a + b), digamma(a + b)
+        by_a = -weight @ (digamma(k + a) - all_ - digamma(a) + both) + open_ / (a + b)
+        by_b = -weight @ (digamma(m - k + b) - all_ - digamma(b) + both) + open_ / (a + b)
+        return float(value), np.array([by_a * a, by_b * b])
+
+    bounds = [(-LARGEST_LOG, LARGEST_LOG)] * 2
+    share = min(max(float(weight @ k / (weight @ m)), 0.01), 0.99)
+    begin = np.log([2.0 * share, 2.0 * (1.0 - share)])
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-8})
+    a, b = np.exp(found.x).tolist()
+    return a, b
+
+
+def value_bins(summary: Summary, scores: Scores, like: Bins | None = None) -> Bins | None:
+    """Return one bin per distinct verbalised value, where every scored event of a window has one; else None.
+
+    Values are rounded to thousandths, which moves no figure by more than .0005. A bin's lower and upper end are its value.
+
+    Parameters
+    ----------
+    summary : sums of the window
+    scores : served or raw
+    like : the bins of another window, to be given the sums of this one, whatever else this one holds
+
+    Examples
+    --------
+    >>> value_bins(Summary.of([]), "served") is None
+    True
+
+    """
+    if not has_values(summary):
+        return None
+    table = summary.values("verbalized")
+    used = (
+        np.flatnonzero(table[:, VALUE_FIELDS.index("en")]) if like is None else np.rint(like.upper * 1000).astype(int)
+    )
+    if like is None and not _all_verbalised(summary, scores, table, used):
+        return None
+    value = used / 1000.0
+    n, sy, _, hn, hsy = table[used].T
+    sp, hsp = n * value, hn * value
+    return Bins(lower=value, upper=value, n=n, sy=sy, sp=sp, spp=sp * value, spy=sy * value, hn=hn, hsy=hsy, hsp=hsp)
+
+
+def _all_verbalised(summary: Summary, scores: Scores, table: Floats, used: Integers) -> bool:
+    if not 0 < len(used) <= MOST_VALUES:
+        return False
+    scored = summary.cells(scores).en.sum()
+    return bool(table[:, VALUE_FIELDS.index("en")].sum() == scored)
+
+
+def in_order(summary: Summary, other: Summary) -> tuple[Floats, Floats]:
+    """Return the events of two windows by ascending raw score: those of each cell, then those of each place of a score.
+
+    The share of answers that agree stands for what it is read as: of any one number of samples, both rank events alike.
+    """
+    cells, others = summary.cells("raw").en, other.cells("raw").en
+    if not has_values(summary) and not has_values(other):
+        return cells, others
+    field = VALUE_FIELDS.index("en")
+    scores, other_scores = summary.values("score")[:, field], other.values("score")[:, field]
+    if not scores.any() and not other_scores.any():
+        return cells, others
+    return np.concatenate([cells, scores]), np.concatenate([others, other_scores])
