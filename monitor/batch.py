@@ -2,6 +2,7 @@
 
 import zlib
 from collections.abc import Iterator, Sequence
+from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
@@ -18,6 +19,7 @@ _FIELDS: Final = {
     PredictionEvent: tuple(f for f in PredictionEvent.__struct_fields__ if f != "model"),
     LabelEvent: tuple(f for f in LabelEvent.__struct_fields__ if f != "model"),
 }
+_VALUES_OF: Final = {cls: attrgetter(*fields) for cls, fields in _FIELDS.items()}
 _UNREADABLE: Final = (
     zlib.error,
     msgspec.MsgspecError,
@@ -44,9 +46,10 @@ def encode(events: Sequence[Event], model_ids: Sequence[int]) -> bytes:
     return _COMPRESSED + zlib.compress(packed, 1)
 
 
-def _columns(cls: type[Event], events: list[Any]) -> dict[str, list[Any]]:
-    columns = {name: [getattr(event, name) for event in events] for name in _FIELDS[cls]}
-    return {name: values for name, values in columns.items() if any(value is not None for value in values)}
+def _columns(cls: type[Event], events: list[Any]) -> dict[str, tuple[Any, ...]]:
+    columns = zip(_FIELDS[cls], zip(*map(_VALUES_OF[cls], events), strict=True), strict=False)
+    none = (None,) * len(events)
+    return {name: values for name, values in columns if values != none}
 
 
 def decode(blob: bytes) -> tuple[list[Event], list[int]]:

@@ -1,12 +1,14 @@
 """What can still be wrong with an event whose fields are each of the right kind."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import force_setattr
 
 from monitor.wire import (
     MAX_METADATA_BYTES,
@@ -18,12 +20,18 @@ from monitor.wire import (
     LabelEvent,
     PredictionEvent,
     Vector,
+    form_of,
+    levels_of,
     quoted,
+    thousandth,
 )
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 SUM_TOLERANCE: Final = 1e-3
+SHARE_TOLERANCE: Final = 1e-6
+"""How far a confidence may be from agreeing over samples: clients round."""
+VERBALIZED_DIGITS: Final = 6
 UNADDRESSABLE: Final = frozenset({".", ".."})
 """What no model may be called, since clients take these out of an address, however they are written."""
 
@@ -50,42 +58,178 @@ def fault_of(event: Event, latest: datetime) -> Fault | None:
 
 
 def _form_fault(event: PredictionEvent) -> Fault | None:
-    vector, confidence = event.probabilities, event.confidence
-    forms = (event.probability, vector, event.logits, confidence)
-    if forms.count(None) != len(forms) - 1:
-        given = [form for form, value in zip(TASK_OF_FORM, forms, strict=True) if value is not None]
-        return Fault(
-            "wrong_form" if given else "missing_field",
-            f"{' and '.join(given) or 'no score'} given: must have exactly one of {', '.join(TASK_OF_FORM)}",
-        )
-    if vector is not None:
-        return _without_served(event) or _vector_fault(vector, event.raw_probabilities)
-    return _without_served(event) or _answer_fault(event.prediction, confidence)
-
-
-def _without_served(event: PredictionEvent) -> Fault | None:
-    if event.raw_probability is not None and event.probability is None:
-        raw, served = "raw_probability", "probability"
-    elif event.raw_probabilities is not None and event.probabilities is None:
-        raw, served = "raw_probabilities", "probabilities"
-    elif event.raw_confidence is not None and event.confidence is None:
-        raw, served = "raw_confidence", "confidence"
-    elif event.prediction is not None and event.confidence is None:
-        raw, served = "prediction", "confidence"
-    else:
+    if _is_plain(event):
         return None
-    return Fault("wrong_form", f"{raw} is given without {served}: must stand beside it, and only there")
+    form = form_of(event)
+    others, none = _OTHERS_THAN[form]
+    return _FAULTS[form](event) if others(event) == none else _mixture_fault(event)
 
 
-def _answer_fault(answer: str | float | None, confidence: float | None) -> Fault | None:
-    if answer is None and confidence is not None:
-        return Fault("missing_field", "prediction is missing: a confidence must come with the answer that it is of")
+def _is_plain(event: PredictionEvent) -> bool:
+    """Return whether an event has a probability and nothing that must not stand beside it, at the cost of one look."""
+    return (
+        event.probability is not None
+        and event.probabilities is None
+        and event.raw_probabilities is None
+        and event.logits is None
+        and event.confidence is None
+        and event.raw_confidence is None
+        and event.prediction is None
+        and event.confidence_source is None
+        and event.agreeing is None
+        and event.samples is None
+        and event.score is None
+        and event.mean is None
+        and event.std is None
+        and event.quantiles is None
+    )
+
+
+_BESIDE: Final = {
+    "raw_probability": ("probability",),
+    "raw_probabilities": ("probabilities",),
+    "raw_confidence": ("confidence",),
+    "prediction": ("confidence", "score"),
+    "confidence_source": ("confidence", "score"),
+    "agreeing": ("confidence",),
+    "samples": ("confidence",),
+    "std": ("mean",),
+}
+"""Beside which forms the other fields may stand."""
+
+
+def _others_than(form: str) -> tuple[Callable[[PredictionEvent], Any], tuple[None, ...]]:
+    """Return what gets the fields that must not stand beside a form, and what it gets where none does."""
+    fields = [name for name in TASK_OF_FORM if name != form]
+    fields += [name for name, forms in _BESIDE.items() if form not in forms]
+    return attrgetter(*fields), (None,) * len(fields)
+
+
+_OTHERS_THAN: Final = {form: _others_than(form) for form in TASK_OF_FORM}
+
+
+def _mixture_fault(event: PredictionEvent) -> Fault | None:
+    """Return which fields don't belong together."""
+    given = [form for form in TASK_OF_FORM if getattr(event, form) is not None]
+    if len(given) > 1:
+        return _number_fault(given)
+    for field, forms in _BESIDE.items():
+        if getattr(event, field) is not None and not set(forms) & set(given or ["confidence"]):
+            beside = " or ".join(forms)
+            return Fault("wrong_form", f"{field} is given without {beside}: must stand beside it, and only there")
+    return None
+
+
+def _number_fault(given: list[str]) -> Fault:
+    return Fault(
+        "wrong_form" if given else "missing_field",
+        f"{' and '.join(given) or 'no score'} given: must have exactly one of {', '.join(TASK_OF_FORM)}",
+    )
+
+
+def _confidence_fault(event: PredictionEvent) -> Fault | None:
+    if event.confidence is None and (fault := _unstated_fault(event)):
+        return fault
+    return _answer_fault(event.prediction, "confidence") or _source_fault(event)
+
+
+def _unstated_fault(event: PredictionEvent) -> Fault | None:
+    """Return what is wrong with an event that leaves out its confidence; answers that agree tell it."""
+    if event.raw_confidence is not None:
+        return Fault("wrong_form", "raw_confidence is given without confidence: must stand beside it, and only there")
+    if event.confidence_source == "self_consistency" or event.agreeing is not None or event.samples is not None:
+        return None
+    if event.confidence_source is None:
+        return _number_fault([])
+    return Fault(
+        "missing_field",
+        f"confidence is missing beside {event.confidence_source}: send no event where none could be read",
+    )
+
+
+def _source_fault(event: PredictionEvent) -> Fault | None:
+    """Return what is wrong with where a confidence comes from; round a verbalised one, and set one of answers that agree."""
+    source = event.confidence_source
+    own = "confidence" if event.raw_confidence is None else "raw_confidence"
+    if source == "self_consistency" or event.agreeing is not None or event.samples is not None:
+        return _agreement_fault(event, own)
+    if source == "verbalized":
+        force_setattr(event, own, round(getattr(event, own), VERBALIZED_DIGITS))
+    return None
+
+
+def _agreement_fault(event: PredictionEvent, own: str) -> Fault | None:
+    agreeing, samples = event.agreeing, event.samples
+    if event.confidence_source != "self_consistency":
+        return Fault(
+            "wrong_form",
+            f"confidence_source is {quoted(event.confidence_source)}: must be self_consistency beside agreeing and samples",
+        )
+    if agreeing is None or samples is None:
+        missing = "agreeing" if agreeing is None else "samples"
+        return Fault("missing_field", f"{missing} is missing: self_consistency must come with agreeing and samples")
+    if agreeing > samples:
+        return Fault("out_of_range", f"agreeing is {agreeing}: must be at most samples, which is {samples}")
+    share, stated = agreeing / samples, getattr(event, own)
+    if stated is not None and abs(stated - share) > SHARE_TOLERANCE:
+        return Fault(
+            "out_of_range",
+            f"{own} is {quoted(stated)}: must be agreeing over samples, {share:.6g}, or be left out"
+            + (" (a calibrated confidence has this as its raw_confidence)" if own == "confidence" else ""),
+        )
+    force_setattr(event, own, share)
+    return None
+
+
+def _score_fault(event: PredictionEvent) -> Fault | None:
+    if event.confidence_source in {"verbalized", "self_consistency"}:
+        return Fault(
+            "wrong_form",
+            f"confidence_source is {event.confidence_source}: its value is a confidence, not a score; a score comes from"
+            " logprob, judge or other",
+        )
+    return _answer_fault(event.prediction, "score")
+
+
+def _mean_fault(event: PredictionEvent) -> Fault | None:
+    if event.std is not None:
+        return None
+    return Fault("missing_field", "std is missing: a mean must come with its standard deviation, above 0")
+
+
+def _quantiles_fault(event: PredictionEvent) -> Fault | None:
+    quantiles = event.quantiles or {}
+    levels = levels_of(tuple(quantiles))
+    if levels is None:
+        odd = next(name for name in quantiles if thousandth(name) is None)
+        return Fault(
+            "out_of_range", f"quantiles has the level {quoted(odd)}: must be decimals as 0.05, from 0.001 to 0.999"
+        )
+    ordered = sorted(zip(levels, quantiles, strict=True))
+    for (level, name), (next_level, next_name) in pairwise(ordered):
+        if level == next_level:
+            return Fault(
+                "duplicate_key", f"quantiles has {quoted(name)} and {quoted(next_name)}: must have a level once"
+            )
+        if quantiles[name] > quantiles[next_name]:
+            return Fault(
+                "bad_order",
+                f"quantiles[{quoted(next_name)}] is {quoted(quantiles[next_name])}, under {quoted(quantiles[name])} at"
+                f" {quoted(name)}: must not fall as levels rise",
+            )
+    return None
+
+
+def _answer_fault(answer: str | float | None, form: str) -> Fault | None:
+    if answer is None:
+        return Fault("missing_field", f"prediction is missing: a {form} must come with the answer that it is of")
     if not isinstance(answer, str) or answer.isprintable() or _CONTROL_IN_ANSWER.search(answer) is None:
         return None
     return Fault("bad_name", f"prediction is {quoted(answer)}: must not have control characters but tabs and line ends")
 
 
-def _vector_fault(vector: Vector, raw: Vector | None) -> Fault | None:
+def _probabilities_fault(event: PredictionEvent) -> Fault | None:
+    vector, raw = event.probabilities or [], event.raw_probabilities
     if fault := _sum_fault("probabilities", vector):
         return fault
     if raw is None:
@@ -104,6 +248,21 @@ def _vector_fault(vector: Vector, raw: Vector | None) -> Fault | None:
             "wrong_length", f"raw_probabilities has {len(raw)} values: must have {len(vector)}, as probabilities"
         )
     return _sum_fault("raw_probabilities", raw)
+
+
+def _nothing(event: PredictionEvent) -> Fault | None:
+    """Take a form that its fields' kinds say all of."""
+
+
+_FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
+    "probability": _nothing,
+    "probabilities": _probabilities_fault,
+    "logits": _nothing,
+    "confidence": _confidence_fault,
+    "score": _score_fault,
+    "mean": _mean_fault,
+    "quantiles": _quantiles_fault,
+}
 
 
 def _sum_fault(field: str, vector: Vector) -> Fault | None:

@@ -1,6 +1,6 @@
 """What a stored prediction says, and what a label makes of it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -9,8 +9,9 @@ import msgspec
 from monitor.errors import Corrupt
 from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
+from monitor.stats.regression import median
 from monitor.stats.summary import Kind
-from monitor.wire import PredictionEvent, binary_outcome, class_index, was_right
+from monitor.wire import PredictionEvent, binary_outcome, class_index, levels_of, was_right
 
 Score = tuple[Kind, float]
 """A kind of score and its confidence."""
@@ -29,9 +30,12 @@ def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[
     kept: dict[str, Any] = {} if event.metadata is None else {"metadata": event.metadata}
     if event.probability is not None:
         return event.probability, event.raw_probability, _encoder.encode(kept) if kept else None
-    if event.confidence is not None:
-        kept["answer"] = event.prediction
-        return event.confidence, event.raw_confidence, _encoder.encode(kept)
+    if event.confidence is not None or event.score is not None:
+        kept |= {"answer": event.prediction, **_sent(event, "confidence_source", "agreeing", "samples", "score")}
+        return event.confidence or 0.0, event.raw_confidence, _encoder.encode(kept)
+    if event.mean is not None or event.quantiles is not None:
+        kept |= _sent(event, "mean", "std", "quantiles")
+        return _location(kept), None, _encoder.encode(kept)
     served, raw = _vectors_sent(event)
     kept |= served if raw is None else {**served, "raw": raw}
     vectors = _vector(kept, classes), None if raw is None else in_order(raw, classes)
@@ -39,6 +43,37 @@ def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[
         if vector is not None and len(vector) != len(classes or ()):
             raise Corrupt(f"a vector has {len(vector)} values, but its model has {len(classes or ())} classes")
     return max(vectors[0]), None if vectors[1] is None else max(vectors[1]), _encoder.encode(kept)
+
+
+def _sent(event: PredictionEvent, *fields: str) -> dict[str, Any]:
+    return {field: value for field in fields if (value := getattr(event, field)) is not None}
+
+
+def _location(kept: Mapping[str, Any]) -> float:
+    """Return where a predictive distribution lies: its mean, or the median of its quantiles."""
+    if "quantiles" not in kept:
+        return float(kept["mean"])
+    return median(*quantiles_of(kept["quantiles"]))
+
+
+def quantiles_of(sent: dict[str, float]) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    """Return the levels of quantiles, in thousandths and rising, and their values.
+
+    >>> quantiles_of({"0.9": 3.0, ".1": 1.0})
+    ((100, 900), (1.0, 3.0))
+    """
+    order, levels = _order_of(tuple(sent))
+    values = list(sent.values())
+    return levels, tuple([values[i] for i in order])
+
+
+@lru_cache(maxsize=1024)
+def _order_of(names: tuple[str, ...]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    levels = levels_of(names)
+    if levels is None:
+        raise Corrupt(f"quantiles by {', '.join(names)} are kept, which are no levels")
+    order = sorted(range(len(levels)), key=levels.__getitem__)
+    return tuple(order), tuple(levels[i] for i in order)
 
 
 def _vectors_sent(event: PredictionEvent) -> tuple[dict[str, Vector], Vector | None]:

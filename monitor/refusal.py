@@ -9,20 +9,26 @@ import math
 import re
 from collections.abc import Callable
 from datetime import datetime
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, get_args
 
 import msgspec
 
 from monitor.faults import has_control
 from monitor.wire import (
+    MAX_AMOUNT,
     MAX_ANSWER,
     MAX_CALIBRATOR,
     MAX_CLASSES,
+    MAX_LEVELS,
     MAX_NAME,
+    MAX_SAMPLES,
+    MAX_SCORE,
     MAX_SEGMENTS,
     TOO_DEEP,
     WHOLE,
     Fault,
+    Source,
     quoted,
 )
 
@@ -149,8 +155,6 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 def _unknown_field(item: dict[str, Any], kind: str) -> Fault | None:
     for key in item:
-        if key in _REGRESSION and kind == "prediction":
-            return Fault("unknown_field", f"{key} is not taken: regression is not supported by this version")
         if key not in FIELDS[kind]:
             nearest = difflib.get_close_matches(key, FIELDS[kind], 1) if len(key) <= _LONGEST_TYPO else []
             hint = f'did you mean "{nearest[0]}"?' if nearest else f"must be among {', '.join(FIELDS[kind])}"
@@ -208,6 +212,40 @@ def _ratio(field: str, value: Any) -> Fault | None:
     if fault := _number(field, value):
         return fault
     return None if 0 <= value <= 1 else Fault("out_of_range", f"{field} is {quoted(value)}: must be between 0 and 1")
+
+
+def _amount(field: str, value: Any, limit: float) -> Fault | None:
+    if fault := _number(field, value):
+        return fault
+    if abs(value) <= limit:
+        return None
+    return Fault("out_of_range", f"{field} is {quoted(value)}: must be between {-limit:.10g} and {limit:.10g}")
+
+
+def _spread(field: str, value: Any) -> Fault | None:
+    if fault := _amount(field, value, MAX_AMOUNT):
+        return fault
+    return None if value > 0 else Fault("out_of_range", f"{field} is {quoted(value)}: must be above 0")
+
+
+def _quantiles(field: str, value: Any) -> Fault | None:
+    if not isinstance(value, dict):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be an object by level")
+    for key, member in value.items():
+        if fault := _key(field, key) or _amount(f"{field}[{quoted(key)}]", member, MAX_AMOUNT):
+            return fault
+    if len(value) in range(2, MAX_LEVELS + 1):
+        return None
+    return Fault("wrong_length", f"{field} has {len(value)} levels: must have 2 to {MAX_LEVELS}")
+
+
+def _source(field: str, value: Any) -> Fault | None:
+    sources = get_args(Source)
+    if not isinstance(value, str):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be one of {', '.join(sources)}")
+    if value in sources:
+        return None
+    return Fault("out_of_range", f"{field} is {quoted(value)}: must be one of {', '.join(sources)}")
 
 
 def _integer(field: str, value: Any, allowed: range) -> Fault | None:
@@ -302,7 +340,6 @@ def _time(field: str, value: Any) -> Fault | None:
 
 
 _LONGEST_TYPO: Final = 40
-_REGRESSION: Final = frozenset({"mean", "std", "quantiles", "raw_mean", "raw_std", "raw_quantiles"})
 FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
     "prediction": {
         "type": _kind,
@@ -321,6 +358,13 @@ FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
         "confidence": _ratio,
         "raw_confidence": _ratio,
         "prediction": _answer,
+        "confidence_source": _source,
+        "agreeing": partial(_integer, allowed=range(MAX_SAMPLES + 1)),
+        "samples": partial(_integer, allowed=range(1, MAX_SAMPLES + 1)),
+        "score": partial(_amount, limit=MAX_SCORE),
+        "mean": partial(_amount, limit=MAX_AMOUNT),
+        "std": _spread,
+        "quantiles": _quantiles,
         "metadata": _object,
     },
     "label": {

@@ -16,6 +16,12 @@ MAX_SEGMENTS: Final = 50
 MAX_METADATA_BYTES: Final = 16 * 1024
 MAX_METADATA_DEPTH: Final = 20
 MAX_CALIBRATOR: Final = 2**31 - 1
+MAX_AMOUNT: Final = 1e60
+"""No label, mean, standard deviation or quantile of a regression is farther from 0."""
+MAX_SCORE: Final = 2.0**30
+"""No score that is not a probability is farther from 0."""
+MAX_SAMPLES: Final = 50
+MAX_LEVELS: Final = 199
 WHOLE: Final = range(-(2**63), 2**63)
 """The integers that a label, an answer or a segment may be."""
 
@@ -23,17 +29,24 @@ Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 Answer = Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER)]
 Whole = Annotated[int, Meta(ge=WHOLE.start, le=WHOLE.stop - 1)]
 Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Amount = Annotated[float, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
+Spread = Annotated[float, Meta(gt=0.0, le=MAX_AMOUNT)]
 When = Annotated[datetime, Meta(tz=True)]
 _Classes = Meta(min_length=2, max_length=MAX_CLASSES)
 Ratios = Annotated[list[Ratio], _Classes] | Annotated[dict[Name, Ratio], _Classes]
 Logits = Annotated[list[float], _Classes] | Annotated[dict[Name, float], _Classes]
 Segments = Annotated[dict[Name, Name | Whole | bool], Meta(max_length=MAX_SEGMENTS)]
 
+Quantiles = Annotated[dict[Name, Amount], Meta(min_length=2, max_length=MAX_LEVELS)]
+Source = Literal["verbalized", "self_consistency", "logprob", "judge", "other"]
+"""Where the confidence of an answer comes from."""
+
 LabelValue = str | bool | int | float
 Vector = list[float] | dict[str, float]
 
 Code = Literal[
     "bad_name",
+    "bad_order",
     "bad_sum",
     "bad_text",
     "bad_time",
@@ -64,10 +77,12 @@ class PredictionEvent(
     gc=False,
     omit_defaults=True,
 ):
-    """What a model said about one case, in exactly one of four forms.
+    """What a model said about one case, in exactly one of seven forms.
 
-    The forms are `probability` (binary, of class 1), `probabilities` or `logits` (by class), and `confidence` with
-    `prediction` (of the answer given). A `raw_` field is the model's own value where a calibrator made the served one.
+    The forms are `probability` (binary, of class 1), `probabilities` or `logits` (by class), `confidence` with `prediction`
+    (of the answer given), `score` with `prediction` (how sure, but not on a scale of probabilities), and of a regression
+    `mean` with `std`, or `quantiles` (by level). A `raw_` field is the model's own value where a calibrator made the served one.
+    A confidence of `agreeing` of `samples` answers may be left out; the two then give it.
     """
 
     event_id: Name
@@ -85,6 +100,13 @@ class PredictionEvent(
     confidence: Ratio | None = None
     raw_confidence: Ratio | None = None
     prediction: Answer | Whole | float | None = None
+    confidence_source: Source | None = None
+    agreeing: Annotated[int, Meta(ge=0, le=MAX_SAMPLES)] | None = None
+    samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] | None = None
+    score: Annotated[float, Meta(ge=-MAX_SCORE, le=MAX_SCORE)] | None = None
+    mean: Amount | None = None
+    std: Spread | None = None
+    quantiles: Quantiles | None = None
     metadata: dict[str, Any] | None = None
 
 
@@ -146,7 +168,7 @@ class Declared(Protocol):
 
     @property
     def task(self) -> str | None:
-        """Return `binary`, `multiclass`, `confidence`, or None."""
+        """Return `binary`, `multiclass`, `confidence`, `regression`, or None."""
 
     @property
     def classes(self) -> tuple[str, ...] | None:
@@ -159,7 +181,13 @@ def form_of(event: PredictionEvent) -> str:
         return "probability"
     if event.probabilities is not None:
         return "probabilities"
-    return "logits" if event.logits is not None else "confidence"
+    if event.logits is not None:
+        return "logits"
+    if event.mean is not None:
+        return "mean"
+    if event.quantiles is not None:
+        return "quantiles"
+    return "confidence" if event.score is None else "score"
 
 
 TASK_OF_FORM: Final = {
@@ -167,6 +195,9 @@ TASK_OF_FORM: Final = {
     "probabilities": "multiclass",
     "logits": "multiclass",
     "confidence": "confidence",
+    "score": "confidence",
+    "mean": "regression",
+    "quantiles": "regression",
 }
 """The task that each form of prediction belongs to."""
 
@@ -212,11 +243,52 @@ def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] |
     if task == "binary" and binary_outcome(label, classes) is None:
         named = f", or a class, {_listed(classes)}" if classes else " (a model with named classes declares them)"
         return Fault("unknown_class", f"label is {quoted(label)}: must be 0, 1, true or false{named}")
+    if task == "regression":
+        return _check_amount(label)
     if task == "multiclass" and isinstance(label, bool):
         return Fault("wrong_type", f"label is {quoted(label)}: must be a class or its index, not a boolean")
     if task == "multiclass" and classes is not None and class_index(label, classes) is None:
         return Fault("unknown_class", f"label is {quoted(label)}: must be a class, {_listed(classes)}, or its index")
     return None
+
+
+def _check_amount(label: LabelValue) -> Fault | None:
+    if isinstance(label, str | bool):
+        return Fault("wrong_type", f"label is {quoted(label)}: must be a number, as what a regression predicts")
+    if amount_of(label) is None:
+        return Fault("out_of_range", f"label is {quoted(label)}: must be between {-MAX_AMOUNT:g} and {MAX_AMOUNT:g}")
+    return None
+
+
+def amount_of(label: LabelValue) -> float | None:
+    """Return the number that a label of a regression is, or None where it is none within range.
+
+    >>> amount_of(3), amount_of(True), amount_of("3"), amount_of(1e61)
+    (3.0, None, None, None)
+    """
+    if isinstance(label, str | bool) or not abs(label) <= MAX_AMOUNT:
+        return None
+    return float(label)
+
+
+@lru_cache(maxsize=1024)
+def levels_of(names: tuple[str, ...]) -> tuple[int, ...] | None:
+    """Return the levels that texts name, in thousandths; None where one is not a level strictly between 0 and 1.
+
+    >>> levels_of(("0.5", ".05", "0.9750")), levels_of(("0.5", "1")), levels_of(("0.0005",))
+    ((500, 50, 975), None, None)
+    """
+    found = tuple(thousandth(name) for name in names)
+    return None if None in found else tuple(level for level in found if level is not None)
+
+
+def thousandth(name: str) -> int | None:
+    """Return the level that a text names, in thousandths, or None where it names none."""
+    written = _LEVEL.fullmatch(name)
+    return int(written[1].ljust(3, "0")) or None if written else None
+
+
+_LEVEL: Final = re.compile(r"0?\.([0-9]{1,3})0{0,20}")
 
 
 def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:

@@ -107,6 +107,13 @@ class Client:
         logits: Scores | None = None,
         confidence: Score | None = None,
         prediction: Any = None,
+        confidence_source: str | None = None,
+        agreeing: int | None = None,
+        samples: int | None = None,
+        score: SupportsFloat | None = None,
+        mean: SupportsFloat | None = None,
+        std: SupportsFloat | None = None,
+        quantiles: Mapping[str, SupportsFloat] | Mapping[float, SupportsFloat] | None = None,
         timestamp: datetime | str | None = None,
         segments: Mapping[str, str | int | bool] | None = None,
         cluster: str | None = None,
@@ -125,6 +132,11 @@ class Client:
         probability : P(class 1) that was served, of a binary model; or what `calibrated` returned
         probabilities, logits : one number per class, in the order of the model's classes or by class
         confidence, prediction : an answer and how sure the model was of it
+        confidence_source : where that comes from: `verbalized`, `self_consistency`, `logprob`, `judge` or `other`
+        agreeing, samples : with `self_consistency`, how many of how many sampled answers agreed; they give the confidence
+        score : instead of a confidence, how sure the model was on a scale of its own: a log-probability, an entropy
+        mean, std : of a regression, what was predicted and its standard deviation
+        quantiles : of a regression, what was predicted by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
         timestamp : when it was predicted, with a zone; now by default
         segments : by what to look at parts of the traffic, `{"country": "CH"}`
         cluster : what events that share their fate have in common: a user, a session, a game
@@ -154,6 +166,13 @@ class Client:
                 logits=logits,
                 confidence=confidence,
                 prediction=prediction,
+                confidence_source=confidence_source,
+                agreeing=agreeing,
+                samples=samples,
+                score=score,
+                mean=mean,
+                std=std,
+                quantiles=None if quantiles is None else items.by_level(quantiles),
                 raw_probability=raw_probability,
                 raw_probabilities=raw_probabilities,
                 raw_confidence=raw_confidence,

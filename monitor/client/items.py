@@ -4,7 +4,7 @@ Nothing is checked that the server checks anyway, except what JSON can't say: Na
 """
 
 import operator
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import Any, Final
 from uuid import UUID
@@ -30,6 +30,12 @@ NUMERIC: Final = (
     "raw_probability",
     "raw_probabilities",
     "raw_confidence",
+    "agreeing",
+    "samples",
+    "score",
+    "mean",
+    "std",
+    "quantiles",
     "label",
 )
 
@@ -49,6 +55,18 @@ def encode(item: PredictionEvent | LabelEvent) -> bytes:
     if b"null" in encoded:
         _check_finite(encoded)
     return encoded
+
+
+def by_level(quantiles: Mapping[str, Any] | Mapping[float, Any]) -> dict[str, Any]:
+    """Return quantiles by level as text: a level given as a number is written in decimals, free of what binary adds to it.
+
+    >>> by_level({0.1 + 0.2: 1.0, "0.9": 2.0})
+    {'0.3': 1.0, '0.9': 2.0}
+    """
+    named = {level if isinstance(level, str) else f"{float(level):.9g}": value for level, value in quantiles.items()}
+    if len(named) != len(quantiles):
+        raise ValueError("quantiles holds a level twice")
+    return named
 
 
 def text_id(event_id: Any) -> str:

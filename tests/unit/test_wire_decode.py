@@ -259,6 +259,8 @@ VALUES = st.sampled_from(
             '{"a":true,"b":3}',
             '{"a":[{"b":null}]}',
         ),
+        *("1e61", "51", "7", '"verbalized"', '"self_consistency"', '"logprob"'),
+        *('{"0.1":1,"0.9":2}', '{"0.9":1,"0.1":2}', '{"0.5":1,".5":1}', '{"0.5":1,"x":1}', '{"0.1":1e61,"0.9":2}'),
     ]
 )
 COLONS = st.sampled_from([":", ":", ":", ": ", " :", "\t: "])
@@ -270,6 +272,13 @@ STARTS = st.sampled_from(
         '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","probability":0.5',
         '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","probabilities":[0.5,0.5]',
         '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","confidence":1,"prediction":"a"',
+        (
+            '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","prediction":"a",'
+            '"confidence_source":"self_consistency","agreeing":1'
+        ),
+        '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","score":-1.5,"prediction":"a"',
+        '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","mean":1',
+        '"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z","quantiles":{"0.1":1,"0.9":2}',
         '"event_id":"a"',
     ]
 )

@@ -16,6 +16,7 @@ from monitor.wire import (
     check_against,
     class_index,
     form_of,
+    levels_of,
     quoted,
     vector_of,
     was_right,
@@ -130,6 +131,35 @@ def test_was_right_follows_the_kind_of_label(answer: Any, value: Any, right: boo
     assert was_right(answer, value) is right
 
 
+@pytest.mark.parametrize(
+    ("name", "level"),
+    [
+        ("0.5", 500),
+        (".5", 500),
+        ("0.05", 50),
+        ("0.001", 1),
+        ("0.999", 999),
+        ("0.95000", 950),
+        ("0", None),
+        ("0.0", None),
+        ("1", None),
+        ("1.0", None),
+        ("0.0005", None),
+        ("0.5\n", None),
+        (" 0.5", None),
+        ("5e-1", None),
+        ("0,5", None),
+        ("-0.5", None),
+        ("00.5", None),
+        ("\u0660.\u0665", None),
+        ("0.", None),
+        ("", None),
+    ],
+)
+def test_levels_are_decimals_in_thousandths(name: str, level: int | None) -> None:
+    assert levels_of((name,)) == (None if level is None else (level,))
+
+
 def test_vector_of_puts_an_object_in_the_order_of_classes() -> None:
     assert vector_of({"owl": 0.2, "cat": 0.7, "dog": 0.1}, ANIMALS) == [0.7, 0.1, 0.2]
 
@@ -145,6 +175,10 @@ def test_vector_of_leaves_an_array_as_it_is() -> None:
         ({"probabilities": [0.5, 0.5]}, "probabilities"),
         ({"logits": [0.0, 0.0]}, "logits"),
         ({"confidence": 0.0, "prediction": "a"}, "confidence"),
+        ({"confidence_source": "self_consistency", "agreeing": 0, "samples": 3, "prediction": "a"}, "confidence"),
+        ({"score": 0.0, "prediction": "a"}, "score"),
+        ({"mean": 0.0, "std": 1.0}, "mean"),
+        ({"quantiles": {"0.1": 0.0, "0.9": 0.0}}, "quantiles"),
     ],
 )
 def test_form_of_is_the_field_that_is_given(fields: dict[str, Any], form: str) -> None:
@@ -168,6 +202,12 @@ def test_form_of_is_the_field_that_is_given(fields: dict[str, Any], form: str) -
         (label("anything"), Settings()),
         (label("anything"), Settings(task="confidence", classes=ANIMALS)),
         (label(2.5), Settings(task="confidence")),
+        (prediction(score=-3.5, prediction="x"), Settings(task="confidence")),
+        (prediction(mean=1.5, std=0.5), Settings(task="regression")),
+        (prediction(quantiles={"0.1": 1.0, "0.9": 2.0}), Settings(task="regression")),
+        (prediction(mean=1.5, std=0.5), Settings()),
+        (label(7), Settings(task="regression")),
+        (label(-1e60), Settings(task="regression")),
     ],
 )
 def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None:
@@ -193,7 +233,7 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             prediction(probability=0.5),
             Settings(task="regression"),
             "wrong_form",
-            "probability is not what this regression model takes: send no such event",
+            "probability is not what this regression model takes: send mean or quantiles",
         ),
         (
             prediction(probabilities=[0.5, 0.5]),
@@ -248,6 +288,30 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             Settings(task="multiclass"),
             "wrong_type",
             "label is true: must be a class or its index, not a boolean",
+        ),
+        (
+            prediction(mean=1.5, std=0.5),
+            Settings(task="confidence"),
+            "wrong_form",
+            "mean is not what this confidence model takes: send confidence or score",
+        ),
+        (
+            label(value=False),
+            Settings(task="regression"),
+            "wrong_type",
+            "label is false: must be a number, as what a regression predicts",
+        ),
+        (
+            label("1.5"),
+            Settings(task="regression"),
+            "wrong_type",
+            'label is "1.5": must be a number, as what a regression predicts',
+        ),
+        (
+            label(-1.5e60),
+            Settings(task="regression"),
+            "out_of_range",
+            "label is -1.5e+60: must be between -1e+60 and 1e+60",
         ),
     ],
 )

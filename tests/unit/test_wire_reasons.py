@@ -13,6 +13,7 @@ PREDICTION = '{"type":"prediction","event_id":"a","model":"m","timestamp":"2026-
 LABEL = '{"type":"label","event_id":"a","model":"m",%s}'
 PAIR = '"probability":0.5,%s'
 LONGEST = "x" * 200
+FORMS = "probability, probabilities, logits, confidence, score, mean, quantiles"
 TIMELY = "must be from 1970 to five minutes ahead of the server's clock, which says 2026-07-01T00:00:00+00:00"
 
 
@@ -75,27 +76,229 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"probabilities":[0.5,0.5]',
             "wrong_form",
-            "probability and probabilities given: must have exactly one of probability, probabilities, logits, confidence",
+            f"probability and probabilities given: must have exactly one of {FORMS}",
         ),
         (
             '"model_version":"1"',
             "missing_field",
-            "no score given: must have exactly one of probability, probabilities, logits, confidence",
+            f"no score given: must have exactly one of {FORMS}",
         ),
         (
             '"probability":null',
             "missing_field",
-            "no score given: must have exactly one of probability, probabilities, logits, confidence",
+            f"no score given: must have exactly one of {FORMS}",
+        ),
+        ('"mean":0.5', "missing_field", "std is missing: a mean must come with its standard deviation, above 0"),
+        ('"mean":"0.5","std":1', "wrong_type", 'mean is "0.5": a string where a number belongs'),
+        ('"mean":1e61,"std":1', "out_of_range", "mean is 1e+61: must be between -1e+60 and 1e+60"),
+        ('"mean":1,"std":0', "out_of_range", "std is 0: must be above 0"),
+        ('"mean":1,"std":-0.5', "out_of_range", "std is -0.5: must be above 0"),
+        ('"mean":1,"std":1e61', "out_of_range", "std is 1e+61: must be between -1e+60 and 1e+60"),
+        ('"mean":1,"std":NaN', "not_finite", "std is NaN: must be a finite number"),
+        ('"std":1', "wrong_form", "std is given without mean: must stand beside it, and only there"),
+        (
+            '"quantiles":{"0.1":1,"0.9":2},"std":1',
+            "wrong_form",
+            "std is given without mean: must stand beside it, and only there",
         ),
         (
-            '"mean":0.5,"std":1',
-            "unknown_field",
-            "mean is not taken: regression is not supported by this version",
+            '"mean":1,"std":1,"quantiles":{"0.1":1,"0.9":2}',
+            "wrong_form",
+            f"mean and quantiles given: must have exactly one of {FORMS}",
         ),
         (
-            '"quantiles":{"0.5":1}',
+            '"mean":1,"std":1,"probability":0.5',
+            "wrong_form",
+            f"probability and mean given: must have exactly one of {FORMS}",
+        ),
+        (
+            '"mean":1,"std":1,"prediction":"x"',
+            "wrong_form",
+            "prediction is given without confidence or score: must stand beside it, and only there",
+        ),
+        (
+            '"mean":1,"std":1,"raw_mean":1',
             "unknown_field",
-            "quantiles is not taken: regression is not supported by this version",
+            '"raw_mean" is not a field of a prediction: did you mean "mean"?',
+        ),
+        ('"quantiles":[1,2]', "wrong_type", "quantiles is an array of 2: must be an object by level"),
+        ('"quantiles":{"0.5":1}', "wrong_length", "quantiles has 1 levels: must have 2 to 199"),
+        (
+            f'"quantiles":{{{",".join(f"{chr(34)}{i / 1000}{chr(34)}:1" for i in range(1, 201))}}}',
+            "wrong_length",
+            "quantiles has 200 levels: must have 2 to 199",
+        ),
+        (
+            '"quantiles":{"0.5":1,"1":2}',
+            "out_of_range",
+            'quantiles has the level "1": must be decimals as 0.05, from 0.001 to 0.999',
+        ),
+        (
+            '"quantiles":{"0.0":1,"0.5":2}',
+            "out_of_range",
+            'quantiles has the level "0.0": must be decimals as 0.05, from 0.001 to 0.999',
+        ),
+        (
+            '"quantiles":{"0.0005":1,"0.5":2}',
+            "out_of_range",
+            'quantiles has the level "0.0005": must be decimals as 0.05, from 0.001 to 0.999',
+        ),
+        (
+            '"quantiles":{"q\\u0000":1,"0.5":2}',
+            "out_of_range",
+            'quantiles has the level "q\\u0000": must be decimals as 0.05, from 0.001 to 0.999',
+        ),
+        (
+            '"quantiles":{"0.50":1,"0.9":2,"0.5":1}',
+            "duplicate_key",
+            'quantiles has "0.5" and "0.50": must have a level once',
+        ),
+        (
+            '"quantiles":{"0.9":1,"0.1":2}',
+            "bad_order",
+            'quantiles["0.9"] is 1.0, under 2.0 at "0.1": must not fall as levels rise',
+        ),
+        (
+            '"quantiles":{"0.1":true,"0.9":2}',
+            "wrong_type",
+            'quantiles["0.1"] is true: a boolean where a number belongs',
+        ),
+        (
+            '"quantiles":{"0.1":-1e61,"0.9":2}',
+            "out_of_range",
+            'quantiles["0.1"] is -1e+61: must be between -1e+60 and 1e+60',
+        ),
+        (
+            '"confidence":0.5,"prediction":"x","confidence_source":"verbalised"',
+            "out_of_range",
+            'confidence_source is "verbalised": must be one of verbalized, self_consistency, logprob, judge, other',
+        ),
+        (
+            '"confidence":0.5,"prediction":"x","confidence_source":1',
+            "wrong_type",
+            "confidence_source is 1: must be one of verbalized, self_consistency, logprob, judge, other",
+        ),
+        (
+            '"probability":0.5,"confidence_source":"verbalized"',
+            "wrong_form",
+            "confidence_source is given without confidence or score: must stand beside it, and only there",
+        ),
+        (
+            '"prediction":"x","confidence_source":"verbalized"',
+            "missing_field",
+            "confidence is missing beside verbalized: send no event where none could be read",
+        ),
+        (
+            '"prediction":"x","confidence_source":"verbalized","confidence":null',
+            "missing_field",
+            "confidence is missing beside verbalized: send no event where none could be read",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency"',
+            "missing_field",
+            "agreeing is missing: self_consistency must come with agreeing and samples",
+        ),
+        (
+            '"prediction":"x","confidence":0.5,"confidence_source":"self_consistency"',
+            "missing_field",
+            "agreeing is missing: self_consistency must come with agreeing and samples",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":3',
+            "missing_field",
+            "samples is missing: self_consistency must come with agreeing and samples",
+        ),
+        (
+            '"confidence_source":"self_consistency","agreeing":3,"samples":5',
+            "missing_field",
+            "prediction is missing: a confidence must come with the answer that it is of",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":6,"samples":5',
+            "out_of_range",
+            "agreeing is 6: must be at most samples, which is 5",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":-1,"samples":5',
+            "out_of_range",
+            "agreeing is -1: must be from 0 to 50",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":0,"samples":0',
+            "out_of_range",
+            "samples is 0: must be from 1 to 50",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":0,"samples":51',
+            "out_of_range",
+            "samples is 51: must be from 1 to 50",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":1.5,"samples":5',
+            "wrong_type",
+            "agreeing is 1.5: must be an integer",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":3,"samples":5,"confidence":0.61',
+            "out_of_range",
+            (
+                "confidence is 0.61: must be agreeing over samples, 0.6, or be left out"
+                " (a calibrated confidence has this as its raw_confidence)"
+            ),
+        ),
+        (
+            (
+                '"prediction":"x","confidence_source":"self_consistency","agreeing":1,"samples":3,"confidence":0.5,'
+                '"raw_confidence":0.3'
+            ),
+            "out_of_range",
+            "raw_confidence is 0.3: must be agreeing over samples, 0.333333, or be left out",
+        ),
+        (
+            '"prediction":"x","confidence_source":"self_consistency","agreeing":3,"samples":5,"raw_confidence":0.6',
+            "wrong_form",
+            "raw_confidence is given without confidence: must stand beside it, and only there",
+        ),
+        (
+            '"prediction":"x","confidence":0.6,"agreeing":3,"samples":5',
+            "wrong_form",
+            "confidence_source is null: must be self_consistency beside agreeing and samples",
+        ),
+        (
+            '"prediction":"x","confidence":0.6,"samples":5,"confidence_source":"judge"',
+            "wrong_form",
+            'confidence_source is "judge": must be self_consistency beside agreeing and samples',
+        ),
+        ('"prediction":"x","score":"a"', "wrong_type", 'score is "a": a string where a number belongs'),
+        (
+            '"prediction":"x","score":-1073741825',
+            "out_of_range",
+            "score is -1073741825: must be between -1073741824 and 1073741824",
+        ),
+        ('"prediction":"x","score":-Infinity', "not_finite", "score is -Infinity: must be a finite number"),
+        ('"score":-2', "missing_field", "prediction is missing: a score must come with the answer that it is of"),
+        (
+            '"prediction":"x","score":-2,"confidence":0.5',
+            "wrong_form",
+            f"confidence and score given: must have exactly one of {FORMS}",
+        ),
+        (
+            '"prediction":"x","score":-2,"raw_confidence":0.5',
+            "wrong_form",
+            "raw_confidence is given without confidence: must stand beside it, and only there",
+        ),
+        (
+            '"prediction":"x","score":0.8,"confidence_source":"verbalized"',
+            "wrong_form",
+            (
+                "confidence_source is verbalized: its value is a confidence, not a score;"
+                " a score comes from logprob, judge or other"
+            ),
+        ),
+        (
+            '"prediction":"x","score":0.8,"agreeing":1,"samples":2',
+            "wrong_form",
+            "agreeing is given without confidence: must stand beside it, and only there",
         ),
         (
             '"probability":0.5,"modelversion":"1"',
@@ -125,7 +328,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"prediction":"x"',
             "wrong_form",
-            "prediction is given without confidence: must stand beside it, and only there",
+            "prediction is given without confidence or score: must stand beside it, and only there",
         ),
         (
             '"confidence":0.5',
@@ -389,6 +592,17 @@ def test_item_refused_with_its_reason(item: str | bytes, code: str, reason: str)
         PREDICTION % PAIR % f'"metadata":{nested(20)}',
         PREDICTION % PAIR % f'"metadata":{long_text(16_376)}',
         PREDICTION % PAIR % f'"metadata":{{"x":{10**18}}}',
+        PREDICTION % '"mean":-1e60,"std":5e-324',
+        PREDICTION % '"mean":0,"std":1,"metadata":{"a":1}',
+        PREDICTION % '"quantiles":{"0.9":2,"0.1":1,".5":2}',
+        PREDICTION % '"quantiles":{"0.001":1,"0.999":1}',
+        PREDICTION % f'"quantiles":{{{",".join(f"{chr(34)}{i / 1000}{chr(34)}:1" for i in range(1, 200))}}}',
+        PREDICTION % '"score":-1073741824,"prediction":"x"',
+        PREDICTION % '"score":0,"prediction":"x","confidence_source":"logprob"',
+        PREDICTION % '"confidence":0.5,"prediction":"x","confidence_source":"judge"',
+        PREDICTION % '"prediction":"x","confidence_source":"self_consistency","agreeing":0,"samples":1',
+        PREDICTION
+        % '"prediction":"x","confidence_source":"self_consistency","agreeing":50,"samples":50,"confidence":1',
         LABEL % '"label":"caf\u00e9","timestamp":"1970-01-01T00:00:00Z","source":"s","supersedes":true',
         LABEL % '"label":0.0,"timestamp":"2026-07-01T00:05:00Z","supersedes":false',
         LABEL % '"label":-9223372036854775808,"timestamp":"2026-07-01T02:05:00+02:00"',
@@ -414,6 +628,35 @@ def test_segments_become_text() -> None:
     (event,) = decode_events(item, "application/x-ndjson", now=NOW).accepted
     assert isinstance(event, PredictionEvent)
     assert event.segments == {"a": "x", "b": "-3", "c": "true", "d": "false"}
+
+
+def taken(fields: str) -> PredictionEvent:
+    (event,) = decode_events((PREDICTION % fields).encode(), "application/x-ndjson", now=NOW).accepted
+    assert isinstance(event, PredictionEvent)
+    return event
+
+
+def test_verbalized_confidence_is_rounded_to_millionths() -> None:
+    event = taken('"confidence":0.85000049,"prediction":"x","confidence_source":"verbalized"')
+    assert event.confidence == 0.85
+    assert taken('"confidence":0.85000049,"prediction":"x","confidence_source":"other"').confidence == 0.85000049
+
+
+def test_verbalized_confidence_that_was_calibrated_is_rounded_where_it_is_raw() -> None:
+    fields = '"confidence":0.12345678,"raw_confidence":0.90000012,"prediction":"x","confidence_source":"verbalized"'
+    assert (taken(fields).confidence, taken(fields).raw_confidence) == (0.12345678, 0.9)
+
+
+def test_answers_that_agree_give_the_confidence() -> None:
+    fields = '"prediction":"x","confidence_source":"self_consistency","agreeing":1,"samples":3'
+    assert taken(fields).confidence == 1 / 3
+    assert taken(fields + ',"confidence":0.333333').confidence == 1 / 3
+
+
+def test_answers_that_agree_are_the_raw_value_of_a_calibrated_confidence() -> None:
+    fields = '"prediction":"x","confidence_source":"self_consistency","agreeing":1,"samples":3,"confidence":0.2'
+    event = taken(fields + ',"raw_confidence":0.3333333')
+    assert (event.confidence, event.raw_confidence) == (0.2, 1 / 3)
 
 
 def test_explanations_know_every_field() -> None:
