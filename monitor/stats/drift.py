@@ -2,17 +2,25 @@
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import chdtri, kolmogi, xlogy
+from numpy.typing import ArrayLike, NDArray
+from scipy.special import chdtri, xlogy
 
-from monitor.stats.cells import Floats, Integers
+from monitor.stats.cells import EDGES, Floats, Integers
 from monitor.stats.reliability import equal_mass
 
 BINS: Final = 10
 SMOOTHING: Final = 0.5
+PSI_PER_JS: Final = 8
+"""Both divergences are χ² distances to second order: 8·JS is about PSI."""
+
+_PATHS: Final = 2000
+_SEED: Final = 1976
+_WITHIN: Final = 1.96 / math.sqrt(12)
+"""The 97.5th percentile of a normal variable, with the standard deviation of a uniform one as its unit."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,6 +34,8 @@ class ScoreDrift:
     ks_null_95: float
     js: float  # divergence in nats
     js_null_95: float
+    wasserstein: float | None  # in units of confidence; None where only counts are known
+    wasserstein_null_95: float | None
     n: int  # events in the reference
     m: int  # events now
 
@@ -34,20 +44,42 @@ class ScoreDrift:
         return self.psi > threshold and self.psi > self.psi_null_999
 
 
-def score_drift(reference: ArrayLike, current: ArrayLike, bins: int = BINS) -> ScoreDrift | None:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassShift:
+    """How far the mix of answers has moved from a reference."""
+
+    reference: Floats  # share of each class, shape (classes,)
+    current: Floats
+    js: float  # divergence in nats
+    js_null_95: float
+    js_null_999: float
+
+    def shifted(self, threshold: float) -> bool:
+        """Return whether 8·JS, which is about the PSI, is above a threshold and JS above what chance does once in a thousand times."""
+        return self.js * PSI_PER_JS > threshold and self.js > self.js_null_999
+
+
+def score_drift(
+    reference: ArrayLike, current: ArrayLike, bins: int = BINS, *, sums: tuple[ArrayLike, ArrayLike] | None = None
+) -> ScoreDrift | None:
     """Return how far confidences have moved from a reference.
 
     PSI and the Jensen-Shannon divergence are over equal-mass bins of the reference, cells never split, .5 added to each
     count: PSI = Σ(q - r)·ln(q/r), JS = Σ[r·ln(r/h) + q·ln(q/h)]/2 with h = (r + q)/2. Without drift PSI/(1/n + 1/m) and
-    8·JS/(1/n + 1/m) are about chi-squared with one degree less than there are bins; slightly conservative under 200 events.
-    KS is the largest distance of the two distribution functions at the edges of the cells, with Kolmogorov's asymptotic
-    quantile, which ties make conservative. A reference in one single cell is compared as three bins: below, in and above it.
-    Lin 1991 (doi:10.1109/18.61115), Yurdakul & Naranjo 2020 (doi:10.21314/JRMV.2020.227).
+    8·JS/(n/(n + b/4)² + m/(m + b/4)²) are about chi-squared with one degree less than there are b bins.
+    KS is the largest distance of the two distribution functions at the edges of the cells, Wasserstein-1 the area between them,
+    from the cells' means, and never less than the distance of the two means. Their null quantiles are those of a Brownian bridge
+    over the pooled cells, times √(1/n + 1/m). A reference in one single cell is compared as three bins: below, in and above it.
+    Simulated without drift, n and m from 50 to 100,000, PSI exceeds its 95 % quantile in 3 to 6.5 % of cases, JS in 2 to 7 %,
+    KS in 3.5 to 7 %, Wasserstein in 3 to 7 %.
+    Lin 1991 (doi:10.1109/18.61115), Yurdakul & Naranjo 2020 (doi:10.21314/JRMV.2020.227), Barrio, Giné & Matrán 1999
+    (doi:10.1214/aop/1022677394).
 
     Parameters
     ----------
     reference, current : arrays of shape (cells,), events in each cell in ascending order of confidence
     bins : how many equal-mass bins to aim at
+    sums : of both samples the sum of the confidences in each cell, of shape (CELLS,); without them there is no Wasserstein distance
 
     Returns
     -------
@@ -65,18 +97,59 @@ def score_drift(reference: ArrayLike, current: ArrayLike, bins: int = BINS) -> S
     if n <= 0 or m <= 0:
         return None
     place, degrees = _bins_of_reference(before, bins)
-    r, q = _shares(before, place), _shares(now, place)
+    r, q = _shares(_binned(before, place)), _shares(_binned(now, place))
     scale = 1 / n + 1 / m
+    apart = np.abs(np.cumsum(before) / n - np.cumsum(now) / m)
+    bridges = _Bridges.over(before + now)
+    moved = None if sums is None else _wasserstein(before, now, sums, apart, bridges)
     return ScoreDrift(
         psi=float(((q - r) * np.log(q / r)).sum()),
         psi_null_95=float(chdtri(degrees, 0.05)) * scale,
         psi_null_999=float(chdtri(degrees, 0.001)) * scale,
-        ks=float(np.abs(np.cumsum(before) / n - np.cumsum(now) / m).max()),
-        ks_null_95=min(1.0, float(kolmogi(0.05)) * math.sqrt(scale)),
+        ks=float(apart.max()),
+        ks_null_95=min(1.0, bridges.highest() * math.sqrt(scale)),
         js=_jensen_shannon(r, q),
-        js_null_95=min(math.log(2), float(chdtri(degrees, 0.05)) * scale / 8),
+        js_null_95=_jensen_shannon_null(degrees, n, m, 0.05),
+        wasserstein=None if moved is None else moved[0],
+        wasserstein_null_95=None if moved is None else moved[1] * math.sqrt(scale),
         n=int(n),
         m=int(m),
+    )
+
+
+def class_shift(reference: ArrayLike, current: ArrayLike) -> ClassShift | None:
+    """Return how far the mix of answers has moved from a reference.
+
+    The Jensen-Shannon divergence of the shares of the classes that either sample has, .5 added to each count, with its null
+    quantiles as for scores. With many rare classes the quantiles are conservative. Lin 1991 (doi:10.1109/18.61115).
+
+    Parameters
+    ----------
+    reference, current : arrays of shape (classes,), how often each class was the answer
+
+    Returns
+    -------
+    shares and divergence, None where either sample is empty
+
+    Examples
+    --------
+    >>> shift = class_shift([500, 300, 200], [300, 500, 200])
+    >>> shift.current.tolist(), round(shift.js, 4), shift.shifted(0.2)
+    ([0.3, 0.5, 0.2], 0.0252, True)
+
+    """
+    before, now = np.asarray(reference, dtype=np.float64), np.asarray(current, dtype=np.float64)
+    n, m = float(before.sum()), float(now.sum())
+    if n <= 0 or m <= 0:
+        return None
+    seen = before + now > 0
+    degrees = int(seen.sum()) - 1
+    return ClassShift(
+        reference=before / n,
+        current=now / m,
+        js=_jensen_shannon(_shares(before[seen]), _shares(now[seen])),
+        js_null_95=_jensen_shannon_null(degrees, n, m, 0.05),
+        js_null_999=_jensen_shannon_null(degrees, n, m, 0.001),
     )
 
 
@@ -90,8 +163,12 @@ def _bins_of_reference(counts: Floats, bins: int) -> tuple[Integers, int]:
     return bin_of_occupied[np.maximum(below, 0)].astype(np.int64), len(names) - 1
 
 
-def _shares(counts: Floats, place: Integers) -> Floats:
-    smoothed = np.bincount(place, weights=counts, minlength=int(place.max()) + 1) + SMOOTHING
+def _binned(counts: Floats, place: Integers) -> Floats:
+    return np.bincount(place, weights=counts, minlength=int(place.max()) + 1).astype(np.float64)
+
+
+def _shares(counts: Floats) -> Floats:
+    smoothed = counts + SMOOTHING
     shares: Floats = smoothed / smoothed.sum()
     return shares
 
@@ -99,3 +176,78 @@ def _shares(counts: Floats, place: Integers) -> Floats:
 def _jensen_shannon(r: Floats, q: Floats) -> float:
     half = (r + q) / 2
     return float((xlogy(r, r / half) + xlogy(q, q / half)).sum()) / 2
+
+
+def _jensen_shannon_null(degrees: int, n: float, m: float, share: float) -> float:
+    """Return the quantile that two samples of one source exceed in a share of cases; .5 added to each count draws them together."""
+    if degrees == 0:
+        return 0.0
+    shrunk = sum(size / (size + (degrees + 1) * SMOOTHING / 2) ** 2 for size in (n, m))
+    return min(math.log(2), float(chdtri(degrees, share)) * shrunk / PSI_PER_JS)
+
+
+def _wasserstein(
+    before: Floats, now: Floats, sums: tuple[ArrayLike, ArrayLike], apart: Floats, bridges: "_Bridges"
+) -> tuple[float, float]:
+    """Return the distance and its null quantile before it is scaled with the sizes."""
+    old, new = (np.asarray(each, dtype=np.float64) for each in sums)
+    counts = before + now
+    occupied = np.flatnonzero(counts)
+    gaps = np.diff((old + new)[occupied] / counts[occupied])
+    means = float(new.sum() / now.sum() - old.sum() / before.sum())
+    within = math.sqrt((counts * _widths() ** 2).sum() / counts.sum()) * _WITHIN
+    return max(float((apart[occupied][:-1] * gaps).sum()), abs(means)), math.hypot(bridges.area(gaps), within)
+
+
+@lru_cache(maxsize=1)
+def _widths() -> Floats:
+    """Return how wide each cell is; those of 0 and 1 are points."""
+    return np.concatenate([[0.0], np.diff(EDGES), [0.0]])
+
+
+@dataclass(frozen=True, slots=True)
+class _Bridges:
+    """Absolute values of Brownian bridges where a distribution function has its steps."""
+
+    place: Integers  # of each step among the heights below
+    values: NDArray[np.float32]  # at each height that has steps, ascending; shape (heights, paths)
+
+    @classmethod
+    def over(cls, counts: Floats) -> "_Bridges":
+        """Return bridges over a distribution: each is read at the heights that the distribution function takes short of 1."""
+        heights = np.cumsum(counts[counts > 0])[:-1] / counts.sum()
+        simulated = _heights()
+        used, place = np.unique(np.searchsorted((simulated[1:] + simulated[:-1]) / 2, heights), return_inverse=True)
+        return cls(place, _paths()[used])
+
+    def highest(self) -> float:
+        """Return the 95 % quantile of the largest value."""
+        return _quantile(self.values.max(axis=0, initial=0.0))
+
+    def area(self, gaps: Floats) -> float:
+        """Return the 95 % quantile of the area under it; each step is as wide as the gap after it."""
+        weights = np.bincount(self.place, weights=gaps, minlength=len(self.values))
+        return _quantile(weights.astype(np.float32) @ self.values)
+
+
+def _quantile(values: NDArray[np.float32]) -> float:
+    rank = round(0.95 * len(values))
+    return float(np.partition(values, rank)[rank])
+
+
+@lru_cache(maxsize=1)
+def _heights() -> Floats:
+    """Return the heights at which bridges are simulated: 255 even ones, and finer ones next to 0 and 1."""
+    ends = 2.0 ** -np.arange(8.5, 20.0, 0.5)
+    found: Floats = np.unique(np.concatenate([np.arange(1, 256) / 256, ends, 1 - ends]))
+    return found
+
+
+@lru_cache(maxsize=1)
+def _paths() -> NDArray[np.float32]:
+    """Return absolute values of Brownian bridges, the same at each call; shape (heights, paths)."""
+    heights = _heights()
+    steps = np.sqrt(np.diff(heights, prepend=0.0, append=1.0))
+    walks = np.cumsum(steps[:, None] * np.random.default_rng(_SEED).standard_normal((len(steps), _PATHS)), axis=0)
+    found: NDArray[np.float32] = np.abs(walks[:-1] - heights[:, None] * walks[-1]).astype(np.float32)
+    return found

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
+from scipy.stats import binom, wasserstein_distance
 
-from monitor.stats.cells import CELLS, place
-from monitor.stats.drift import ScoreDrift, score_drift
+from monitor.stats.cells import CELLS, Floats, place
+from monitor.stats.drift import ScoreDrift, class_shift, score_drift
 
-RUNS = 1500
+RUNS = 400
+RARELY = 0.001
 
 
 def counts(p: NDArray[np.float64]) -> NDArray[np.int64]:
@@ -54,26 +56,67 @@ def null_distributions() -> dict[str, NDArray[np.float64]]:
     }
 
 
-@pytest.mark.parametrize(("n", "m"), [(300, 300), (20_000, 200), (2000, 2000)])
+@pytest.mark.parametrize(("n", "m"), [(50, 50), (20_000, 200), (2000, 2000)])
 @pytest.mark.parametrize("name", list(null_distributions()))
 def test_null_quantiles_are_reached_as_often_as_they_say(name: str, n: int, m: int) -> None:
     generator = np.random.default_rng(n + m)
-    shares = counts(null_distributions()[name]) / 50_000
-    pairs = zip(generator.multinomial(n, shares, RUNS), generator.multinomial(m, shares, RUNS), strict=True)
-    drifts = [drift_of(before, now) for before, now in pairs]
-    psi, js, ks, rare = (
-        np.mean([getattr(drift, figure) > getattr(drift, bound) for drift in drifts])
-        for figure, bound in [
-            ("psi", "psi_null_95"),
-            ("js", "js_null_95"),
-            ("ks", "ks_null_95"),
-            ("psi", "psi_null_999"),
-        ]
+    p = null_distributions()[name]
+    events, within = counts(p), np.bincount(place(p), weights=p, minlength=CELLS)
+    means = within / np.maximum(events, 1)
+    pairs = zip(
+        generator.multinomial(n, events / 50_000, RUNS), generator.multinomial(m, events / 50_000, RUNS), strict=True
     )
-    assert 0.03 < psi < 0.075
-    assert 0.03 < js < 0.075
-    assert ks < 0.065
-    assert rare <= 0.005
+    drifts = [score_drift(before, now, sums=(before * means, now * means)) for before, now in pairs]
+    for figure in ("psi", "js", "ks", "wasserstein"):
+        beyond = sum(getattr(drift, figure) > getattr(drift, f"{figure}_null_95") for drift in drifts)
+        assert binom.ppf(RARELY, RUNS, 0.02) <= beyond <= binom.isf(RARELY, RUNS, 0.07), figure
+    rare = sum(drift.psi > drift.psi_null_999 for drift in drifts if drift is not None)
+    assert rare <= binom.isf(RARELY, RUNS, 0.003)
+
+
+def moved_by(before: Floats, now: Floats) -> ScoreDrift:
+    """Return the drift between two samples that are given one by one."""
+    sums = tuple(np.bincount(place(p), weights=p, minlength=CELLS) for p in (before, now))
+    found = score_drift(counts(before), counts(now), sums=(sums[0], sums[1]))
+    assert found is not None
+    return found
+
+
+@pytest.mark.parametrize("name", list(null_distributions()))
+@pytest.mark.parametrize("size", [1, 2, 40, 3000])
+def test_wasserstein_is_that_of_the_rows(name: str, size: int) -> None:
+    before = null_distributions()[name][:size]
+    for now in (before**1.2, before**3, 1 - before, null_distributions()[name][size : 3 * size]):
+        expected = wasserstein_distance(before, now)
+        assert moved_by(before, now).wasserstein == pytest.approx(expected, abs=0.003)
+        assert moved_by(now, before).wasserstein == pytest.approx(expected, abs=0.003)
+
+
+def test_wasserstein_sees_a_move_within_a_cell() -> None:
+    assert place([0.984]) == place([0.985])
+    drift = moved_by(np.full(4000, 0.984), np.full(4000, 0.985))
+    assert (drift.psi, drift.ks) == (0, 0)
+    assert drift.wasserstein == pytest.approx(0.001, abs=1e-12)
+    assert drift.wasserstein_null_95 is not None
+    assert drift.wasserstein > drift.wasserstein_null_95
+
+
+def test_without_sums_there_is_no_wasserstein_distance() -> None:
+    drift = drift_of([5, 5], [4, 6])
+    assert (drift.wasserstein, drift.wasserstein_null_95) == (None, None)
+
+
+def test_null_quantiles_are_the_same_at_each_call() -> None:
+    sample = null_distributions()["uniform"]
+    one, other = (moved_by(sample[:500], sample[500:900]) for _ in range(2))
+    assert one == other
+
+
+def test_null_of_ks_and_wasserstein_are_those_of_the_continuous_bridge() -> None:
+    # Kolmogorov 1.3581; Johnson & Killeen 1983 (doi:10.2307/2288198) for the area under the bridge, .5821 at 95 %.
+    drift = moved_by(null_distributions()["uniform"][:20_000], null_distributions()["uniform"][20_000:40_000])
+    assert drift.ks_null_95 / 0.01 == pytest.approx(1.3581, rel=0.06)
+    assert drift.wasserstein_null_95 / 0.01 == pytest.approx(0.5821, rel=0.04)
 
 
 def test_a_shift_is_drift() -> None:
@@ -115,5 +158,51 @@ def test_an_empty_sample_has_no_drift(before: list[int], now: list[int]) -> None
 )
 def test_hostile_samples_give_finite_figures(before: list[int], now: list[int]) -> None:
     drift = drift_of(before, now)
-    assert all(math.isfinite(getattr(drift, name)) for name in ScoreDrift.__slots__)
+    figures = [getattr(drift, name) for name in ScoreDrift.__slots__ if not name.startswith("wasserstein")]
+    assert all(math.isfinite(figure) for figure in figures)
     assert 0 <= drift.ks_null_95 <= 1
+
+
+def test_class_shift_is_its_formula() -> None:
+    before, now = np.array([50, 30, 0, 20]), np.array([20, 50, 0, 130])
+    shift = class_shift(before, now)
+    assert shift is not None
+    assert (shift.reference.tolist(), shift.current.tolist()) == ([0.5, 0.3, 0, 0.2], [0.1, 0.25, 0, 0.65])
+    r, q = (np.array([50, 30, 20]) + 0.5) / 101.5, (np.array([20, 50, 130]) + 0.5) / 201.5
+    assert shift.js == pytest.approx(jensenshannon(r, q) ** 2, abs=1e-12)
+    scale = 100 / 100.75**2 + 200 / 200.75**2
+    assert shift.js_null_95 == pytest.approx(5.991464547107979 * scale / 8, abs=1e-12)
+    assert shift.js_null_999 == pytest.approx(13.815510557964274 * scale / 8, abs=1e-12)
+    assert shift.shifted(0.2)
+
+
+def test_a_mix_of_answers_that_hardly_moved_is_no_shift_however_sure_it_is() -> None:
+    shift = class_shift([500_000, 500_000], [510_000, 490_000])
+    assert shift is not None
+    assert shift.js > shift.js_null_999
+    assert not shift.shifted(0.2)
+
+
+@pytest.mark.parametrize(
+    ("classes", "n", "m"), [(2, 50, 50), (10, 500, 500), (10, 20_000, 300), (100, 100_000, 20_000)]
+)
+def test_a_mix_of_answers_shifts_by_chance_as_seldom_as_it_says(classes: int, n: int, m: int) -> None:
+    generator = np.random.default_rng(classes)
+    shares = np.full(classes, 1 / classes)
+    runs = 2000
+    pairs = zip(generator.multinomial(n, shares, runs), generator.multinomial(m, shares, runs), strict=True)
+    shifts = [class_shift(before, now) for before, now in pairs]
+    beyond, rare = (sum(each.js > getattr(each, name) for each in shifts) for name in ("js_null_95", "js_null_999"))
+    assert binom.ppf(RARELY, runs, 0.04) <= beyond <= binom.isf(RARELY, runs, 0.06)
+    assert rare <= binom.isf(RARELY, runs, 0.002)
+
+
+@pytest.mark.parametrize(("before", "now"), [([0, 0], [1, 2]), ([1, 2], [0, 0]), ([], [])])
+def test_an_empty_mix_has_no_shift(before: list[int], now: list[int]) -> None:
+    assert class_shift(before, now) is None
+
+
+def test_a_model_that_always_answers_the_same_has_not_shifted() -> None:
+    shift = class_shift([0, 70], [0, 30])
+    assert shift is not None
+    assert (shift.js, shift.js_null_95, shift.shifted(0.2)) == (0, 0, False)
