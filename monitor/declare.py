@@ -21,6 +21,9 @@ CHAMPION: Final = "champion"
 THRESHOLDS: Final = ("ece", "psi")
 MAX_WINDOWS: Final = 10
 MAX_SEGMENTS: Final = 20
+MAX_PAIR: Final = 50
+"""Characters of a pair's name: with two values of 200 characters it must still fit into an index of Postgres."""
+
 LONGEST: Final = 3660 * DAY
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
@@ -171,7 +174,24 @@ def _segments(name: str, value: Any) -> tuple[str, ...]:
     for each in names:
         if ":" in each:
             raise BadInput(name, each, "a segment's name can't contain a colon")
+        fault = _pair_fault(each)
+        if fault is not None:
+            raise BadInput(name, each, fault)
+    if len({frozenset(each.split(",")) for each in names}) != len(names):
+        raise BadInput(name, value, "names a pair twice: the order of its names means nothing")
     return names
+
+
+def _pair_fault(name: str) -> str | None:
+    """Return why a name with commas can't declare a pair of segments, or None; a name without any declares no pair."""
+    keys = name.split(",")
+    if len(keys) == 1:
+        return None
+    if len(keys) > 2:  # noqa: PLR2004 - what a pair is
+        return "a comma makes a pair of two segments, as in country,device; there can't be more than two"
+    if "" in keys or keys[0] == keys[1]:
+        return "a pair must name two different segments, as in country,device"
+    return f"the names of a pair may have {MAX_PAIR} characters together" if len(name) > MAX_PAIR else None
 
 
 def _classes(value: Any) -> tuple[str, ...]:

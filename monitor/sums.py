@@ -48,17 +48,28 @@ class Sums:
 
 
 def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
-    """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment."""
+    """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment or pair of them."""
     calibrator = row.calibrator or 0
     keys = [SeriesKey(row.model_id, row.version, calibrator, "")]
     if revision.segments and row.segments:
         values = msgspec.json.decode(row.segments, type=dict[str, str])
-        keys += [
-            SeriesKey(row.model_id, row.version, calibrator, f"{key}:{values[key]}")
-            for key in revision.segments
-            if key in values
-        ]
+        found = (segment_of(declared, values) for declared in revision.segments)
+        keys += [SeriesKey(row.model_id, row.version, calibrator, each) for each in found if each is not None]
     return keys
+
+
+def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
+    r"""Return the segment of an event's values; of a pair, commas and backslashes in values are escaped. None where a value is missing.
+
+    >>> segment_of("country", {"country": "DE"}), segment_of("country,device", {"country": "DE", "device": "a,b"})
+    ('country:DE', 'country,device:DE,a\\,b')
+    """
+    keys = declared.split(",")
+    if not all(key in values for key in keys):
+        return None
+    if len(keys) == 1:
+        return f"{declared}:{values[declared]}"
+    return f"{declared}:" + ",".join(values[key].replace("\\", r"\\").replace(",", r"\,") for key in keys)
 
 
 def is_late(row: PredictionRow, label: LabelRow, revision: Revision) -> bool:

@@ -141,8 +141,17 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
 def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
     sent = msgspec.json.decode(row.segments) if row.segments else {}
     declared = settings.revisions[row.model_id, row.revision].segments
-    segments = ["", *(f"{key}:{sent[key]}" for key in declared if key in sent)]
+    segments = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
     return [SeriesKey(row.model_id, row.version, row.calibrator or 0, segment) for segment in segments]
+
+
+def _values(declared: str, sent: Mapping[str, str]) -> list[str]:
+    """Return what an event says of a declared segment or pair: one value, or none."""
+    if "," not in declared:
+        return [sent[declared]] if declared in sent else []
+    parts = [sent.get(key) for key in declared.split(",")]
+    texts = ["".join("\\" * (sign in "\\,") + sign for sign in part) for part in parts if part is not None]
+    return [",".join(texts)] if len(texts) == len(parts) else []
 
 
 def _fixed(value: float) -> int:
