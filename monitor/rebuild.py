@@ -10,10 +10,11 @@ from monitor.join import Change
 from monitor.outcomes import standing
 from monitor.records import Model, PredictionRow
 from monitor.rollup import add_sums, halves
-from monitor.store import events, models, rollups
+from monitor.store import events, evidence, models, rollups
 from monitor.store.engine import Database
 from monitor.store.lease import fence
 from monitor.sums import entries_of, sums_of
+from monitor.waiting import cluster_keys, waiting
 
 CHUNK = 5000
 
@@ -43,7 +44,7 @@ def rebuild(database: Database, model: Model, *, report: Callable[[int, int], No
 
 def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], None]) -> int:
     before = models.progress_of(connection, [model.id])[model.id]
-    rollups.remove_model(connection, model.id)
+    rollups.clear(connection, model.id)
     predictions = labels = 0
     for chunk in events.scan(connection, model.id, chunk=CHUNK):
         changes = _changes(connection, model, [row for _, row in chunk])
@@ -72,5 +73,12 @@ def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) ->
 def _add(connection: Connection, model: Model, changes: list[Change], minutes_from: int) -> None:
     revisions = models.revisions(connection, [model.id])
     key = events.hash_key(connection)
-    entries = entries_of(changes, {model.id: model}, revisions, halves(key, (change.row.cluster for change in changes)))
-    add_sums(connection, sums_of(changes, entries, revisions, {model.id: minutes_from}))
+    clusters = {change.row.cluster for change in changes}
+    models_by_id, half_of = {model.id: model}, halves(key, clusters)
+    sums = sums_of(changes, entries_of(changes, models_by_id, revisions, half_of), revisions, {model.id: minutes_from})
+    add_sums(connection, rollups.SUMS, sums)
+    taken = evidence.taken(connection, [model.id])
+    until = taken[model.id].until or 0
+    apart = [change for change in changes if change.row.cluster is not None and change.row.at >= until]
+    entries = entries_of(apart, models_by_id, revisions, half_of)
+    add_sums(connection, rollups.CLUSTERS, waiting(apart, entries, taken, cluster_keys(key, clusters)).clusters)

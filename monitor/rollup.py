@@ -2,6 +2,7 @@
 
 Everything is read and computed before the transaction. That is safe because only the holder of the lease changes what
 is read here, and the transaction begins by checking the fencing token: had anybody else led in between, it would differ.
+What the sequential tests of the same leader took in meanwhile is compared too, and all is computed anew where they did.
 """
 
 import hashlib
@@ -20,14 +21,18 @@ from monitor.errors import LeaseLost, Unavailable
 from monitor.join import Arrival, Joined, join
 from monitor.outcomes import confidences
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
-from monitor.store import counters, journal, rollups
+from monitor.store import counters, evidence, journal, rollups
 from monitor.store import events as event_rows
 from monitor.store import models as model_rows
 from monitor.store.engine import Database, savepoint
+from monitor.store.evidence import Taken
 from monitor.store.journal import JournalRow
 from monitor.store.lease import hold
+from monitor.store.rollups import Span
+from monitor.store.summaries import Summaries
 from monitor.sums import Sums, Target, entries_of, merged, sums_of
 from monitor.times import HOUR, floor, micros
+from monitor.waiting import Carried, cluster_keys, passed_over, waiting
 from monitor.wire import PredictionEvent
 
 log = logging.getLogger(__name__)
@@ -44,15 +49,25 @@ CounterKey = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
+class Addition:
+    """Sums that are to be added to a table of summaries."""
+
+    table: Summaries
+    sums: Sums
+    stored: dict[Target, bytes]  # of the sums' buckets, what was there before
+    summaries: list[bytes]  # and what is to be there
+
+
+@dataclass(frozen=True, slots=True)
 class Effects:
     """All that some events change, ready to be written."""
 
     joined: Joined
-    sums: Sums
-    stored: dict[Target, bytes]  # of the sums' buckets, what was there before
-    summaries: list[bytes]  # and what is to be there
+    additions: list[Addition]
     progress: dict[int, Progress]
     stale_minutes: dict[int, int]  # model -> minute rollups before this go
+    taken: dict[int, Taken]  # what the sequential tests had taken in
+    passed: dict[int, int]  # model -> what is before this counts as taken in from now on
     delays: dict[tuple[int, int], int]
     counts: dict[CounterKey, int]
 
@@ -85,19 +100,49 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     joined = join(arrivals, event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys), models)
     progress = _advanced(before, arrivals, joined)
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
-    half_of = halves(key, (change.row.cluster for change in joined.changes))
-    sums = sums_of(joined.changes, entries_of(joined.changes, models, revisions, half_of), revisions, minutes)
-    stored = _stored(connection, sums)
+    clusters = {change.row.cluster for change in joined.changes}
+    entries = entries_of(joined.changes, models, revisions, halves(key, clusters))
+    taken = evidence.taken(connection, list(models))
+    passed = passed_over(taken, minutes)
+    waits = waiting(
+        joined.changes,
+        entries,
+        {model_id: replace(come, until=passed.get(model_id, come.until)) for model_id, come in taken.items()},
+        cluster_keys(key, clusters),
+        now=max((row.rolled_at for row in arrivals), default=0),
+        carried=[
+            each
+            for model_id, until in passed.items()
+            for each in _carried(connection, model_id, taken[model_id], until)
+        ],
+    )
     return Effects(
         joined=joined,
-        sums=sums,
-        stored=stored,
-        summaries=merged(sums, stored),
+        additions=[
+            _addition(connection, rollups.SUMS, sums_of(joined.changes, entries, revisions, minutes)),
+            _addition(connection, rollups.SUMS, waits.late),
+            _addition(connection, rollups.CLUSTERS, waits.clusters),
+        ],
         progress=progress,
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
+        taken=taken,
+        passed=passed,
         delays=_delays(joined),
         counts=_counts(arrivals, joined),
     )
+
+
+def _carried(connection: Connection, model_id: int, taken: Taken, until: int) -> list[Carried]:
+    """Return the sums of the minutes from where a model's tests stand until a moment, of those that count."""
+    whole = {n: key for key, n in rollups.series_ids(connection, model_id).items() if not key.segment}
+    span = Span(MINUTE_LEVEL, taken.until or 0, until)
+    apart = evidence.clusters(connection, list(whole), span)
+    found = [(number, begin, None, blob) for number, _, begin, blob in rollups.read(connection, list(whole), [span])]
+    return [
+        Carried(whole[number], cluster, blob)
+        for number, begin, cluster, blob in (*found, *apart)
+        if begin >= taken.beginning(whole[number].version)
+    ]
 
 
 def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
@@ -188,13 +233,17 @@ def _minutes_from(kept_from: int | None, newest_prediction: int | None) -> int |
     return max(kept_from or 0, floor(newest_prediction - MINUTES_KEPT, HOUR))
 
 
-def _stored(connection: Connection, sums: Sums) -> dict[Target, bytes]:
+def _addition(connection: Connection, table: Summaries, sums: Sums) -> Addition:
+    stored = _stored(connection, table, sums)
+    return Addition(table, sums, stored, merged(sums, stored))
+
+
+def _stored(connection: Connection, table: Summaries, sums: Sums) -> dict[Target, bytes]:
     ids = _series_ids(connection, sums.series)
     numbers = [ids.get(key) for key in sums.series]
     places = {number: place for place, number in enumerate(numbers) if number is not None}
-    wanted = [(numbers[place], level, start) for place, level, start in sums.targets]
-    found = rollups.fetch(connection, [(number, level, at) for number, level, at in wanted if number is not None])
-    return {(places[number], level, start): blob for (number, level, start), blob in found.items()}
+    wanted = [(number, *rest) for place, *rest in sums.targets if (number := numbers[place]) is not None]
+    return {(places[number], *rest): blob for (number, *rest), blob in table.fetch(connection, wanted).items()}
 
 
 def _series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
@@ -241,7 +290,12 @@ def write(connection: Connection, effects: Effects) -> None:
     event_rows.add_predictions(connection, effects.joined.predictions)
     event_rows.add_labels(connection, effects.joined.labels)
     event_rows.add_conflicts(connection, effects.joined.conflicts)
-    _write_sums(connection, effects.sums, effects.summaries, effects.stored)
+    for each in effects.additions:
+        _add(connection, each)
+    for model_id, until in effects.passed.items():
+        whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
+        evidence.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
+        model_rows.consumed(connection, model_id, until)
     for model_id, before in effects.stale_minutes.items():
         numbers = list(rollups.series_ids(connection, model_id).values())
         rollups.prune(connection, numbers, MINUTE_LEVEL, before)
@@ -251,18 +305,18 @@ def write(connection: Connection, effects: Effects) -> None:
     counters.add(connection, effects.counts)
 
 
-def _write_sums(connection: Connection, sums: Sums, summaries: list[bytes], stored: Mapping[Target, bytes]) -> None:
+def _add(connection: Connection, addition: Addition) -> None:
+    sums = addition.sums
     ids = _series_ids(connection, sums.series)
     numbers = [ids[key] if key in ids else rollups.add_series(connection, key) for key in sums.series]
-    buckets = [(numbers[place], level, start) for place, level, start in sums.targets]
-    known = {(numbers[place], level, start) for place, level, start in stored}
-    rollups.replace(connection, dict(zip(buckets, summaries, strict=True)), known)
+    buckets = [(numbers[place], *rest) for place, *rest in sums.targets]
+    known = {(numbers[place], *rest) for place, *rest in addition.stored}
+    addition.table.replace(connection, dict(zip(buckets, addition.summaries, strict=True)), known)
 
 
-def add_sums(connection: Connection, sums: Sums) -> None:
-    """Add sums to the rollups, reading and writing in the same transaction."""
-    stored = _stored(connection, sums)
-    _write_sums(connection, sums, merged(sums, stored), stored)
+def add_sums(connection: Connection, table: Summaries, sums: Sums) -> None:
+    """Add sums to a table of summaries, reading and writing in the same transaction."""
+    _add(connection, _addition(connection, table, sums))
 
 
 def run(database: Database, token: int, *, now: Callable[[], int], events: int) -> int:
@@ -284,6 +338,8 @@ def run(database: Database, token: int, *, now: Callable[[], int], events: int) 
             effects = effects_of(connection, received, now())
         with database.write(patient=True) as connection:
             hold(connection, token)
+            if evidence.taken(connection, list(effects.taken)) != effects.taken:
+                effects = effects_of(connection, received, now())
             write(connection, effects)
             _finish(connection, rows)
     except (LeaseLost, Unavailable):

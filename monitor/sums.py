@@ -27,8 +27,8 @@ from monitor.stats.entries import Entries, Scored
 from monitor.stats.summary import MAX_CLASSES, decode_all, encode_all, gather
 from monitor.times import MINUTE
 
-Target = tuple[int, int, int]
-"""A bucket: the place of its series in a list, its level and its beginning."""
+Target = tuple[int, ...]
+"""A bucket: the place of its series in a list, its level and its beginning; of a cluster's sums, also the cluster's key."""
 
 _HALF_BIT: Final = 1
 _SERIES_SHIFT: Final = 34  # minutes since 1970 until past the year 9999

@@ -1,35 +1,24 @@
 """Rollups: one encoded summary per series, level and time bucket."""
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final
 
 import msgspec
-from sqlalchemy import (
-    ColumnElement,
-    Connection,
-    Executable,
-    FromClause,
-    Integer,
-    Text,
-    and_,
-    bindparam,
-    delete,
-    exists,
-    func,
-    insert,
-    select,
-    union_all,
-)
+from sqlalchemy import Connection, Executable, Integer, Text, bindparam, delete, func, insert, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from monitor.records import SeriesKey
-from monitor.store.bulk import among, append, listed, update_each
-from monitor.store.schema import rollup, series
+from monitor.records import LATE_LEVEL, SeriesKey
+from monitor.store.bulk import among
+from monitor.store.schema import clustered, rollup, series
+from monitor.store.summaries import Summaries
 
-Bucket = tuple[int, int, int]
-"""A series' id, a level and a bucket's beginning."""
+SUMS: Final = Summaries(rollup)
+"""Sums by a series' id, a level and a bucket's beginning."""
+
+CLUSTERS: Final = Summaries(clustered)
+"""Sums of single clusters by a series' id, a level, a bucket's beginning and the cluster's key."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,37 +44,6 @@ def add_series(connection: Connection, key: SeriesKey) -> int:
     return int(connection.execute(statement.returning(series.c.id)).scalar_one())
 
 
-def fetch(connection: Connection, buckets: Sequence[Bucket]) -> dict[Bucket, bytes]:
-    """Return the stored summaries of these buckets."""
-    if not buckets:
-        return {}
-    wanted = listed(connection, buckets, _KEY)
-    query = select(*_KEY, rollup.c.summary).join_from(wanted, rollup, _is_in(wanted))
-    return {(number, level, start): bytes(blob) for number, level, start, blob in connection.execute(query)}
-
-
-def replace(connection: Connection, summaries: Mapping[Bucket, bytes], known: Container[Bucket]) -> None:
-    """Store summaries in place of those known; an empty one is removed."""
-    fresh = [(*bucket, blob) for bucket, blob in summaries.items() if blob and bucket not in known]
-    changed = [(*bucket, blob) for bucket, blob in summaries.items() if blob and bucket in known]
-    append(connection, rollup, ("series_id", "level", "bucket", "summary"), fresh)
-    update_each(connection, _KEY, rollup.c.summary, changed)
-    _remove(connection, [bucket for bucket, blob in summaries.items() if not blob and bucket in known])
-
-
-def _remove(connection: Connection, buckets: Sequence[Bucket]) -> None:
-    if buckets:
-        unwanted = listed(connection, buckets, _KEY)
-        connection.execute(delete(rollup).where(exists(select(unwanted.c.level).where(_is_in(unwanted)))))
-
-
-_KEY: Final = (rollup.c.series_id, rollup.c.level, rollup.c.bucket)
-
-
-def _is_in(rows: FromClause) -> ColumnElement[bool]:
-    return and_(*(column == rows.c[column.name] for column in _KEY))
-
-
 def read(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, int, int, bytes]]:
     """Return (series id, level, beginning, summary) of some series within spans that share no bucket, in no order."""
     if not numbers or not spans:
@@ -105,7 +63,7 @@ def _reading(spans: int, *, postgres: bool) -> Executable:
     each = func.unnest(given).column_valued() if postgres else func.json_each(given).table_valued("value").c.value
     numbers = select(each)
     parts = [
-        select(*_KEY, rollup.c.summary).where(
+        select(*SUMS.key, SUMS.summary).where(
             rollup.c.series_id.in_(numbers),
             rollup.c.level == bindparam(f"level_{i}"),
             rollup.c.bucket >= bindparam(f"first_{i}"),
@@ -137,11 +95,11 @@ def prune(connection: Connection, numbers: Sequence[int], level: int, before: in
 
 
 def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, int, int], bytes]:
-    """Return all rollups of a model by series, level and bucket."""
+    """Return all rollups of a model by series, level and bucket; late labels, which are in them already, are left out."""
     query = (
         select(series, rollup.c.level, rollup.c.bucket, rollup.c.summary)
         .join_from(rollup, series)
-        .where(series.c.model_id == model_id)
+        .where(series.c.model_id == model_id, rollup.c.level < LATE_LEVEL)
     )
     return {
         (SeriesKey(row.model_id, row.version, row.calibrator, row.segment), row.level, row.bucket): bytes(row.summary)
@@ -149,8 +107,17 @@ def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, i
     }
 
 
+def clear(connection: Connection, model_id: int) -> None:
+    """Delete what rolling a model's rows up again gives anew; late labels that wait for the sequential tests stay."""
+    numbers = select(series.c.id).where(series.c.model_id == model_id)
+    for table in (rollup, clustered):
+        connection.execute(delete(table).where(table.c.series_id.in_(numbers), table.c.level < LATE_LEVEL))
+    connection.execute(delete(series).where(series.c.model_id == model_id, series.c.segment != ""))
+
+
 def remove_model(connection: Connection, model_id: int) -> None:
     """Delete all rollups and series of a model."""
     numbers = select(series.c.id).where(series.c.model_id == model_id)
-    connection.execute(delete(rollup).where(rollup.c.series_id.in_(numbers)))
+    for table in (clustered, rollup):
+        connection.execute(delete(table).where(table.c.series_id.in_(numbers)))
     connection.execute(delete(series).where(series.c.model_id == model_id))

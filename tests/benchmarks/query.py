@@ -55,7 +55,7 @@ def fill(services: object, name: str, events: int) -> Model:
                 stored[number, HOUR_LEVEL, begin + hour * HOUR] = encode(slot, value)
             slots, values = (np.concatenate(column) for column in zip(*parts, strict=True))
             stored[number, DAY_LEVEL, begin] = encode(*gather(np.zeros(len(slots), dtype=np.int64), slots, values)[1:])
-        rollups.replace(connection, stored, {})
+        rollups.SUMS.replace(connection, stored, {})
         end = START + DAYS * 24 * HOUR
         progress = Progress(watermark=end, newest_prediction=end, received_at=end, minutes_from=end)
         models.save_progress(connection, model.id, progress)
