@@ -2,16 +2,23 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor.records import Model, Progress, SeriesKey
+from monitor.delays import Aged, delay_limit
+from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
 from monitor.stats.summary import Summary, decode_all
-from monitor.store import models, rollups
+from monitor.store import coverage, models, rollups
+from monitor.store.coverage import Totals
 from monitor.store.rollups import Span
-from monitor.windows import label_delay, matured_until, merged, newest_end, spans, widened
+from monitor.times import DAY, HOUR, floor
+from monitor.windows import learned_delay, matured_until, merged, newest_end, own_time, spans, widened
+
+HOURLY: Final = 2 * DAY
+"""Up to this age, what is unlabelled is told apart by hours."""
 
 Place = tuple[str, str]
 """Model version and segment: what is evaluated apart."""
@@ -34,13 +41,52 @@ class Clocked:
 def clocked(connection: Connection, model: Model, now: int) -> Clocked:
     """Return where a model stands in its own time."""
     progress = models.progress_of(connection, [model.id])[model.id]
-    delay = label_delay(model.settings, models.delays(connection, model.id))
+    declared = model.settings.label_delay
+    delay = learned_now(connection, model, progress, now) if declared is None else declared
     return Clocked(
         model=model,
         progress=progress,
         delay=delay,
         matured_until=matured_until(progress, delay, now),
         newest_end=newest_end(progress),
+    )
+
+
+def learned_now(connection: Connection, model: Model, progress: Progress, now: int) -> int:
+    """Return the label delay that is learned from what has come and from what has not come yet."""
+    seen = models.delays(connection, model.id)
+    return learned_delay(seen, aged(connection, model, progress, seen, now)) if seen else 0
+
+
+def aged(connection: Connection, model: Model, progress: Progress, seen: Collection[int], now: int) -> list[Aged]:
+    """Return how many predictions are unlabelled, by age; those older than the longest delay seen count as one group.
+
+    Ages are told apart by hours up to two days, and by days beyond.
+    """
+    present = own_time(progress, now)
+    if present is None or not seen:
+        return []
+    longest = delay_limit(max(seen))
+    first = floor(present - longest, DAY if longest > HOURLY else HOUR)
+    border = max(first, floor(present - HOURLY, DAY)) if longest > HOURLY else first
+    young = [_aged(each, present) for each in coverage.totals(connection, model.id, _coarse(first, border, present))]
+    older = progress.predictions - sum(each.predictions for each in young)
+    unlabelled = progress.predictions - progress.labels - sum(each.unlabelled for each in young)
+    ancient = present - first + 1
+    return [*young, Aged(youngest=ancient, oldest=ancient, predictions=max(older, 0), unlabelled=max(unlabelled, 0))]
+
+
+def _coarse(first: int, border: int, present: int) -> list[Span]:
+    days = [Span(DAY_LEVEL, first, border)] if first < border else []
+    return [*days, Span(HOUR_LEVEL, border, present + HOUR)]
+
+
+def _aged(found: Totals, present: int) -> Aged:
+    return Aged(
+        youngest=max(0, present - found.begin - LEVEL_STEP[found.level]),
+        oldest=max(0, present - found.begin),
+        predictions=found.predictions,
+        unlabelled=found.predictions - found.labelled,
     )
 
 

@@ -1,15 +1,15 @@
 """Windows: what a range of time is made of, and until when labels have matured."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from monitor.delays import delay_limit
+from monitor.delays import Aged, learned, quantile
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, ModelSettings, Progress
 from monitor.store.rollups import Span
 from monitor.times import DAY, HOUR, MINUTE, ceil, floor
 
 LEARNED_SHARE: Final = 0.99
-"""A learned label delay is the one within which this share of the labels seen so far came."""
+"""A learned label delay is the one within which this share of those labels come that ever come."""
 
 
 def widened(start: int, end: int, minutes_from: int | None) -> tuple[int, int]:
@@ -56,17 +56,30 @@ def merged(parts: Iterable[Span]) -> list[Span]:
     return found
 
 
-def label_delay(settings: ModelSettings, seen: Mapping[int, int]) -> int:
-    """Return the label delay in microseconds: the declared one, else the one learned from labels seen per bucket of delay."""
-    if settings.label_delay is not None:
-        return settings.label_delay
-    wanted = LEARNED_SHARE * sum(seen.values())
-    total = 0
-    for bucket in sorted(seen):
-        total += seen[bucket]
-        if total >= wanted:
-            return delay_limit(bucket)
-    return 0
+def label_delay(settings: ModelSettings, seen: Mapping[int, int], aged: Sequence[Aged] = ()) -> int:
+    """Return the label delay in microseconds: the declared one, else the one learned.
+
+    Parameters
+    ----------
+    seen : how many first labels came, per bucket of delay
+    aged : how many predictions are still unlabelled, by age: labels that take long have been seen of old predictions only
+
+    """
+    return learned_delay(seen, aged) if settings.label_delay is None else settings.label_delay
+
+
+def learned_delay(seen: Mapping[int, int], aged: Sequence[Aged]) -> int:
+    """Return the delay within which nearly all labels come that ever come; 0 while none came."""
+    found = learned(seen, aged).quantile(LEARNED_SHARE) if seen else None
+    return quantile(seen, LEARNED_SHARE) or 0 if found is None else round(found)
+
+
+def own_time(progress: Progress, now: int) -> int | None:
+    """Return a model's own time: its watermark, and the time that has passed since it got predictions."""
+    if progress.watermark is None:
+        return None
+    watermark = min(progress.watermark, now)
+    return watermark + max(0, now - max(watermark, progress.received_at or watermark))
 
 
 def matured_until(progress: Progress, delay: int, now: int) -> int | None:
