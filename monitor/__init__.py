@@ -4,17 +4,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from monitor.client import Client as Client
+    from monitor.client import agreement as agreement
+    from monitor.client import token_logprobs as token_logprobs
+    from monitor.client import verbalized as verbalized
 
-__all__ = ["Client"]
+__all__ = ["Client", "agreement", "token_logprobs", "verbalized"]
 
 
 def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for, so that importing the package costs next to nothing."""
-    if name != "Client":
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from monitor.client import Client  # noqa: PLC0415  the point of this function
+    from monitor import client  # noqa: PLC0415  the point of this function
 
-    return Client
+    return getattr(client, name)
 
 
 def __dir__() -> list[str]:

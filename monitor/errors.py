@@ -2,6 +2,7 @@
 
 MonitorError
 ├── BadInput            a value that the caller sent: names the field, the value and what would be right
+│   └── Unreadable      what a language model gave that does not say how sure it is; also a ValueError
 ├── NotFound            a model, event or calibrator that is not there
 ├── Conflict            a request that the present state does not allow
 ├── TooLarge            a body over its limit
@@ -26,6 +27,10 @@ class BadInput(MonitorError):
         self.value = value
         self.reason = reason
         super().__init__(f"{field} is {shown(value)}: {reason}")
+
+
+class Unreadable(BadInput, ValueError):
+    """What a language model gave does not say how sure it is."""
 
 
 class NotFound(MonitorError):

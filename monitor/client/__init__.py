@@ -3,10 +3,13 @@
 Client      what serving code holds: log, label, calibrate
 Calibrated  a calibrated value together with where it came from
 Stats       what became of everything that was logged
+
+agreement, verbalized, token_logprobs   what a language model gave, as fields of `Client.log`
 """
 
+from monitor.client.answers import agreement, token_logprobs, verbalized
 from monitor.client.champions import Calibrated
 from monitor.client.client import Client
 from monitor.client.outbox import Stats
 
-__all__ = ["Calibrated", "Client", "Stats"]
+__all__ = ["Calibrated", "Client", "Stats", "agreement", "token_logprobs", "verbalized"]
