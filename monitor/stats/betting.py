@@ -1,21 +1,20 @@
 """Betting: what a bet against calibration pays on labelled events, computed from their sums.
 
-A witness d(p) in [-1, 1] says in which direction confidences near p are suspected to be off: +1 that outcomes exceed them, -1 that
-they fall short. A bet on it stakes a share λ of what it has on every event and pays the factor 1 + λ(d(p)(y - p) - δ). Where the ECE
-is at most δ that factor is 1 or less on average, whatever d, as long as d was chosen before y was known.
+A bet on a witness d stakes a share λ of what it has on every event and pays the factor 1 + λ(d(p)(y - p) - δ). Where the ECE is at most
+δ that factor is 1 or less on average, whatever d, as long as d was chosen before y was known.
 
 Sums come as entries (row, cell, sums), so that many streams, windows or clusters are computed at once; a row is one of them.
 """
 
 from dataclasses import dataclass
 from functools import cache
-from itertools import product
 from typing import Final
 
 import numpy as np
 from scipy.special import expit, logit
 
-from monitor.stats.cells import EDGES, Cells, Floats, Integers, bin_of_cell
+from monitor.stats.cells import Cells, Floats, Integers
+from monitor.stats.witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SIDES, TEMPERED, UPPER
 
 SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
 """λ: the shares that are staked."""
@@ -23,28 +22,13 @@ SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
 MOST: Final = 0.95
 """No bet may lose more than this share of what it has on one event."""
 
-HALVES: Final = np.array([pair for pair in product((-1, 0, 1), repeat=2) if any(pair)])
-"""Fixed witnesses: the sign below and above the middle; shape (8, 2)."""
-
-BINS: Final = 20
-"""Learned witnesses have one sign per so many equal bins."""
-
-KEPT_INSIDE: Final = 1e-3
+INSIDE: Final = 1e-3
 """The likelihood ratio keeps probabilities inside [ε, 1 - ε]."""
-
-LOWER: Final[Floats] = np.concatenate([[0.0], EDGES])
-UPPER: Final[Floats] = np.concatenate([EDGES, [1.0]])
-BIN_OF_CELL: Final[Integers] = bin_of_cell(BINS)
-HALF_OF_CELL: Final[Integers] = (BIN_OF_CELL >= BINS // 2).astype(np.int64)
-SLOPES: Final = np.array([0.25, 0.4, 0.55, 0.7, 0.85, 1.0, 1.2, 1.5, 2.0])
-SHIFTS: Final = np.array([-1.0, -0.5, -0.25, 0.0, 0.25, 0.5, 1.0])
-LINES: Final = np.array([(a, b) for a, b in product(SHIFTS, SLOPES) if (a, b) != (0.0, 1.0)])
-"""Alternatives of the likelihood ratio: logit P(y = 1) = a + b·logit p; shape (62, 2)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entries:
-    """Sums of labelled events by row and cell, in ascending order of row, then cell; every array has shape (m,)."""
+    """Sums of labelled events by row and cell, in ascending order of row, then cell; arrays have shape (m,)."""
 
     rows: int  # how many rows there are, with entries or without
     row: Integers
@@ -63,9 +47,21 @@ class Entries:
         return cls(rows=1, row=np.zeros(len(at), dtype=np.int64), cell=at, **fields)
 
 
+@dataclass(frozen=True, slots=True)
+class Clusters:
+    """Sums of labelled events that share a cluster, in any order; arrays have shape (m,)."""
+
+    cluster: Integers
+    cell: Integers
+    n: Floats  # events
+    sy: Floats  # Σ y
+    sp: Floats  # Σ p
+
+
 def shares(threshold: float) -> Floats:
     """Return the stakes λ at a threshold δ: below 1/(1 + δ), so that no factor can reach 0; shape (5,)."""
-    return np.minimum(SHARES, MOST / (1.0 + threshold)).astype(np.float64)
+    found: Floats = np.minimum(SHARES, MOST / (1.0 + threshold))
+    return found
 
 
 def by_row(values: Floats, keys: Integers, count: int) -> Floats:
@@ -77,8 +73,14 @@ def by_row(values: Floats, keys: Integers, count: int) -> Floats:
     return total
 
 
+def by_bin(row: Integers, cell: Integers, values: Floats, rows: int) -> Floats:
+    """Return sums of values per row and twentieth of [0, 1]; shape (rows, 20)."""
+    total = np.bincount(row * BINS + BIN_OF_CELL[cell], weights=values, minlength=rows * BINS)
+    return total.astype(np.float64).reshape(rows, BINS)
+
+
 def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float) -> Floats:
-    """Return a lower bound of the summed log factors of each entry's events, for bets of one sign each.
+    """Return a lower bound of the summed log factors of each entry's events.
 
     Events with y = 1 and y = 0 have factors f(p) that are linear in p, so log f at their mean m exceeds its mean by at most
     SS/2·(λd/f_min)², with SS = Σp² - n₁m₁² - n₀m₀² over both groups and f_min the factor's least value in the cell. SS is charged at
@@ -87,13 +89,13 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     Parameters
     ----------
     entries : sums of m cells
-    sign : d, in [-1, 1]; shape (m,) or (k, 1, m) or the like
+    sign : d, in [-1, 1]; shape (m,), or (w, 1, m) for w witnesses
     share : λ; shape (k, 1)
     threshold : δ
 
     Returns
     -------
-    array of shape (..., k, m)
+    array of shape (k, m) or (w, k, m), natural logarithms
 
     Examples
     --------
@@ -112,15 +114,13 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     spread = np.maximum(entries.spp - ones * mean_1**2 - zeros * mean_0**2, 0.0)
     most_1, most_0 = (n * (m - low) * (high - m) for n, m in ((ones, mean_1), (zeros, mean_0)))
 
-    up = sign > 0
-    worst = 1.0 - share * threshold - share * np.abs(sign) * np.where(up, high, 1.0 - low)
-    other = worst + share * np.abs(sign)
-    at_worst = np.minimum(spread, np.where(up, most_0, most_1))
-    curved = at_worst / worst**2 + (spread - at_worst) / other**2
-    level = 1.0 - share * threshold
-    gain = share * sign
+    level, gain = 1.0 - share * threshold, share * sign
+    falls = sign > 0  # with p, so that the least is at the upper end and for y = 0, else at the lower end and for y = 1
+    worst = level - np.abs(gain) * np.where(falls, high, 1.0 - low)
+    at_worst = np.minimum(spread, np.where(falls, most_0, most_1))
+    charged = at_worst / worst**2 + (spread - at_worst) / (worst + np.abs(gain)) ** 2
     found: Floats = ones * np.log(level + gain * (1.0 - mean_1)) + zeros * np.log(level - gain * mean_0)
-    found -= 0.5 * gain**2 * curved
+    found -= 0.5 * gain**2 * charged
     return found
 
 
@@ -135,65 +135,54 @@ def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
 
     Returns
     -------
-    array of shape (rows, 8 + k, 5): fixed witnesses, then learned ones, by share
+    array of shape (rows, 10 + k, 5): fixed witnesses, then learned ones, by share
 
     """
-    share = shares(threshold)[:, np.newaxis]
-    parts = np.stack(
-        [log_factors(entries, np.full(len(entries.row), sign), share, threshold) for sign in (-1.0, 0.0, 1.0)]
-    )
-    halves = by_row(parts, 2 * entries.row + HALF_OF_CELL[entries.cell], 2 * entries.rows)
-    below, above = halves[..., 0::2], halves[..., 1::2]
-    fixed = below[HALVES[:, 0] + 1] + above[HALVES[:, 1] + 1]
-    signs = learned[entries.row, :, BIN_OF_CELL[entries.cell]].astype(np.int64).T
-    chosen = np.take_along_axis(parts, signs[:, np.newaxis] + 1, axis=0)
-    return np.concatenate([fixed, by_row(chosen, entries.row, entries.rows)]).transpose(2, 0, 1)
+    slope = TEMPERED[entries.cell]
+    signs = np.stack([np.full_like(slope, -1.0), np.zeros_like(slope), np.ones_like(slope), -slope, slope])
+    paid = log_factors(entries, signs[:, np.newaxis], shares(threshold)[:, np.newaxis], threshold)
+    above = BIN_OF_CELL[entries.cell] >= BINS // 2
+    halves = by_row(paid[:3], 2 * entries.row + above, 2 * entries.rows)
+    sided = halves[SIDES[:, 0] + 1, :, 0::2] + halves[SIDES[:, 1] + 1, :, 1::2]
+    chosen = 1 + learned[entries.row, :, BIN_OF_CELL[entries.cell]].astype(np.int64).T
+    own = np.take_along_axis(paid[:3], chosen[:, np.newaxis], axis=0)
+    rest = by_row(np.concatenate([paid[3:], own]), entries.row, entries.rows)
+    return np.concatenate([sided, rest]).transpose(2, 0, 1)
 
 
-@cache
-def ratio_table(delta: float) -> tuple[Floats, Floats]:
-    """Return log e of one event with y = 1 and with y = 0 in each cell, for each alternative; two of shape (62, CELLS).
+def linear_clustered(clusters: Clusters, learned: Floats, threshold: float) -> Floats:
+    """Return the log payoff of all bets on clusters, whose events share their luck: the product of the clusters' average factors.
 
-    With the cell's range (l, u] and midpoint m, logit q = a + b·logit m and p̃ = clip(q, l - δ, u + δ), both kept inside [ε, 1 - ε]:
-    log(q/p̃) and log((1 - q)/(1 - p̃)). Where P(y = 1) lies within δ of a confidence in the cell the factor is 1 or less on average.
-    """
-    middle = np.clip((LOWER + UPPER) / 2, 1e-6, 1 - 1e-6)
-    q = np.clip(expit(LINES[:, :1] + LINES[:, 1:] * logit(middle)), KEPT_INSIDE, 1 - KEPT_INSIDE)
-    return ratios(q, LOWER, UPPER, delta)
-
-
-def ratios(q: Floats, low: Floats, high: Floats, delta: float) -> tuple[Floats, Floats]:
-    """Return log e for y = 1 and for y = 0 of the alternative q against "within δ of [low, high]".
-
-    Examples
-    --------
-    >>> one, zero = ratios(np.array(0.6), np.array(0.8), np.array(0.8), 0.02)
-    >>> round(float(np.exp(zero)), 7), round(float(np.exp(one)), 7)
-    (1.8181818, 0.7692308)
-
-    """
-    nearest = np.clip(np.clip(q, low - delta, high + delta), KEPT_INSIDE, 1 - KEPT_INSIDE)
-    return np.log(q / nearest), np.log((1 - q) / (1 - nearest))
-
-
-def ratio(entries: Entries, delta: float) -> Floats:
-    """Return the log likelihood ratio of each row's events for each alternative; shape (rows, 62)."""
-    one, zero = ratio_table(delta)
-    cell = entries.cell
-    paid = entries.sy * one[:, cell] + (entries.n - entries.sy) * zero[:, cell]
-    return by_row(paid, entries.row, entries.rows).T
-
-
-def unseen(n: Floats, sy: Floats, sp: Floats, learned: Floats, threshold: float) -> Floats:
-    """Return a lower bound of the log payoff of bets where Σp² and Σpy are not known; all sums per cell.
-
-    Within a cell log f is concave in p, so the worst that can be is that all events lie at the cell's ends, those with the outcome whose
-    factor loses more at the upper one.
+    A cluster's is 1 + λ(mean of d(p)(y - p) - δ), exactly.
 
     Parameters
     ----------
-    n, sy, sp : arrays of shape (CELLS,)
-    learned : sign per bin; shape (20,)
+    clusters : sums of the events
+    learned : signs per learned witness and bin; shape (k, 20)
+    threshold : δ
+
+    Returns
+    -------
+    array of shape (10 + k, 5)
+
+    """
+    ordered, size = _ordered(clusters)
+    sign = np.concatenate([FIXED[:, ordered.cell], learned[:, BIN_OF_CELL[ordered.cell]]])
+    mean = by_row(sign * (ordered.sy - ordered.sp), ordered.cluster, len(size)) / size
+    found: Floats = np.log1p(shares(threshold)[:, np.newaxis] * (mean[:, np.newaxis] - threshold)).sum(axis=-1)
+    return found
+
+
+def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) -> Floats:
+    """Return a lower bound of the log payoff of bets where Σp² and Σpy are not known.
+
+    Within a cell log f is concave in p, so the worst that can be is that all events lie at the cell's two ends, those with the outcome
+    whose factor loses more on the way up at the upper one.
+
+    Parameters
+    ----------
+    n, sy, sp : sums per cell; shape (CELLS,)
+    sign : d per bin; shape (20,)
     threshold : δ
 
     Returns
@@ -202,12 +191,11 @@ def unseen(n: Floats, sy: Floats, sp: Floats, learned: Floats, threshold: float)
 
     """
     at = np.flatnonzero(n)
-    low, high, sign = LOWER[at], UPPER[at], learned[BIN_OF_CELL[at]]
-    ones, zeros = sy[at], n[at] - sy[at]
-    width = high - low
+    low, high = LOWER[at], UPPER[at]
+    ones, zeros, width = sy[at], n[at] - sy[at], high - low
     upper = np.clip(np.divide(sp[at] - n[at] * low, width, out=np.zeros_like(low), where=width > 0), 0.0, n[at])
-    level = 1.0 - shares(threshold)[:, np.newaxis] * threshold
-    gain = shares(threshold)[:, np.newaxis] * sign
+    share = shares(threshold)[:, np.newaxis]
+    level, gain = 1.0 - share * threshold, share * sign[BIN_OF_CELL[at]]
     one, zero = np.log(level + gain * (1.0 - low)), np.log(level - gain * low)
     rise_1, rise_0 = np.log(level + gain * (1.0 - high)) - one, np.log(level - gain * high) - zero
     ones_up = np.where(rise_1 < rise_0, np.minimum(ones, upper), np.maximum(upper - zeros, 0.0))
@@ -215,7 +203,48 @@ def unseen(n: Floats, sy: Floats, sp: Floats, learned: Floats, threshold: float)
     return found
 
 
-def by_bin(row: Integers, cell: Integers, values: Floats, rows: int) -> Floats:
-    """Return sums of values per row and twentieth of [0, 1]; shape (rows, 20)."""
-    total = np.bincount(row * BINS + BIN_OF_CELL[cell], weights=values, minlength=rows * BINS)
-    return total.astype(np.float64).reshape(rows, BINS)
+def ratios(q: Floats, low: Floats, high: Floats, delta: float) -> tuple[Floats, Floats]:
+    """Return log e of an event with y = 1 and with y = 0 for the alternative q against "within δ of [low, high]".
+
+    With p̃ = clip(q, low - δ, high + δ), both kept inside [ε, 1 - ε]: log(q/p̃) and log((1 - q)/(1 - p̃)). Where the chance of y = 1
+    lies within δ of [low, high], the factor is 1 or less on average.
+
+    Examples
+    --------
+    >>> one, zero = ratios(np.array(0.6), np.array(0.8), np.array(0.8), 0.02)
+    >>> round(float(np.exp(zero)), 7), round(float(np.exp(one)), 7)
+    (1.8181818, 0.7692308)
+
+    """
+    alternative = np.clip(q, INSIDE, 1 - INSIDE)
+    nearest = np.clip(np.clip(alternative, low - delta, high + delta), INSIDE, 1 - INSIDE)
+    return np.log(alternative / nearest), np.log((1 - alternative) / (1 - nearest))
+
+
+@cache
+def _ratio_table(delta: float) -> tuple[Floats, Floats]:
+    """Return `ratios` of every alternative in every cell; two arrays of shape (21, CELLS)."""
+    return ratios(expit(LINES[:, :1] + LINES[:, 1:] * logit(MIDDLE)), LOWER, UPPER, delta)
+
+
+def ratio(entries: Entries, delta: float) -> Floats:
+    """Return the log likelihood ratio of each row's events for each alternative; shape (rows, 21)."""
+    one, zero = (table[:, entries.cell] for table in _ratio_table(delta))
+    return by_row(entries.sy * one + (entries.n - entries.sy) * zero, entries.row, entries.rows).T
+
+
+def ratio_clustered(clusters: Clusters, delta: float) -> Floats:
+    """Return the log likelihood ratio of clusters: the product of their events' average factors; shape (21,)."""
+    ordered, size = _ordered(clusters)
+    one, zero = (np.exp(table[:, ordered.cell]) for table in _ratio_table(delta))
+    paid = ordered.sy * one + (ordered.n - ordered.sy) * zero
+    found: Floats = np.log(by_row(paid, ordered.cluster, len(size)) / size).sum(axis=1)
+    return found
+
+
+def _ordered(clusters: Clusters) -> tuple[Clusters, Floats]:
+    """Return clusters numbered from 0 in ascending order, and how many events each has."""
+    _, row = np.unique(clusters.cluster, return_inverse=True)
+    order = np.argsort(row, kind="stable")
+    cell, n, sy, sp = (getattr(clusters, name)[order] for name in ("cell", "n", "sy", "sp"))
+    return Clusters(row[order], cell, n, sy, sp), np.bincount(row, weights=clusters.n).astype(np.float64)

@@ -1,194 +1,180 @@
-"""Evidence: tests that stay valid however often one looks.
+"""Evidence: tests of calibration that stay valid however often one looks.
 
 Each step bets on the labelled events of one bucket, with witnesses chosen from earlier steps only. What the bets have won is an
 e-process: where the null holds, the chance that it ever reaches 1/alpha is at most alpha (Ville's inequality).
+
+Two nulls are tested. "ECE <= threshold" (E-lin) is what alarms ask. "Every confidence is within δ of the truth" (E-LR, with δ = .02 or
+the threshold if that is smaller) is broken sooner, by likelihood ratios; since a model with a small ECE may break it, it is only reported.
 """
 
 import struct
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 import numpy as np
 from scipy.special import logsumexp
 
 from monitor.stats import betting
-from monitor.stats.betting import BINS, HALVES, LINES, SHARES, Entries
-from monitor.stats.cells import CELLS, Cells, Floats, Integers
+from monitor.stats.betting import SHARES, Clusters, Entries
+from monitor.stats.cells import CELLS, Cells, Floats
+from monitor.stats.ledger import WITNESSES, Ledger, margin
+from monitor.stats.witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, pit_witnesses
+
+__all__ = ["Clusters", "Direction", "Evidence", "window_e_value"]
 
 Direction = Literal["overconfident", "underconfident", "none"]
+Kind = Literal["none", "cells", "pit"]
 
-MEMORIES: Final = np.array([500.0, 2000.0, np.inf])
-"""Each learned witness forgets earlier labels at this rate: a label counts 1/e after so many more."""
-
-RATIO_MARGIN: Final = 0.02
-"""δ of the likelihood ratio, unless the threshold is smaller."""
-
-LEVELS: Final = np.arange(1, BINS) / BINS
-"""Regression: levels of the probability integral transform, .05 to .95."""
-
-WITNESSES: Final = len(HALVES) + len(MEMORIES)
-EXPERTS: Final = WITNESSES * len(SHARES)
-_HEADER: Final = struct.Struct("<4sHHHHqqq")
+_KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
 _FORMAT: Final = 1
+_HEADER: Final = struct.Struct("<4sHHqq")
 _SHAPES: Final = ((WITNESSES, len(SHARES)), (WITNESSES, len(SHARES)), (len(LINES),), (len(MEMORIES), BINS))
-_KINDS: Final = ("none", "cells", "pit")
-
-
-@dataclass(frozen=True, slots=True)
-class Clusters:
-    """Sums of labelled events that share a cluster, in one step, in any order; shape (m,) each."""
-
-    cluster: Integers
-    cell: Integers
-    n: Floats  # events
-    sy: Floats  # Σ y
-    sp: Floats  # Σ p
+_SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the tests hold after some steps.
+    """What the tests of one stream hold after some steps.
 
-    Per expert (a witness and a share λ) the wealth is M ← e·(M + w_t) with w_t = 1/(t(t + 1)): every step a new stake joins, so that a
-    fault is found as fast after a long calm as at the start. The Shiryaev-Roberts form adds 1 instead of w_t.
+    Examples
+    --------
+    >>> step = Cells.from_rows([0.9] * 100, [1, 1, 1, 0] * 25)
+    >>> evidence = Evidence.begin()
+    >>> for _ in range(10):
+    ...     evidence = evidence.advanced(step, threshold=0.05)
+    >>> evidence.labels, evidence.direction, evidence.log_e > 4.7
+    (1000, 'overconfident', True)
+
     """
 
-    labels: int
-    steps: int
-    kind: str  # what the steps were of: none yet, cells, or pit
-    wealth: Floats  # log M per witness and share
-    roberts: Floats  # log R, the Shiryaev-Roberts form
-    ratios: Floats  # log M per alternative of the likelihood ratio
-    gaps: Floats  # Σ (y - p) per memory and bin: learned witnesses bet on its sign
+    kind: Kind  # what the steps were of
+    ledger: Ledger  # of one row
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        wealth, roberts, ratios, gaps = (np.full(shape, -np.inf) for shape in _SHAPES)
-        return cls(0, 0, "none", wealth, roberts, ratios, np.zeros_like(gaps))
+        return cls("none", Ledger.begin(1))
+
+    @property
+    def labels(self) -> int:
+        """How many labelled events have been taken in."""
+        return int(self.ledger.labels[0])
+
+    @property
+    def steps(self) -> int:
+        """How many steps had any."""
+        return int(self.ledger.steps[0])
 
     @property
     def log_e(self) -> float:
-        """The log of the e-process against "ECE <= threshold": the mean over experts of M, plus the stake not yet placed, 1/(t + 1)."""
-        return self._value(self.wealth)
+        """The log of the e-process against "ECE <= threshold"; an alarm at log(1/alpha) is false with probability alpha at most.
+
+        The mean over experts of M, plus the stake that is still to be placed, 1/(t + 1): 0 before any step and never below -log(t + 1).
+        """
+        return float(self.ledger.log_e[0])
 
     @property
     def log_sr(self) -> float:
-        """The log of the mean over experts of the Shiryaev-Roberts form; minus infinity before any step."""
-        return float(logsumexp(self.roberts) - np.log(self.roberts.size))
+        """The log of the Shiryaev-Roberts form; minus infinity before any step.
+
+        Where the null holds, an alarm at log A takes A steps or more on average to come.
+        """
+        return float(self.ledger.log_sr[0])
 
     @property
     def log_ratio(self) -> float:
-        """The log of the e-process against "every confidence is within the margin of the truth", which may be false at a small ECE."""
-        return self._value(self.ratios)
-
-    def _value(self, wealth: Floats) -> float:
-        placed = float(logsumexp(wealth) - np.log(wealth.size))
-        return float(np.logaddexp(placed, -np.log(self.steps + 1)))
+        """The log of the e-process against "every confidence is within δ of the truth"; 0 for regression."""
+        return float(self.ledger.log_ratio[0])
 
     @property
     def direction(self) -> Direction:
-        """The direction in which the leading witness bets."""
-        low, high = self._leaning()
-        leaning = -high if high else low
-        if self.kind == "pit":
-            leaning = low - high
+        """The direction in which the leading witness bets; none while the bets have not won anything.
+
+        Of confidences, as those above the middle are off, or where the witness has no side there, as answers folded about it; of
+        regression, intervals that are too narrow are overconfident, too wide ones underconfident, and a mere shift is neither.
+        """
+        below, above = self._sides()
+        leaning = below - above if self.kind == "pit" or not above else -above
         return "overconfident" if leaning > 0 else "underconfident" if leaning < 0 else "none"
 
-    def _leaning(self) -> tuple[float, float]:
-        """Return the signs of the leading witness below and above the middle."""
-        if not self.steps:
+    def _sides(self) -> tuple[float, float]:
+        """Return the sides that the leading witness takes below and above the middle."""
+        if self.log_e <= 0:
             return 0.0, 0.0
-        leader = int(np.argmax(logsumexp(self.wealth, axis=1)))
-        if leader < len(HALVES):
-            return float(HALVES[leader, 0]), float(HALVES[leader, 1])
-        gaps = self.gaps[leader - len(HALVES)]
-        return float(np.sign(gaps[: BINS // 2].sum())), float(np.sign(gaps[BINS // 2 :].sum()))
+        leader = int(np.argmax(logsumexp(self.ledger.wealth[0], axis=1)))
+        if leader < len(LEANINGS):
+            return float(LEANINGS[leader, 0]), float(LEANINGS[leader, 1])
+        gaps = self.ledger.gaps[0, leader - len(LEANINGS)]
+        middle = (BINS - 1) // 2 if self.kind == "pit" else BINS // 2
+        return float(np.sign(gaps[:middle].sum())), float(np.sign(gaps[-(BINS // 2) :].sum()))
 
     def advanced(self, cells: Cells, clusters: Clusters | None = None, *, threshold: float) -> Self:
-        """Return the state after a step.
+        """Return the state after a step; one without labelled events is no step.
 
         Parameters
         ----------
         cells : sums of the step's labelled events without a cluster
-        clusters : sums of those with one; a cluster's factor is the average of its events' factors, since they share their luck
+        clusters : sums of those with one; a cluster pays the average of its events' factors, since they share their luck
         threshold : δ of the null "ECE <= δ"
 
         Raises
         ------
         ValueError
-            when earlier steps were of another kind.
+            when earlier steps were of regression.
 
         """
+        shared = clusters if clusters is not None and len(clusters.n) else None
         entries = Entries.of(cells)
-        labels = float(entries.n.sum()) + (0.0 if clusters is None else float(clusters.n.sum()))
-        if not labels:
-            return self
-        signs = np.sign(self.gaps)
-        linear = betting.linear(entries, signs[np.newaxis], threshold)[0]
-        margin = min(RATIO_MARGIN, threshold)
-        ratio = betting.ratio(entries, margin)[0]
-        seen = betting.by_bin(entries.row, entries.cell, entries.sy - entries.sp, 1)[0]
-        if clusters is not None and len(clusters.n):
-            linear = linear + clustered(clusters, signs, threshold)
-            ratio = ratio + clustered_ratio(clusters, margin)
-            seen = seen + betting.by_bin(np.zeros_like(clusters.cell), clusters.cell, clusters.sy - clusters.sp, 1)[0]
-        return self._after("cells", labels, linear, ratio, seen)
+        if shared is None:
+            return self._after("cells", self.ledger.advanced(entries, threshold)) if len(entries.n) else self
+        signs = np.sign(self.ledger.gaps)
+        linear = betting.linear(entries, signs, threshold) + betting.linear_clustered(shared, signs[0], threshold)
+        ratio = betting.ratio(entries, margin(threshold)) + betting.ratio_clustered(shared, margin(threshold))
+        cell, gap = np.append(entries.cell, shared.cell), np.append(entries.sy - entries.sp, shared.sy - shared.sp)
+        labels = np.array([entries.n.sum() + shared.n.sum()])
+        return self._after("cells", self.ledger.after(labels, linear, ratio, betting.by_bin(cell * 0, cell, gap, 1)))
 
     def advanced_pit(self, counts: Floats, clusters: Floats | None = None, *, threshold: float) -> Self:
-        """Return the state after a step of a regression model.
+        """Return the state after a step of a regression model; one without labelled events is no step.
 
-        The null is "the mean over the levels .05, .10, …, .95 of abs(P(PIT <= q) - q) is at most δ". A witness has a sign s_q per level
-        and pays on g(u) = mean of s_q·(1[u <= q] - q). There is no likelihood ratio; its process stays at 1.
+        The null is "the mean over the levels .05, .10, …, .95 of abs(P(PIT <= q) - q) is at most δ". There is no likelihood ratio.
 
         Parameters
         ----------
-        counts : labelled events without a cluster per twentieth of the probability integral transform; shape (20,)
-        clusters : the same per cluster; shape (c, 20)
+        counts : labelled events without a cluster per twentieth (lower, upper] of the probability integral transform; shape (20,)
+        clusters : the same of each cluster; shape (c, 20)
         threshold : δ
 
         Raises
         ------
         ValueError
-            when earlier steps were of another kind.
+            when earlier steps were of confidences.
 
         """
         shared = np.zeros((0, BINS)) if clusters is None else clusters[clusters.sum(axis=1) > 0]
-        labels = float(counts.sum() + shared.sum())
+        total = counts + shared.sum(axis=0)
+        labels = total.sum()
         if not labels:
             return self
-        witness = pit_witnesses(np.sign(self.gaps[:, : BINS - 1]))
-        share = betting.shares(threshold)
-        linear = np.log1p(share * (witness[..., np.newaxis] - threshold)).transpose(0, 2, 1) @ counts
-        means = (shared / shared.sum(axis=1, keepdims=True)) @ witness.T
-        linear += np.log1p(share * (means[..., np.newaxis] - threshold)).sum(axis=0)
-        total = counts + shared.sum(axis=0)
+        says = pit_witnesses(np.sign(self.ledger.gaps[0, :, : BINS - 1]))
+        means = says @ (shared / shared.sum(axis=1, keepdims=True)).T
+        share = betting.shares(threshold)[:, np.newaxis]
+        linear = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
+        linear += np.log1p(share * (means[:, np.newaxis] - threshold)).sum(axis=-1)
         seen = np.append(np.cumsum(total)[:-1] - labels * LEVELS, 0.0)
-        return self._after("pit", labels, linear, np.zeros(len(LINES)), seen)
+        after = self.ledger.after(np.array([labels]), linear[np.newaxis], np.zeros((1, len(LINES))), seen[np.newaxis])
+        return self._after("pit", after)
 
-    def _after(self, kind: str, labels: float, linear: Floats, ratio: Floats, seen: Floats) -> Self:
+    def _after(self, kind: Kind, ledger: Ledger) -> Self:
         if self.kind not in ("none", kind):
-            raise ValueError(f"kind is {kind}; the evidence so far is of {self.kind}")
-        stake = -np.log((self.steps + 1) * (self.steps + 2.0))
-        return replace(
-            self,
-            labels=self.labels + round(labels),
-            steps=self.steps + 1,
-            kind=kind,
-            wealth=linear + np.logaddexp(self.wealth, stake),
-            roberts=linear + np.logaddexp(self.roberts, 0.0),
-            ratios=ratio + np.logaddexp(self.ratios, stake),
-            gaps=self.gaps * np.exp(-labels / MEMORIES)[:, np.newaxis] + seen,
-        )
+            raise ValueError(f"a step is of {kind}; the evidence so far is of {self.kind}")
+        return type(self)(kind, ledger)
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes: a header, then the arrays as little-endian doubles."""
-        header = _HEADER.pack(
-            _MAGIC, _FORMAT, _KINDS.index(self.kind), WITNESSES, len(LINES), self.labels, self.steps, len(MEMORIES)
-        )
-        arrays = (self.wealth, self.roberts, self.ratios, self.gaps)
+        header = _HEADER.pack(_MAGIC, _FORMAT, _KINDS.index(self.kind), self.labels, self.steps)
+        arrays = (self.ledger.wealth, self.ledger.roberts, self.ledger.ratios, self.ledger.gaps)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
 
     @classmethod
@@ -198,76 +184,30 @@ class Evidence:
         Raises
         ------
         ValueError
-            when the bytes are not such a state, or one of another version of the tests.
+            when the bytes are no such state, or that of another version of the tests, which must begin afresh.
 
         """
-        sizes = [int(np.prod(shape)) for shape in _SHAPES]
-        if len(blob) != _HEADER.size + 8 * sum(sizes) or blob[:4] != _MAGIC:
+        if len(blob) < _HEADER.size or blob[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"{len(blob)} bytes are not the state of a sequential test")
-        _, version, kind, witnesses, lines, labels, steps, memories = _HEADER.unpack_from(blob)
-        if (version, witnesses, lines, memories) != (_FORMAT, WITNESSES, len(LINES), len(MEMORIES)) or kind >= len(
-            _KINDS
-        ):
-            raise ValueError(f"the state of a sequential test is of format {version}; this program reads {_FORMAT}")
+        _, version, kind, labels, steps = _HEADER.unpack_from(blob)
+        if version != _FORMAT or len(blob) != _HEADER.size + 8 * sum(_SIZES) or kind >= len(_KINDS):
+            raise ValueError(
+                f"{len(blob)} bytes of format {version} are not the state of these sequential tests (format {_FORMAT})"
+            )
         flat = np.frombuffer(blob, dtype="<f8", offset=_HEADER.size).astype(np.float64)
-        parts = np.split(flat, np.cumsum(sizes)[:-1])
-        if labels < 0 or steps < 0 or not (flat < np.inf).all() or not np.isfinite(parts[3]).all():
-            raise ValueError("the state of a sequential test holds numbers that no test arrives at")
-        return cls(
-            labels, steps, _KINDS[kind], *(part.reshape(shape) for part, shape in zip(parts, _SHAPES, strict=True))
-        )
-
-
-def clustered(clusters: Clusters, signs: Floats, threshold: float) -> Floats:
-    """Return the log payoff of all bets on clusters: per cluster 1 + λ(mean of d(p)(y - p) - δ), exactly; shape (witnesses, shares)."""
-    ordered, size = _ordered(clusters)
-    row, gap = ordered.cluster, ordered.sy - ordered.sp
-    halves = betting.by_row(gap, 2 * row + betting.HALF_OF_CELL[ordered.cell], 2 * len(size))
-    fixed = HALVES[:, :1] * halves[0::2] + HALVES[:, 1:] * halves[1::2]
-    learned = betting.by_row(signs[:, betting.BIN_OF_CELL[ordered.cell]] * gap, row, len(size))
-    mean = np.concatenate([fixed, learned]) / size
-    share = betting.shares(threshold)[:, np.newaxis]
-    found: Floats = np.log1p(share * (mean[:, np.newaxis] - threshold)).sum(axis=-1)
-    return found
-
-
-def clustered_ratio(clusters: Clusters, delta: float) -> Floats:
-    """Return the log likelihood ratio of clusters: per cluster the average over its events; shape (62,)."""
-    ordered, size = _ordered(clusters)
-    one, zero = (np.exp(table[:, ordered.cell]) for table in betting.ratio_table(delta))
-    paid = ordered.sy * one + (ordered.n - ordered.sy) * zero
-    found: Floats = np.log(betting.by_row(paid, ordered.cluster, len(size)) / size).sum(axis=1)
-    return found
-
-
-def _ordered(clusters: Clusters) -> tuple[Clusters, Floats]:
-    """Return clusters numbered from 0 in ascending order of cluster, then cell, and how many events each has."""
-    _, row = np.unique(clusters.cluster, return_inverse=True)
-    order = np.lexsort((clusters.cell, row))
-    cell, n, sy, sp = (getattr(clusters, name)[order] for name in ("cell", "n", "sy", "sp"))
-    return Clusters(row[order], cell, n, sy, sp), np.bincount(row, weights=clusters.n).astype(np.float64)
-
-
-@cache
-def _pit_table() -> Floats:
-    """Return 1[u <= q] - q per level and twentieth; shape (19, 20)."""
-    return (np.arange(BINS) <= np.arange(BINS - 1)[:, np.newaxis]) - LEVELS[:, np.newaxis]
-
-
-def pit_witnesses(learned: Floats) -> Floats:
-    """Return g per witness and twentieth, shape (witnesses, 20): fixed ones by half of the levels, then learned ones, of signs (k, 19)."""
-    below, above = LEVELS < 0.5, LEVELS > 0.5  # noqa: PLR2004 - the middle level counts for both halves
-    weights = np.stack([below + (1.0 - below - above) / 2, above + (1.0 - below - above) / 2])
-    signs = np.concatenate([HALVES @ weights, learned])
-    found: Floats = signs @ _pit_table() / len(LEVELS)
-    return found
+        if not (flat < np.inf).all() or not np.isfinite(flat[-_SIZES[-1] :]).all() or not 0 <= steps <= labels:
+            raise ValueError("the state of a sequential test holds figures that no test arrives at")
+        parts = np.split(flat, np.cumsum(_SIZES)[:-1])
+        arrays = (part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True))
+        return cls(_KINDS[kind], Ledger(np.array([labels]), np.array([steps]), *arrays))
 
 
 def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) -> float:
     """Return the log e-value of one window against the null "ECE <= threshold".
 
-    The average over experts: fixed sign patterns; signs learned from `previous`, an earlier window without events in common; and signs
-    learned from a random half of this window's events, judged on the other. It is an e-value for a single look.
+    The average over experts: fixed witnesses; one learned from `previous`, an earlier window without events in common; and one learned
+    from either random half of this window and judged on the other. An e-value for a single look: where the null holds it averages 1 or
+    less, so that it exceeds 1/alpha with probability alpha at most; sets of them can be judged by e-BH.
 
     Parameters
     ----------
@@ -290,15 +230,17 @@ def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) ->
     entries = Entries.of(cells)
     if not len(entries.n):
         return 0.0
-    learned = np.zeros((1, 0, BINS)) if previous is None else np.sign(_gap(previous.sy - previous.sp))[:, np.newaxis]
-    found = [betting.linear(entries, learned, threshold)[0]]
+    learned = np.zeros((1, 0, BINS)) if previous is None else _signs(previous.sy - previous.sp)[np.newaxis, np.newaxis]
     half = (cells.hn, cells.hsy, cells.hsp)
     rest = (cells.n - cells.hn, cells.sy - cells.hsy, cells.sp - cells.hsp)
-    for (_, sy, sp), judged in ((half, rest), (rest, half)):
-        found.append(betting.unseen(*judged, np.sign(_gap(sy - sp))[0], threshold)[np.newaxis])
-    every = np.concatenate(found)
-    return float(logsumexp(every) - np.log(every.size))
+    found = [
+        *betting.linear(entries, learned, threshold)[0],
+        betting.unseen(*rest, _signs(half[1] - half[2]), threshold),
+        betting.unseen(*half, _signs(rest[1] - rest[2]), threshold),
+    ]
+    return float(logsumexp(found) - np.log(np.size(found)))
 
 
-def _gap(values: Floats) -> Floats:
-    return betting.by_bin(np.zeros(CELLS, dtype=np.int64), np.arange(CELLS), values, 1)
+def _signs(gap: Floats) -> Floats:
+    signs: Floats = np.sign(betting.by_bin(np.zeros(CELLS, dtype=np.int64), np.arange(CELLS), gap, 1))[0]
+    return signs

@@ -1,0 +1,81 @@
+"""Witnesses: in which direction confidences are suspected to be off, said before the outcomes are known.
+
+A witness d(p) in [-1, 1] is constant in a cell: +1 where outcomes are suspected to exceed confidences, -1 where they fall short. Fixed
+witnesses take a side below and above the middle, or lean the more the surer the confidence is, which is what a wrong temperature does.
+Learned ones have a sign per twentieth of [0, 1], taken from earlier steps; they find faults of any other shape.
+"""
+
+from itertools import product
+from typing import Final
+
+import numpy as np
+from scipy.special import logit
+
+from monitor.stats.cells import EDGES, Floats, Integers, bin_of_cell
+
+BINS: Final = 20
+"""Learned witnesses have one sign per so many equal bins."""
+
+MEMORIES: Final = np.array([500.0, 2000.0, np.inf])
+"""How many labels each learned witness remembers: one that many labels ago counts 1/e."""
+
+LOWER: Final[Floats] = np.concatenate([[0.0], EDGES])
+UPPER: Final[Floats] = np.concatenate([EDGES, [1.0]])
+"""Cells are (lower, upper], those of 0 and of 1 a point each; shape (CELLS,)."""
+
+MIDDLE: Final[Floats] = np.clip((LOWER + UPPER) / 2, 1e-6, 1 - 1e-6)
+"""Where a cell's log odds are taken, finite."""
+
+BIN_OF_CELL: Final[Integers] = bin_of_cell(BINS)
+
+SIDES: Final = np.array([pair for pair in product((-1, 0, 1), repeat=2) if any(pair)])
+"""The side that the first fixed witnesses take below and above the middle; shape (8, 2)."""
+
+LEANINGS: Final = np.concatenate([SIDES, [(1, -1), (-1, 1)]])
+"""The side of every fixed witness below and above the middle; shape (10, 2)."""
+
+TEMPERED: Final[Floats] = np.clip(logit(MIDDLE), -1.0, 1.0)
+"""A wrong temperature is off in proportion to p(1 - p)·logit p, against a variance of p(1 - p)."""
+
+FIXED: Final[Floats] = np.concatenate([SIDES[:, (BIN_OF_CELL >= BINS // 2).astype(int)], [-TEMPERED, TEMPERED]])
+"""d per fixed witness and cell; shape (10, CELLS)."""
+
+LEVELS: Final[Floats] = np.arange(1, BINS) / BINS
+"""Regression: levels of the probability integral transform, .05 to .95."""
+
+_MIDDLE_LEVEL: Final = BINS // 2 - 1
+_SIDE_OF_LEVEL: Final = np.sign(np.arange(BINS - 1) - _MIDDLE_LEVEL)
+_TAPERED: Final = np.clip(4 * (0.5 - LEVELS), -1.0, 1.0)
+_PIT_SIGNS: Final[Floats] = np.concatenate(
+    [
+        SIDES[:, :1] * (1 - _SIDE_OF_LEVEL) / 2 + SIDES[:, 1:] * (1 + _SIDE_OF_LEVEL) / 2,
+        [_TAPERED, -_TAPERED],
+    ]
+)
+_REACHED: Final[Floats] = (np.arange(BINS) <= np.arange(BINS - 1)[:, np.newaxis]) - LEVELS[:, np.newaxis]
+
+
+def pit_witnesses(learned: Floats) -> Floats:
+    """Return what each witness says of a label in each twentieth of the probability integral transform.
+
+    With a sign s_q per level, g(u) = mean of s_q·(1[u <= q] - q). At the middle level a fixed witness takes the mean of its two sides.
+
+    Parameters
+    ----------
+    learned : signs of the learned witnesses; shape (k, 19)
+
+    Returns
+    -------
+    array of shape (10 + k, 20)
+
+    """
+    found: Floats = np.concatenate([_PIT_SIGNS, learned]) @ _REACHED / len(LEVELS)
+    return found
+
+
+LINES: Final = np.array(
+    [(0.0, slope) for slope in (0.25, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1.1, 1.25, 1.5, 2.0)]
+    + [(shift, 1.0) for shift in (-0.8, -0.4, -0.2, 0.2, 0.4, 0.8)]
+    + list(product((-0.5, 0.5), (0.7, 1.4)))
+)
+"""Alternatives of the likelihood ratio, (a, b) with logit P(y = 1) = a + b·logit p; shape (21, 2)."""
