@@ -11,6 +11,7 @@ from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
 from monitor.stats.regression import median
 from monitor.stats.summary import Kind
+from monitor.stats.values import Value, agreement_place, score_place, thousandth
 from monitor.wire import PredictionEvent, binary_outcome, class_index, levels_of, was_right
 
 Score = tuple[Kind, float]
@@ -108,9 +109,60 @@ def vectors_of(row: PredictionRow, classes: Sequence[str] | None) -> tuple[list[
     return served, in_order(kept["raw"], classes) if "raw" in kept else served
 
 
-def scores_of(row: PredictionRow) -> list[Score]:
-    """Return the scores of a prediction: one, or the served and the raw one."""
+def scores_of(model: Model, row: PredictionRow) -> list[Score]:
+    """Return the scores of a prediction that are probabilities: one, or the served and the raw one, or none."""
+    if model.task == "regression" or is_score(model, row):
+        return []
     return [("both", row.p)] if row.raw is None else [("served", row.p), ("raw", row.raw)]
+
+
+def is_score(model: Model, row: PredictionRow) -> bool:
+    """Return whether a prediction says how sure the model was on a scale of its own, and no probability."""
+    # Most payloads are told apart by a search for the word, at a tenth of the cost of reading them.
+    return (
+        model.task == "confidence"
+        and row.payload is not None
+        and b"score" in row.payload
+        and "score" in payload_of(row)
+    )
+
+
+def value_of(model: Model, row: PredictionRow) -> Value | None:
+    """Return the value of a prediction that can't be taken at its word.
+
+    None for all others, and where a calibrator made what was served: that is a probability.
+    """
+    payload = row.payload
+    if model.task != "confidence" or row.raw is not None or payload is None:
+        return None
+    if b"confidence_source" not in payload and b"score" not in payload:
+        return None
+    kept = payload_of(row)
+    if "score" in kept:
+        return "score", score_place(kept["score"])
+    if "samples" in kept:
+        return "agreement", agreement_place(kept["agreeing"], kept["samples"])
+    return ("verbalized", thousandth(row.p)) if kept.get("confidence_source") == "verbalized" else None
+
+
+OWN_SEGMENTS: Final = ("confidence_source", "samples")
+"""Fields of an event that may be declared as segments; a segment that the event itself names so comes first."""
+
+
+def segments_of(row: PredictionRow, declared: Sequence[str]) -> dict[str, str]:
+    """Return the segments of a prediction: those that were sent, and declared ones that are fields of its own."""
+    sent: dict[str, str] = {} if row.segments is None else msgspec.json.decode(row.segments, type=dict[str, str])
+    if row.payload is None or b"confidence_source" not in row.payload or not own_segments(tuple(declared)):
+        return sent
+    kept = payload_of(row)
+    return {name: str(kept[name]) for name in own_segments(tuple(declared)) if name in kept} | sent
+
+
+@lru_cache(maxsize=256)
+def own_segments(declared: tuple[str, ...]) -> tuple[str, ...]:
+    """Return which of an event's own fields are declared as segments, alone or in a pair."""
+    keys = {key for each in declared for key in each.split(",")}
+    return tuple(name for name in OWN_SEGMENTS if name in keys)
 
 
 def usable(model: Model, label: str) -> bool:
@@ -139,11 +191,24 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     if model.task == "multiclass":
         return _judged_vectors(model, row, _truth(model.task, model.classes, label))
     y = _outcome(model, row, label)
-    if y is None:
+    if y is None or is_score(model, row):
         return []
     if row.raw is None:
         return [("both", row.p, y, *binary_losses(row.p, y))]
     return [("served", row.p, y, *binary_losses(row.p, y)), ("raw", row.raw, y, *binary_losses(row.raw, y))]
+
+
+def outcome(model: Model, row: PredictionRow, label: str) -> int | None:
+    """Return whether what the served confidence is of came true; None where it is no probability, or nothing can be said."""
+    if model.task in {"binary", "confidence"}:
+        return _outcome(model, row, label)
+    truth = _truth(model.task, model.classes, label) if model.task == "multiclass" else None
+    return None if truth is None else int(top(vectors_of(row, model.classes)[0]) == truth)
+
+
+def answered(model: Model, row: PredictionRow, label: str) -> int | None:
+    """Return whether the answer of a model of confidences was right, whatever says how sure it was; None of other models."""
+    return _outcome(model, row, label) if model.task == "confidence" else None
 
 
 def truth_index(model: Model, label: str) -> int | None:

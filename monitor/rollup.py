@@ -16,11 +16,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from monitor.batch import Event, decode, encode
-from monitor.delays import delay_bucket
+from monitor.delays import Seen, delay_bucket
 from monitor.errors import LeaseLost, Unavailable
 from monitor.join import Arrival, Joined, join
-from monitor.outcomes import confidences
+from monitor.outcomes import confidences, outcome
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
+from monitor.stats.summary import ONE
 from monitor.store import counters, evidence, journal, rollups
 from monitor.store import events as event_rows
 from monitor.store import models as model_rows
@@ -68,7 +69,7 @@ class Effects:
     stale_minutes: dict[int, int]  # model -> minute rollups before this go
     taken: dict[int, Taken]  # what the sequential tests had taken in
     passed: dict[int, int]  # model -> what is before this counts as taken in from now on
-    delays: dict[tuple[int, int], int]
+    delays: dict[tuple[int, int], Seen]
     counts: dict[CounterKey, int]
 
 
@@ -127,7 +128,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
         taken=taken,
         passed=passed,
-        delays=_delays(joined),
+        delays=_delays(joined, models),
         counts=_counts(arrivals, joined),
     )
 
@@ -253,14 +254,21 @@ def _series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[Ser
     return found
 
 
-def _delays(joined: Joined) -> dict[tuple[int, int], int]:
-    counted: Counter[tuple[int, int]] = Counter()
+def _delays(joined: Joined, models: Mapping[int, Model]) -> dict[tuple[int, int], Seen]:
+    """Return how many first labels came per bucket of delay, and what they said; sums in fixed point."""
+    found: dict[tuple[int, int], list[int]] = {}
     for change in joined.changes:
         if change.before is None and change.after is not None:
-            delay = _delay(change.row, change.after)
+            row, delay = change.row, _delay(change.row, change.after)
             if delay is not None:
-                counted[change.row.model_id, delay_bucket(delay)] += 1
-    return dict(counted)
+                sums = found.setdefault((row.model_id, delay_bucket(delay)), [0, 0, 0, 0])
+                sums[0] += 1
+                y = outcome(models[row.model_id], row, change.after.label)
+                if y is not None:
+                    sums[1] += y
+                    sums[2] += round(row.p * ONE)
+                    sums[3] += round((y - row.p) * (y - row.p) * ONE)
+    return {key: Seen(count=n, sy=sy, sp=sp, squares=squares) for key, (n, sy, sp, squares) in found.items()}
 
 
 def _delay(row: PredictionRow, label: LabelRow) -> int | None:

@@ -2,12 +2,14 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
+from operator import itemgetter
 from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from monitor.delays import Seen
 from monitor.records import Model, ModelSettings, Progress, Revision
 from monitor.store.schema import delay, model, progress, revision
 
@@ -58,6 +60,23 @@ def create(
     if found is None:
         raise LookupError(f"model {name} vanished while it was being made")
     return found
+
+
+def insert_as(connection: Connection, wanted: Model) -> None:
+    """Add a model under a given id, with no events yet."""
+    connection.execute(
+        insert(model).values(
+            id=wanted.id,
+            name=wanted.name,
+            task=wanted.task,
+            classes=_json_list(wanted.classes),
+            settings=_settings_json(wanted.settings),
+            revision=wanted.revision,
+            created_at=wanted.created_at,
+        )
+    )
+    connection.execute(insert(progress).values(model_id=wanted.id, predictions=0, labels=0))
+    _add_revision(connection, wanted.id, wanted.revision, wanted.settings)
 
 
 def change(
@@ -134,24 +153,33 @@ def consumed(connection: Connection, model_id: int, until: int) -> None:
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(consumed_until=until))
 
 
-def add_delays(connection: Connection, counts: Mapping[tuple[int, int], int]) -> None:
-    """Add observed label delays, by (model, bucket of the logarithmic scale)."""
-    if not counts:
+def add_delays(connection: Connection, seen: Mapping[tuple[int, int], Seen]) -> None:
+    """Add first labels by (model, bucket of the logarithmic scale of delays)."""
+    if not seen:
         return
     build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     statement = build(delay)
+    sums = {name: delay.c[name] + statement.excluded[name] for name in ("count", "sy", "sp", "variance")}
     connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model_id", "bucket"], set_={"count": delay.c.count + statement.excluded["count"]}
-        ),
-        [{"model_id": m, "bucket": b, "count": n} for (m, b), n in sorted(counts.items())],
+        statement.on_conflict_do_update(index_elements=["model_id", "bucket"], set_=sums),
+        [
+            {"model_id": m, "bucket": b, "count": each.count, "sy": each.sy, "sp": each.sp, "variance": each.squares}
+            for (m, b), each in sorted(seen.items(), key=itemgetter(0))
+        ],
     )
 
 
 def delays(connection: Connection, model_id: int) -> dict[int, int]:
-    """Return how many labels were seen per bucket of delay."""
+    """Return how many first labels were seen per bucket of delay."""
     rows = connection.execute(select(delay.c.bucket, delay.c.count).where(delay.c.model_id == model_id))
     return {row[0]: row[1] for row in rows}
+
+
+def seen_delays(connection: Connection, model_id: int) -> dict[int, Seen]:
+    """Return the first labels per bucket of delay: how many, and what they said."""
+    columns = (delay.c.bucket, delay.c["count"], delay.c.sy, delay.c.sp, delay.c.variance)
+    rows = connection.execute(select(*columns).where(delay.c.model_id == model_id))
+    return {bucket: Seen(count=n, sy=sy, sp=sp, squares=squares) for bucket, n, sy, sp, squares in rows}
 
 
 def _add_revision(connection: Connection, model_id: int, number: int, settings: ModelSettings) -> None:

@@ -89,7 +89,7 @@ delay = Table(
     Column("count", BigInteger, nullable=False),
     Column("sy", BigInteger, nullable=False, server_default="0"),  # Σ outcomes of these labels
     Column("sp", BigInteger, nullable=False, server_default="0"),  # Σ confidences, fixed point
-    Column("variance", BigInteger, nullable=False, server_default="0"),  # Σ p(1 - p), fixed point
+    Column("variance", BigInteger, nullable=False, server_default="0"),  # Σ (outcome - confidence)², fixed point
 )
 
 journal = Table(
