@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from monitor import windowed
 from monitor.each import each_model
-from monitor.figures import TOO_FEW_LABELS, Question, evaluation, finite
+from monitor.figures import FITTED_ON, FIXED, TOO_FEW_LABELS, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import Bins, bins_of
@@ -100,7 +100,8 @@ def miscalibration(fields: Mapping[str, Any], window: str, settings: ModelSettin
 def score_drift(fields: Mapping[str, Any], window: str) -> Finding:
     """Return what a comparison with the reference says about the alarm on drift."""
     shown = ("psi", "psi_null_95", "psi_null_999", "ks", "ks_null_95", "js", "js_null_95", "predictions")
-    evidence = {name: fields.get(name) for name in (*shown, "reference_predictions", "start", "end", "reference_start")}
+    about = ("reference_predictions", "start", "end", "reference_start", "reference_kind")
+    evidence = {name: fields.get(name) for name in (*shown, *about)}
     return Finding(
         kind=SCORE_DRIFT,
         window=window,
@@ -268,8 +269,11 @@ def changes(connection: Connection, clock: Clocked) -> list[Alert]:
 
 
 def _has_whole_reference(connection: Connection, clock: Clocked, finding: Finding) -> bool:
-    """Return whether the model served already when the reference began; a night is no reference for a week."""
-    if isinstance(clock.model.settings.reference, tuple):
+    """Return whether the model served already when the reference began; a night is no reference for a week.
+
+    A reference that a person declared, or that the champion was fitted on, is whole as it is.
+    """
+    if finding.evidence["reference_kind"] in (FIXED, FITTED_ON):
         return True
     numbers = list(rollups.series_ids(connection, clock.model.id).values())
     extent = rollups.extent(connection, numbers, HOUR_LEVEL)

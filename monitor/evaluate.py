@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from monitor import windowed
 from monitor.each import each_model
-from monitor.figures import Question, drift, evaluation, finite
+from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluation, finite
 from monitor.records import Model
 from monitor.stats.summary import Summary
 from monitor.store import evaluations
@@ -36,6 +36,7 @@ class Comparison:
     window: str
     now: Range
     other: Range  # of calibration: just before, for the signs of the bound; of drift: the reference
+    reference: Reference | None = None  # of drift
 
 
 def comparisons(clock: Clocked) -> Iterator[Comparison]:
@@ -47,14 +48,24 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
             yield Comparison(kind="calibration", window=window, now=now, other=_before(now))
         if clock.newest_end is not None:
             now = widened(clock.newest_end - length, clock.newest_end, clock.progress.minutes_from)
-            yield Comparison(kind="drift", window=window, now=now, other=reference_of(clock, *now))
+            found = reference_of(clock, *now)
+            yield Comparison(kind="drift", window=window, now=now, other=(found.start, found.end), reference=found)
 
 
-def reference_of(clock: Clocked, start: int, end: int) -> Range:
-    """Return the range that scores are compared with: the declared one, else the equally long one just before."""
+def reference_of(clock: Clocked, start: int, end: int) -> Reference:
+    """Return what scores are compared with: the declared range, what the champion was fitted on, or the equally long range just before.
+
+    Where the champion is declared and there is none, the range just before.
+    """
     declared = clock.model.settings.reference
-    first, last = declared if isinstance(declared, tuple) else _before((start, end))
-    return widened(first, last, clock.progress.minutes_from)
+    if isinstance(declared, tuple):
+        kind, over = FIXED, declared
+    elif clock.fitted_on is not None:
+        kind, over = FITTED_ON, clock.fitted_on
+    else:
+        kind, over = TRAILING, _before((start, end))
+    first, last = widened(*over, clock.progress.minutes_from)
+    return Reference(kind=kind, start=max(0, first), end=max(0, last))
 
 
 def _before(now: Range) -> Range:
@@ -69,10 +80,10 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
 
 
 def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Iterator[Stored]:
-    if asked.kind == "drift":
+    if asked.reference is not None:
         nothing = Summary.of([])
         for place, summary in now.items():
-            found = drift(_question(clock, place, asked.now), summary, other.get(place, nothing), asked.other)
+            found = drift(_question(clock, place, asked.now), summary, other.get(place, nothing), asked.reference)
             yield _stored(clock, asked, place, found)
         return
     for place, summary in {**now, **_together(now)}.items():

@@ -1,25 +1,30 @@
 """Figures: sums of a window to scores, intervals and a verdict."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+
+import numpy as np
 
 from monitor.records import Model
 from monitor.stats import cox as line
 from monitor.stats import noise, reliability
 from monitor.stats import scores as overall
-from monitor.stats.cells import Cells
+from monitor.stats.cells import Cells, Floats, place
 from monitor.stats.decomposition import corp, murphy
-from monitor.stats.drift import score_drift
+from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
 from monitor.stats.reliability import Bins, bins_of
-from monitor.stats.summary import Scores, Summary
+from monitor.stats.summary import MAX_CLASSES, VALUE_FIELDS, VALUES, Scores, Summary
 from monitor.times import rfc3339
 
 DEFAULT_BINS: Final = 15
 CALIBRATED: Final = "calibrated"
 MISCALIBRATED: Final = "miscalibrated"
 TOO_FEW_LABELS: Final = "too_few_labels"
+FIXED: Final = "fixed"
+FITTED_ON: Final = "champion"
+TRAILING: Final = "trailing"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +39,15 @@ class Question:
     scores: Scores = "served"
     bins: int = DEFAULT_BINS
     matured: bool = True
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """What scores are compared with."""
+
+    kind: str  # fixed: a declared range; champion: what the calibrator in service was fitted on; trailing: the range just before
+    start: int
+    end: int
 
 
 def evaluation(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
@@ -138,30 +152,81 @@ def _decompositions(cells: Cells, bins: Bins) -> dict[str, Any]:
     }
 
 
-def drift(question: Question, current: Summary, reference: Summary, reference_range: tuple[int, int]) -> dict[str, Any]:
+def drift(question: Question, current: Summary, before: Summary, reference: Reference) -> dict[str, Any]:
     """Return score drift of raw scores against a reference; raw, since a promotion moves the served ones by design."""
-    found = score_drift(reference.cells("raw").en, current.cells("raw").en)
+    found = _score_drift(question.model, before, current)
     settings = question.model.settings
-    enough = min(current.events, reference.events) >= settings.minimum_labels
-    figures: dict[str, Any] = dict.fromkeys(("psi", "psi_null_95", "ks", "ks_null_95", "js", "js_null_95"))
-    if found is not None:
-        figures = {name: value for name, value in _plain(found).items() if name not in {"n", "m"}}
+    enough = min(current.events, before.events) >= settings.minimum_labels
+    fields = [name for name in ScoreDrift.__slots__ if name not in {"n", "m"}]
+    figures = {name: None if found is None else getattr(found, name) for name in fields}
     return {
         "model": question.model.name,
         "version": question.version,
         "segment": question.segment,
         "start": rfc3339(question.start),
         "end": rfc3339(question.end),
-        "reference_start": rfc3339(reference_range[0]),
-        "reference_end": rfc3339(reference_range[1]),
+        "reference_kind": reference.kind,
+        "reference_start": rfc3339(reference.start),
+        "reference_end": rfc3339(reference.end),
         "scores": "raw",
         "predictions": current.events,
-        "reference_predictions": reference.events,
+        "reference_predictions": before.events,
         **figures,
+        "class_shift": _class_shift(question.model, before, current, enough=enough),
         "threshold": settings.thresholds["psi"],
         "enough": enough,
         "drifted": found is not None and enough and found.drifted(settings.thresholds["psi"]),
     }
+
+
+def _score_drift(model: Model, before: Summary, current: Summary) -> ScoreDrift | None:
+    """Return how far scores have moved: confidences, of regression where predictions lie, of other values their places."""
+    if model.task == "regression":
+        return score_drift(before.locations(), current.locations())
+    old, new = before.cells("raw"), current.cells("raw")
+    kept = [_places(before), _places(current)]
+    if any(each.any() for each in kept):
+        return score_drift(np.append(old.en, kept[0]), np.append(new.en, kept[1]))
+    return score_drift(old.en, new.en, sums=(old.esp, new.esp))
+
+
+def _places(summary: Summary) -> Floats:
+    """Return how many predictions stated each value that is not taken at its word."""
+    return np.concatenate([summary.values(family)[:, VALUE_FIELDS.index("en")] for family in VALUES])
+
+
+def _class_shift(model: Model, before: Summary, current: Summary, *, enough: bool) -> dict[str, Any] | None:
+    """Return how the mix of answers moved; None where answers are no classes, or were not counted for all predictions."""
+    names, *counted = _answers(model, before, current)
+    found: ClassShift | None = None
+    if all(counts.sum() == each.events for counts, each in zip(counted, (before, current), strict=True)):
+        found = class_shift(*counted)
+    if found is None:
+        return None
+    shares = zip(names, found.reference.tolist(), found.current.tolist(), strict=True)
+    return {
+        "classes": [{"class": name, "reference": old, "current": new} for name, old, new in shares],
+        "js": found.js,
+        "js_null_95": found.js_null_95,
+        "js_null_999": found.js_null_999,
+        "shifted": enough and found.shifted(model.settings.thresholds["psi"]),
+    }
+
+
+def _answers(model: Model, before: Summary, current: Summary) -> tuple[Sequence[str], Floats, Floats]:
+    """Return the names of the classes and how often each was the answer; the answer of a binary model is 1 above .5."""
+    if model.task == "binary":
+        names = model.classes or ("0", "1")
+        return names, _sides(before), _sides(current)
+    names = model.classes if model.task == "multiclass" and model.classes and len(model.classes) <= MAX_CLASSES else ()
+    return names, before.predicted(len(names)), current.predicted(len(names))
+
+
+def _sides(summary: Summary) -> Floats:
+    """Return how many raw scores are at most .5, and how many above it."""
+    events = summary.cells("raw").en
+    at_most = events[: int(place([0.5])[0]) + 1].sum()
+    return np.array([at_most, events.sum() - at_most])
 
 
 def finite(fields: Mapping[str, Any]) -> dict[str, Any]:

@@ -8,13 +8,14 @@ import numpy as np
 from sqlalchemy import Connection
 
 from monitor.delays import Aged, delay_limit
+from monitor.declare import CHAMPION
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
 from monitor.stats.summary import Summary, decode_all
-from monitor.store import coverage, models, rollups
+from monitor.store import coverage, models, registry, rollups
 from monitor.store.coverage import Totals
 from monitor.store.rollups import Span
-from monitor.times import DAY, HOUR, floor
+from monitor.times import DAY, HOUR, floor, parse_time
 from monitor.windows import learned_delay, matured_until, merged, newest_end, own_time, spans, widened
 
 HOURLY: Final = 2 * DAY
@@ -36,6 +37,7 @@ class Clocked:
     delay: int  # of labels, declared or learned
     matured_until: int | None
     newest_end: int | None
+    fitted_on: Range | None = None  # what the champion was fitted on, where drift is measured against that
 
 
 def clocked(connection: Connection, model: Model, now: int) -> Clocked:
@@ -49,7 +51,19 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
         delay=delay,
         matured_until=matured_until(progress, delay, now),
         newest_end=newest_end(progress),
+        fitted_on=_fitted_on(connection, model) if model.settings.reference == CHAMPION else None,
     )
+
+
+def _fitted_on(connection: Connection, model: Model) -> Range | None:
+    """Return the range whose labels the calibrator in service was fitted and judged on."""
+    champion = registry.aliases(connection, model.id).get(registry.CHAMPION)
+    number = None if champion is None else champion.number
+    document = None if number is None else registry.document(connection, model.id, number)
+    if document is None:
+        return None
+    start, end = (parse_time(name, document["fitted_from"][name]) for name in ("start", "end"))
+    return start, end
 
 
 def learned_now(connection: Connection, model: Model, progress: Progress, now: int) -> int:

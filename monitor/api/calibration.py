@@ -165,10 +165,10 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)
         wanted = _wanted(connection, query, clock)
-        first, last = (max(0, bound) for bound in reference_of(clock, start, end))
+        found = reference_of(clock, start, end)
         current = windowed.of_series(connection, clock.model, start, end, wanted)
-        reference = windowed.of_series(connection, clock.model, first, last, wanted)
-    return answer(finite(drift(_question(query, clock, start, end), current, reference, (first, last))))
+        reference = windowed.of_series(connection, clock.model, found.start, found.end, wanted)
+    return answer(finite(drift(_question(query, clock, start, end), current, reference, found)))
 
 
 @router.get("/{model}/history", responses=gives(History))

@@ -101,6 +101,26 @@ class History(Shape):
     evaluations: list[Stored | dict[str, Any]]
 
 
+class ClassShare(Shape):
+    """How large a share of the answers a class was."""
+
+    class_: str = Field(alias="class")
+    reference: Ratio
+    current: Ratio
+
+
+class ClassShift(Shape):
+    """The mix of answers against that of the reference."""
+
+    classes: list[ClassShare]
+    js: float
+    js_null_95: float
+    js_null_999: float
+    shifted: bool = Field(
+        description="8·`js`, about a PSI, is above the threshold of `psi`, and `js` above what chance does once in 1,000"
+    )
+
+
 class Drift(Shape):
     """Raw scores against a reference, each measure with what chance alone would show in 95 of 100 cases."""
 
@@ -109,6 +129,9 @@ class Drift(Shape):
     segment: str
     start: datetime
     end: datetime
+    reference_kind: Literal["fixed", "trailing", "champion"] = Field(
+        description="a declared range, the window just before, or what the calibrator in service was fitted on"
+    )
     reference_start: datetime
     reference_end: datetime
     scores: Literal["raw"]
@@ -121,6 +144,9 @@ class Drift(Shape):
     ks_null_95: float | None
     js: float | None
     js_null_95: float | None
+    wasserstein: float | None = Field(description="in units of confidence; null of other scores than confidences")
+    wasserstein_null_95: float | None
+    class_shift: ClassShift | None = Field(description="null where answers are not classes that are counted")
     threshold: float
     enough: bool = Field(description="both sides have the model's `minimum_labels` of predictions")
     drifted: bool
