@@ -85,9 +85,38 @@ def signed_sum_lower_bound(n: Floats, sy: Floats, sp: Floats, sign: Floats, alph
     total = n.sum()
     if total <= 0:
         return None
+    return float((sign * (sp - sy)).sum() / total - _margins(n, sy, sign, alpha))
+
+
+def _margins(n: Floats, sy: Floats, sign: Floats | float, alpha: float) -> Floats:
+    """Return z·√(Σ s²·n·m(1 - m))/N along the last axis, m = (Sy + .5)/(n + 1); 0 without events."""
     rate = (sy + 0.5) / (n + 1)
-    spread = math.sqrt((sign**2 * n * rate * (1 - rate)).sum())
-    return float(((sign * (sp - sy)).sum() - float(ndtri(1 - alpha)) * spread) / total)
+    spread = np.sqrt((sign**2 * n * rate * (1 - rate)).sum(axis=-1))
+    found: Floats = float(ndtri(1 - alpha)) * spread / np.maximum(n.sum(axis=-1), 1)
+    return found
+
+
+def signed_sum_lower_bounds(n: Floats, sy: Floats, sp: Floats, sign: Floats, alpha: float) -> tuple[Floats, Floats]:
+    """Return `signed_sum_lower_bound` along the last axis, and by how much chance alone makes a bound fall short where all signs are right.
+
+    Parameters
+    ----------
+    n, sy, sp, sign : arrays of shape (series, bins)
+    alpha : how often each bound may exceed the truth, in (0, 1)
+
+    Returns
+    -------
+    (bounds, margins), arrays of shape (series,), both 0 without events
+
+    Examples
+    --------
+    >>> bounds, margins = signed_sum_lower_bounds(*(np.array([[x]]) for x in (400.0, 300.0, 360.0, 1.0)), 0.05)
+    >>> bounds.round(4).tolist(), margins.round(4).tolist()
+    ([0.1144], [0.0356])
+
+    """
+    seen = (sign * (sp - sy)).sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
+    return seen - _margins(n, sy, sign, alpha), _margins(n, sy, 1.0, alpha)
 
 
 def previous_lower_bound(bins: Bins, previous: Bins, alpha: float) -> float | None:
@@ -128,10 +157,57 @@ def ece_lower_bound(
     (0.1075, 0.0996)
 
     """
-    usable = previous is not None and float(previous.n.sum()) >= minimum
-    bounds = [split_lower_bound(bins, alpha / 2 if usable else alpha)]
-    if previous is not None and usable:
-        bounds.append(previous_lower_bound(bins, previous, alpha / 2))
+    bounds = [split_lower_bound(bins, alpha)]
+    if previous is not None and _has_signs(previous, minimum):
+        bounds = [split_lower_bound(bins, alpha / 2), previous_lower_bound(bins, previous, alpha / 2)]
     seen = ece(bins)
     found = [bound for bound in bounds if bound is not None]
     return min(max(found), seen) if found and seen is not None else None
+
+
+def _has_signs(previous: Bins, minimum: float) -> bool:
+    return float(previous.n.sum()) >= minimum
+
+
+def ece_margin(bins: Bins, previous: Bins | None, *, alpha: float, minimum: float = FEWEST_FOR_SIGNS) -> float | None:
+    """Return how far `ece_lower_bound` lies under the true ECE at even odds, in units of confidence, where its signs are right.
+
+    z times the spread of the sharpest bound that it takes the larger of. A model that is off by a threshold and this margin exceeds the
+    threshold at even odds: where the margin is above the threshold, not even twice the threshold would have been seen. None without
+    events that a bound could be taken over.
+
+    Examples
+    --------
+    >>> now = Bins.from_rows([0.9] * 400, [0] * 100 + [1] * 300, 10)
+    >>> round(ece_margin(now, now, alpha=0.05), 4), round(ece_margin(now, None, alpha=0.05), 4)
+    (0.0425, 0.0504)
+
+    """
+    if previous is not None and _has_signs(previous, minimum) and bins.n.any():
+        return float(_margins(bins.n, bins.sy, 1.0, alpha / 2))
+    rest = bins.n - bins.hn
+    return float(_margins(rest, bins.sy - bins.hsy, 1.0, alpha)) if rest.any() else None
+
+
+def labels_for_verdict(labelled: int, margin: float | None, *, threshold: float, minimum: int) -> int:
+    """Return how many labels are missing before a window may be called calibrated, 0 if none.
+
+    Those up to `minimum`, and as many as bring the margin of the bound, which shrinks as 1/√n, down to the threshold: n·(margin/threshold)²
+    in all; what is missing of these is rounded up to two significant digits.
+
+    Examples
+    --------
+    >>> labels_for_verdict(600, 0.0626, threshold=0.05, minimum=500), labels_for_verdict(10, None, threshold=0.05, minimum=500)
+    (350, 490)
+
+    """
+    missing = max(0, minimum - labelled)
+    if margin is None:
+        return max(1, missing)
+    blind = labelled * ((margin / threshold) ** 2 - 1)
+    return max(missing, _rounded_up(blind)) if blind > 0 else missing
+
+
+def _rounded_up(number: float) -> int:
+    unit = 10 ** max(0, math.floor(math.log10(number)) - 1)
+    return int(math.ceil(number / unit) * unit)

@@ -2,10 +2,10 @@
 
 import sys
 
-from tests.benchmarks import apply, decode, query, rollup
+from tests.benchmarks import apply, decode, evaluate, query, rollup
 from tests.benchmarks.measure import Ratio
 
-PARTS = {"query": query.run, "rollup": rollup.run, "decode": decode.run, "apply": apply.run}
+PARTS = {"query": query.run, "rollup": rollup.run, "decode": decode.run, "apply": apply.run, "evaluate": evaluate.run}
 
 
 def show(ratio: Ratio) -> None:

@@ -1,0 +1,163 @@
+"""Smooth calibration error: residuals smoothed by a kernel instead of binned, at the bandwidth that equals the error itself."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from scipy.fft import dct
+
+from monitor.stats.cells import Cells, Floats, Integers
+
+NODES: Final = (256, 2048, 16_384)
+"""Steps of the grids, each for bandwidths that the one before resolves too coarsely."""
+
+FEWEST_STEPS: Final = 4.0
+"""How many steps of the grid a bandwidth must span; the error that discretisation leaves is then under 1e-6."""
+
+NARROW: Final = 1e-6
+"""Spreads of confidences under this are rounding."""
+
+ROUNDS: Final = 40
+TOLERANCE: Final = 1e-9
+AT_ONCE: Final = 64
+"""Windows computed together: their grids stay in the processor's cache."""
+
+
+def smooth_ece(cells: Cells) -> float | None:
+    """Return the smooth expected calibration error smECE, a ratio; None without events.
+
+    smECE(h) = ∫₀¹ abs(Σ(y - p)·K(t, p))/N dt, where K is the Gaussian kernel of width h reflected at 0 and 1, and the figure is the one h
+    with smECE(h) = h. Błasiok & Nakkiran 2023 (doi:10.48550/arXiv.2309.12236), definitions 3 and 4.
+
+    Over the fixed cells the figure agrees with that of the rows within 1e-4 (measured: 3e-5, at 20,000 rows of uniform, top-label and rare
+    confidences), over the cells of `distinct` within 1e-6.
+
+    The reflected kernel is the heat kernel of [0, 1] with insulated ends, so that smoothing multiplies the cosine series of the residuals
+    by exp(-(πkh)²/2): all reflections, exactly. The authors' program relplot convolves on a grid of its own: it counts the two end
+    nodes in full where half is right, which inflates the integral where much mass lies near 1, and it stops the search for h at steps of
+    1/1024. For the twelve forecasts that the tests work through it prints .12524 where the equation's solution is .12545.
+
+    Parameters
+    ----------
+    cells : sums over the fixed cells, or those of `distinct`
+
+    Examples
+    --------
+    >>> from monitor.stats.reliability import distinct
+    >>> round(smooth_ece(distinct([0.5, 0.5, 0.5, 0.5], [1, 1, 1, 0])), 6)
+    0.25
+
+    """
+    return smooth_eces([cells])[0]
+
+
+def smooth_eces(windows: Sequence[Cells]) -> list[float | None]:
+    """Return `smooth_ece` of many windows, at a fraction of the cost."""
+    parts = [windows[first : first + AT_ONCE] for first in range(0, len(windows), AT_ONCE)]
+    return [figure for part in parts for figure in _solved(part)]
+
+
+def _solved(windows: Sequence[Cells]) -> list[float | None]:
+    residuals = [_residuals(cells) for cells in windows]
+    found = _fixed_points(residuals, NODES[0])
+    for coarse, fine in pairwise(NODES):
+        again = np.flatnonzero(found * coarse < FEWEST_STEPS)
+        if len(again):
+            found[again] = _fixed_points([residuals[i] for i in again], fine)
+    return [float(each) if cells.n.any() else None for each, cells in zip(found, windows, strict=True)]
+
+
+def _residuals(cells: Cells) -> tuple[Floats, Floats]:
+    """Return where a window's residuals lie and how large they are per event, shapes (atoms,).
+
+    Two atoms for each cell, one standard deviation either side of its mean confidence, which keep Σ(y - p) and Σp(y - p).
+    """
+    full = np.flatnonzero(cells.n)
+    n, sp = cells.n[full], cells.sp[full]
+    mean, residual = sp / n, cells.sy[full] - sp
+    spread = np.sqrt(np.maximum(cells.spp[full] / n - mean**2, 0.0))
+    spread = np.minimum(spread, np.minimum(mean, 1 - mean))
+    moment = cells.spy[full] - cells.spp[full] - mean * residual
+    tilt = np.where(spread > NARROW, moment / np.maximum(spread, NARROW), 0.0)
+    at = np.concatenate([mean - spread, mean + spread])
+    return at, np.concatenate([residual - tilt, residual + tilt]) / (2 * max(n.sum(), 1.0))
+
+
+def _fixed_points(residuals: Sequence[tuple[Floats, Floats]], nodes: int) -> Floats:
+    """Return the bandwidths at which the error equals the bandwidth, shape (windows,), found by secants that stay in a bracket."""
+    windows = len(residuals)
+    series = _series(residuals, nodes)
+    low, high = np.abs(series[:, 0]), np.ones(windows)
+    width = np.clip(low * 1.2, 4 / nodes, 1.0)
+    gap = _errors(series, width) - width
+    slope = np.full(windows, -1.5)  # of the error less the bandwidth
+    for _ in range(ROUNDS):
+        low, high = np.where(gap > 0, width, low), np.where(gap > 0, high, width)
+        new = width - gap / slope
+        new = np.where((new >= low) & (new <= high), new, (low + high) / 2)
+        step = new - width
+        if np.abs(step).max(initial=0.0) <= TOLERANCE:
+            return new
+        reached = _errors(series, new) - new
+        slope = np.where(step != 0, np.minimum((reached - gap) / np.where(step != 0, step, 1.0), -1.0), slope)
+        width, gap = new, reached
+    return width
+
+
+def _errors(series: Floats, width: Floats) -> Floats:
+    """Return ∫ abs(smoothed residuals) dt of each window at its bandwidth, shape (windows,)."""
+    nodes = series.shape[1] - 1
+    damping = np.exp(-((np.pi * width[:, None] * np.arange(nodes + 1)) ** 2) / 2)
+    smoothed = _cosines(series * damping)
+    size = np.abs(smoothed)
+    total = size.sum(axis=1) - (size[:, 0] + size[:, -1]) / 2
+    found: Floats = (total + _kinks(smoothed, size)) / nodes
+    return found
+
+
+def _kinks(smoothed: Floats, size: Floats) -> Floats:
+    """Return what the trapezoid rule lacks where the residuals change sign, at fraction θ of a step: s·(1/6 - θ(1 - θ)), s the rise."""
+    negative = smoothed < 0
+    rows, at = np.nonzero(negative[:, :-1] != negative[:, 1:])
+    left, right = size[rows, at], size[rows, at + 1]
+    rise = left + right
+    return np.asarray(np.bincount(rows, rise / 6 - left * right / rise, minlength=len(smoothed)), dtype=np.float64)
+
+
+def _series(residuals: Sequence[tuple[Floats, Floats]], nodes: int) -> Floats:
+    """Return the cosine coefficients of the residuals, shape (windows, nodes + 1): Σ residual·cos(πk·place)."""
+    windows = np.repeat(np.arange(len(residuals)), [len(at) for at, _ in residuals])
+    at, size = (np.concatenate(column) for column in zip(*residuals, strict=True))
+    place, share = _nearest(np.clip(at, 0.0, 1.0) * nodes, nodes)
+    flat = place + windows * (nodes + 1)
+    placed = np.bincount(flat.ravel(), (share * size).ravel(), minlength=len(residuals) * (nodes + 1))
+    return _sums_of_cosines(np.asarray(placed, dtype=np.float64).reshape(len(residuals), nodes + 1))
+
+
+def _nearest(at: Floats, nodes: int) -> tuple[Integers, Floats]:
+    """Return the four nodes around each place, folded at the ends, and Lagrange's weights for them, shapes (4, places)."""
+    first = np.clip(np.floor(at), 0, nodes - 1)
+    t = at - first
+    weights = np.stack(
+        [
+            -t * (t - 1) * (t - 2) / 6,
+            (t + 1) * (t - 1) * (t - 2) / 2,
+            -(t + 1) * t * (t - 2) / 2,
+            (t + 1) * t * (t - 1) / 6,
+        ]
+    )
+    places = np.abs(first + np.arange(-1, 3)[:, None])
+    return np.where(places > nodes, 2 * nodes - places, places).astype(np.int64), weights
+
+
+def _sums_of_cosines(placed: Floats) -> Floats:
+    """Return Σⱼ vⱼ cos(πkj/nodes) for each k along the last axis: SciPy's transform counts inner nodes twice."""
+    halved = placed / 2
+    halved[:, [0, -1]] = placed[:, [0, -1]]
+    return np.asarray(dct(halved, type=1), dtype=np.float64)
+
+
+def _cosines(series: Floats) -> Floats:
+    """Return c₀ + 2·Σₖ cₖ cos(πkt) at each node t, along the last axis."""
+    return np.asarray(dct(series, type=1), dtype=np.float64)

@@ -1,0 +1,117 @@
+"""What evaluating 1,000 series over three windows costs, as a multiple of reading their sums from the database."""
+
+import statistics
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+
+from monitor import evaluate, windowed
+from monitor.evaluate import comparisons
+from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, ModelSettings, Progress, SeriesKey
+from monitor.stats import entries
+from monitor.stats.entries import Scored
+from monitor.stats.summary import encode_all, gather
+from monitor.store import models, rollups
+from monitor.store.engine import Database
+from monitor.store.migrate import upgrade
+from monitor.times import DAY, HOUR, MINUTE, micros
+from monitor.windowed import Clocked
+from tests.benchmarks.measure import Ratio, seconds
+
+SERIES = 1000
+KINDS = 40
+HOURLY = 50
+DAYS = 8
+RUNS = 5
+END = micros(datetime(2026, 3, 12, 14, 37, tzinfo=UTC))
+START = END - DAYS * DAY
+
+
+def fill(database: Database) -> Model:
+    """Store minutes, hours and days of 1,000 segments, each with 50 labelled events an hour for 8 days."""
+    kinds = [stored(np.random.default_rng(i)) for i in range(KINDS)]
+    with database.write() as connection:
+        settings = ModelSettings(segments=("tenant",), label_delay=0)
+        model = models.create(connection, "many", task="binary", classes=None, settings=settings, now=START)
+        for i in range(SERIES):
+            number = rollups.add_series(connection, SeriesKey(model.id, "1", 0, f"tenant:{i}"))
+            rollups.SUMS.replace(connection, {(number, *bucket): blob for bucket, blob in kinds[i % KINDS].items()}, {})
+        progress = Progress(
+            watermark=END, newest_prediction=END - 1, received_at=END, minutes_from=(END - 2 * DAY) // HOUR * HOUR
+        )
+        models.save_progress(connection, model.id, progress)
+    return model
+
+
+def stored(dice: np.random.Generator) -> dict[tuple[int, int], bytes]:
+    """Return the sums of a series by level and time, as the roll-up would have stored them."""
+    count = HOURLY * 24 * DAYS
+    at = START + dice.integers(0, DAYS * DAY, count)
+    p = dice.beta(*dice.uniform(0.3, 3, 2), count)
+    y = dice.random(count) < p
+    half = dice.random(count) < 0.5
+    scored = [
+        Scored(i, bool(half[i]), "both", float(p[i]), int(y[i]), *entries.binary_losses(float(p[i]), int(y[i])))
+        for i in range(count)
+    ]
+    events = list(range(count))
+    added = entries.joined(
+        [
+            entries.of_counts(events, "events"),
+            entries.of_counts(events, "labels"),
+            entries.of_arrivals(events, ["both"] * count, p.tolist()),
+            entries.of_outcomes(scored),
+        ]
+    )
+    found: dict[tuple[int, int], bytes] = {}
+    for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL):
+        begins, bucket = np.unique(at // LEVEL_STEP[level] * LEVEL_STEP[level], return_inverse=True)
+        blobs = encode_all(len(begins), *gather(bucket[added[0]], *added[1:]))
+        kept = END - 2 * DAY if level == MINUTE_LEVEL else 0
+        found |= {(level, int(begin)): blob for begin, blob in zip(begins, blobs, strict=True) if begin >= kept}
+    return found
+
+
+def plain_read(database: Database, clock: Clocked) -> int:
+    """Fetch the rows that an evaluation needs, and do nothing with them; return how many bytes they hold."""
+    parts = [span for one in comparisons(clock) for each in (one.now, one.other) for span in windowed.spans(*each)]
+    with database.read() as connection:
+        numbers = list(rollups.series_ids(connection, clock.model.id).values())
+        return sum(len(row[3]) for row in rollups.read(connection, numbers, windowed.merged(parts)))
+
+
+def summed(database: Database, clock: Clocked) -> int:
+    """Fetch the rows, decode them and sum them by window."""
+    ranges = {each for one in comparisons(clock) for each in (one.now, one.other)}
+    with database.read() as connection:
+        return len(windowed.by_place(connection, clock.model, ranges))
+
+
+def evaluated(database: Database, clock: Clocked) -> int:
+    """Fetch the rows and turn them into all figures of the three windows, drift too."""
+    with database.read() as connection:
+        return len(evaluate.figures(connection, clock))
+
+
+def run() -> Iterator[Ratio]:
+    """Yield the ratios on SQLite."""
+    with tempfile.TemporaryDirectory() as folder:
+        database = Database(f"sqlite:///{Path(folder) / 'bench.db'}")
+        upgrade(database)
+        model = fill(database)
+        with database.read() as connection:
+            clock = windowed.clocked(connection, model, END + MINUTE)
+        steps = (plain_read, summed, evaluated)
+        taken = {
+            step: statistics.median(seconds(lambda step=step: step(database, clock)) for _ in range(RUNS))
+            for step in steps
+        }
+        database.close()
+    read, sums, figures = (taken[step] for step in steps)
+    yield Ratio("1,000 series, 3 windows: seconds to read their sums", read)
+    yield Ratio("  the same, decoded and summed, over reading", sums / read)
+    yield Ratio("  all figures, over reading, decoding and summing", figures / sums)
+    yield Ratio("  all figures, over reading", figures / read, "at most 5")
