@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor.delays import Aged, delay_limit
 from monitor.declare import CHAMPION
+from monitor.delays import Aged, delay_limit
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
 from monitor.stats.summary import Summary, decode_all
