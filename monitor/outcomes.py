@@ -10,7 +10,7 @@ from monitor.errors import Corrupt
 from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
 from monitor.stats.regression import median
-from monitor.stats.summary import Kind
+from monitor.stats.summary import MAX_CLASSES, Kind
 from monitor.stats.values import Value, agreement_place, score_place, thousandth
 from monitor.wire import PredictionEvent, binary_outcome, class_index, levels_of, was_right
 
@@ -163,6 +163,13 @@ def own_segments(declared: tuple[str, ...]) -> tuple[str, ...]:
     """Return which of an event's own fields are declared as segments, alone or in a pair."""
     keys = {key for each in declared for key in each.split(",")}
     return tuple(name for name in OWN_SEGMENTS if name in keys)
+
+
+def answer_of(model: Model, row: PredictionRow) -> int | None:
+    """Return the class that a prediction's raw scores name, by its index; None of models whose classes are not counted."""
+    if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
+        return None
+    return top(vectors_of(row, model.classes)[1])
 
 
 def usable(model: Model, label: str) -> bool:

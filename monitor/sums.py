@@ -9,7 +9,7 @@ import msgspec
 import numpy as np
 
 from monitor.join import Change
-from monitor.outcomes import judged, scores_of, truth_index, vectors_of
+from monitor.outcomes import answer_of, judged, scores_of, truth_index, vectors_of
 from monitor.records import (
     DAY_LEVEL,
     HOUR_LEVEL,
@@ -94,6 +94,7 @@ def entries_of(
     return of.joined(
         [
             *_arrived([(i, change.row) for i, change in enumerate(changes) if change.fresh]),
+            *_answers([(i, change.row) for i, change in enumerate(changes) if change.fresh], models),
             *_labelled(after, models, revisions, half_of),
             *map(of.negated, _labelled(before, models, revisions, half_of)),
         ]
@@ -105,6 +106,11 @@ def _arrived(rows: list[tuple[int, PredictionRow]]) -> list[Entries]:
         return []
     scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(row)]
     return [of.of_counts([i for i, _ in rows], "events"), of.of_arrivals(*zip(*scores, strict=True))]
+
+
+def _answers(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
+    found = [(i, answer) for i, row in rows if (answer := answer_of(models[row.model_id], row)) is not None]
+    return [of.of_answers(*zip(*found, strict=True))] if found else []
 
 
 def _labelled(

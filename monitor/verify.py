@@ -37,6 +37,7 @@ from monitor.stats.summary import (
     class_slot,
     decode,
     loss_slot,
+    predicted_slot,
     slot_name,
     total_slot,
 )
@@ -128,6 +129,7 @@ def _labelled(connection: Connection, model: Model) -> Iterator[tuple[Prediction
 
 def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: LabelRow | None) -> None:
     terms = [*_arrival(row), *_outcome(settings, row, label)] if label is not None else _arrival(row)
+    terms += _answer(settings.model, row)
     rows.predictions += 1
     rows.labels += label is not None
     for series in _series(settings, row):
@@ -167,6 +169,13 @@ def _arrival(row: PredictionRow) -> list[Term]:
     for kind, p in scores_of(row):
         terms += [(cell_slot(kind, _cell(p), "en"), 1), (cell_slot(kind, _cell(p), "esp"), _fixed(p))]
     return terms
+
+
+def _answer(model: Model, row: PredictionRow) -> list[Term]:
+    if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
+        return []
+    raw = vectors_of(row, model.classes)[1]
+    return [(predicted_slot(max(range(len(raw)), key=raw.__getitem__)), 1)]
 
 
 def _outcome(settings: _Settings, row: PredictionRow, label: LabelRow) -> list[Term]:

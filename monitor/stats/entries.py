@@ -21,6 +21,7 @@ from monitor.stats.summary import (
     fixed,
     kind_base,
     loss_slot,
+    predicted_slot,
     total_slot,
 )
 
@@ -88,6 +89,12 @@ def of_counts(events: list[int], name: str) -> Entries:
     """Return one count per event in a total: `events`, `labels` or `late`."""
     rows = np.array(events, dtype=np.int64)
     return rows, np.full_like(rows, total_slot(name)), np.ones_like(rows)
+
+
+def of_answers(events: Sequence[int], classes: Sequence[int]) -> Entries:
+    """Return what answers add when they arrive: one for the class that each is."""
+    rows = np.array(events, dtype=np.int64)
+    return rows, predicted_slot(0) + np.array(classes, dtype=np.int64), np.ones_like(rows)
 
 
 def of_outcomes(scored: list[Scored]) -> Entries:
