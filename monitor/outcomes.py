@@ -233,7 +233,7 @@ def _judged_vectors(model: Model, row: PredictionRow, truth: int | None) -> list
     if truth is None:
         return []
     served, raw = vectors_of(row, model.classes)
-    return [_judged_vector(kind, p, raw if kind == "raw" else served, truth) for kind, p in scores_of(row)]
+    return [_judged_vector(kind, p, raw if kind == "raw" else served, truth) for kind, p in scores_of(model, row)]
 
 
 def _judged_vector(kind: Kind, p: float, vector: list[float], truth: int) -> Judged:

@@ -5,11 +5,20 @@ from dataclasses import dataclass
 from itertools import chain
 from typing import Final
 
-import msgspec
 import numpy as np
 
 from monitor.join import Change
-from monitor.outcomes import answer_of, judged, scores_of, truth_index, vectors_of
+from monitor.outcomes import (
+    answer_of,
+    answered,
+    judged,
+    own_segments,
+    scores_of,
+    segments_of,
+    truth_index,
+    value_of,
+    vectors_of,
+)
 from monitor.records import (
     DAY_LEVEL,
     HOUR_LEVEL,
@@ -25,6 +34,7 @@ from monitor.stats import entries as of
 from monitor.stats.cells import Integers
 from monitor.stats.entries import Entries, Scored
 from monitor.stats.summary import MAX_CLASSES, decode_all, encode_all, gather
+from monitor.stats.values import of_labelled_values, of_values
 from monitor.times import MINUTE
 
 Target = tuple[int, ...]
@@ -51,8 +61,8 @@ def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
     """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment or pair of them."""
     calibrator = row.calibrator or 0
     keys = [SeriesKey(row.model_id, row.version, calibrator, "")]
-    if revision.segments and row.segments:
-        values = msgspec.json.decode(row.segments, type=dict[str, str])
+    if revision.segments and (row.segments or own_segments(revision.segments)):
+        values = segments_of(row, revision.segments)
         found = (segment_of(declared, values) for declared in revision.segments)
         keys += [SeriesKey(row.model_id, row.version, calibrator, each) for each in found if each is not None]
     return keys
@@ -93,7 +103,7 @@ def entries_of(
     before = [(i, change.row, change.before) for i, change in enumerate(changes) if change.before is not None]
     return of.joined(
         [
-            *_arrived([(i, change.row) for i, change in enumerate(changes) if change.fresh]),
+            *_arrived([(i, change.row) for i, change in enumerate(changes) if change.fresh], models),
             *_answers([(i, change.row) for i, change in enumerate(changes) if change.fresh], models),
             *_labelled(after, models, revisions, half_of),
             *map(of.negated, _labelled(before, models, revisions, half_of)),
@@ -101,11 +111,14 @@ def entries_of(
     )
 
 
-def _arrived(rows: list[tuple[int, PredictionRow]]) -> list[Entries]:
+def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
     if not rows:
         return []
-    scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(row)]
-    return [of.of_counts([i for i, _ in rows], "events"), of.of_arrivals(*zip(*scores, strict=True))]
+    scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(models[row.model_id], row)]
+    found = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
+    parts = [of.of_counts([i for i, _ in rows], "events")]
+    parts += [of.of_arrivals(*zip(*scores, strict=True))] if scores else []
+    return [*parts, of_values(*zip(*found, strict=True))] if found else parts
 
 
 def _answers(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
@@ -129,7 +142,19 @@ def _labelled(
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
     counts = [of.of_counts([i for i, _, _ in labels], "labels"), of.of_counts(late, "late")]
-    return [*counts, of.of_outcomes(scored), *_classwise(labels, models)]
+    return [*counts, of.of_outcomes(scored), *_classwise(labels, models), *_of_values(labels, models, half_of)]
+
+
+def _of_values(
+    labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model], half_of: Mapping[str, bool]
+) -> list[Entries]:
+    found = []
+    for i, row, label in labels:
+        value = value_of(models[row.model_id], row)
+        y = None if value is None else answered(models[row.model_id], row, label.label)
+        if value is not None and y is not None:
+            found.append((i, value, y, in_half(row, half_of)))
+    return [of_labelled_values(*zip(*found, strict=True))] if found else []
 
 
 def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model]) -> list[Entries]:
@@ -183,10 +208,12 @@ def _series_of_all(
     known: dict[tuple[object, ...], list[int]] = {}
     parts = []
     for row in rows:
-        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments)
+        revision = revisions[row.model_id, row.revision]
+        own = segments_of(row, revision.segments).items() if own_segments(revision.segments) else ()
+        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments, *own)
         places = known.get(alike)
         if places is None:
-            keys = series_of(row, revisions[row.model_id, row.revision])
+            keys = series_of(row, revision)
             places = known[alike] = [series.setdefault(key, len(series)) for key in keys]
         parts.append(places)
     counts = np.fromiter(map(len, parts), dtype=np.int64, count=len(parts))

@@ -14,7 +14,17 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from monitor.outcomes import judged, scores_of, standing, truth_index, vectors_of
+from monitor.outcomes import (
+    OWN_SEGMENTS,
+    answered,
+    judged,
+    payload_of,
+    scores_of,
+    standing,
+    truth_index,
+    value_of,
+    vectors_of,
+)
 from monitor.records import (
     DAY_LEVEL,
     HOUR_LEVEL,
@@ -40,6 +50,7 @@ from monitor.stats.summary import (
     predicted_slot,
     slot_name,
     total_slot,
+    value_slot,
 )
 from monitor.store import events, models, rollups
 from monitor.times import floor, rfc3339
@@ -128,7 +139,7 @@ def _labelled(connection: Connection, model: Model) -> Iterator[tuple[Prediction
 
 
 def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: LabelRow | None) -> None:
-    terms = [*_arrival(row), *_outcome(settings, row, label)] if label is not None else _arrival(row)
+    terms = _arrival(settings.model, row) + ([] if label is None else _outcome(settings, row, label))
     terms += _answer(settings.model, row)
     rows.predictions += 1
     rows.labels += label is not None
@@ -141,7 +152,9 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
 
 
 def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
-    sent = msgspec.json.decode(row.segments) if row.segments else {}
+    kept = payload_of(row) if settings.model.task == "confidence" else {}
+    own = {name: str(kept[name]) for name in OWN_SEGMENTS if name in kept}
+    sent = own | (msgspec.json.decode(row.segments) if row.segments else {})
     declared = settings.revisions[row.model_id, row.revision].segments
     segments = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
     return [SeriesKey(row.model_id, row.version, row.calibrator or 0, segment) for segment in segments]
@@ -164,11 +177,12 @@ def _cell(p: float) -> int:
     return CELLS - 1 if p >= 1.0 else bisect_left(_EDGES, p)
 
 
-def _arrival(row: PredictionRow) -> list[Term]:
+def _arrival(model: Model, row: PredictionRow) -> list[Term]:
     terms = [(total_slot("events"), 1)]
-    for kind, p in scores_of(row):
+    for kind, p in scores_of(model, row):
         terms += [(cell_slot(kind, _cell(p), "en"), 1), (cell_slot(kind, _cell(p), "esp"), _fixed(p))]
-    return terms
+    value = value_of(model, row)
+    return terms if value is None else [*terms, (value_slot(*value, "en"), 1)]
 
 
 def _answer(model: Model, row: PredictionRow) -> list[Term]:
@@ -194,7 +208,7 @@ def _outcome(settings: _Settings, row: PredictionRow, label: LabelRow) -> list[T
             "spiegelhalter_denominator": _fixed((1.0 - 2.0 * p) * (1.0 - 2.0 * p) * p * (1.0 - p)),
         }
         terms += [(loss_slot(kind, name), value) for name, value in losses.items()]
-    return terms + _class_terms(settings.model, row, label)
+    return terms + _class_terms(settings.model, row, label) + _value_terms(settings.model, row, label, half=half)
 
 
 def _cell_terms(kind: Kind, p: float, y: int, *, half: bool) -> list[Term]:
@@ -202,6 +216,15 @@ def _cell_terms(kind: Kind, p: float, y: int, *, half: bool) -> list[Term]:
     if half:
         sums |= {"hn": 1, "hsy": y, "hsp": _fixed(p)}
     return [(cell_slot(kind, _cell(p), name), sums[name]) for name in CELL_FIELDS if name in sums]
+
+
+def _value_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: bool) -> list[Term]:
+    value = value_of(model, row)
+    if value is None:
+        return []
+    y = answered(model, row, label.label) or 0
+    sums = {"n": 1, "sy": y, "hn": int(half), "hsy": int(half and y)}
+    return [(value_slot(*value, name), each) for name, each in sums.items()]
 
 
 def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term]:
