@@ -15,7 +15,8 @@ from monitor.stats.cells import Cells, Floats, place
 from monitor.stats.decomposition import corp, murphy
 from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
 from monitor.stats.reliability import Bins, bins_of
-from monitor.stats.summary import MAX_CLASSES, VALUE_FIELDS, VALUES, Scores, Summary
+from monitor.stats.summary import MAX_CLASSES, Scores, Summary
+from monitor.stats.values import has_scores, score_counts
 from monitor.times import rfc3339
 
 DEFAULT_BINS: Final = 15
@@ -180,19 +181,13 @@ def drift(question: Question, current: Summary, before: Summary, reference: Refe
 
 
 def _score_drift(model: Model, before: Summary, current: Summary) -> ScoreDrift | None:
-    """Return how far scores have moved: confidences, of regression where predictions lie, of other values their places."""
+    """Return how far scores have moved: confidences, of regression where predictions lie, and scores that are no probability."""
     if model.task == "regression":
         return score_drift(before.locations(), current.locations())
     old, new = before.cells("raw"), current.cells("raw")
-    kept = [_places(before), _places(current)]
-    if any(each.any() for each in kept):
-        return score_drift(np.append(old.en, kept[0]), np.append(new.en, kept[1]))
+    if has_scores(before) or has_scores(current):
+        return score_drift(np.append(old.en, score_counts(before)), np.append(new.en, score_counts(current)))
     return score_drift(old.en, new.en, sums=(old.esp, new.esp))
-
-
-def _places(summary: Summary) -> Floats:
-    """Return how many predictions stated each value that is not taken at its word."""
-    return np.concatenate([summary.values(family)[:, VALUE_FIELDS.index("en")] for family in VALUES])
 
 
 def _class_shift(model: Model, before: Summary, current: Summary, *, enough: bool) -> dict[str, Any] | None:

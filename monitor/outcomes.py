@@ -207,6 +207,8 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
 
 def outcome(model: Model, row: PredictionRow, label: str) -> int | None:
     """Return whether what the served confidence is of came true; None where it is no probability, or nothing can be said."""
+    if is_score(model, row):
+        return None
     if model.task in {"binary", "confidence"}:
         return _outcome(model, row, label)
     truth = _truth(model.task, model.classes, label) if model.task == "multiclass" else None

@@ -320,16 +320,11 @@ def _all_verbalised(summary: Summary, scores: Scores, table: Floats, used: Integ
     return bool(table[:, VALUE_FIELDS.index("en")].sum() == scored)
 
 
-def in_order(summary: Summary, other: Summary) -> tuple[Floats, Floats]:
-    """Return the events of two windows by ascending raw score: those of each cell, then those of each place of a score.
+def has_scores(summary: Summary) -> bool:
+    """Return whether a summary counts scores that are no probabilities."""
+    return has_values(summary) and bool(score_counts(summary).any())
 
-    The share of answers that agree stands for what it is read as: of any one number of samples, both rank events alike.
-    """
-    cells, others = summary.cells("raw").en, other.cells("raw").en
-    if not has_values(summary) and not has_values(other):
-        return cells, others
-    field = VALUE_FIELDS.index("en")
-    scores, other_scores = summary.values("score")[:, field], other.values("score")[:, field]
-    if not scores.any() and not other_scores.any():
-        return cells, others
-    return np.concatenate([cells, scores]), np.concatenate([others, other_scores])
+
+def score_counts(summary: Summary) -> Floats:
+    """Return how many predictions have a score in each place, ascending; shape (2049,)."""
+    return summary.values("score")[:, VALUE_FIELDS.index("en")]

@@ -1,0 +1,61 @@
+"""Maps by which values of a model version that are no probabilities are read as ones; made once and kept."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+from sqlalchemy import Connection, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.store.schema import mapping
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ValueMap:
+    """How one family of values of a model version is read."""
+
+    model_id: int
+    version: str
+    family: str  # agreement or score
+    until: int  # fitted on predictions before this, in event time
+    parameters: dict[str, float]
+
+
+def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
+    """Return a model's maps, the newest first."""
+    rows = connection.execute(
+        select(mapping)
+        .where(mapping.c.model_id == model_id)
+        .order_by(mapping.c.created_at.desc(), mapping.c.version, mapping.c.family)
+    )
+    return [
+        ValueMap(
+            model_id=row.model_id,
+            version=row.version,
+            family=row.family,
+            until=row.until,
+            parameters=msgspec.json.decode(row.parameters, type=dict[str, float]),
+        )
+        for row in rows
+    ]
+
+
+def add(connection: Connection, maps: Sequence[ValueMap], now: int) -> None:
+    """Store maps; one that is there already stays as it is."""
+    if not maps:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    connection.execute(
+        insert(mapping).on_conflict_do_nothing(index_elements=["model_id", "version", "family"]),
+        [
+            {
+                "model_id": each.model_id,
+                "version": each.version,
+                "family": each.family,
+                "until": each.until,
+                "created_at": now,
+                "parameters": msgspec.json.encode(each.parameters).decode(),
+            }
+            for each in maps
+        ],
+    )
