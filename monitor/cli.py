@@ -1,12 +1,14 @@
 """The command `calwatch`."""
 
+import json
 import logging
 import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, Any
 
 import typer
 import uvicorn
@@ -142,6 +144,45 @@ def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
 
         rebuild_model(database, found, report=progress)
     database.close()
+
+
+@app.command()
+def replay(
+    model: Annotated[str, typer.Argument(help="the model")],
+    *,
+    policy: Annotated[Path, typer.Option(help="a JSON file of settings, any subset", exists=True, dir_okay=False)],
+    start: Annotated[str | None, typer.Option(help="RFC 3339; the beginning of the history if not given")] = None,
+    end: Annotated[str | None, typer.Option(help="RFC 3339; the end of the history if not given")] = None,
+    step: Annotated[str, typer.Option(help="event time between evaluations")] = "1h",
+    as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
+) -> None:
+    """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
+    from monitor.replay import history, plan_of  # noqa: PLC0415 - only this command needs it
+    from monitor.replay import replay as replay_policy  # noqa: PLC0415
+    from monitor.tell import progress, told  # noqa: PLC0415
+
+    given = {**_settings_in(policy), "start": start, "end": end, "step": step}
+    database = open_database(load())
+    with database.read() as connection:
+        found = models.by_name(connection, model)
+        if found is None:
+            raise typer.BadParameter(f"there is no model {model}")
+        plan = plan_of(found, given)
+        past = history(connection, found, plan, wall_clock())
+    database.close()
+    with progress(f"replaying {model}", silent=as_json) as report:
+        outcome = replay_policy(found, plan, past, report=report)
+    typer.echo(json.dumps(outcome) if as_json else told(outcome))
+
+
+def _settings_in(policy: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(policy.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{policy} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{policy} must hold a JSON object of settings")
+    return found
 
 
 @keys_app.command("create")

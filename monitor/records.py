@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
-from monitor.times import DAY, HOUR
+from monitor.times import DAY, HOUR, rfc3339
 
 TASKS: Final = ("binary", "multiclass", "confidence", "regression")
 SCORES: Final = ("served", "raw")
@@ -146,3 +146,15 @@ class Alert:
     version: str
     segment: str
     evidence: dict[str, Any]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it under the contract's names."""
+        return {
+            "at": rfc3339(self.at),
+            "kind": self.kind,
+            "state": self.state,
+            "window": self.window,
+            "version": self.version,
+            "segment": self.segment,
+            "evidence": self.evidence,
+        }

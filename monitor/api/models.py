@@ -171,22 +171,7 @@ def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(
     """List transitions, newest first."""
     with context.database.read() as connection:
         found = alerts.transitions(connection, model_named(connection, model).id, limit)
-    return answer(
-        {
-            "alerts": [
-                {
-                    "at": rfc3339(each.at),
-                    "kind": each.kind,
-                    "state": each.state,
-                    "window": each.window,
-                    "version": each.version,
-                    "segment": each.segment,
-                    "evidence": each.evidence,
-                }
-                for each in found
-            ]
-        }
-    )
+    return answer({"alerts": [each.as_json() for each in found]})
 
 
 Given = Annotated[dict[str, Any], Body(), WithJsonSchema(shapes.SettingsBody.model_json_schema())]

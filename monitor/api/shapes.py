@@ -232,10 +232,60 @@ class AlertAnswer(Shape):
     evidence: dict[str, Any]
 
 
+class VersionEvidence(Shape):
+    """What the sequential tests of a model version as a whole say; they hold however often one looks."""
+
+    version: str
+    log_e: float | None = Field(
+        description="log of the e-value against an ECE of at most `threshold`; -log `false_alarm_rate` is an alarm"
+    )
+    log_sr: float | None = Field(description="the same test in its Shiryaev-Roberts form")
+    log_ratio: float | None = Field(
+        description="log of the e-value against confidences that are all within .02, or the threshold, of the truth"
+    )
+    labels: Count
+    steps: Count = Field(description="buckets of time with labels, and moments of late labels, taken in")
+    direction: Direction
+    threshold: float
+    false_alarm_rate: Ratio
+    since: datetime = Field(description="predictions from here on count, in event time")
+    until: datetime = Field(description="and before here have been taken in; labels that come later, as they come")
+
+
+class Evidence(Shape):
+    """The sequential tests of a model, by version."""
+
+    evidence: list[VersionEvidence]
+
+
 class Alerts(Shape):
     """Transitions, newest first."""
 
     alerts: list[AlertAnswer]
+
+
+class ReplayedStep(Shape):
+    """What a policy would have done with a calibrator, and on which labels."""
+
+    at: datetime = Field(description="in event time")
+    number: int | None = Field(description="within the replay")
+    restored: int | None = None
+    reason: str | None
+    method: str | None
+    fitted_from: dict[str, Any] | None
+    gate: dict[str, Any] | None
+
+
+class Replayed(Shape):
+    """What a policy would have done, newest first."""
+
+    alerts: list[AlertAnswer]
+    promotions: list[ReplayedStep]
+    rollbacks: list[ReplayedStep]
+    proposals: list[ReplayedStep]
+    refusals: list[ReplayedStep]
+    evaluations: Count
+    left_out: Count = Field(description="predictions of which only what a calibrator made of them is known")
 
 
 Vector = list[float] | dict[str, float]
@@ -371,6 +421,81 @@ class Audit(Shape):
     """All steps, oldest first."""
 
     audit: list[Step]
+
+
+class EstimateMap(Shape):
+    """The window whose calibration map is taken to hold."""
+
+    start: datetime
+    end: datetime
+    labelled: Count
+
+
+class Estimated(Shape):
+    """What the labels of a window will show, each figure with a 95 % interval for what they will show."""
+
+    version: str
+    window: str
+    start: datetime
+    end: datetime
+    predictions: Count
+    map: EstimateMap
+    accuracy: Ratio
+    accuracy_low: Ratio
+    accuracy_high: Ratio
+    ece: Ratio = Field(description="as an evaluation will show it, with the noise of its labels")
+    ece_low: Ratio
+    ece_high: Ratio
+    brier: Ratio = Field(description="of the single confidence; of several classes, that of the answer")
+    brier_low: Ratio
+    brier_high: Ratio
+
+
+class EstimateNow(Estimated):
+    """What the labels of the newest window will show."""
+
+    assumption: str
+
+
+class Inside(Shape):
+    """Which figures came out inside their intervals."""
+
+    accuracy: bool
+    ece: bool
+    brier: bool
+
+
+class Truth(Shape):
+    """What the labels did show; null where there were fewer than the model's `minimum_labels`."""
+
+    labelled: Count
+    accuracy: Ratio | None
+    ece: Ratio | None
+    brier: Ratio | None
+    inside: Inside | None
+
+
+class PastEstimate(Estimated):
+    """What was expected before the labels came."""
+
+    truth: Truth | None = Field(description="null until the labels have had their time to come")
+
+
+class EstimateRecord(Shape):
+    """How often the truth lay inside the interval."""
+
+    judged: Count
+    accuracy: Ratio | None
+    ece: Ratio | None
+    brier: Ratio | None
+
+
+class EstimateAnswer(Shape):
+    """What is expected now, and what came of it before."""
+
+    estimate: EstimateNow | None
+    record: EstimateRecord
+    past: list[PastEstimate] = Field(description="the newest 50, oldest first")
 
 
 class FieldError(Shape):

@@ -16,7 +16,9 @@ from monitor.store.schema import conflict, label, prediction, secret
 EventRef = tuple[int, str]
 """A model's id and an event's id: what an event is known by."""
 
-_EVENT_KEY: Final = "event_key"
+EVENT_KEY: Final = "event_key"
+"""The name of the secret under which event ids are hashed."""
+
 _PREDICTION_FIELDS: Final = tuple(f.name for f in fields(PredictionRow))
 _LABEL_FIELDS: Final = tuple(f.name for f in fields(LabelRow))
 _CONFLICT_FIELDS: Final = tuple(f.name for f in fields(ConflictRow))
@@ -24,13 +26,13 @@ _CONFLICT_FIELDS: Final = tuple(f.name for f in fields(ConflictRow))
 
 def hash_key(connection: Connection) -> bytes:
     """Return the secret under which event ids are hashed; a migrated database has one."""
-    return bytes(connection.execute(select(secret.c.value).where(secret.c.name == _EVENT_KEY)).scalar_one())
+    return bytes(connection.execute(select(secret.c.value).where(secret.c.name == EVENT_KEY)).scalar_one())
 
 
 def make_hash_key(connection: Connection) -> None:
     """Give a database its secret, unless it has one: nobody outside can then make ids that share a key."""
-    if connection.execute(select(secret.c.name).where(secret.c.name == _EVENT_KEY)).scalar() is None:
-        connection.execute(insert(secret).values(name=_EVENT_KEY, value=secrets.token_bytes(32)))
+    if connection.execute(select(secret.c.name).where(secret.c.name == EVENT_KEY)).scalar() is None:
+        connection.execute(insert(secret).values(name=EVENT_KEY, value=secrets.token_bytes(32)))
 
 
 def event_key(secret_key: bytes, model_id: int, event_id: str) -> int:

@@ -1,0 +1,52 @@
+"""The route that tells what other settings would have done."""
+
+import threading
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Body
+from pydantic import Field, WithJsonSchema
+from starlette.responses import Response
+
+from monitor.api import shapes
+from monitor.api.context import Context, ModelName, Now, answer, model_named
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import gives
+from monitor.errors import Unavailable
+from monitor.replay import history, plan_of, replay
+
+router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
+
+RETRY_SECONDS: Final = 10.0
+
+TURN: Final = threading.Lock()
+"""A replay takes a core for as long as it lasts: one at a time in a process."""
+
+
+class ReplayBody(shapes.SettingsBody):
+    """Settings to be tried, any subset over those in force, and over what."""
+
+    start: str | None = Field(default=None, description="RFC 3339; the beginning of the history if not given")
+    end: str | None = Field(default=None, description="RFC 3339; the end of the history if not given")
+    step: str = Field(default="1h", description="event time between evaluations, at least 1m")
+
+
+Given = Annotated[dict[str, Any], Body(), WithJsonSchema(ReplayBody.model_json_schema())]
+
+
+@router.post("/{model}/replay", responses=gives(shapes.Replayed))
+def replay_policy(context: Context, now: Now, model: ModelName, given: Given) -> Response:
+    """Run thresholds, tests and recalibration over stored history as they would have gone; nothing stored changes.
+
+    Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alarms,
+    promotions and rollbacks are in event time, newest first.
+    """
+    if not TURN.acquire(blocking=False):
+        raise Unavailable("another replay is running", retry_after=RETRY_SECONDS)
+    try:
+        with context.database.read() as connection:
+            found = model_named(connection, model)
+            plan = plan_of(found, given)
+            past = history(connection, found, plan, now)
+        return answer(replay(found, plan, past))
+    finally:
+        TURN.release()

@@ -1,0 +1,267 @@
+"""Replay: what other settings would have done over stored history, step by step in event time; nothing stored changes.
+
+The very stages that run live run here, on a database of their own, with a clock that is moved on. At each step they are
+given what was known by then. No calibrator of real life exists in a replay: it begins with the model's own scores, and
+what it promotes itself is applied to the raw scores of all later predictions.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from sqlalchemy import Connection
+
+from monitor import alert, evaluate, recalibrate, rollup, windowed
+from monitor.calibrators.families import from_document
+from monitor.declare import parse_span, settings_from, task_from
+from monitor.errors import BadInput
+from monitor.join import Arrival
+from monitor.outcomes import payload_of, vectors_of
+from monitor.records import LabelRow, Model, ModelSettings, PredictionRow
+from monitor.store import alerts, events, lease, registry
+from monitor.store.engine import Database
+from monitor.store.scratch import put_twin, scratch
+from monitor.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, rfc3339
+
+MOST_STEPS: Final = 20_000
+MOST_EVENTS: Final = 2_000_000
+BATCH: Final = 10_000
+RUN_UP: Final = 8
+"""So many of the longest window before the start are replayed as history that is there already."""
+
+FOREVER: Final = 1e6
+"""Seconds for which a replay holds the lease on a database that nobody else knows."""
+
+Report = Callable[[int, int], None]
+"""Told how many steps are done, and of how many."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """What is to be replayed."""
+
+    settings: ModelSettings
+    start: int | None  # microseconds of event time; None: the beginning of the history
+    end: int | None  # None: its end
+    step: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class History:
+    """A model's stored events, each with when it was known."""
+
+    hash_key: bytes
+    predictions: list[PredictionRow]  # in the order of time
+    labels: list[tuple[int, LabelRow]]  # when known, in that order
+    left_out: int  # predictions of which only a calibrator's word is known
+
+
+def plan_of(model: Model, given: Mapping[str, Any]) -> Plan:
+    """Return what a policy asks for: settings of the model, and beside them `start`, `end` and `step`.
+
+    Raises
+    ------
+    BadInput
+        naming the setting that is not usable.
+    Conflict
+        for another task or other classes than the model's.
+
+    """
+    own = {"start", "end", "step"}
+    settings = {name: value for name, value in given.items() if name not in own}
+    task_from(model, settings)
+    start, end = (None if given.get(name) is None else parse_bound(name, given[name]) for name in ("start", "end"))
+    if start is not None and end is not None and start >= end:
+        raise BadInput("end", given["end"], "must be after start")
+    step = HOUR if given.get("step") is None else parse_span("step", given["step"])
+    if step < MINUTE:
+        raise BadInput("step", given["step"], "must be at least 1m")
+    return Plan(settings=settings_from(model.settings, settings), start=start, end=end, step=step)
+
+
+def history(connection: Connection, model: Model, plan: Plan, now: int) -> History:
+    """Return the events that a replay needs.
+
+    A label is known at its own time, one without a time when the label delay has passed since its prediction. A later label of an event
+    is never known before an earlier one.
+
+    Raises
+    ------
+    BadInput
+        when there are too many.
+
+    """
+    declared = plan.settings.label_delay
+    delay = windowed.clocked(connection, model, now).delay if declared is None else declared
+    first = 0 if plan.start is None else plan.start - RUN_UP * _longest(plan.settings)
+    last = now if plan.end is None else plan.end
+    predictions: list[PredictionRow] = []
+    labels: list[tuple[int, LabelRow]] = []
+    left_out = 0
+    for chunk in events.scan(connection, model.id):
+        rows = [row for _, row in chunk if first <= row.at < last]
+        usable = [row for row in rows if row.calibrator is None or row.raw is not None]
+        left_out += len(rows) - len(usable)
+        predictions += usable
+        found = events.labels_of(connection, [row.key for row in usable])
+        for row in usable:
+            labels += _known(row, found.get((row.model_id, row.event_id), ()), delay)
+        if len(predictions) > MOST_EVENTS:
+            raise BadInput("start", None, f"more than {MOST_EVENTS} predictions: give a later start")
+    predictions.sort(key=lambda row: row.at)
+    labels.sort(key=lambda each: each[0])
+    return History(hash_key=events.hash_key(connection), predictions=predictions, labels=labels, left_out=left_out)
+
+
+def _longest(settings: ModelSettings) -> int:
+    return max(parse_duration("window", window) for window in settings.windows)
+
+
+def _known(row: PredictionRow, labels: Sequence[LabelRow], delay: int) -> Iterator[tuple[int, LabelRow]]:
+    known = 0
+    for label in labels:
+        known = max(known, row.at + delay if label.at is None else label.at)
+        yield known, label
+
+
+def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _done, _total: None) -> dict[str, Any]:
+    """Return what a policy would have done: `alerts`, `promotions`, `rollbacks`, `evaluations` and what else came of it.
+
+    Raises
+    ------
+    BadInput
+        when there are too many steps.
+
+    """
+    moments = _moments(plan, past)
+    with scratch(past.hash_key) as database:
+        token = lease.acquire(database, "replay", FOREVER)
+        if token is None:
+            raise LookupError("the lease of a new database is taken")
+        with database.write() as connection:
+            twin = put_twin(connection, replace(model, settings=plan.settings))
+        feed = _Feed(database, twin, past)
+        evaluations = 0
+        for done, now in enumerate(moments, start=1):
+            feed.up_to(now)
+            evaluations += evaluate.run_model(database, token, twin, now)
+            alert.step(database, token, twin, now, notify=False)
+            recalibrate.step(database, token, twin, now)
+            report(done, len(moments))
+        with database.read() as connection:
+            return {**_what_happened(connection, twin), "evaluations": evaluations, "left_out": past.left_out}
+
+
+def _moments(plan: Plan, past: History) -> list[int]:
+    """Return when the stages run: each step's end until everything is known and the last step has seen it."""
+    if not past.predictions:
+        return []
+    start = past.predictions[0].at if plan.start is None else plan.start
+    newest = max([past.predictions[-1].at, *(known for known, _ in past.labels[-1:])])
+    end = newest if plan.end is None else min(plan.end, newest)
+    first, last = floor(start, plan.step) + plan.step, ceil(end + 1, plan.step)
+    count = (last - first) // plan.step + 1
+    if count > MOST_STEPS:
+        raise BadInput("step", plan.step // 1_000_000, f"gives {count} steps; at most {MOST_STEPS}: make it longer")
+    return list(range(first, last + 1, plan.step))
+
+
+class _Feed:
+    """Hands over to the twin what was known by a moment."""
+
+    def __init__(self, database: Database, twin: Model, past: History) -> None:
+        self._database = database
+        self._twin = twin
+        self._past = past
+        self._predictions = 0
+        self._labels = 0
+
+    def up_to(self, now: int) -> None:
+        predictions, labels = self._past.predictions, self._past.labels
+        first, self._predictions = self._predictions, _reached(predictions, self._predictions, lambda row: row.at, now)
+        early, self._labels = self._labels, _reached(labels, self._labels, lambda each: each[0], now)
+        served = self._served(predictions[first : self._predictions], now)
+        known = [replace(row, received_at=at, rolled_at=now) for at, row in labels[early : self._labels]]
+        rows: list[Arrival] = [*served, *known]
+        for begin in range(0, len(rows), BATCH):
+            with self._database.write() as connection:
+                rollup.write(connection, rollup.effects_of_rows(connection, rows[begin : begin + BATCH]))
+
+    def _served(self, rows: Sequence[PredictionRow], now: int) -> list[PredictionRow]:
+        bare = [_bare(row, self._twin, now) for row in rows]
+        with self._database.read() as connection:
+            document = recalibrate.champion_document(connection, self._twin)
+        return bare if document is None or not bare else _calibrated(bare, self._twin, document)
+
+
+def _reached(rows: Sequence[Any], place: int, time_of: Callable[[Any], int], now: int) -> int:
+    while place < len(rows) and time_of(rows[place]) <= now:
+        place += 1
+    return place
+
+
+def _bare(row: PredictionRow, twin: Model, now: int) -> PredictionRow:
+    """Return a prediction as if nothing had calibrated it, received when it was made."""
+    bare = replace(row, received_at=row.at, rolled_at=now, revision=twin.revision, calibrator=None)
+    if row.raw is None:
+        return bare
+    return replace(bare, p=row.raw, raw=None, payload=_own_vector(row) if twin.task == "multiclass" else row.payload)
+
+
+def _own_vector(row: PredictionRow) -> bytes:
+    kept = payload_of(row)
+    return msgspec.msgpack.encode({**_without_vectors(kept), "vector": kept["raw"]})
+
+
+def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, Any]) -> list[PredictionRow]:
+    """Return predictions as a calibrator would have served them."""
+    number = int(document["number"])
+    if twin.task != "multiclass":
+        served = from_document(document).predict_proba(np.array([row.p for row in rows])).tolist()
+        return [replace(row, p=p, raw=row.p, calibrator=number) for row, p in zip(rows, served, strict=True)]
+    vectors = [vectors_of(row, twin.classes)[1] for row in rows]
+    served = from_document(document).predict_proba(np.array(vectors)).tolist()
+    return [
+        replace(row, p=max(after), raw=max(before), calibrator=number, payload=_both(row, after, before))
+        for row, after, before in zip(rows, served, vectors, strict=True)
+    ]
+
+
+def _both(row: PredictionRow, served: list[float], raw: list[float]) -> bytes:
+    return msgspec.msgpack.encode({**_without_vectors(payload_of(row)), "vector": served, "raw": raw})
+
+
+def _without_vectors(kept: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in kept.items() if name not in {"vector", "logits", "raw"}}
+
+
+def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
+    audited = registry.audited(connection, twin.id)
+    documents = {each["number"]: each for each in registry.documents(connection, twin.id)}
+
+    def steps(action: str) -> list[dict[str, Any]]:
+        found = [entry for entry in audited if entry["action"] == action]
+        return [_step(entry, documents) for entry in reversed(found)]
+
+    return {
+        "alerts": [each.as_json() for each in alerts.transitions(connection, twin.id, MOST_EVENTS)],
+        "promotions": steps("promote"),
+        "rollbacks": steps("rollback"),
+        "proposals": steps("propose"),
+        "refusals": steps("refuse"),
+    }
+
+
+def _step(entry: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    detail = entry["detail"]
+    document = documents.get(detail.get("number"), {})
+    shown = {name: document.get(name, detail.get(name)) for name in ("method", "fitted_from", "gate")}
+    return {
+        "at": detail.get("event_time", rfc3339(entry["at"])),
+        "number": detail.get("number"),
+        **({"restored": detail["restored"]} if "restored" in detail else {}),
+        "reason": detail.get("reason"),
+        **shown,
+    }

@@ -1,0 +1,66 @@
+"""Tell a person at a terminal: progress, and what came of a replay."""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+
+@contextmanager
+def progress(what: str, *, silent: bool) -> Iterator[Callable[[int, int], None]]:
+    """Yield what is to be told how many steps are done; a bar on standard error, where that is a terminal."""
+    console = Console(stderr=True)
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:>3.0f} %"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, disable=silent or not console.is_terminal, transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def told(outcome: Mapping[str, Any]) -> str:
+    """Return what a replay came to, for reading: oldest first, and the labels that each step used.
+
+    >>> print(told({"alerts": [], "promotions": [], "rollbacks": [], "proposals": [], "refusals": [], "evaluations": 3, "left_out": 0}))
+    no alarms
+    no promotions
+    no rollbacks
+    3 evaluations
+    """
+    lines = [*_listed("alarms", outcome["alerts"], _alarm)]
+    for name in ("promotions", "rollbacks", "proposals", "refusals"):
+        if outcome[name] or name in {"promotions", "rollbacks"}:
+            lines += _listed(name, outcome[name], _step)
+    lines.append(f"{outcome['evaluations']} evaluations")
+    if outcome["left_out"]:
+        lines.append(f"{outcome['left_out']} predictions left out: only what a calibrator made of them is known")
+    return "\n".join(lines)
+
+
+def _listed(name: str, found: Sequence[Mapping[str, Any]], line: Callable[[Mapping[str, Any]], str]) -> list[str]:
+    if not found:
+        return [f"no {name}"]
+    return [f"{len(found)} {name.removesuffix('s')}(s)", *(f"  {each['at']}  {line(each)}" for each in reversed(found))]
+
+
+def _alarm(alert: Mapping[str, Any]) -> str:
+    labels = alert["evidence"].get("labelled", alert["evidence"].get("labels"))
+    used = "" if labels is None else f" ({labels} labels)"
+    return f"{alert['state']}: {alert['evidence'].get('summary', alert['kind'])}{used}"
+
+
+def _step(step: Mapping[str, Any]) -> str:
+    source = step["fitted_from"] or {}
+    used = [
+        f"{source[name]} {what}"
+        for name, what in (("labels", "labels"), ("holdout_labels", "held out"))
+        if name in source
+    ]
+    number = "" if step["number"] is None else f"version {step['number']} "
+    method = f"({step['method']}) " if step["method"] else ""
+    return f"{number}{method}{step['reason'] or ''}{' on ' + ', '.join(used) if used else ''}".strip()

@@ -1,0 +1,272 @@
+"""What other settings would have done over stored history."""
+
+import json
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.special import expit, logit
+from sqlalchemy import select
+from typer.testing import CliRunner
+
+from monitor import cli
+from monitor.api import replay as route
+from monitor.store import scratch
+from monitor.store.schema import metadata, secret
+from monitor.times import DAY, HOUR, MINUTE, micros, rfc3339
+
+BEGIN = datetime.fromisoformat("2026-01-01T00:00:00Z")
+SHIFT = BEGIN + timedelta(days=6)
+POLICY: dict[str, Any] = {
+    "step": "6h",
+    "label_delay": "0s",
+    "windows": ["24h"],
+    "minimum_labels": 200,
+    "alert_policy": "window",
+    "recalibration": "auto",
+}
+
+
+def history(
+    days: int, *, per_hour: int = 12, shift: datetime | None = SHIFT, late: timedelta = timedelta(0), seed: int = 5
+) -> list[dict[str, Any]]:
+    """Return a binary model's life: calibrated up to the shift, overconfident after it; labels late by so much."""
+    random = np.random.default_rng(seed)
+    found: list[dict[str, Any]] = []
+    for i in range(days * 24 * per_hour):
+        at = BEGIN + timedelta(hours=i / per_hour, seconds=7)
+        p = float(np.clip(random.beta(0.5, 0.5), 0.005, 0.995))
+        slope = 1.0 if shift is None or at < shift else 0.4
+        y = bool(random.uniform() < expit(slope * logit(p)))
+        found.append({"type": "prediction", "event_id": f"e{i}", "model": "m", "timestamp": text(at), "probability": p})
+        found.append({"type": "label", "event_id": f"e{i}", "model": "m", "label": y, "timestamp": text(at + late)})
+    return found
+
+
+def text(at: datetime) -> str:
+    return at.isoformat().replace("+00:00", "Z")
+
+
+def stored(api: Any, events: list[dict[str, Any]]) -> None:
+    api.put(status=201, task="binary", recalibration="off")
+    api.clock.micros = micros(BEGIN) + 60 * DAY
+    with api.services.database.write() as connection:
+        # Which events are in the random half is part of what happens.
+        connection.execute(secret.update().values(value=bytes(32)))
+    for first in range(0, len(events), 5000):
+        api.send(*events[first : first + 5000])
+
+
+def replayed(api: Any, *, status: int = 200, **policy: Any) -> Any:
+    return api.post("/v1/models/m/replay", {**POLICY, **policy}, status=status)
+
+
+def at_of(step: dict[str, Any]) -> datetime:
+    return datetime.fromisoformat(step["at"])
+
+
+def contents(api: Any) -> dict[str, list[Any]]:
+    """Return all that is stored, but for the lease."""
+    with api.services.database.read() as connection:
+        return {
+            table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
+            for table in metadata.sorted_tables
+            if table.name != "lease"
+        }
+
+
+@pytest.mark.parametrize("alert_policy", ["window", "sequential"])
+def test_replay_tells_alarm_and_repair_in_event_time(api: Any, alert_policy: str) -> None:
+    stored(api, history(12))
+    outcome = replayed(api, alert_policy=alert_policy)
+    fired = [each for each in outcome["alerts"] if each["state"] == "firing"]
+    assert ["miscalibration"] == [each["kind"] for each in fired]
+    assert SHIFT < at_of(fired[0]) < SHIFT + timedelta(days=3)
+    promoted = outcome["promotions"]
+    assert [1] == [each["number"] for each in promoted]
+    assert at_of(fired[0]) <= at_of(promoted[0]) < BEGIN + timedelta(days=12)
+    assert promoted[0]["fitted_from"]["labels"] >= 3 * 200 * 0.6
+    assert promoted[0]["gate"]["passed"]
+    assert "resolved" == outcome["alerts"][0]["state"]
+    assert [] == outcome["rollbacks"]
+
+
+def test_replay_counts_its_evaluations(sqlite_api: Any) -> None:
+    stored(sqlite_api, history(2, shift=None))
+    day = replayed(sqlite_api, step="1h", start=text(BEGIN + timedelta(days=1)), end=text(BEGIN + timedelta(days=2)))
+    coarse = replayed(sqlite_api, start=text(BEGIN + timedelta(days=1)), end=text(BEGIN + timedelta(days=2)), step="6h")
+    assert day["evaluations"] > 4 * coarse["evaluations"] > 0
+
+
+def test_replay_under_a_high_threshold_is_quiet(sqlite_api: Any) -> None:
+    stored(sqlite_api, history(12))
+    outcome = replayed(sqlite_api, thresholds={"ece": 0.5, "psi": 5})
+    assert ([], []) == (outcome["alerts"], outcome["promotions"])
+
+
+def test_replay_uses_no_label_before_it_was_known(sqlite_api: Any) -> None:
+    late = timedelta(days=3)
+    stored(sqlite_api, history(12, late=late))
+    outcome = replayed(sqlite_api, label_delay="3d")
+    prompt = replayed(sqlite_api, label_delay="3d", end=text(SHIFT + late))
+    assert [] == prompt["alerts"]  # by then no label from after the shift was known
+    assert "firing" in [each["state"] for each in outcome["alerts"]]
+    assert [1] == [each["number"] for each in outcome["promotions"]]
+    assert at_of(outcome["promotions"][0]) > SHIFT + late
+
+
+def test_a_label_without_a_time_is_known_after_the_declared_delay(sqlite_api: Any) -> None:
+    events = history(12)
+    for each in events:
+        if each["type"] == "label":
+            del each["timestamp"]
+    stored(sqlite_api, events)
+    assert [] == replayed(sqlite_api, label_delay="5d", end=text(SHIFT + timedelta(days=5)))["alerts"]
+    assert [] != replayed(sqlite_api, label_delay="0s", end=text(SHIFT + timedelta(days=5)))["alerts"]
+
+
+def test_replay_of_the_settings_that_ran_live_says_what_live_said(sqlite_api: Any) -> None:
+    api = sqlite_api
+    api.put(status=201, task="binary", **{name: value for name, value in POLICY.items() if name != "step"})
+    batches: dict[int, list[dict[str, Any]]] = {}
+    for each in history(10, per_hour=12):
+        batches.setdefault(micros(datetime.fromisoformat(each["timestamp"])) // (6 * HOUR), []).append(each)
+    for hour in sorted(batches):
+        api.clock.micros = (hour + 1) * 6 * HOUR
+        api.send(*_served(api, batches[hour]))
+        api.judge()
+    live = api.get("/v1/models/m/alerts")["alerts"]
+    outcome = replayed(api, step="6h")
+    assert "firing" in [each["state"] for each in live]
+    assert [(each["at"], each["kind"], each["state"]) for each in live] == [
+        (each["at"], each["kind"], each["state"]) for each in outcome["alerts"]
+    ]
+    assert live[-1]["evidence"] == outcome["alerts"][-1]["evidence"]
+    champion = api.get("/v1/models/m/calibrators/champion")
+    assert champion["parameters"] == api.get("/v1/models/m/calibrators/1")["parameters"]
+    assert 1 == outcome["promotions"][0]["number"]
+
+
+def _served(api: Any, events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return events as a client that applies the champion sends them."""
+    raw = [each["probability"] for each in events if each["type"] == "prediction"]
+    answer = api.post("/v1/models/m/calibrate", {"probabilities": raw})
+    if answer["calibrator_version"] is None:
+        return events
+    served = iter(answer["probabilities"])
+    applied = {"calibrator_version": answer["calibrator_version"]}
+    return [
+        {**each, "probability": next(served), "raw_probability": each["probability"], **applied}
+        if each["type"] == "prediction"
+        else each
+        for each in events
+    ]
+
+
+def test_replay_changes_nothing_that_is_stored(api: Any) -> None:
+    stored(api, history(9))
+    before = contents(api)
+    assert replayed(api)["alerts"]
+    assert before == contents(api)
+
+
+def test_replay_of_vectors_begins_with_the_raw_ones(sqlite_api: Any) -> None:
+    sqlite_api.put(status=201, task="multiclass", classes=["a", "b", "c"])
+    random = np.random.default_rng(3)
+    events = []
+    for i in range(2000):
+        raw = random.dirichlet([0.3, 0.3, 0.3])
+        at = rfc3339(micros(BEGIN) + i * 2 * MINUTE)
+        truth = "abc"[random.choice(3, p=raw)]
+        served = {"probabilities": [1.0, 0.0, 0.0], "raw_probabilities": raw.tolist(), "calibrator_version": 7}
+        events.append({"type": "prediction", "event_id": f"e{i}", "model": "m", "timestamp": at, **served})
+        events.append({"type": "label", "event_id": f"e{i}", "model": "m", "label": truth, "timestamp": at})
+    bare = {"type": "prediction", "event_id": "x", "model": "m", "timestamp": rfc3339(micros(BEGIN))}
+    events.append({**bare, "probabilities": [1.0, 0.0, 0.0], "calibrator_version": 7})
+    sqlite_api.clock.micros = micros(BEGIN) + 60 * DAY
+    sqlite_api.send(*events)
+    outcome = replayed(sqlite_api)
+    assert ([], 1) == (outcome["alerts"], outcome["left_out"])
+
+
+@pytest.mark.parametrize(
+    ("given", "field"),
+    [
+        ({"thresholds": {"ece": 7}}, "thresholds.ece"),
+        ({"speed": 2}, "speed"),
+        ({"step": "1s"}, "step"),
+        ({"step": "soon"}, "step"),
+        ({"start": "yesterday"}, "start"),
+        ({"start": "2026-01-03T00:00:00Z", "end": "2026-01-02T00:00:00Z"}, "end"),
+    ],
+)
+def test_a_wrong_policy_is_refused_and_says_which_part(sqlite_api: Any, given: dict[str, Any], field: str) -> None:
+    sqlite_api.put(status=201, task="binary")
+    assert field == sqlite_api.refused("POST", "/v1/models/m/replay", json=given)["field"]
+
+
+def test_too_many_steps_are_refused(sqlite_api: Any) -> None:
+    stored(sqlite_api, [*history(1, per_hour=1), *_much_later()])
+    error = sqlite_api.refused("POST", "/v1/models/m/replay", json={"step": "1m"})
+    assert "step" == error["field"]
+
+
+def _much_later() -> list[dict[str, Any]]:
+    at = text(BEGIN + timedelta(days=50))
+    return [{"type": "prediction", "event_id": "late", "model": "m", "timestamp": at, "probability": 0.5}]
+
+
+def test_another_task_is_refused(sqlite_api: Any) -> None:
+    sqlite_api.put(status=201, task="binary")
+    sqlite_api.refused("POST", "/v1/models/m/replay", 409, json={"task": "multiclass"})
+
+
+def test_replay_of_an_unknown_model_is_not_found(sqlite_api: Any) -> None:
+    sqlite_api.refused("POST", "/v1/models/m/replay", 404, json={})
+
+
+def test_replay_of_no_history_is_empty(api: Any) -> None:
+    api.put(status=201, task="binary")
+    outcome = replayed(api)
+    assert {"alerts": [], "promotions": [], "rollbacks": [], "evaluations": 0} == {
+        name: outcome[name] for name in ("alerts", "promotions", "rollbacks", "evaluations")
+    }
+
+
+def test_a_second_replay_at_once_is_put_off(sqlite_api: Any) -> None:
+    sqlite_api.put(status=201, task="binary")
+    with route.TURN:
+        response = sqlite_api.client.post("/v1/models/m/replay", json={})
+    assert (503, "10") == (response.status_code, response.headers["retry-after"])
+
+
+def test_command_prints_what_the_api_answers(sqlite_api: Any, sqlite_url: str, monkeypatch: Any, tmp_path: Any) -> None:
+    stored(sqlite_api, history(10))
+    (tmp_path / "policy.json").write_text(json.dumps({name: value for name, value in POLICY.items() if name != "step"}))
+    monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_url)
+    asked = ["replay", "m", "--policy", str(tmp_path / "policy.json"), "--step", "6h"]
+    printed = CliRunner().invoke(cli.app, [*asked, "--json"])
+    assert replayed(sqlite_api) == json.loads(printed.stdout)
+    assert "1 promotion(s)" in CliRunner().invoke(cli.app, asked).stdout
+
+
+def test_command_says_what_is_wrong_with_a_policy(sqlite_url: str, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_url)
+    (tmp_path / "policy.json").write_text("{")
+    refused = CliRunner().invoke(cli.app, ["replay", "m", "--policy", str(tmp_path / "policy.json")])
+    assert refused.exit_code == 2
+    assert "is not JSON" in refused.stderr
+
+
+def test_no_file_is_left_behind(sqlite_api: Any, monkeypatch: Any, tmp_path: Any) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    stored(sqlite_api, history(1, shift=None))
+    past: list[list[Any]] = []
+    taken = scratch.put_twin
+    monkeypatch.setattr(
+        "monitor.replay.put_twin", lambda *given: past.append(list(tmp_path.glob("calwatch-*"))) or taken(*given)
+    )
+    replayed(sqlite_api)
+    assert 1 == len(past[0])
+    assert [] == list(tmp_path.glob("calwatch-*"))
