@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from monitor.records import Model
-from monitor.store import alerts, counters, evaluations, jobs, journal, models, registry
+from monitor.store import alerts, counters, evaluations, evidence, jobs, journal, models, registry
 from monitor.store.engine import Database
 from monitor.times import SECOND, parse_time
 
@@ -52,6 +52,7 @@ class CalibrationCollector(Collector):
         with self._database.read() as connection:
             known = {model.id: model for model in models.everyone(connection)}
             yield from _scores(connection, known)
+            yield _evidence(connection, known)
             yield from _alarms(connection, known)
             yield from _calibrators(connection, known)
             yield from _pipeline(connection, self._now())
@@ -104,6 +105,15 @@ def _bins(newest: list[tuple[int, str, dict[str, Any]]], known: dict[int, Model]
             _add(confidence, place, point["mean_confidence"])
             _add(observed, place, point["observed"])
     yield from (confidence, observed, samples)
+
+
+def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
+    text = "Log of the e-value against an ECE of at most the threshold; -log(false alarm rate) is an alarm."
+    family = _gauge("e_value_log", text, SCORE_LABELS)
+    for model_id, version, fields in evidence.newest(connection):
+        if model_id in known and fields["labels"]:
+            _add(family, [known[model_id].name, version, "", ""], fields["log_e"])
+    return family
 
 
 def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:

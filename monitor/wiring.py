@@ -5,7 +5,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from monitor import alert, evaluate, notify, recalibrate, rollup
+from monitor import alert, estimate, evaluate, evidence, notify, recalibrate, rollup
 from monitor.config import Settings
 from monitor.errors import ConfigError
 from monitor.ingest import Ingest
@@ -93,6 +93,8 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
     def judge(token: int) -> None:
         evaluate.run(database, token, now=wall_clock)
         alert.run(database, token, now=wall_clock, notify=notifies)
+        estimate.run(database, token, now=wall_clock)
+        evidence.run(database, token, now=wall_clock)
         recalibrate.run(database, token, now=wall_clock)
 
     def tell(token: int) -> int:

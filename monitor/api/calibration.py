@@ -13,14 +13,14 @@ from starlette.responses import Response
 from monitor import windowed
 from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
-from monitor.api.shapes import FIELDS, Drift, Evaluation, History, gives
+from monitor.api.shapes import FIELDS, Drift, Evaluation, Evidence, History, gives
 from monitor.declare import name_fault, parse_span
 from monitor.errors import BadInput
 from monitor.evaluate import reference_of
 from monitor.figures import Question, drift, evaluation, finite
 from monitor.records import SeriesKey
 from monitor.stats.cells import BIN_COUNTS
-from monitor.store import evaluations, journal, rollups
+from monitor.store import evaluations, evidence, journal, rollups
 from monitor.store.engine import Database
 from monitor.times import DAY, SECOND, parse_bound, parse_duration
 from monitor.windowed import Clocked
@@ -169,6 +169,14 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
         current = windowed.of_series(connection, clock.model, start, end, wanted)
         reference = windowed.of_series(connection, clock.model, found.start, found.end, wanted)
     return answer(finite(drift(_question(query, clock, start, end), current, reference, found)))
+
+
+@router.get("/{model}/evidence", responses=gives(Evidence))
+def show_evidence(context: Context, model: ModelName) -> Response:
+    """Return what the sequential tests of each model version say now."""
+    with context.database.read() as connection:
+        found = evidence.newest(connection, model_named(connection, model).id)
+    return answer({"evidence": [{"version": version, **fields} for _, version, fields in found]})
 
 
 @router.get("/{model}/history", responses=gives(History))

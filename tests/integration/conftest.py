@@ -11,7 +11,7 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
-from monitor import alert, evaluate, recalibrate, rollup
+from monitor import alert, evaluate, evidence, recalibrate, rollup
 from monitor.api.app import create_app
 from monitor.api.front import settled
 from monitor.config import Settings
@@ -63,9 +63,10 @@ class Api:
             pass
 
     def judge(self) -> None:
-        """Evaluate, let alarms change, and refit where one calls for it."""
+        """Evaluate, take what has matured into the tests, let alarms change, and refit where one calls for it."""
         database, token = self.services.database, self.token()
         evaluate.run(database, token, now=self.clock)
+        evidence.run(database, token, now=self.clock)
         alert.run(database, token, now=self.clock, notify=False)
         recalibrate.run(database, token, now=self.clock)
 

@@ -1,0 +1,340 @@
+"""Evidence: matured cohorts and late labels, each taken once into the sequential tests of its model version.
+
+The tests of a model stand at one moment of its own time: what is before it they have taken in. They go on in short
+transactions, each of which moves that moment together with what it changes, so that nothing is ever taken twice.
+"""
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from monitor import windowed
+from monitor.each import each_model
+from monitor.figures import finite
+from monitor.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model
+from monitor.stats.cells import Cells, Floats
+from monitor.stats.evidence import Clusters, Evidence
+from monitor.stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
+from monitor.stats.values import has_values
+from monitor.store import evidence as store
+from monitor.store import models, registry, rollups
+from monitor.store.engine import Database
+from monitor.store.evidence import Standing
+from monitor.store.lease import hold
+from monitor.store.rollups import Span
+from monitor.times import HOUR, floor, rfc3339
+from monitor.windows import first_after
+
+log = logging.getLogger(__name__)
+
+STEPS: Final = 20
+"""So many buckets, and so many moments of late labels, are taken in one transaction."""
+
+TWENTIETHS: Final = 20
+
+Read = Callable[[Summary, int | None], Cells]
+"""Return the sums of served scores of a bucket that begins at a moment (None: of late labels)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one bucket, or the late labels of one moment, add to the tests of a version."""
+
+    version: str
+    begin: int | None  # of the bucket; None of late labels
+    total: Sequence[bytes]
+    clusters: Sequence[tuple[int, bytes]]  # what of it belongs to clusters; one may come in several parts
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Testing:
+    """The tests of one version, on their way."""
+
+    evidence: Evidence
+    since: int  # predictions from here on count
+    shown_since: str
+    fresh: bool  # begun now
+
+
+def as_served(summary: Summary, begin: int | None) -> Cells:  # noqa: ARG001 - the same whenever the bucket began
+    """Return the sums of served scores that are probabilities as they are."""
+    return summary.cells("served")
+
+
+def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, read: Read) -> Evidence:
+    """Return the tests after a step, in which the events of a cluster bet together and all others alone."""
+    _, slots, values = decode_all(step.total)
+    _, shared_slots, shared = decode_all([blob for _, blob in step.clusters])
+    alone = Summary.of_entries(np.concatenate([slots, shared_slots]), np.concatenate([values, -shared]))
+    parts = _merged(step.clusters)
+    if task == "regression":
+        apart = np.array([_twentieths(Summary.of([blob])) for blob in parts]).reshape(-1, TWENTIETHS)
+        return evidence.advanced_pit(_twentieths(alone), apart, threshold=threshold)
+    clusters = _read_apart(parts, read, step.begin) if has_values(alone) else _clusters(parts)
+    return evidence.advanced(read(alone, step.begin), clusters, threshold=threshold)
+
+
+def _merged(clusters: Sequence[tuple[int, bytes]]) -> list[bytes]:
+    """Return the sum of each cluster."""
+    if not clusters:
+        return []
+    names, places = np.unique(np.array([name for name, _ in clusters], dtype=np.int64), return_inverse=True)
+    rows, slots, values = decode_all([blob for _, blob in clusters])
+    return encode_all(len(names), *gather(places[rows], slots, values))
+
+
+def _twentieths(summary: Summary) -> Floats:
+    counts: Floats = summary.pit()[:, 0].reshape(TWENTIETHS, PIT_CELLS // TWENTIETHS).sum(axis=1)
+    return counts
+
+
+def _clusters(parts: Sequence[bytes]) -> Clusters | None:
+    if not parts:
+        return None
+    cluster, cell, sums = cell_sums(parts, ("both", "served"), ("n", "sy", "sp"))
+    return Clusters(cluster, cell, *np.ascontiguousarray(sums.T))
+
+
+def _read_apart(parts: Sequence[bytes], read: Read, begin: int | None) -> Clusters | None:
+    """Return the sums of clusters whose confidences must be read first."""
+    if not parts:
+        return None
+    found = [read(Summary.of([blob]), begin) for blob in parts]
+    n, sy, sp = (np.array([getattr(cells, name) for cells in found]) for name in ("n", "sy", "sp"))
+    cluster, cell = np.nonzero(n)
+    return Clusters(cluster, cell, n[cluster, cell], sy[cluster, cell], sp[cluster, cell])
+
+
+def resumed(
+    stored: Standing | None, basis: Mapping[str, Any], *, at: int, first: int, promoted: int
+) -> tuple[Evidence, int, bool]:
+    """Return the tests of a version as they go on, since when predictions count, and whether late labels that wait do not.
+
+    They begin afresh after a promotion or a rollback, with predictions from then on; and where what they depend on has changed, with
+    those that they have not taken in yet.
+
+    Parameters
+    ----------
+    at : where the tests of the model stand
+    first : since when predictions of a new version count
+    promoted : since when those count that the calibrator in service may have served
+
+    """
+    if stored is None:
+        return Evidence.begin(), max(first, promoted), False
+    if stored.basis["promoted"] != basis["promoted"]:
+        return Evidence.begin(), max(stored.since, promoted), True
+    if not stored.state:
+        return Evidence.begin(), stored.since, False
+    try:
+        evidence = Evidence.from_bytes(stored.state)
+    except ValueError as error:
+        log.warning("the sequential tests of version %r begin afresh: %s", stored.version, error)
+        return Evidence.begin(), max(stored.since, at), True
+    if stored.basis == basis:
+        return evidence, stored.since, False
+    return Evidence.begin(), max(stored.since, at) if evidence.labels else stored.since, bool(evidence.labels)
+
+
+class _Taking:
+    """One transaction's worth of a model: reads what is next, takes it in, and stores where the tests stand then."""
+
+    def __init__(self, connection: Connection, model: Model, matured: int, read: Read) -> None:
+        self.connection = connection
+        self.model = model
+        self.read = read
+        self.progress = models.progress_of(connection, [model.id])[model.id]
+        self.matured = matured if matured >= (self.progress.minutes_from or 0) else floor(matured, HOUR)
+        ids = rollups.series_ids(connection, model.id)
+        self.version_of = {number: key.version for key, number in ids.items() if not key.segment}
+        self.numbers = list(self.version_of)
+
+    def is_due(self) -> bool:
+        """Return whether there is anything to take in, or to begin."""
+        at, basis = self.progress.consumed_until, self._basis()
+        stored = store.standings(self.connection, self.model.id)
+        same = all(each.basis == basis and each.state for each in stored.values())
+        standing = at is not None and at >= self.matured and same and stored.keys() >= set(self.version_of.values())
+        return not standing or bool(store.late(self.connection, self.numbers, 1))
+
+    def go(self) -> tuple[int, bool]:
+        """Take in what is next; return how many steps that were, and whether there is more."""
+        basis = self._basis()
+        testing = self._testing(basis)
+        late, waiting, more = self._late()
+        buckets, until = self._buckets(testing)
+        moved = until != self.progress.consumed_until
+        counted = 0
+        for step in (*late, *buckets):
+            before = testing[step.version]
+            after = self._advanced(before, step)
+            if after.evidence is not before.evidence:
+                testing[step.version] = after
+                counted += 1
+        if moved or late or any(each.fresh for each in testing.values()):
+            store.save(
+                self.connection, self.model.id, [self._standing(*each, basis, until) for each in testing.items()]
+            )
+        if late:
+            rollups.prune(self.connection, self.numbers, LATE_LEVEL, waiting.last)
+            store.forget_clusters(self.connection, self.numbers, waiting)
+        if moved:
+            store.forget_clusters(self.connection, self.numbers, Span(MINUTE_LEVEL, 0, until))
+            models.consumed(self.connection, self.model.id, until)
+        return counted, more or until < self.matured
+
+    def _basis(self) -> dict[str, Any]:
+        settings = self.model.settings
+        champion = registry.aliases(self.connection, self.model.id).get(registry.CHAMPION)
+        return {
+            "ece": settings.thresholds["ece"],
+            "false_alarm_rate": settings.false_alarm_rate,
+            "task": self.model.task,
+            "promoted": None if champion is None else champion.since_event_time,
+        }
+
+    def _testing(self, basis: Mapping[str, Any]) -> dict[str, Testing]:
+        stored = store.standings(self.connection, self.model.id)
+        at = self.progress.consumed_until
+        first = min((each.since for each in stored.values()), default=at or 0)
+        served = basis["promoted"]
+        promoted = 0 if served is None else first_after(served, self.progress.minutes_from)
+        found = {}
+        for version in sorted(set(self.version_of.values())):
+            before = stored.get(version)
+            evidence, since, leaves = resumed(before, basis, at=at or 0, first=first, promoted=promoted)
+            if leaves or not stored:
+                store.leave_out(self.connection, self.model.id, version)
+            goes_on = before is not None and before.state and before.basis == basis and not leaves
+            shown = before.fields["since"] if before is not None and goes_on else self._shown(version, since)
+            found[version] = Testing(evidence=evidence, since=since, shown_since=shown, fresh=not goes_on)
+        return found
+
+    def _shown(self, version: str, since: int) -> str:
+        """Return since when predictions count, and of those of a model's beginning, since when there are any."""
+        numbers = [number for number, each in self.version_of.items() if each == version]
+        hour = store.next_bucket(self.connection, numbers, HOUR_LEVEL, 0) or 0
+        minutes = hour >= (self.progress.minutes_from or 0)
+        begin = store.next_bucket(self.connection, numbers, MINUTE_LEVEL, 0) if minutes else hour
+        return rfc3339(since or begin or hour)
+
+    def _late(self) -> tuple[list[Step], Span, bool]:
+        """Return the steps of the oldest late labels, the span that they come from, and whether there may be more."""
+        rows = store.late(self.connection, self.numbers, STEPS)
+        if not rows:
+            return [], Span(LATE_LEVEL, 0, 0), False
+        span = Span(LATE_LEVEL, rows[0][1], rows[-1][1] + 1)
+        apart = store.clusters(self.connection, self.numbers, span)
+        return self._steps(rows, apart, late=True), span, len({begin for _, begin, _ in rows}) == STEPS
+
+    def _buckets(self, testing: Mapping[str, Testing]) -> tuple[list[Step], int]:
+        """Return the steps of the next matured buckets, and where the tests stand after them."""
+        at = self.progress.consumed_until or 0
+        span = self._next(at) if at < self.matured else None
+        if span is None:
+            return [], max(at, self.matured)
+        rows = sorted(rollups.read(self.connection, self.numbers, [span]), key=lambda row: (row[2], row[0]))
+        begins = sorted({(begin, self.version_of[number]) for number, _, begin, _ in rows})
+        step = LEVEL_STEP[span.level]
+        last = max(begins[STEPS][0], span.first + step) if len(begins) > STEPS else span.last
+        apart = [
+            (number, floor(begin, step), cluster, blob)
+            for number, begin, cluster, blob in store.clusters(
+                self.connection, self.numbers, Span(MINUTE_LEVEL, span.first, last)
+            )
+        ]
+        found = self._steps([(number, begin, blob) for number, _, begin, blob in rows if begin < last], apart)
+        return [each for each in found if (each.begin or 0) >= testing[each.version].since], last
+
+    def _next(self, at: int) -> Span | None:
+        """Return the next run of matured buckets: hours where minutes are not kept, else minutes."""
+        border = min(self.progress.minutes_from or 0, self.matured)
+        for level, first, last in ((HOUR_LEVEL, at, border), (MINUTE_LEVEL, max(at, border), self.matured)):
+            begin = store.next_bucket(self.connection, self.numbers, level, first) if first < last else None
+            if begin is not None and begin < last:
+                return Span(level, begin, min(begin + STEPS * LEVEL_STEP[level], last))
+        return None
+
+    def _steps(
+        self,
+        rows: Iterable[tuple[int, int, bytes]],
+        apart: Iterable[tuple[int, int, int, bytes]],
+        *,
+        late: bool = False,
+    ) -> list[Step]:
+        """Return sums by time and version."""
+        total: dict[tuple[int, str], list[bytes]] = {}
+        clusters: dict[tuple[int, str], list[tuple[int, bytes]]] = {}
+        for number, begin, blob in rows:
+            total.setdefault((begin, self.version_of[number]), []).append(blob)
+        for number, begin, cluster, blob in apart:
+            clusters.setdefault((begin, self.version_of[number]), []).append((cluster, blob))
+        return [
+            Step(
+                version=version, begin=None if late else begin, total=blobs, clusters=clusters.get((begin, version), [])
+            )
+            for (begin, version), blobs in sorted(total.items())
+        ]
+
+    def _advanced(self, testing: Testing, step: Step) -> Testing:
+        threshold = self.model.settings.thresholds["ece"]
+        task = self.model.task or ""
+        evidence = advanced(testing.evidence, step, task=task, threshold=threshold, read=self.read)
+        if evidence is testing.evidence:
+            return testing
+        return replace(testing, evidence=evidence)
+
+    def _standing(self, version: str, testing: Testing, basis: dict[str, Any], until: int) -> Standing:
+        evidence = testing.evidence
+        fields = {
+            "log_e": evidence.log_e,
+            "log_sr": evidence.log_sr,
+            "log_ratio": None if self.model.task == "regression" else evidence.log_ratio,
+            "labels": evidence.labels,
+            "steps": evidence.steps,
+            "direction": evidence.direction,
+            "threshold": basis["ece"],
+            "false_alarm_rate": basis["false_alarm_rate"],
+            "since": testing.shown_since,
+            "until": rfc3339(until),
+        }
+        return Standing(
+            version=version,
+            since=testing.since,
+            until=until,
+            basis=basis,
+            fields=finite(fields),
+            state=evidence.to_bytes(),
+        )
+
+
+def run_model(database: Database, token: int, model: Model, now: int, *, read: Read = as_served) -> int:
+    """Take all that has matured, and all late labels, of one model into its tests; return how many steps that were."""
+    with database.read() as connection:
+        matured = windowed.clocked(connection, model, now).matured_until
+        if model.task is None or matured is None:
+            return 0
+        more = _Taking(connection, model, matured, read).is_due()
+    steps = 0
+    while more:
+        with database.write(patient=True) as connection:
+            hold(connection, token)
+            taken, more = _Taking(connection, model, matured, read).go()
+        steps += taken
+    return steps
+
+
+def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+    """Take all that has matured, and all late labels, into the tests of all models; return how many steps that were.
+
+    Raises
+    ------
+    LeaseLost
+        when another process leads now.
+
+    """
+    return each_model(database, lambda model: run_model(database, token, model, now()), "testing")
