@@ -9,10 +9,10 @@ import msgspec
 from monitor.errors import Corrupt
 from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
-from monitor.stats.regression import median
+from monitor.stats.regression import Measured, median, of_normal, of_quantiles
 from monitor.stats.summary import MAX_CLASSES, Kind
 from monitor.stats.values import Value, agreement_place, score_place, thousandth
-from monitor.wire import PredictionEvent, binary_outcome, class_index, levels_of, was_right
+from monitor.wire import PredictionEvent, amount_of, binary_outcome, class_index, levels_of, was_right
 
 Score = tuple[Kind, float]
 """A kind of score and its confidence."""
@@ -174,7 +174,11 @@ def answer_of(model: Model, row: PredictionRow) -> int | None:
 
 def usable(model: Model, label: str) -> bool:
     """Return whether a label says something about a model's predictions; while its task is open, any label may."""
-    return model.task is None or model.task == "confidence" or _truth(model.task, model.classes, label) is not None
+    if model.task is None or model.task == "confidence":
+        return True
+    if model.task == "regression":
+        return amount_of(_decoded(label)) is not None
+    return _truth(model.task, model.classes, label) is not None
 
 
 def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> str | None:
@@ -194,7 +198,9 @@ def standing(model: Model, labels: Sequence[LabelRow]) -> LabelRow | None:
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
-    """Return the prediction's scores with their outcomes; empty for a label that is not one of the classes."""
+    """Return the prediction's scores with their outcomes; empty for a label that is not one of the classes, and of a regression."""
+    if model.task == "regression":
+        return []
     if model.task == "multiclass":
         return _judged_vectors(model, row, _truth(model.task, model.classes, label))
     y = _outcome(model, row, label)
@@ -203,6 +209,22 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     if row.raw is None:
         return [("both", row.p, y, *binary_losses(row.p, y))]
     return [("served", row.p, y, *binary_losses(row.p, y)), ("raw", row.raw, y, *binary_losses(row.raw, y))]
+
+
+def measured(model: Model, row: PredictionRow, label: str) -> Measured | None:
+    """Return what a label says about the predictive distribution of a regression; None of other models."""
+    y = amount_of(_decoded(label)) if model.task == "regression" else None
+    if y is None:
+        return None
+    kept = payload_of(row)
+    if "quantiles" in kept:
+        return of_quantiles(*quantiles_of(kept["quantiles"]), y, chance=_chance(row))
+    return of_normal(kept["mean"], kept["std"], y)
+
+
+def _chance(row: PredictionRow) -> float:
+    """Return a number in (0, 1] that is the same whenever asked for; the lowest bit of the key chooses the random half."""
+    return ((row.key >> 1) + 0.5) / 2**62
 
 
 def outcome(model: Model, row: PredictionRow, label: str) -> int | None:

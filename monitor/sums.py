@@ -12,6 +12,7 @@ from monitor.outcomes import (
     answer_of,
     answered,
     judged,
+    measured,
     own_segments,
     scores_of,
     segments_of,
@@ -33,6 +34,7 @@ from monitor.records import (
 from monitor.stats import entries as of
 from monitor.stats.cells import Integers
 from monitor.stats.entries import Entries, Scored
+from monitor.stats.regression import of_locations, of_measured
 from monitor.stats.summary import MAX_CLASSES, decode_all, encode_all, gather
 from monitor.stats.values import of_labelled_values, of_values
 from monitor.times import MINUTE
@@ -118,6 +120,8 @@ def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model])
     found = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
     parts = [of.of_counts([i for i, _ in rows], "events")]
     parts += [of.of_arrivals(*zip(*scores, strict=True))] if scores else []
+    places = [(i, row.p) for i, row in rows if models[row.model_id].task == "regression"]
+    parts += [of_locations(*zip(*places, strict=True))] if places else []
     return [*parts, of_values(*zip(*found, strict=True))] if found else parts
 
 
@@ -142,7 +146,24 @@ def _labelled(
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
     counts = [of.of_counts([i for i, _, _ in labels], "labels"), of.of_counts(late, "late")]
-    return [*counts, of.of_outcomes(scored), *_classwise(labels, models), *_of_values(labels, models, half_of)]
+    return [
+        *counts,
+        of.of_outcomes(scored),
+        *_classwise(labels, models),
+        *_of_values(labels, models, half_of),
+        *_of_measured(labels, models, half_of),
+    ]
+
+
+def _of_measured(
+    labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model], half_of: Mapping[str, bool]
+) -> list[Entries]:
+    found = [
+        (i, in_half(row, half_of), each)
+        for i, row, label in labels
+        if (each := measured(models[row.model_id], row, label.label)) is not None
+    ]
+    return [of_measured(*zip(*found, strict=True))] if found else []
 
 
 def _of_values(

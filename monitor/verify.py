@@ -5,10 +5,12 @@ The two share only what an event means (its outcome and its losses) and the layo
 """
 
 import hashlib
+import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
+from fractions import Fraction
 from typing import Final
 
 import msgspec
@@ -18,6 +20,7 @@ from monitor.outcomes import (
     OWN_SEGMENTS,
     answered,
     judged,
+    measured,
     payload_of,
     scores_of,
     standing,
@@ -39,16 +42,22 @@ from monitor.records import (
 )
 from monitor.stats.cells import CELLS, EDGES, SIXTIETHS
 from monitor.stats.summary import (
+    AMOUNT_CHUNKS,
     CELL_FIELDS,
     MAX_CLASSES,
     ONE,
+    PIT_CELLS,
     Kind,
+    amount_slot,
     cell_slot,
     class_slot,
     decode,
+    location_slot,
     loss_slot,
+    pit_slot,
     predicted_slot,
     slot_name,
+    stated_slot,
     total_slot,
     value_slot,
 )
@@ -68,6 +77,7 @@ Term = tuple[int, int]
 """A slot and what one event adds there."""
 
 _EDGES: Final[list[float]] = EDGES.tolist()
+_PIT_EDGES: Final = [i / PIT_CELLS for i in range(PIT_CELLS + 1)]
 _CLASS_EDGES: Final = [i / SIXTIETHS for i in range(SIXTIETHS + 1)]
 
 
@@ -181,8 +191,17 @@ def _arrival(model: Model, row: PredictionRow) -> list[Term]:
     terms = [(total_slot("events"), 1)]
     for kind, p in scores_of(model, row):
         terms += [(cell_slot(kind, _cell(p), "en"), 1), (cell_slot(kind, _cell(p), "esp"), _fixed(p))]
+    if model.task == "regression":
+        terms.append((location_slot(_location(row.p)), 1))
     value = value_of(model, row)
     return terms if value is None else [*terms, (value_slot(*value, "en"), 1)]
+
+
+def _location(value: float) -> int:
+    """Return the cell of a prediction: of 4096 either side of 0, 64 of each doubling from 2⁻²⁴ on."""
+    share, power = math.frexp(abs(value))
+    outward = 1 + min(max((power + 23) * 64 + math.floor((2.0 * share - 1.0) * 64), 0), 4095)
+    return 4096 + (outward if value > 0 else -outward if value < 0 else 0)
 
 
 def _answer(model: Model, row: PredictionRow) -> list[Term]:
@@ -208,7 +227,8 @@ def _outcome(settings: _Settings, row: PredictionRow, label: LabelRow) -> list[T
             "spiegelhalter_denominator": _fixed((1.0 - 2.0 * p) * (1.0 - 2.0 * p) * p * (1.0 - p)),
         }
         terms += [(loss_slot(kind, name), value) for name, value in losses.items()]
-    return terms + _class_terms(settings.model, row, label) + _value_terms(settings.model, row, label, half=half)
+    terms += _class_terms(settings.model, row, label) + _value_terms(settings.model, row, label, half=half)
+    return terms + _measured_terms(settings.model, row, label, half=half)
 
 
 def _cell_terms(kind: Kind, p: float, y: int, *, half: bool) -> list[Term]:
@@ -225,6 +245,23 @@ def _value_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: boo
     y = answered(model, row, label.label) or 0
     sums = {"n": 1, "sy": y, "hn": int(half), "hsy": int(half and y)}
     return [(value_slot(*value, name), each) for name, each in sums.items()]
+
+
+def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: bool) -> list[Term]:
+    found = measured(model, row, label.label)
+    if found is None:
+        return []
+    cell = max(bisect_left(_PIT_EDGES, found.pit) - 1, 0)
+    terms = [(pit_slot(cell, "n"), 1), (pit_slot(cell, "hn"), int(half))]
+    for kind, stated in (("interval", found.intervals), ("quantile", found.quantiles)):
+        for level, held in stated:
+            terms += [(stated_slot(kind, level, "stated"), 1), (stated_slot(kind, level, "hits"), int(held))]
+    amounts = {"crps": found.crps, "error": found.error, "absolute_error": abs(found.error)}
+    for name, value in (amounts | {"squared_z": found.squared_z or 0.0}).items():
+        whole = round(abs(Fraction(value)) * 2**272) * (-1 if value < 0 else 1)
+        digits = [(abs(whole) >> (32 * chunk)) % 2**32 for chunk in range(AMOUNT_CHUNKS)]
+        terms += [(amount_slot(name, chunk), -digit if whole < 0 else digit) for chunk, digit in enumerate(digits)]
+    return terms
 
 
 def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term]:

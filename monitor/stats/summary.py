@@ -50,6 +50,8 @@ STATED: Final = ("interval", "quantile")
 
 AMOUNTS: Final = ("crps", "error", "absolute_error", "squared_z")
 AMOUNT_CHUNKS: Final = 17
+AMOUNT_BITS: Final = 32
+LOWEST_BIT: Final = -272
 """Regression: sums in the label's unit, of any magnitude, exact: in chunks of 32 bits, the lowest worth 2⁻²⁷²."""
 
 LOCATION_CELLS: Final = 8193
@@ -381,6 +383,13 @@ class Summary:
         """Return how often each thousandth was stated as a level, and how often it held; shape (1001, 2)."""
         found = self._floats(_STATED_BASE + STATED.index(kind) * _STATED_SIZE, _STATED_SIZE)
         return found.reshape(THOUSANDTHS, len(STATED_FIELDS))
+
+    def amount(self, name: str) -> float:
+        """Return a sum in the label's unit: exact, then rounded once."""
+        first = amount_slot(name, 0)
+        if len(self.high) < first + AMOUNT_CHUNKS:
+            return 0.0
+        return sum(self.count(first + k) << AMOUNT_BITS * k for k in range(AMOUNT_CHUNKS)) / (1 << -LOWEST_BIT)
 
     def locations(self) -> Floats:
         """Return the predictions per cell of where they lie; shape (8193,)."""

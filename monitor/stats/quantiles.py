@@ -1,0 +1,225 @@
+"""Quantile calibration: whether labels fall below each level of their predictive distributions as often as they should."""
+
+import math
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import betaincinv, ndtri
+
+from monitor.stats.cells import Floats
+from monitor.stats.noise import FEWEST_FOR_SIGNS, MEAN_ABS_NORMAL
+from monitor.stats.summary import PIT_CELLS
+
+PIT_BINS: Final = 20
+LEVELS: Final[Floats] = np.arange(1, PIT_BINS) / PIT_BINS
+"""The levels .05, .10 … .95 that the error is a mean over."""
+
+SIGNIFICANT: Final = 1.96
+PRIOR_COUNT: Final = 1.0
+"""Spread evenly over the bins, it keeps a variance from being 0 because nothing fell elsewhere yet."""
+
+Direction = Literal["overconfident", "underconfident", "none"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Held:
+    """How often a stated level held, with a 95 % interval."""
+
+    level: float
+    observed: float
+    low: float
+    high: float
+
+
+def pit_bins(cells: ArrayLike) -> Floats:
+    """Return the counts of 20 equal, right-closed bins of the PIT from those of its 200 cells.
+
+    >>> pit_bins([1] * 200).tolist() == [10.0] * 20
+    True
+    """
+    found: Floats = np.asarray(cells, dtype=np.float64).reshape(PIT_BINS, PIT_CELLS // PIT_BINS).sum(axis=1)
+    return found
+
+
+def quantile_ece(counts: Floats) -> float | None:
+    """Return the quantile calibration error: the mean over the levels q = .05 … .95 of abs(share of PIT <= q, less q).
+
+    Kuleshov, Fenner & Ermon 2018 (arXiv:1807.00263) square it; here it is in units of frequency, as the ECE is.
+
+    Parameters
+    ----------
+    counts : array of shape (20,), labelled events in equal bins of the PIT
+
+    Returns
+    -------
+    a ratio in [0, .5], None without events
+
+    Examples
+    --------
+    >>> quantile_ece(np.ones(20)), round(quantile_ece(np.array([10.0] + [0.0] * 18 + [10.0])), 4)
+    (0.0, 0.2368)
+
+    """
+    total = counts.sum()
+    return float(np.abs(_excess(counts)).mean() / total) if total > 0 else None
+
+
+def _excess(counts: Floats) -> Floats:
+    """Return for each level how many more events have a PIT at or under it than should; shape (19,)."""
+    found: Floats = np.cumsum(counts)[:-1] - counts.sum() * LEVELS
+    return found
+
+
+def quantile_ece_null_mean(counts: Floats) -> float | None:
+    """Return the mean quantile calibration error of right distributions: the mean over q of √(2q(1 - q)/(πN)); None without events.
+
+    >>> round(quantile_ece_null_mean(np.full(20, 50.0)), 5)
+    0.01031
+    """
+    total = float(counts.sum())
+    return float(MEAN_ABS_NORMAL * np.sqrt(LEVELS * (1 - LEVELS) / total).mean()) if total > 0 else None
+
+
+def signed_lower_bound(counts: Floats, signs: Floats, alpha: float) -> float | None:
+    """Return a one-sided lower bound of the true quantile calibration error at level 1 - alpha, given independent signs.
+
+    Each event counts g = mean over q of s_q·(1[PIT <= q] - q), whose expectation is at most the true error for any signs in
+    [-1, 1]. The bound is the mean of g less z·(its standard deviation)/√N, the latter from the counts, one event spread evenly
+    over the bins added. Negative where nothing was found.
+
+    Parameters
+    ----------
+    counts : array of shape (20,), labelled events in equal bins of the PIT
+    signs : array of shape (19,), the direction in which each level is believed to be off, from other events
+    alpha : how often the bound may exceed the truth, in (0, 1)
+
+    Examples
+    --------
+    >>> narrow = np.array([100.0] + [45.0] * 18 + [100.0])
+    >>> round(signed_lower_bound(narrow, np.sign(0.5 - LEVELS), 0.01), 4)
+    0.014
+
+    """
+    total = float(counts.sum())
+    if total <= 0:
+        return None
+    below = np.arange(PIT_BINS)[:, None] <= np.arange(PIT_BINS - 1)
+    gain = ((below - LEVELS) * signs).mean(axis=1)
+    share = (counts + PRIOR_COUNT / PIT_BINS) / (total + PRIOR_COUNT)
+    variance = float(share @ gain**2 - (share @ gain) ** 2)
+    return float(counts @ gain) / total - float(ndtri(1 - alpha)) * math.sqrt(max(variance, 0.0) / total)
+
+
+def quantile_ece_lower_bound(
+    cells: Floats, previous: Floats | None, *, alpha: float, minimum: float = FEWEST_FOR_SIGNS
+) -> float | None:
+    """Return a lower bound of the window's true quantile calibration error that holds with probability 1 - alpha.
+
+    As for the ECE: the larger of two signed sums, each at alpha/2. One takes its signs from the equally long, disjoint window just
+    before, the other from a random half of the events and is over the rest. Without a previous window of at least `minimum`
+    labels the latter alone, at alpha. Never above the error itself.
+
+    Parameters
+    ----------
+    cells : array of shape (200, 2), labelled events in equal cells of the PIT, all of them and those of the half
+    previous : the same of the window before, or None
+    alpha : how often the bound may exceed the truth, in (0, 1)
+    minimum : labels that the previous window needs for its signs to be used
+
+    Returns
+    -------
+    the bound, negative where nothing was found; None without events outside the half
+
+    Examples
+    --------
+    >>> cells = np.repeat([[10.0, 5.0], [4.0, 2.0], [10.0, 5.0]], [50, 100, 50], axis=0)
+    >>> round(quantile_ece_lower_bound(cells, cells, alpha=0.05), 4)
+    0.049
+
+    """
+    counts, half = pit_bins(cells[:, 0]), pit_bins(cells[:, 1])
+    before = None if previous is None else pit_bins(previous[:, 0])
+    usable = before is not None and float(before.sum()) >= minimum
+    share = alpha / 2 if usable else alpha
+    bounds = [signed_lower_bound(counts - half, np.sign(_excess(half)), share)]
+    if before is not None and usable:
+        bounds.append(signed_lower_bound(counts, np.sign(_excess(before)), share))
+    seen = quantile_ece(counts)
+    found = [bound for bound in bounds if bound is not None]
+    return min(max(found), seen) if found and seen is not None else None
+
+
+def direction(cells: Floats) -> Direction | None:
+    """Return whether distributions are too narrow (overconfident), too wide (underconfident), or neither to a significant degree.
+
+    By the mean of (PIT - 1/2)², which is 1/12 for right ones with variance 1/180: more where labels fall into the tails more often
+    than stated, less where into the middle; significant from 1.96 standard deviations on. None without events.
+
+    Parameters
+    ----------
+    cells : array of shape (200,), labelled events in equal cells of the PIT
+
+    Examples
+    --------
+    >>> direction(np.repeat([20.0, 1.0, 20.0], [20, 160, 20])), direction(np.ones(200))
+    ('overconfident', 'none')
+
+    """
+    total = float(cells.sum())
+    if total <= 0:
+        return None
+    middle = (np.arange(PIT_CELLS) + 0.5) / PIT_CELLS - 0.5
+    spread = middle**2 + 1 / (12 * PIT_CELLS**2)
+    z = (float(cells @ spread) / total - 1 / 12) * math.sqrt(180 * total)
+    if abs(z) < SIGNIFICANT:
+        return "none"
+    return "overconfident" if z > 0 else "underconfident"
+
+
+def clopper_pearson(hits: ArrayLike, count: ArrayLike, alpha: float = 0.05) -> tuple[Floats, Floats]:
+    """Return exact two-sided 1 - alpha bounds of a probability of which there were `hits` among `count` trials.
+
+    low = the alpha/2 quantile of Beta(k, n - k + 1), 0 where k = 0; high = the 1 - alpha/2 quantile of Beta(k + 1, n - k), 1 where
+    k = n. Clopper & Pearson 1934 (doi:10.1093/biomet/26.4.404).
+
+    Parameters
+    ----------
+    hits, count : arrays of one shape, 0 <= hits <= count
+    alpha : how often both bounds together miss, in (0, 1); a one-sided bound at 5 % is one of those at alpha = .1
+
+    Examples
+    --------
+    >>> low, high = clopper_pearson([2, 0], [100, 59], alpha=0.1)
+    >>> high.round(10).tolist()
+    [0.0616192004, 0.0495076099]
+
+    """
+    k, n = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
+    low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha / 2), 0.0)
+    high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - alpha / 2), 1.0)
+    return low, high
+
+
+def held(stated: Floats) -> list[Held]:
+    """Return how often each level that was stated held.
+
+    Parameters
+    ----------
+    stated : array of shape (1001, 2), how often each thousandth was stated, and how often it held
+
+    Examples
+    --------
+    >>> sums = np.zeros((1001, 2))
+    >>> sums[900] = [100, 80]
+    >>> [(each.level, each.observed, round(each.low, 4), round(each.high, 4)) for each in held(sums)]
+    [(0.9, 0.8, 0.7082, 0.8733)]
+
+    """
+    levels = np.flatnonzero(stated[:, 0])
+    count, hits = stated[levels].T
+    low, high = clopper_pearson(hits, count)
+    columns = (levels / 1000, hits / count, low, high)
+    rows = zip(*(column.tolist() for column in columns), strict=True)
+    return [Held(level=level, observed=share, low=lower, high=upper) for level, share, lower, upper in rows]
