@@ -8,7 +8,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from monitor.records import Model
-from monitor.store import alerts, counters, evaluations, evidence, jobs, journal, models, registry
+from monitor.store import alerts, counters, estimates, evaluations, evidence, jobs, journal, models, registry
 from monitor.store.engine import Database
 from monitor.times import SECOND, parse_time
 
@@ -20,6 +20,10 @@ SCORES: Final = {
     "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
     "log_loss": ("log_loss", "Mean log loss in nats."),
     "mce_ratio": ("mce", "Largest gap of any bin that has at least 30 labels."),
+}
+EXPECTED: Final = {
+    "expected_accuracy_ratio": ("accuracy", "Accuracy that labels will show if the calibration map has not changed."),
+    "expected_ece_ratio": ("ece", "ECE that labels will show if the calibration map has not changed."),
 }
 COUNTERS: Final = {
     "events_ingested": ("calibration_events_ingested", "event_type", "Events rolled up, repeats included."),
@@ -53,6 +57,7 @@ class CalibrationCollector(Collector):
             known = {model.id: model for model in models.everyone(connection)}
             yield from _scores(connection, known)
             yield _evidence(connection, known)
+            yield from _expected(connection, known)
             yield from _alarms(connection, known)
             yield from _calibrators(connection, known)
             yield from _pipeline(connection, self._now())
@@ -114,6 +119,15 @@ def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
         if model_id in known and fields["labels"]:
             _add(family, [known[model_id].name, version, "", ""], fields["log_e"])
     return family
+
+
+def _expected(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    families = {name: _gauge(name, text, SCORE_LABELS) for name, (_, text) in EXPECTED.items()}
+    for each in estimates.current(connection):
+        if each.model_id in known:
+            for name, (field, _) in EXPECTED.items():
+                _add(families[name], [known[each.model_id].name, each.version, "", each.window], each.fields[field])
+    yield from families.values()
 
 
 def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:

@@ -193,7 +193,7 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
         found = evaluations.history(
             connection,
             clock.model.id,
-            window=_stored_window(clock, query.window),
+            window=stored_window(clock, query.window),
             segment=_segment(connection, query.segment, clock),
             version=usable("version", query.version),
             start=start,
@@ -213,7 +213,15 @@ def _past(query: Range, newest: int) -> tuple[int, int]:
     return start, end
 
 
-def _stored_window(clock: Clocked, window: str | None) -> str:
+def stored_window(clock: Clocked, window: str | None) -> str:
+    """Return one of the model's windows, under the name that it was declared by.
+
+    Raises
+    ------
+    BadInput
+        when it has no such window.
+
+    """
     stored = clock.model.settings.windows
     if window is None:
         return DEFAULT_WINDOW if DEFAULT_WINDOW in stored else stored[0]

@@ -1,0 +1,73 @@
+"""Route about what labels will show that have not come yet, and how often that was right."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any, Final
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from monitor import windowed
+from monitor.api.calibration import stored_window, wait_for_roll_up
+from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import EstimateAnswer, gives
+from monitor.estimate import FIGURES, estimated
+from monitor.store import estimates
+from monitor.store.estimates import Estimate
+from monitor.windowed import Clocked
+
+router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
+
+ASSUMPTION: Final = "Holds if a confidence is right as often as it was in the window of the map, whatever the mix of confidences is now."
+MOST: Final = 50
+
+
+class EstimateQuery(BaseModel):
+    """What an estimate is asked for."""
+
+    window: str | None = Field(default=None, description="one of the model's windows; 24h, or the first, if not given")
+    version: str | None = Field(
+        default=None, description="a model version; if not given, the estimate is of the one that serves most"
+    )
+
+
+@router.get("/{model}/estimate", responses=gives(EstimateAnswer))
+def show_estimate(context: Context, now: Now, model: ModelName, query: Annotated[EstimateQuery, Query()]) -> Response:
+    """Return what the labels of the newest window will show, and how often such estimates were right.
+
+    The estimate is computed now; it is null where all labels have had their time to come, and where no earlier window has
+    `minimum_labels`. Those of the past were stored once an hour of the model's own time, before the labels came.
+    """
+    version = usable("version", query.version)
+    wait_for_roll_up(context.database, now)
+    with context.database.read() as connection:
+        clock = windowed.clocked(connection, model_named(connection, model), now)
+        window = stored_window(clock, query.window)
+        estimate = _now(connection, clock, window, version)
+        past = estimates.past(connection, clock.model.id, window, version, MOST)
+        truths = estimates.truths(connection, clock.model.id, window, version)
+    return answer(
+        {
+            "estimate": None if estimate is None else {**estimate.fields, "assumption": ASSUMPTION},
+            "record": _record(truths),
+            "past": [{**each.fields, "truth": each.truth} for each in past],
+        }
+    )
+
+
+def _now(connection: Connection, clock: Clocked, window: str, version: str | None) -> Estimate | None:
+    """Return the estimate of the window that ends now, of the version asked for or of the one with most predictions."""
+    end = clock.newest_end
+    if end is None or clock.matured_until is None or end <= clock.matured_until:
+        return None
+    found = [each for each in estimated(connection, clock, [window], end) if version in {None, each.version}]
+    return max(found, key=lambda each: each.fields["predictions"], default=None)
+
+
+def _record(truths: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    """Return how many estimates could be judged, and of each figure the share whose truth lay inside the interval."""
+    inside = [truth["inside"] for truth in truths if truth["inside"] is not None]
+    shares = {name: sum(each[name] for each in inside) / len(inside) if inside else None for name in FIGURES}
+    return {"judged": len(inside), **shares}

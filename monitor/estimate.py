@@ -1,0 +1,211 @@
+"""Estimate: what a window will show whose labels have not come yet, and later what it did show."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from monitor import windowed
+from monitor.each import each_model
+from monitor.figures import finite
+from monitor.records import Model
+from monitor.stats import reliability, scores
+from monitor.stats.cells import Cells
+from monitor.stats.expectation import expected
+from monitor.stats.summary import Summary
+from monitor.store import estimates, registry
+from monitor.store.engine import Database
+from monitor.store.estimates import Estimate
+from monitor.store.lease import hold
+from monitor.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
+from monitor.windowed import Clocked, Place, Range
+from monitor.windows import widened
+
+FIGURES: Final = ("accuracy", "ece", "brier")
+
+LOOK_BACK: Final = 4
+"""Where the longest window has too few labels, as when labels stopped coming, the map is that of so many of them together."""
+
+FEWEST_LABELS: Final = 30
+"""Of so few labels nothing is expected: their figures are noise."""
+
+AT_ONCE: Final = 200
+"""How many estimates are held against the truth in one run."""
+
+Sums = Mapping[Range, Mapping[Place, Summary]]
+
+
+def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], end: int) -> list[Estimate]:
+    """Return what labels will show of windows with this end, for every version that has a calibration map.
+
+    The map is that of the longest window whose labels have matured, or of `LOOK_BACK` times as long where it has too few. What
+    was served before the last promotion had another map: neither the map nor the windows reach back beyond it.
+    """
+    if not _has_map(clock):
+        return []
+    earliest = _earliest(connection, clock)
+    ranges = {window: _range(clock, parse_duration("window", window), end, earliest) for window in windows}
+    maps = _map_ranges(clock, earliest)
+    asked = {each for each in (*ranges.values(), *maps) if each[0] < each[1]}
+    sums = windowed.by_place(connection, clock.model, asked, "")
+    found = []
+    for window, over in ranges.items():
+        for (version, _), summary in sums.get(over, {}).items():
+            known = _known(version, maps, sums, clock.model.settings.minimum_labels)
+            fields = _fields(clock, known, served(summary))
+            if fields is not None:
+                found.append(_estimate(clock, version, window, over, fields))
+    return found
+
+
+def _estimate(clock: Clocked, version: str, window: str, over: Range, fields: dict[str, Any]) -> Estimate:
+    place = {"version": version, "window": window, "start": rfc3339(over[0]), "end": rfc3339(over[1])}
+    return Estimate(
+        id=0, model_id=clock.model.id, version=version, window=window, end=over[1], fields={**place, **fields}
+    )
+
+
+def _has_map(clock: Clocked) -> bool:
+    """Return whether there can be a map: confidences, and enough labels ever."""
+    settings, task = clock.model.settings, clock.model.task
+    return task not in {None, "regression"} and clock.progress.labels >= settings.minimum_labels
+
+
+def _earliest(connection: Connection, clock: Clocked) -> int:
+    """Return the first whole hour after the last promotion: hours are kept for as long as there is a model."""
+    champion = registry.aliases(connection, clock.model.id).get(registry.CHAMPION)
+    if champion is None or champion.since_event_time is None:
+        return 0
+    return ceil(champion.since_event_time + 1, HOUR)
+
+
+def _range(clock: Clocked, length: int, end: int, earliest: int) -> Range:
+    start, last = widened(end - length, end, clock.progress.minutes_from)
+    return max(start, earliest), last
+
+
+def _map_ranges(clock: Clocked, earliest: int) -> list[Range]:
+    if clock.matured_until is None:
+        return []
+    longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
+    return [_range(clock, times * longest, clock.matured_until, earliest) for times in (1, LOOK_BACK)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Known:
+    """A window with labels, whose calibration map is taken to hold."""
+
+    over: Range
+    cells: Cells
+
+    @property
+    def coverage(self) -> float:
+        """Return the share of its predictions that have a label."""
+        return min(float(self.cells.n.sum() / self.cells.en.sum()), 1.0)
+
+
+def _known(version: str, maps: Sequence[Range], sums: Sums, minimum: int) -> _Known | None:
+    """Return the first of some windows that has enough labels of a version."""
+    for each in maps:
+        found = sums.get(each, {}).get((version, ""))
+        cells = None if found is None else served(found)
+        if cells is not None and cells.n.sum() >= minimum:
+            return _Known(over=each, cells=cells)
+    return None
+
+
+def _fields(clock: Clocked, known: _Known | None, coming: Cells | None) -> dict[str, Any] | None:
+    """Return what is expected, and from what; None where too little is known."""
+    if known is None or coming is None or coming.en.sum() * known.coverage < FEWEST_LABELS:
+        return None
+    binary = clock.model.task == "binary"
+    figures = expected(known.cells, coming, binary=binary, coverage=known.coverage)
+    if figures is None:
+        return None
+    start, end = known.over
+    return {
+        "predictions": int(coming.en.sum()),
+        "map": {"start": rfc3339(start), "end": rfc3339(end), "labelled": int(known.cells.n.sum())},
+        **finite({name: getattr(figures, name) for name in figures.__slots__}),
+    }
+
+
+def served(summary: Summary) -> Cells | None:
+    """Return the served confidences of a window; None where not all of its predictions have one in the cells."""
+    cells = summary.cells("served")
+    return cells if 0 < summary.events <= cells.en.sum() else None
+
+
+def truth_of(clock: Clocked, made: Estimate, summary: Summary | None) -> dict[str, Any]:
+    """Return what labels did show of a window, and which figures lie in the interval that was expected.
+
+    Parameters
+    ----------
+    summary : sums of the window as it is now; None where it can't be told any more
+
+    """
+    cells = None if summary is None else served(summary)
+    labelled = 0 if cells is None else int(cells.n.sum())
+    if cells is None or labelled < clock.model.settings.minimum_labels:
+        return {"labelled": labelled, **dict.fromkeys(FIGURES), "inside": None}
+    seen = {
+        "accuracy": scores.accuracy(cells, binary=clock.model.task == "binary"),
+        "ece": reliability.ece(reliability.bins_of(cells)),
+        "brier": scores.brier(cells),
+    }
+    inside = {name: made.fields[f"{name}_low"] <= value <= made.fields[f"{name}_high"] for name, value in seen.items()}
+    return {"labelled": labelled, **seen, "inside": inside}
+
+
+def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
+    """Return the windows that are to be estimated now, and their common end: the last whole hour, unless it has matured.
+
+    On whole hours: rows stay few, and their sums can still be told when the labels have come.
+    """
+    end = 0 if clock.newest_end is None else floor(clock.newest_end, HOUR)
+    if clock.matured_until is None or end <= clock.matured_until:
+        return [], end
+    made = estimates.windows_at(connection, clock.model.id, end)
+    return [window for window in clock.model.settings.windows if window not in made], end
+
+
+def _settled(connection: Connection, clock: Clocked) -> dict[int, dict[str, Any]]:
+    """Return what came of estimates whose windows have matured, by their ids."""
+    if clock.matured_until is None:
+        return {}
+    waiting = estimates.pending(connection, clock.model.id, clock.matured_until, AT_ONCE)
+    ranges = {each.id: (parse_time("start", each.fields["start"]), each.end) for each in waiting}
+    kept = {each for each in ranges.values() if widened(*each, clock.progress.minutes_from) == each}
+    sums = windowed.by_place(connection, clock.model, kept, "") if kept else {}
+    return {
+        each.id: finite(truth_of(clock, each, sums.get(ranges[each.id], {}).get((each.version, ""))))
+        for each in waiting
+    }
+
+
+def run_model(database: Database, token: int, model: Model, now: int) -> int:
+    """Estimate what is due of one model, and hold against the truth what has matured; return how many rows that were."""
+    with database.read() as connection:
+        clock = windowed.clocked(connection, model, now)
+        windows, end = _due(connection, clock)
+        made = estimated(connection, clock, windows, end) if windows else []
+        truths = _settled(connection, clock)
+    if made or truths:
+        with database.write(patient=True) as connection:
+            hold(connection, token)
+            estimates.add(connection, made, now)
+            estimates.settle(connection, truths)
+    return len(made) + len(truths)
+
+
+def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+    """Estimate for all models; return how many estimates were made or held against the truth.
+
+    Raises
+    ------
+    LeaseLost
+        when another process leads now.
+
+    """
+    return each_model(database, lambda model: run_model(database, token, model, now()), "estimating")

@@ -1,0 +1,122 @@
+"""Estimates: what was expected of a window before its labels came, beside what came."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from monitor.store.schema import estimate
+from monitor.times import DAY
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """What was expected of one window of a model version as a whole."""
+
+    id: int  # 0 before it is stored
+    model_id: int
+    version: str
+    window: str
+    end: int
+    fields: dict[str, Any]
+    truth: dict[str, Any] | None = None  # None until the window has matured
+
+
+def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
+    """Store estimates; one of the same version, window and end stays as it was first."""
+    if not rows:
+        return
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    values = [
+        {
+            "model_id": row.model_id,
+            "version": row.version,
+            "window": row.window,
+            "end": row.end,
+            "made_at": now,
+            "fields": _json(row.fields),
+        }
+        for row in rows
+    ]
+    place = ["model_id", "window", "version", "end"]
+    connection.execute(insert(estimate).on_conflict_do_nothing(index_elements=place), values)
+
+
+def windows_at(connection: Connection, model_id: int, end: int) -> set[str]:
+    """Return the windows of which there are estimates with this end."""
+    query = select(estimate.c.window).where(estimate.c.model_id == model_id, estimate.c.end == end)
+    return set(connection.execute(query.distinct()).scalars())
+
+
+def pending(connection: Connection, model_id: int, until: int, limit: int) -> list[Estimate]:
+    """Return estimates of windows that ended by a moment and have no truth yet, oldest first."""
+    query = select(estimate).where(estimate.c.model_id == model_id, estimate.c.truth.is_(None), estimate.c.end <= until)
+    return _read(connection, query.order_by(estimate.c.end, estimate.c.id).limit(limit))
+
+
+def settle(connection: Connection, truths: Mapping[int, Mapping[str, Any]]) -> None:
+    """Store what came of estimates, by their ids."""
+    for number, truth in truths.items():
+        connection.execute(update(estimate).where(estimate.c.id == number).values(truth=_json(truth)))
+
+
+def past(connection: Connection, model_id: int, window: str, version: str | None, limit: int) -> list[Estimate]:
+    """Return the newest estimates of a window, oldest first; without a version, those of all."""
+    query = select(estimate).where(*_of(model_id, window, version))
+    return _read(connection, query.order_by(estimate.c.end.desc(), estimate.c.version.desc()).limit(limit))[::-1]
+
+
+def truths(connection: Connection, model_id: int, window: str, version: str | None) -> list[dict[str, Any]]:
+    """Return what came of all stored estimates of a window that have matured."""
+    query = select(estimate.c.truth).where(*_of(model_id, window, version), estimate.c.truth.is_not(None))
+    return [msgspec.json.decode(text) for text in connection.execute(query).scalars()]
+
+
+def current(connection: Connection) -> list[Estimate]:
+    """Return the newest estimates of all models that still wait for their labels."""
+    newest = select(estimate.c.model_id, func.max(estimate.c.end).label("end")).group_by(estimate.c.model_id).subquery()
+    query = select(estimate).join(newest, (newest.c.model_id == estimate.c.model_id) & (newest.c.end == estimate.c.end))
+    return _read(connection, query.where(estimate.c.truth.is_(None)).order_by(estimate.c.model_id, estimate.c.id))
+
+
+def thin(connection: Connection, *, before: int, daily_before: int) -> int:
+    """Delete estimates made before `before`, and of those made before `daily_before` and settled all but the first of each day."""
+    gone = connection.execute(delete(estimate).where(estimate.c.made_at < before)).rowcount
+    repeated = estimate.c.made_at < daily_before, estimate.c.truth.is_not(None), _follows_another()
+    return gone + connection.execute(delete(estimate).where(*repeated)).rowcount
+
+
+def _follows_another() -> ColumnElement[bool]:
+    """Return the condition that an earlier estimate of the same window ended on the same day."""
+    other = estimate.alias()
+    same = [other.c[name] == estimate.c[name] for name in ("model_id", "window", "version")]
+    day = other.c.end >= estimate.c.end - estimate.c.end % DAY, other.c.end < estimate.c.end
+    return select(other.c.id).where(*same, *day).exists()
+
+
+def _of(model_id: int, window: str, version: str | None) -> list[ColumnElement[bool]]:
+    found = [estimate.c.model_id == model_id, estimate.c.window == window]
+    return found if version is None else [*found, estimate.c.version == version]
+
+
+def _read(connection: Connection, query: Select[Any]) -> list[Estimate]:
+    return [_estimate(row) for row in connection.execute(query)]
+
+
+def _estimate(row: Row[Any]) -> Estimate:
+    return Estimate(
+        id=row.id,
+        model_id=row.model_id,
+        version=row.version,
+        window=row.window,
+        end=row.end,
+        fields=msgspec.json.decode(row.fields),
+        truth=None if row.truth is None else msgspec.json.decode(row.truth),
+    )
+
+
+def _json(fields: Mapping[str, Any]) -> str:
+    return msgspec.json.encode(fields).decode()
