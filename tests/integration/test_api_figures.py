@@ -335,7 +335,7 @@ def test_drift_is_as_computed_by_hand(api, tools):
     assert (found["ks"], found["js"]) == pytest.approx((0.25, js))
     # One degree of freedom: the 95 % and 99.9 % quantiles of chi-squared are 3.8415 and 10.8276
     assert found["psi_null_95"] == pytest.approx(3.841459 * 2 / 80, rel=1e-6)
-    assert found["js_null_95"] == pytest.approx(3.841459 * 2 / 80 / 8, rel=1e-6)
+    assert found["js_null_95"] == pytest.approx(3.841459 * 2 * 80 / 80.5**2 / 8, rel=1e-6)
     assert (found["threshold"], found["drifted"]) == (0.2, found["psi"] > 0.2 and found["psi"] > 10.827566 * 2 / 80)
 
 
