@@ -1,13 +1,15 @@
 """Cox's recalibration line: outcomes regressed on the log odds of the confidences, and the direction of a model's error."""
 
 import math
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Final, Literal
 
 import numpy as np
-from scipy.special import expit, log_expit, logit
+from numpy.typing import NDArray
+from scipy.special import logit
 
-from monitor.stats.cells import Cells, Floats
+from monitor.stats.cells import Cells, Floats, Integers
 from monitor.stats.scores import folded
 
 CLIP: Final = 1e-6
@@ -17,6 +19,7 @@ TOLERANCE: Final = 1e-7
 """Of the last step: Newton's method squares errors, so that what is left after it is rounding."""
 SIGNIFICANT: Final = 1.96
 
+Booleans = NDArray[np.bool_]
 Direction = Literal["overconfident", "underconfident", "none"]
 
 
@@ -52,23 +55,27 @@ def cox(cells: Cells) -> Cox | None:
     (0.0, 0.0)
 
     """
-    x, weight, sign = _observations(cells)
-    if _separated(x, sign):
-        return None
-    middle = float(np.average(x, weights=weight))  # centred, so that the two coefficients hardly depend on each other
-    design = np.stack([np.ones_like(x), x - middle])
-    problem = _Problem(weight=weight, sign=sign, design=design, shift=np.zeros_like(x))
-    found = _newton(problem, np.array([middle, 1.0]))
-    if found is None:
-        return None
-    (height, slope), covariance = found
-    back = np.array([1.0, -middle])
-    return Cox(
-        slope=float(slope),
-        intercept=float(height - slope * middle),
-        slope_error=math.sqrt(covariance[1, 1]),
-        intercept_error=math.sqrt(back @ covariance @ back),
-    )
+    return coxes([cells])[0]
+
+
+def coxes(windows: Sequence[Cells]) -> list[Cox | None]:
+    """Return `cox` of many windows over the same cells, at a fraction of the cost."""
+    found: list[Cox | None] = [None] * len(windows)
+    identified, problem = _identified(windows)
+    if problem is None:
+        return found
+    solved, coefficients, covariance = _newton(problem, free=2)
+    back = np.stack([np.ones(len(problem.middle)), -problem.middle], axis=1)
+    variance = np.einsum("wi,wij,wj->w", back, covariance, back)
+    for i in np.flatnonzero(solved).tolist():
+        height, slope = coefficients[i].tolist()
+        found[identified[i]] = Cox(
+            slope=slope,
+            intercept=height - slope * float(problem.middle[i]),
+            slope_error=math.sqrt(covariance[i, 1, 1]),
+            intercept_error=math.sqrt(variance[i]),
+        )
+    return found
 
 
 def offset(cells: Cells) -> Offset | None:
@@ -80,79 +87,151 @@ def offset(cells: Cells) -> Offset | None:
     1.098612
 
     """
-    x, weight, sign = _observations(cells)
-    if abs(sign.sum()) == len(sign):
+    groups = _observations([cells])
+    if abs(groups.sign.sum()) == len(groups.sign):
         return None
-    found = _newton(_Problem(weight=weight, sign=sign, design=np.ones((1, len(x))), shift=x), np.zeros(1))
-    if found is None:
+    problem = groups.centred()
+    solved, coefficients, covariance = _newton(problem, free=1)
+    if not solved[0]:
         return None
-    (intercept,), covariance = found
-    return Offset(intercept=float(intercept), intercept_error=math.sqrt(covariance[0, 0]))
+    intercept = float(coefficients[0, 0] - problem.middle[0])
+    return Offset(intercept=intercept, intercept_error=math.sqrt(covariance[0, 0, 0]))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Problem:
-    """A weighted logistic regression: log odds are shift + coefficients @ design."""
+class _Regressions:
+    """Weighted logistic regressions side by side, one for each window: log odds are height + slope·(x - middle)."""
 
-    weight: Floats  # events of each group, shape (groups,)
+    window: Integers  # of each group, ascending, shape (groups,)
+    first: Integers  # the first group of each window, shape (windows,)
+    x: Floats  # log odds of the confidences, shape (groups,)
+    weight: Floats  # events, shape (groups,)
     sign: Floats  # +1 where y = 1, -1 where y = 0, shape (groups,)
-    design: Floats  # shape (coefficients, groups)
-    shift: Floats  # shape (groups,)
+    middle: Floats  # shape (windows,)
 
-    def loss(self, coefficients: Floats) -> float:
-        return -float(self.weight @ log_expit(self.sign * (self.shift + coefficients @ self.design)))
+    @classmethod
+    def of(cls, window: Integers, x: Floats, weight: Floats, sign: Floats) -> "_Regressions":
+        """Return regressions of groups whose windows are numbered upwards from 0 without a gap."""
+        first = np.flatnonzero(np.diff(window, prepend=-1)).astype(np.int64)
+        return cls(window=window, first=first, x=x, weight=weight, sign=sign, middle=np.zeros(len(first)))
 
-    def derivatives(self, coefficients: Floats) -> tuple[Floats, Floats]:
-        """Return the direction in which the loss falls and its second derivatives."""
-        mean = expit(self.shift + coefficients @ self.design)
-        gradient = self.design @ (self.weight * ((self.sign > 0) - mean))
-        return gradient, (self.design * (self.weight * mean * (1 - mean))) @ self.design.T
+    def centred(self) -> "_Regressions":
+        """Return the same with the mean of x as the middle, so that the two coefficients hardly depend on each other."""
+        middle = self._sums(self.weight * self.x) / self._sums(self.weight)
+        return replace(self, x=self.x - middle[self.window], middle=middle)
+
+    def among(self, chosen: Booleans) -> "_Regressions":
+        """Return only the chosen windows, shape (windows,)."""
+        kept = chosen[self.window]
+        number = np.cumsum(chosen) - 1
+        found = _Regressions.of(
+            number[self.window[kept]].astype(np.int64), self.x[kept], self.weight[kept], self.sign[kept]
+        )
+        return replace(found, middle=self.middle[chosen])
+
+    def separated(self) -> Booleans:
+        """Return whether only one outcome occurs or the confidences tell the two apart, shape (windows,)."""
+        lowest, highest = (
+            [np.where(self.sign == outcome, self.x, empty) for outcome in (1, -1)] for empty in (np.inf, -np.inf)
+        )
+        least_one, least_zero = (np.minimum.reduceat(each, self.first) for each in lowest)
+        most_one, most_zero = (np.maximum.reduceat(each, self.first) for each in highest)
+        found: Booleans = (least_one >= most_zero) | (most_one <= least_zero)
+        return found
+
+    def derivatives(self, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
+        """Return at coefficients of shape (windows, 2) the loss, the direction in which it falls and its second derivatives."""
+        odds = self.sign * (coefficients[self.window, 0] + coefficients[self.window, 1] * self.x)
+        small = np.exp(-np.abs(odds))
+        loss = self.weight * (np.log1p(small) + np.maximum(-odds, 0.0))
+        missed = np.where(odds > 0, small, 1.0) / (1.0 + small)  # the probability that was given to the other outcome
+        pull = self.weight * self.sign * missed
+        bend = self.weight * small / (1.0 + small) ** 2
+        tilted = bend * self.x
+        terms = np.stack([loss, pull, pull * self.x, bend, tilted, tilted * self.x])
+        total, *gradient, height, mixed, slope = np.add.reduceat(terms, self.first, axis=1)
+        curvature = np.stack([np.stack([height, mixed], axis=1), np.stack([mixed, slope], axis=1)], axis=1)
+        return total, np.stack(gradient, axis=1), curvature
+
+    def _sums(self, values: Floats) -> Floats:
+        return np.asarray(np.add.reduceat(values, self.first), dtype=np.float64)
 
 
-def _observations(cells: Cells) -> tuple[Floats, Floats, Floats]:
-    """Return log odds, number of events and sign of the outcome, one per cell and outcome that occurs."""
-    counts = np.concatenate([cells.sy, cells.n - cells.sy])
-    totals = np.concatenate([cells.spy, cells.sp - cells.spy])
-    sign = np.repeat([1.0, -1.0], len(cells.n))
-    full = counts > 0
-    means = np.clip(totals[full] / counts[full], CLIP, 1 - CLIP)
-    return logit(means), counts[full], sign[full]
+def _observations(windows: Sequence[Cells]) -> _Regressions:
+    """Return log odds, number of events and sign of the outcome, one per cell and outcome that occurs; all windows have events."""
+    n, sy, sp, spy = (np.stack([getattr(cells, name) for cells in windows]) for name in ("n", "sy", "sp", "spy"))
+    counts, totals = np.concatenate([sy, n - sy], axis=1), np.concatenate([spy, sp - spy], axis=1)
+    window, column = np.nonzero(counts > 0)
+    weight = counts[window, column]
+    means = np.clip(totals[window, column] / weight, CLIP, 1 - CLIP)
+    sign = np.where(column < n.shape[1], 1.0, -1.0)
+    return _Regressions.of(window.astype(np.int64), logit(means), weight, sign)
 
 
-def _separated(x: Floats, sign: Floats) -> bool:
-    ones, zeros = x[sign > 0], x[sign < 0]
-    if not len(ones) or not len(zeros):
-        return True
-    return bool(ones.min() >= zeros.max() or ones.max() <= zeros.min())
+def _identified(windows: Sequence[Cells]) -> tuple[list[int], _Regressions | None]:
+    """Return which windows have a line at all, and their regressions."""
+    filled = np.flatnonzero([cells.n.any() for cells in windows])
+    if not len(filled):
+        return [], None
+    problem = _observations([windows[i] for i in filled.tolist()])
+    chosen = ~problem.separated()
+    return filled[chosen].tolist(), problem.among(chosen).centred() if chosen.any() else None
 
 
-def _newton(problem: _Problem, start: Floats) -> tuple[Floats, Floats] | None:
-    """Return coefficients and their covariance, or None where the steps do not settle."""
-    coefficients, loss = start, problem.loss(start)
+def _newton(problem: _Regressions, *, free: int) -> tuple[Booleans, Floats, Floats]:
+    """Return which windows settled, their coefficients from slope 1 and intercept 0 on, and the covariances; damped steps.
+
+    Only the first `free` coefficients move.
+    """
+    windows = len(problem.middle)
+    found, covariance = np.stack([problem.middle, np.ones(windows)], axis=1), np.zeros((windows, 2, 2))
+    solved, number = np.zeros(windows, dtype=bool), np.arange(windows)
+    at, (loss, gradient, curvature) = found, problem.derivatives(found)
     for _ in range(STEPS):
-        gradient, curvature = problem.derivatives(coefficients)
-        try:
-            covariance: Floats = np.linalg.inv(curvature).astype(np.float64)
-        except np.linalg.LinAlgError:
-            return None
-        step = covariance @ gradient
-        if not np.isfinite(step).all():
-            return None
-        if np.abs(step).max() <= TOLERANCE * (1 + np.abs(coefficients).max()):
-            return coefficients + step, covariance
-        coefficients, loss = _damped(problem, coefficients, step, loss)
-    return None
-
-
-def _damped(problem: _Problem, start: Floats, step: Floats, loss: float) -> tuple[Floats, float]:
-    """Return where the step leads and the loss there, the step halved until the loss falls."""
-    allowed = loss * (1 + 1e-14)  # rounding, close to the minimum
-    for halving in range(HALVINGS):
-        candidate = start + step / 2**halving
-        reached = problem.loss(candidate)
-        if reached <= allowed:
+        inverse = _inverted(curvature, free)
+        step = np.einsum("wij,wj->wi", inverse, gradient)
+        settled = np.abs(step).max(axis=1, initial=0) <= TOLERANCE * (1 + np.abs(at).max(axis=1, initial=0))
+        done = number[settled]
+        solved[done], found[done], covariance[done] = True, (at + step)[settled], inverse[settled]
+        going = ~settled & np.isfinite(step).all(axis=1)
+        if not going.any():
             break
-    return candidate, reached
+        if not going.all():
+            problem, number, at, step, loss = (
+                problem.among(going),
+                number[going],
+                at[going],
+                step[going],
+                loss[going],
+            )
+        at, loss, gradient, curvature = _damped(problem, at, step, loss)
+    return solved, found, covariance
+
+
+def _inverted(curvature: Floats, free: int) -> Floats:
+    """Return the covariances, not finite where there is none; a coefficient that does not move has none."""
+    found = np.zeros_like(curvature)
+    (a, b), (_, c) = curvature[:, 0].T, curvature[:, 1].T
+    with np.errstate(divide="ignore", invalid="ignore"):
+        if free == 1:
+            found[:, 0, 0] = 1 / a
+        else:
+            found[:] = np.stack([np.stack([c, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
+            found /= (a * c - b * b)[:, None, None]
+    return found
+
+
+def _damped(problem: _Regressions, start: Floats, step: Floats, loss: Floats) -> tuple[Floats, Floats, Floats, Floats]:
+    """Return where the steps lead, with loss and derivatives there; each step is halved until its loss falls."""
+    allowed = loss * (1 + 1e-14)  # rounding, close to the minimum
+    for _ in range(HALVINGS):
+        candidate = start + step
+        reached, gradient, curvature = problem.derivatives(candidate)
+        risen = reached > allowed
+        if not risen.any():
+            break
+        step = np.where(risen[:, None], step / 2, step)
+    return candidate, reached, gradient, curvature
 
 
 def direction(cells: Cells, line: Cox | None, *, binary: bool) -> Direction:

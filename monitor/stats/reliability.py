@@ -4,13 +4,14 @@ Every function takes sums, never rows, and returns None where a figure can't be 
 (lower, upper]; p = 0 belongs to the first and p = 1 to the last.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv
+from scipy.special import betaincinv, ndtr
 
 from monitor.stats.cells import Cells, Floats, Integers, bin_of_cell
 
@@ -18,8 +19,12 @@ SUMS: Final = ("n", "sy", "sp", "spp", "spy", "hn", "hsy", "hsp")
 FEWEST_FOR_MCE: Final = 30
 FEWEST_FOR_VARIANCE: Final = 2
 LEVEL: Final = 0.95
+EVEN: Final = 0.5
 REPLICATES: Final = 200
 SEED: Final = 20120613
+AT_ONCE: Final = 16
+"""Windows computed together: their draws stay in the processor's cache."""
+
 NORMAL_FROM: Final = 9.0
 """Bins whose outcomes have at least this variance are drawn from the normal limit of the binomial, at a tenth of the cost."""
 
@@ -305,26 +310,64 @@ def debiased_l2_interval(
     True
 
     """
-    estimate = debiased_l2_squared(bins)
-    if estimate is None:
-        return None
-    rate = (bins.sy + 0.5) / (bins.n + 1)
-    truth = _squared_distance(bins, rate)
-    drawn = _drawn(bins.n, rate, replicates, seed)
-    deviations = np.quantile(_debiased(bins.n, drawn, bins.sp), [(1 - level) / 2, (1 + level) / 2]) - truth
-    return _root(estimate - deviations[1]), min(_root(estimate - deviations[0]), 1.0)
+    return debiased_l2_intervals([bins], level=level, replicates=replicates, seed=seed)[0]
+
+
+def debiased_l2_intervals(
+    windows: Sequence[Bins], *, level: float = LEVEL, replicates: int = REPLICATES, seed: int = SEED
+) -> list[tuple[float, float] | None]:
+    """Return `debiased_l2_interval` of many windows of equally many bins, at a fraction of the cost."""
+    parts = [windows[first : first + AT_ONCE] for first in range(0, len(windows), AT_ONCE)]
+    return [each for part in parts for each in _intervals(part, level, replicates, seed)]
+
+
+def _intervals(windows: Sequence[Bins], level: float, replicates: int, seed: int) -> list[tuple[float, float] | None]:
+    n, sy, sp = (np.stack([getattr(bins, name) for bins in windows]) for name in ("n", "sy", "sp"))
+    rate = (sy + 0.5) / (n + 1)
+    drawn = _debiased(n[:, None], _drawn(n, rate, replicates, seed), sp[:, None])
+    deviations = _quantiles(drawn, (1 - level) / 2, (1 + level) / 2) - _squared_distance(n, sp, rate)[:, None]
+    ends = np.sqrt(np.maximum(_debiased(n, sy, sp)[:, None] - deviations, 0.0))
+    possible = (n >= FEWEST_FOR_VARIANCE).any(axis=1)
+    rows = zip(possible.tolist(), *ends.T.tolist(), strict=True)
+    return [(low, min(high, 1.0)) if each else None for each, high, low in rows]
+
+
+def _quantiles(values: Floats, *shares: float) -> Floats:
+    """Return quantiles along the last axis, interpolated linearly, shape (windows, quantiles); np.quantile costs thrice as much."""
+    place = np.array(shares) * (values.shape[-1] - 1)
+    under = place.astype(np.int64)
+    over = np.minimum(under + 1, values.shape[-1] - 1)
+    ordered = np.partition(values, np.unique([under, over]), axis=-1)
+    found: Floats = ordered[..., under] + (ordered[..., over] - ordered[..., under]) * (place - under)
+    return found
 
 
 def _drawn(n: Floats, rate: Floats, replicates: int, seed: int) -> Floats:
-    """Return draws of Binomial(n, rate), those of large variance by their normal limit, of shape (replicates, bins)."""
+    """Return draws of Binomial(n, rate), those of large variance by their normal limit, of shape (windows, replicates, bins)."""
     variance = n * rate * (1 - rate)
-    drawn = np.clip(n * rate + _normals(replicates, len(n), seed) * np.sqrt(variance), 0.0, n)
-    few = np.flatnonzero((variance < NORMAL_FROM) & (n > 0))
-    if len(few):
-        # Replicates along the last axis: the generator then sets each binomial up once.
-        generator = np.random.Generator(np.random.Philox(seed))
-        drawn[:, few] = generator.binomial(n[few].astype(np.int64)[:, None], rate[few, None], (len(few), replicates)).T
+    noise = _normals(replicates, n.shape[1], seed)
+    drawn = np.clip((n * rate)[:, None] + noise * np.sqrt(variance)[:, None], 0.0, n[:, None])
+    window, bin_ = np.nonzero((variance < NORMAL_FROM) & (n > 0))
+    if len(window):
+        drawn[window, :, bin_] = _few(n[window, bin_], rate[window, bin_], ndtr(noise[:, bin_].T))
     return drawn
+
+
+def _few(n: Floats, rate: Floats, chance: Floats) -> Floats:
+    """Return the quantiles of Binomial(n, rate) at chances of shape (cases, replicates): how many values are less likely to be exceeded."""
+    turned = rate > EVEN  # so that the sum below starts where the mass is
+    odds = np.where(turned, (1 - rate) / rate, rate / (1 - rate))
+    chance = np.where(turned[:, None], 1 - chance, chance)
+    term = np.maximum(rate, 1 - rate) ** n
+    reached, found = term.copy(), np.zeros_like(chance)
+    value = 0
+    while (open_ := chance > reached[:, None]).any() and value < n.max():
+        found += open_
+        term = term * np.maximum(n - value, 0) / (value + 1) * odds
+        reached = reached + term
+        value += 1
+    found = np.minimum(found, n[:, None])
+    return np.where(turned[:, None], n[:, None] - found, found)
 
 
 @lru_cache(maxsize=16)
@@ -334,18 +377,18 @@ def _normals(replicates: int, bins: int, seed: int) -> Floats:
     return found
 
 
-def _debiased(n: Floats, sy: Floats | Integers, sp: Floats) -> Floats:
-    """Return the debiased squared error along the last axis of `sy`, of shape (…, bins)."""
-    counted = n >= FEWEST_FOR_VARIANCE
-    size = np.where(counted, n, FEWEST_FOR_VARIANCE)
+def _debiased(n: Floats, sy: Floats, sp: Floats) -> Floats:
+    """Return the debiased squared error along the last axis, 0 without events."""
+    size = np.maximum(n, FEWEST_FOR_VARIANCE)
     terms = ((sp - sy) ** 2 - sy * (size - sy) / (size - 1)) / size
-    found: Floats = (terms @ counted) / n.sum()
+    found: Floats = (terms * (n >= FEWEST_FOR_VARIANCE)).sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
     return found
 
 
-def _squared_distance(bins: Bins, rate: Floats) -> float:
-    counted = bins.n >= FEWEST_FOR_VARIANCE
-    return float(((bins.sp - bins.n * rate)[counted] ** 2 / bins.n[counted]).sum() / bins.n.sum())
+def _squared_distance(n: Floats, sp: Floats, rate: Floats) -> Floats:
+    terms = (sp - n * rate) ** 2 / np.maximum(n, 1) * (n >= FEWEST_FOR_VARIANCE)
+    found: Floats = terms.sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
+    return found
 
 
 def _root(squared: float) -> float:
@@ -401,10 +444,19 @@ def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoin
     [0.5, None]
 
     """
-    size = np.maximum(bins.n, 1)
-    low, high = clopper_pearson(bins.sy, bins.n, level)
-    columns = (bins.lower, bins.upper, bins.n, bins.sp / size, bins.sy / size, low, high)
-    return [_point(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+    return reliability_diagrams([bins], level)[0]
+
+
+def reliability_diagrams(windows: Sequence[Bins], level: float = LEVEL) -> list[list[ReliabilityPoint]]:
+    """Return `reliability_points` of many windows of equally many bins, at a fraction of the cost."""
+    lower, upper, n, sy, sp = (
+        np.stack([getattr(bins, name) for bins in windows]) for name in ("lower", "upper", "n", "sy", "sp")
+    )
+    size = np.maximum(n, 1)
+    low, high = np.zeros_like(n), np.ones_like(n)
+    low[n > 0], high[n > 0] = clopper_pearson(sy[n > 0], n[n > 0], level)
+    columns = (column.tolist() for column in (lower, upper, n, sp / size, sy / size, low, high))
+    return [[_point(*row) for row in zip(*rows, strict=True)] for rows in zip(*columns, strict=True)]
 
 
 def _point(lower: float, upper: float, n: float, *figures: float) -> ReliabilityPoint:

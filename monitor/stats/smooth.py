@@ -20,7 +20,7 @@ NARROW: Final = 1e-6
 
 ROUNDS: Final = 40
 TOLERANCE: Final = 1e-9
-AT_ONCE: Final = 64
+AT_ONCE: Final = 32
 """Windows computed together: their grids stay in the processor's cache."""
 
 
