@@ -1,7 +1,9 @@
 """Sums of a model over windows of time, as they are stored."""
 
+import operator
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import reduce
 from typing import Final
 
 import numpy as np
@@ -12,11 +14,12 @@ from monitor.delays import Aged, delay_limit
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
 from monitor.stats.summary import Summary, decode_all
-from monitor.store import coverage, models, registry, rollups
+from monitor.stats.values import AGREEMENT, UNREAD, Reading, read
+from monitor.store import coverage, mappings, models, registry, rollups
 from monitor.store.coverage import Totals
 from monitor.store.rollups import Span
 from monitor.times import DAY, HOUR, floor, parse_time
-from monitor.windows import learned_delay, matured_until, merged, newest_end, own_time, spans, widened
+from monitor.windows import first_after, learned_delay, matured_until, merged, newest_end, own_time, spans, widened
 
 HOURLY: Final = 2 * DAY
 """Up to this age, what is unlabelled is told apart by hours."""
@@ -104,10 +107,31 @@ def _aged(found: Totals, present: int) -> Aged:
     )
 
 
+def readings(connection: Connection, model: Model) -> dict[str, Reading]:
+    """Return how values of model versions that are no probabilities are read as ones, where there is a map for any."""
+    maps = mappings.of_model(connection, model.id)
+    if not maps:
+        return {}
+    kept = models.progress_of(connection, [model.id])[model.id].minutes_from
+    found: dict[str, Reading] = {}
+    for each in maps:
+        reading = found.get(each.version, UNREAD)
+        values = each.parameters
+        if each.family == AGREEMENT:
+            reading = replace(reading, agreement=(values["a"], values["b"]))
+        else:
+            begin = first_after(each.until - 1, kept)
+            reading = replace(reading, score=(values["slope"], values["intercept"]), score_from=begin)
+        found[each.version] = reading
+    return found
+
+
 def by_place(
     connection: Connection, model: Model, ranges: Collection[Range], segment: str | None = None
 ) -> dict[Range, dict[Place, Summary]]:
     """Return the sums of several ranges for every version and segment that has any; each stored bucket is read once.
+
+    Values that are no probabilities stand in the cells as what they are read as.
 
     Parameters
     ----------
@@ -117,13 +141,20 @@ def by_place(
     """
     ids = rollups.series_ids(connection, model.id)
     place_of = {n: (key.version, key.segment) for key, n in ids.items() if segment in {None, key.segment}}
-    parts = {each: spans(*each) for each in ranges}
+    known = readings(connection, model)
+    parts = _parts(ranges, known.values())
     read = rollups.read(connection, list(place_of), merged(part for each in parts.values() for part in each))
     stored: dict[Place, list[tuple[int, int, bytes]]] = {}
     for number, level, begin, blob in read:
         stored.setdefault(place_of[number], []).append((level, begin, blob))
     decoded = {place: _Stored.of(found) for place, found in sorted(stored.items())}
-    return {each: _sums(decoded, wanted) for each, wanted in parts.items()}
+    return {each: _sums(decoded, each, parts, known) for each in ranges}
+
+
+def _parts(ranges: Collection[Range], known: Collection[Reading]) -> dict[Range, list[Span]]:
+    """Return of what ranges are made, and their parts whose scores may be judged."""
+    later = {(each.score_from, end) for each in known for start, end in ranges if start < each.score_from < end}
+    return {each: spans(*each) for each in {*ranges, *later}}
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,17 +183,39 @@ class _Stored:
         return Summary.of_entries(self.slot[kept], self.value[kept])
 
 
-def _sums(decoded: Mapping[Place, _Stored], wanted: Sequence[Span]) -> dict[Place, Summary]:
-    found = {place: stored.within(wanted) for place, stored in decoded.items()}
+def _sums(
+    decoded: Mapping[Place, _Stored], over: Range, parts: Mapping[Range, Sequence[Span]], known: Mapping[str, Reading]
+) -> dict[Place, Summary]:
+    found = {place: _read(stored, over, parts, known.get(place[0], UNREAD)) for place, stored in decoded.items()}
     return {place: summary for place, summary in found.items() if summary is not None}
+
+
+def _read(stored: _Stored, over: Range, parts: Mapping[Range, Sequence[Span]], reading: Reading) -> Summary | None:
+    """Return the sum of a range as its values are read; scores only from where their map was not fitted on them."""
+    whole = stored.within(parts[over])
+    if whole is None:
+        return None
+    later = (reading.score_from, over[1])
+    if reading.score_from <= over[0] or later not in parts:
+        return read(whole, reading.at(over[0]))
+    return read(whole, reading, stored.within(parts[later]) or Summary.of([]))
 
 
 def of_series(
     connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Summary:
-    """Return the sum of the wanted series over a range that must be widened already."""
-    numbers = [number for key, number in rollups.series_ids(connection, model.id).items() if wanted(key)]
-    return Summary.of([blob for *_, blob in rollups.read(connection, numbers, spans(start, end))])
+    """Return the sum of the wanted series over a range that must be widened already, values as what they are read as."""
+    versions = {n: key.version for key, n in rollups.series_ids(connection, model.id).items() if wanted(key)}
+    known = readings(connection, model)
+    parts = _parts([(start, end)], known.values())
+    stored: dict[str, list[tuple[int, int, bytes]]] = {}
+    spanned = merged(part for each in parts.values() for part in each)
+    for number, level, begin, blob in rollups.read(connection, list(versions), spanned):
+        stored.setdefault(versions[number], []).append((level, begin, blob))
+    found = (
+        _read(_Stored.of(rows), (start, end), parts, known.get(version, UNREAD)) for version, rows in stored.items()
+    )
+    return reduce(operator.add, (each for each in found if each is not None), Summary.of([]))
 
 
 def buckets(

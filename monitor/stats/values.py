@@ -35,6 +35,10 @@ from monitor.stats.summary import (
 Value = tuple[str, int]
 """A family of values, and a place in it."""
 
+AGREEMENT: Final = "agreement"
+SCORE: Final = "score"
+VERBALIZED: Final = "verbalized"
+
 MOST_SAMPLES: Final = 50
 MOST_VALUES: Final = 101
 """More distinct verbalised values in a window than this are not few and tied: they are binned as any confidence."""
@@ -99,7 +103,7 @@ SCORE_VALUES: Final[Floats] = _score_values()
 """The score that each place stands for, its middle; shape (2049,)."""
 
 _SAMPLES: Final[Integers] = np.repeat(np.arange(1, MOST_SAMPLES + 1), np.arange(2, MOST_SAMPLES + 2))
-_AGREEING: Final[Integers] = np.arange(VALUES["agreement"]) - (_SAMPLES - 1) * (_SAMPLES + 2) // 2
+_AGREEING: Final[Integers] = np.arange(VALUES[AGREEMENT]) - (_SAMPLES - 1) * (_SAMPLES + 2) // 2
 SHARES: Final[Floats] = _AGREEING / _SAMPLES
 """The share of answers that agree at each place; shape (1325,)."""
 
@@ -165,9 +169,9 @@ def read(summary: Summary, reading: Reading, judged: Summary | None = None) -> S
     """
     if not has_values(summary):
         return summary
-    parts = [*_agreement(summary.values("agreement"), reading.agreement)]
+    parts = [*_agreement(summary.values(AGREEMENT), reading.agreement)]
     if reading.score is not None:
-        scores = (summary if judged is None else judged).values("score")
+        scores = (summary if judged is None else judged).values(SCORE)
         parts += _counted(scores, score_probabilities(*reading.score), "served")
     if not parts:
         return summary
@@ -301,7 +305,7 @@ def value_bins(summary: Summary, scores: Scores, like: Bins | None = None) -> Bi
     """
     if not has_values(summary):
         return None
-    table = summary.values("verbalized")
+    table = summary.values(VERBALIZED)
     used = (
         np.flatnonzero(table[:, VALUE_FIELDS.index("en")]) if like is None else np.rint(like.upper * 1000).astype(int)
     )
@@ -327,4 +331,4 @@ def has_scores(summary: Summary) -> bool:
 
 def score_counts(summary: Summary) -> Floats:
     """Return how many predictions have a score in each place, ascending; shape (2049,)."""
-    return summary.values("score")[:, VALUE_FIELDS.index("en")]
+    return summary.values(SCORE)[:, VALUE_FIELDS.index("en")]

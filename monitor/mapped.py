@@ -1,0 +1,177 @@
+"""Mapped: maps by which values that are no probabilities are read as ones, each made once for a model version, and kept.
+
+The beta distribution behind agreeing answers needs no labels. The line of a score is fitted on the first labels that have matured;
+only what was predicted after them is judged by it.
+"""
+
+import logging
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import itemgetter
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from monitor import windowed
+from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
+from monitor.calibrators.platt import Line, fit_line
+from monitor.records import DAY_LEVEL, SeriesKey
+from monitor.stats.cells import Cells, Floats
+from monitor.stats.summary import VALUE_FIELDS, Scores, Summary
+from monitor.stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
+from monitor.store import mappings, rollups
+from monitor.store.mappings import ValueMap
+from monitor.store.rollups import Span
+from monitor.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
+from monitor.windowed import Clocked
+
+log = logging.getLogger(__name__)
+
+FEWEST_AGREEMENTS: Final = 200
+"""Events of which the beta distribution behind agreeing answers is learned."""
+
+EVER: Final = 2**62
+
+
+def cells_of(summary: Summary, scores: Scores, reading: Reading = UNREAD) -> Cells:
+    """Return the cells of a summary of one model version, values that are no probabilities among them as what they are read as.
+
+    Parameters
+    ----------
+    summary : stored sums, as they are
+    scores : served or raw
+    reading : of the version, from `windowed.readings`; of a bucket, `reading.at(its beginning)`
+
+    """
+    return read(summary, reading).cells(scores)
+
+
+def due(connection: Connection, clock: Clocked) -> list[ValueMap]:
+    """Return the maps that can be made now, of versions that have values and no map for them."""
+    if clock.model.task != "confidence" or clock.newest_end is None:
+        return []
+    have = {(each.version, each.family) for each in mappings.of_model(connection, clock.model.id)}
+    found = []
+    for version, numbers in _versions(connection, clock).items():
+        missing = {AGREEMENT, SCORE} - {family for each, family in have if each == version}
+        recent = _days(connection, numbers, clock.newest_end - _longest(clock), clock.newest_end) if missing else None
+        stated = {family for family in missing if recent is not None and recent.values(family).any()}
+        found += [_made(connection, clock, version, family, numbers) for family in sorted(stated)]
+    return [each for each in found if each is not None]
+
+
+def _versions(connection: Connection, clock: Clocked) -> dict[str, list[int]]:
+    """Return the series of each version as a whole."""
+    found: dict[str, list[int]] = {}
+    for key, number in sorted(rollups.series_ids(connection, clock.model.id).items()):
+        if key.segment == "":
+            found.setdefault(key.version, []).append(number)
+    return found
+
+
+def _longest(clock: Clocked) -> int:
+    return max(parse_duration("window", window) for window in clock.model.settings.windows)
+
+
+def _days(connection: Connection, numbers: Sequence[int], start: int, end: int) -> Summary:
+    span = Span(DAY_LEVEL, start - start % DAY, end)
+    return Summary.of([blob for *_, blob in rollups.read(connection, numbers, [span])])
+
+
+def _made(connection: Connection, clock: Clocked, version: str, family: str, numbers: Sequence[int]) -> ValueMap | None:
+    ever = _days(connection, numbers, 0, EVER)
+    found = _agreement(clock, ever) if family == AGREEMENT else _score(connection, clock, version, ever)
+    if found is None:
+        return None
+    until, parameters = found
+    log.info("values of %s, version %s, are read by %s from now on: %s", clock.model.name, version, family, parameters)
+    return ValueMap(model_id=clock.model.id, version=version, family=family, until=until, parameters=parameters)
+
+
+Found = tuple[int, dict[str, float]]
+"""Until when predictions had a part in a map, and its parameters."""
+
+
+def _agreement(clock: Clocked, ever: Summary) -> Found | None:
+    counts = ever.values(AGREEMENT)[:, VALUE_FIELDS.index("en")]
+    if counts.sum() < FEWEST_AGREEMENTS:
+        return None
+    a, b = beta_binomial(counts)
+    return clock.newest_end or 0, {"a": a, "b": b}
+
+
+def _score(connection: Connection, clock: Clocked, version: str, ever: Summary) -> Found | None:
+    wanted = max(FEWEST_LABELS, clock.model.settings.minimum_labels)
+    if not _enough(ever.values(SCORE), wanted) or clock.matured_until is None:
+        return None
+    table = np.zeros_like(ever.values(SCORE))
+    for end, summary in _matured(connection, clock, version, clock.matured_until):
+        table += summary.values(SCORE)
+        if _enough(table, wanted):
+            try:
+                line = score_line(table)
+            except NotIdentified:
+                wanted *= 2
+            else:
+                return end, {"slope": line.slope, "intercept": line.intercept}
+    return None
+
+
+def _enough(table: Floats, wanted: int) -> bool:
+    n, sy = table[:, 0].sum(), table[:, 1].sum()
+    return bool(n >= wanted and min(sy, n - sy) >= FEWEST_OF_EACH)
+
+
+def _matured(connection: Connection, clock: Clocked, version: str, until: int) -> Iterator[tuple[int, Summary]]:
+    """Yield the sums of a version's matured buckets, in the order of time, each with its end."""
+
+    def wanted(key: SeriesKey) -> bool:
+        return key.version == version and key.segment == ""
+
+    kept = clock.progress.minutes_from or 0
+    for begin, same in groupby(windowed.buckets(connection, clock, 0, until, wanted), key=itemgetter(1)):
+        end = begin + (MINUTE if begin >= kept else HOUR)
+        if end <= until:
+            yield end, Summary.of([blob for *_, blob in same])
+
+
+def score_line(table: Floats) -> Line:
+    """Return slope and intercept of P(right) = sigmoid(slope · score + intercept), each place at its middle; of either direction.
+
+    Parameters
+    ----------
+    table : array of shape (2049, 5), n and Σy of the places of scores first
+
+    Raises
+    ------
+    NotIdentified
+        when the scores are all the same.
+
+    Examples
+    --------
+    >>> table = np.zeros((2049, 5))
+    >>> table[[900, 1100], 0], table[[900, 1100], 1] = (100, 100), (20, 80)
+    >>> score_line(table).slope > 0
+    True
+
+    """
+    n, sy = table[:, 0], table[:, 1]
+    weight = np.concatenate([sy, n - sy])
+    used = weight > 0
+    scores = np.tile(SCORE_VALUES, 2)
+    return fit_line(scores[used], np.repeat([1.0, 0.0], len(n))[used], weight[used])
+
+
+def shown(maps: Collection[ValueMap], version: str | None) -> Mapping[str, Any] | None:
+    """Return the newest map of a version, or of any, as the API shows it."""
+    found = next((each for each in maps if version in {None, each.version}), None)
+    if found is None:
+        return None
+    return {
+        "version": found.version,
+        "family": found.family,
+        "parameters": found.parameters,
+        "until": rfc3339(found.until),
+    }
