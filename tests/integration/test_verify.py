@@ -15,7 +15,7 @@ from monitor.verify import verify
 from monitor.wire import LabelEvent, PredictionEvent
 
 SECRET = bytes(range(32))
-KINDS = ("binary", "multiclass", "confidence")
+KINDS = ("binary", "multiclass", "confidence", "regression")
 CLASSES = ("ant", "bee", "cat")
 
 with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
@@ -57,6 +57,8 @@ class Stream:
 
     def _score(self):
         dice = self.dice
+        if self.kind == "regression":
+            return dice.choice([self._normal, self._quantiles])()
         p, q = (dice.choice([0.0, 0.07, 0.5, 1.0, 1e-16, dice.random()]) for _ in range(2))
         if self.kind == "multiclass":
             vectors = [[p / 2, 1.0 - p, p / 2], {"cat": 1.0 - q, "ant": q / 4, "bee": q * 0.75}]
@@ -68,8 +70,23 @@ class Stream:
             return {"probability": p, "raw_probability": raw}
         return {"confidence": p, "raw_confidence": raw, "prediction": dice.choice(["yes", "no", 3])}
 
+    def _normal(self):
+        dice = self.dice
+        return {
+            "mean": dice.choice([0.0, 1.5, -1e60, 1e-90, dice.gauss(0, 1e3)]),
+            "std": dice.choice([1.0, 5e-324, 1e60, dice.expovariate(1.0)]),
+        }
+
+    def _quantiles(self):
+        dice = self.dice
+        levels = [*dice.sample(range(1, 1000), dice.randrange(2, 6)), 100, 900]
+        values = sorted(dice.choice([0.0, 1.5, -1e60, 1e60, dice.gauss(0, 1e3)]) for _ in {*levels})
+        pairs = list(zip(sorted({*levels}), values, strict=True))
+        return {"quantiles": {str(level / 1000): value for level, value in dice.sample(pairs, len(pairs))}}
+
     def _label(self, event_id: str, **fields) -> LabelEvent:
-        values = {"binary": [0, 1, True, "cat"], "multiclass": ["ant", 1, "cat", "dog"], "confidence": ["yes", True, 3]}
+        values = {"binary": [0, 1, True, "cat"], "multiclass": ["ant", 1, "cat", "dog"], "confidence": ["yes", True, 3],
+                  "regression": [0, 1.5, -1e60, 1e-300, 7, "cat", True, 1e61, self.dice.gauss(0, 1e3)]}  # fmt: skip
         at = self.make.prediction("x", 0.5).timestamp - timedelta(minutes=self.dice.randrange(5 * 1440))
         return self.make.label(
             event_id, self.dice.choice(values[self.kind]), timestamp=self.dice.choice([None, at]), **fields
