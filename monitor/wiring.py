@@ -10,7 +10,7 @@ from monitor.config import Settings
 from monitor.errors import ConfigError
 from monitor.ingest import Ingest
 from monitor.jobs import Job, Runner
-from monitor.store import evaluations, journal
+from monitor.store import estimates, evaluations, journal
 from monitor.store.engine import Database
 from monitor.store.lease import hold
 from monitor.store.migrate import pending, upgrade
@@ -19,6 +19,7 @@ from monitor.times import DAY
 NOTIFY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0
 HISTORY_IN_FULL = 2 * DAY
+ESTIMATES_IN_FULL = 30 * DAY
 BEHIND_FACTOR = 4
 
 
@@ -92,9 +93,9 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
 
     def judge(token: int) -> None:
         evaluate.run(database, token, now=wall_clock)
-        alert.run(database, token, now=wall_clock, notify=notifies)
         estimate.run(database, token, now=wall_clock)
         evidence.run(database, token, now=wall_clock)
+        alert.run(database, token, now=wall_clock, notify=notifies)
         recalibrate.run(database, token, now=wall_clock)
 
     def tell(token: int) -> int:
@@ -107,6 +108,7 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
             hold(connection, token)
             before = now - settings.evaluation_days * DAY
             evaluations.thin(connection, before=before, hourly_before=now - HISTORY_IN_FULL)
+            estimates.thin(connection, before=before, daily_before=now - ESTIMATES_IN_FULL)
 
     jobs: dict[str, tuple[float, Job]] = {
         "rollup": (settings.rollup_seconds, roll_up),
