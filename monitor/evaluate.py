@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor import windowed
+from monitor import mapped, windowed
 from monitor.each import each_model
 from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluation, finite
 from monitor.records import Model
 from monitor.stats.summary import Summary
-from monitor.store import evaluations
+from monitor.store import evaluations, mappings
 from monitor.store.engine import Database
 from monitor.store.evaluations import ALL_VERSIONS, Stored
 from monitor.store.lease import hold
@@ -132,8 +132,20 @@ def _stored(clock: Clocked, asked: Comparison, place: Place, fields: dict[str, A
     )
 
 
+def make_maps(database: Database, token: int, model: Model, now: int) -> None:
+    """Make the maps by which values that are no probabilities are read, once there is enough to make them of."""
+    with database.read() as connection:
+        made = mapped.due(connection, windowed.clocked(connection, model, now))
+    if made:
+        with database.write(patient=True) as connection:
+            hold(connection, token)
+            mappings.add(connection, made, now)
+
+
 def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Evaluate one model; return how many figures were stored."""
+    if model.task == "confidence":
+        make_maps(database, token, model, now)
     with database.read() as connection:
         rows = figures(connection, windowed.clocked(connection, model, now))
     with database.write(patient=True) as connection:

@@ -16,7 +16,7 @@ from monitor.stats.decomposition import corp, murphy
 from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
 from monitor.stats.reliability import Bins, bins_of
 from monitor.stats.summary import MAX_CLASSES, Scores, Summary
-from monitor.stats.values import has_scores, score_counts
+from monitor.stats.values import has_scores, score_counts, value_bins
 from monitor.times import rfc3339
 
 DEFAULT_BINS: Final = 15
@@ -39,6 +39,7 @@ class Question:
     end: int
     scores: Scores = "served"
     bins: int = DEFAULT_BINS
+    by_value: bool = True  # where all confidences are verbalised, each distinct value is a bin
     matured: bool = True
 
 
@@ -62,8 +63,7 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
 
     """
     cells = summary.cells(question.scores)
-    bins = bins_of(cells, question.bins)
-    before = None if previous is None else bins_of(previous.cells(question.scores), question.bins)
+    bins, before = _bins(question, summary, previous, cells)
     settings = question.model.settings
     found = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
     bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
@@ -78,11 +78,20 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
         "labelled": summary.labels,
         "label_coverage": summary.labels / summary.events if summary.events else None,
         "matured": question.matured,
-        **_verdict(question.model, summary.labels, bound),
+        **_verdict(question.model, int(bins.n.sum()), bound),
         **_figures(question, summary, cells, bins),
         "ece_lower_bound": bound,
         "reliability": [_plain(point) for point in reliability.reliability_points(bins)],
     }
+
+
+def _bins(question: Question, summary: Summary, previous: Summary | None, cells: Cells) -> tuple[Bins, Bins | None]:
+    """Return the bins of a window and the same ones of the window before it."""
+    values = value_bins(summary, question.scores) if question.by_value else None
+    if values is not None:
+        return values, None if previous is None else value_bins(previous, question.scores, values)
+    before = None if previous is None else bins_of(previous.cells(question.scores), question.bins)
+    return bins_of(cells, question.bins), before
 
 
 def _plain(record: Any) -> dict[str, Any]:
@@ -124,12 +133,12 @@ def _figures(question: Question, summary: Summary, cells: Cells, bins: Bins) -> 
         "calibration_in_the_large_z": overall.calibration_in_the_large_z(cells),
         "aurc": None,
     }
-    return figures | _losses(question, summary) | _decompositions(cells, bins)
+    return figures | _losses(question, summary, cells) | _decompositions(cells, bins)
 
 
-def _losses(question: Question, summary: Summary) -> dict[str, Any]:
+def _losses(question: Question, summary: Summary, cells: Cells) -> dict[str, Any]:
     scores = question.scores
-    count = summary.labels
+    count = float(cells.n.sum())  # less than there are labels where some values can't be read yet
     return {
         "brier": summary.loss(scores, "brier") / count if count else None,
         "log_loss": summary.loss(scores, "log_loss") / count if count else None,

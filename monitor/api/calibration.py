@@ -10,17 +10,17 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import windowed
+from monitor import mapped, windowed
 from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import FIELDS, Drift, Evaluation, Evidence, History, gives
 from monitor.declare import name_fault, parse_span
 from monitor.errors import BadInput
 from monitor.evaluate import reference_of
-from monitor.figures import Question, drift, evaluation, finite
+from monitor.figures import DEFAULT_BINS, Question, drift, evaluation, finite
 from monitor.records import SeriesKey
 from monitor.stats.cells import BIN_COUNTS
-from monitor.store import evaluations, evidence, journal, rollups
+from monitor.store import evaluations, evidence, journal, mappings, rollups
 from monitor.store.engine import Database
 from monitor.times import DAY, SECOND, parse_bound, parse_duration
 from monitor.windowed import Clocked
@@ -49,7 +49,10 @@ class Range(BaseModel):
 class CalibrationQuery(Range):
     """What an evaluation is asked for."""
 
-    bins: int = Field(default=15, description="10, 12, 15, 20 or 30 bins of equal width")
+    bins: int | None = Field(
+        default=None,
+        description="10, 12, 15, 20 or 30 bins of equal width; if not given 15, or one per distinct value where all are verbalised",
+    )
     scores: Literal["served", "raw"] = Field(default="served", description="as served, or as the model gave them")
 
 
@@ -100,7 +103,7 @@ def show_calibration(
     A window ends at the newest prediction whose label has had its time to come. Ranges are widened to whole minutes, or
     to whole hours where minutes are no longer kept; the answer carries the widened range.
     """
-    if query.bins not in BIN_COUNTS:
+    if query.bins not in {None, *BIN_COUNTS}:
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
@@ -109,8 +112,10 @@ def show_calibration(
         wanted = _wanted(connection, query, clock)
         summary = windowed.of_series(connection, clock.model, start, end, wanted)
         before = windowed.of_series(connection, clock.model, start - (end - start), start, wanted)
-    question = _question(query, clock, start, end, bins=query.bins, scores=query.scores)
-    return answer(finite(evaluation(question, summary, before)))
+        maps = mappings.of_model(connection, clock.model.id)
+    bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
+    question = _question(query, clock, start, end, scores=query.scores, **bins)
+    return answer(finite(evaluation(question, summary, before)) | {"mapping": mapped.shown(maps, query.version)})
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:

@@ -82,10 +82,24 @@ class Stored(Judged):
     aurc: float | None
 
 
+class ValueMapping(Shape):
+    """How values that are no probabilities are read as ones."""
+
+    version: str = Field(description="the model version that it was fitted for")
+    family: Literal["agreement", "score"]
+    parameters: dict[str, float] = Field(
+        description="agreement: `a` and `b`, k of m is read as (k + a)/(m + a + b); score: `slope` and `intercept` of its log odds"
+    )
+    until: datetime = Field(description="fitted on predictions before this; scores are judged from here on")
+
+
 class Evaluation(Stored):
     """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
 
     reliability: list[Bin]
+    mapping: ValueMapping | None = Field(
+        description="the newest of the version, or of any; null where values are probabilities"
+    )
 
 
 class Listed(Judged):
