@@ -14,17 +14,25 @@ from monitor.times import SECOND, parse_time
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
 SCORES: Final = {
-    "ece_ratio": ("ece", "Expected calibration error of served scores, 15 equal-width bins."),
-    "ece_lower_bound_ratio": ("ece_lower_bound", "One-sided lower confidence bound of the ECE."),
-    "ece_null_mean_ratio": ("ece_null_mean", "Mean ECE that a calibrated model would show at this sample size."),
+    "ece_ratio": ("ece", "Expected calibration error of served scores, 15 equal-width bins; of a regression, of quantiles."),
+    "ece_lower_bound_ratio": ("ece_lower_bound", "One-sided lower confidence bound of that error."),
+    "ece_null_mean_ratio": ("ece_null_mean", "Mean of that error for a calibrated model at this sample size."),
     "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
     "log_loss": ("log_loss", "Mean log loss in nats."),
+    "crps": ("crps", "Mean continuous ranked probability score of a regression, in the label's unit."),
     "mce_ratio": ("mce", "Largest gap of any bin that has at least 30 labels."),
 }
 EXPECTED: Final = {
     "expected_accuracy_ratio": ("accuracy", "Accuracy that labels will show if the calibration map has not changed."),
     "expected_ece_ratio": ("ece", "ECE that labels will show if the calibration map has not changed."),
 }
+OF_REGRESSION: Final = {
+    "ece": "quantile_ece",
+    "ece_lower_bound": "quantile_ece_lower_bound",
+    "ece_null_mean": "quantile_ece_null_mean",
+}
+"""Fields of a regression's evaluation that stand for those of other tasks."""
+
 COUNTERS: Final = {
     "events_ingested": ("calibration_events_ingested", "event_type", "Events rolled up, repeats included."),
     "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
@@ -86,7 +94,7 @@ def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
         end.add_metric(place, parse_time("end", fields["end"]) / SECOND)
         if fields["verdict"] != "too_few_labels":
             for name, (field, _) in SCORES.items():
-                _add(families[name], place, fields[field])
+                _add(families[name], place, fields.get(field, fields.get(OF_REGRESSION.get(field, ""))))
     yield from (*families.values(), samples, coverage, end)
     yield from _bins(newest, known)
     drift = _gauge("drift_psi", "Population stability index of raw scores against the reference.", SCORE_LABELS)
@@ -104,7 +112,7 @@ def _bins(newest: list[tuple[int, str, dict[str, Any]]], known: dict[int, Model]
     for model_id, window, fields in newest:
         if fields["verdict"] == "too_few_labels" or fields["segment"] != "":
             continue
-        for point in fields["reliability"]:
+        for point in fields.get("reliability", ()):
             place = [*_place(known, model_id, window, fields), f"{point['upper']:.4g}"]
             samples.add_metric(place, point["count"])
             _add(confidence, place, point["mean_confidence"])
