@@ -14,7 +14,10 @@ from monitor.times import SECOND, parse_time
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
 SCORES: Final = {
-    "ece_ratio": ("ece", "Expected calibration error of served scores, 15 equal-width bins; of a regression, of quantiles."),
+    "ece_ratio": (
+        "ece",
+        "Expected calibration error of served scores, 15 equal-width bins; of a regression, of quantiles.",
+    ),
     "ece_lower_bound_ratio": ("ece_lower_bound", "One-sided lower confidence bound of that error."),
     "ece_null_mean_ratio": ("ece_null_mean", "Mean of that error for a calibrated model at this sample size."),
     "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
