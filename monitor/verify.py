@@ -9,8 +9,9 @@ import math
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from fractions import Fraction
+from functools import lru_cache
 from typing import Final
 
 import msgspec
@@ -47,6 +48,7 @@ from monitor.stats.summary import (
     MAX_CLASSES,
     ONE,
     PIT_CELLS,
+    VALUES,
     Kind,
     amount_slot,
     cell_slot,
@@ -61,8 +63,9 @@ from monitor.stats.summary import (
     total_slot,
     value_slot,
 )
-from monitor.store import events, models, rollups
-from monitor.times import floor, rfc3339
+from monitor.store import events, evidence, models, rollups
+from monitor.store.rollups import Span
+from monitor.times import LATEST, MINUTE, floor, rfc3339
 
 CHUNK: Final = 2000
 MOST_REPEATS: Final = 20
@@ -108,6 +111,9 @@ class _Recomputed:
     """What the rows give."""
 
     buckets: dict[Bucket, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
+    clusters: dict[int, dict[Bucket, Counter[int]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(Counter))
+    )
     predictions: int = 0
     labels: int = 0
 
@@ -119,6 +125,7 @@ class _Settings:
     model: Model
     revisions: Mapping[tuple[int, int], Revision]
     minutes_from: int
+    consumed_until: int  # by the sequential tests, which clusters wait for
     secret: bytes
 
 
@@ -129,7 +136,11 @@ def verify(connection: Connection, model: Model) -> list[Difference]:
     """
     progress = models.progress_of(connection, [model.id])[model.id]
     settings = _Settings(
-        model, models.revisions(connection, [model.id]), progress.minutes_from or 0, events.hash_key(connection)
+        model,
+        models.revisions(connection, [model.id]),
+        progress.minutes_from or 0,
+        progress.consumed_until or 0,
+        events.hash_key(connection),
     )
     rows = _Recomputed()
     for row, label in _labelled(connection, model):
@@ -138,7 +149,16 @@ def verify(connection: Connection, model: Model) -> list[Difference]:
         *_counts(progress, rows),
         *_repeats(connection, model),
         *_buckets(rollups.everything(connection, model.id), rows.buckets),
+        *_clusters(_stored_clusters(connection, model), rows.clusters),
     ]
+
+
+def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Bucket, bytes]]:
+    series = {number: key for key, number in rollups.series_ids(connection, model.id).items()}
+    found: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
+    for number, begin, cluster, blob in evidence.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
+        found[cluster][series[number], MINUTE_LEVEL, begin] = blob
+    return found
 
 
 def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
@@ -159,6 +179,22 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
+    if row.cluster is not None and row.at >= settings.consumed_until:
+        digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=settings.secret).digest()
+        buckets = rows.clusters[int.from_bytes(digest, "little") // 2]
+        bucket = buckets[_series(settings, row)[0], MINUTE_LEVEL, floor(row.at, MINUTE)]
+        for slot, value in terms:
+            bucket[slot] += value if _is_tested(slot) else 0
+
+
+@lru_cache(maxsize=4096)
+def _is_tested(slot: int) -> bool:
+    """Return whether the sequential tests read a slot, by its name."""
+    words = slot_name(slot).split()
+    first, last = words[0], words[-1]
+    if first in {"both", "served"}:
+        return "cell" in words and last in {"n", "sy", "sp", "spp", "spy"}
+    return last == "n" if first == "pit" else first in VALUES and last in {"n", "sy"}
 
 
 def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
@@ -306,6 +342,14 @@ def _buckets(stored: Mapping[Bucket, bytes], recomputed: Mapping[Bucket, Mapping
         for slot in sorted({*found, *expected}):
             if found.get(slot, 0) != expected.get(slot, 0):
                 yield _difference(bucket, slot_name(slot), str(found.get(slot, 0)), str(expected.get(slot, 0)))
+
+
+def _clusters(
+    stored: Mapping[int, Mapping[Bucket, bytes]], recomputed: Mapping[int, Mapping[Bucket, Mapping[int, int]]]
+) -> Iterator[Difference]:
+    for cluster in sorted({*stored, *recomputed}):
+        for each in _buckets(stored.get(cluster, {}), recomputed.get(cluster, {})):
+            yield replace(each, what=f"cluster {cluster:016x} {each.what}")
 
 
 def _decoded(blob: bytes | None) -> dict[int, int]:
