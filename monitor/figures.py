@@ -7,6 +7,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from monitor import regression
 from monitor.records import Model
 from monitor.stats import cox as line
 from monitor.stats import noise, reliability
@@ -62,11 +63,29 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
     previous : sums of the equally long window just before; its signs sharpen the lower bound
 
     """
+    if question.model.task == "regression":
+        return _of_regression(question, summary, previous)
     cells = summary.cells(question.scores)
     bins, before = _bins(question, summary, previous, cells)
     settings = question.model.settings
     found = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
     bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
+    return {
+        **_head(question, summary),
+        **_verdict(question.model, int(bins.n.sum()), bound),
+        **_figures(question, summary, cells, bins),
+        "ece_lower_bound": bound,
+        "reliability": [_plain(point) for point in reliability.reliability_points(bins)],
+    }
+
+
+def _of_regression(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
+    found = regression.figures(summary, previous, alpha=question.model.settings.false_alarm_rate)
+    verdict = _verdict(question.model, summary.labels, found["quantile_ece_lower_bound"])
+    return _head(question, summary) | verdict | found
+
+
+def _head(question: Question, summary: Summary) -> dict[str, Any]:
     return {
         "model": question.model.name,
         "version": question.version,
@@ -78,10 +97,6 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
         "labelled": summary.labels,
         "label_coverage": summary.labels / summary.events if summary.events else None,
         "matured": question.matured,
-        **_verdict(question.model, int(bins.n.sum()), bound),
-        **_figures(question, summary, cells, bins),
-        "ece_lower_bound": bound,
-        "reliability": [_plain(point) for point in reliability.reliability_points(bins)],
     }
 
 
