@@ -138,15 +138,16 @@ def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
     array of shape (rows, 10 + k, 5): fixed witnesses, then learned ones, by share
 
     """
-    slope = TEMPERED[entries.cell]
-    signs = np.stack([np.full_like(slope, -1.0), np.zeros_like(slope), np.ones_like(slope), -slope, slope])
-    paid = log_factors(entries, signs[:, np.newaxis], shares(threshold)[:, np.newaxis], threshold)
+    slope, share = TEMPERED[entries.cell], shares(threshold)[:, np.newaxis]
+    signs = np.stack([np.full_like(slope, -1.0), np.ones_like(slope), -slope, slope])
+    paid = log_factors(entries, signs[:, np.newaxis], share, threshold)
+    sides = np.stack([paid[0], entries.n * np.log1p(-share * threshold), paid[1]])
     above = BIN_OF_CELL[entries.cell] >= BINS // 2
-    halves = by_row(paid[:3], 2 * entries.row + above, 2 * entries.rows)
+    halves = by_row(sides, 2 * entries.row + above, 2 * entries.rows)
     sided = halves[SIDES[:, 0] + 1, :, 0::2] + halves[SIDES[:, 1] + 1, :, 1::2]
     chosen = 1 + learned[entries.row, :, BIN_OF_CELL[entries.cell]].astype(np.int64).T
-    own = np.take_along_axis(paid[:3], chosen[:, np.newaxis], axis=0)
-    rest = by_row(np.concatenate([paid[3:], own]), entries.row, entries.rows)
+    own = np.take_along_axis(sides, chosen[:, np.newaxis], axis=0)
+    rest = by_row(np.concatenate([paid[2:], own]), entries.row, entries.rows)
     return np.concatenate([sided, rest]).transpose(2, 0, 1)
 
 

@@ -34,8 +34,9 @@ SIDES: Final = np.array([pair for pair in product((-1, 0, 1), repeat=2) if any(p
 LEANINGS: Final = np.concatenate([SIDES, [(1, -1), (-1, 1)]])
 """The side of every fixed witness below and above the middle; shape (10, 2)."""
 
-TEMPERED: Final[Floats] = np.clip(logit(MIDDLE), -1.0, 1.0)
-"""A wrong temperature is off in proportion to p(1 - p)·logit p, against a variance of p(1 - p)."""
+TEMPERED: Final[Floats] = np.clip(logit(MIDDLE) / 0.7, -1.0, 1.0)
+"""A wrong temperature is off in proportion to p(1 - p)·logit p, against a variance of p(1 - p): where it is hardly off, a bet only
+adds noise. At this scale bets grow nearly as fast as the best there are (measured at ECE .05 to .15)."""
 
 FIXED: Final[Floats] = np.concatenate([SIDES[:, (BIN_OF_CELL >= BINS // 2).astype(int)], [-TEMPERED, TEMPERED]])
 """d per fixed witness and cell; shape (10, CELLS)."""

@@ -2,14 +2,25 @@
 
 import sys
 
-from tests.benchmarks import apply, decode, evaluate, query, rollup
+from tests.benchmarks import alarms, apply, decode, evaluate, query, rollup, watch
 from tests.benchmarks.measure import Ratio
 
-PARTS = {"query": query.run, "rollup": rollup.run, "decode": decode.run, "apply": apply.run, "evaluate": evaluate.run}
+PARTS = {
+    "query": query.run,
+    "rollup": rollup.run,
+    "decode": decode.run,
+    "apply": apply.run,
+    "evaluate": evaluate.run,
+    "alarms": alarms.run,
+    "watch": watch.run,
+}
 
 
-def show(ratio: Ratio) -> None:
-    """Print one line."""
+def show(ratio: Ratio | str) -> None:
+    """Print one line, or a table."""
+    if isinstance(ratio, str):
+        print(f"{ratio}\n", flush=True)  # noqa: T201 - what a benchmark is for
+        return
     limit = "" if ratio.limit is None else f"  ({ratio.limit})"
     print(f"{ratio.what:<78} {ratio.value:>9.2f}{limit}", flush=True)  # noqa: T201 - what a benchmark is for
 

@@ -1,0 +1,261 @@
+"""Watching: how soon the sequential tests find a fault, and how often they alarm falsely however long they look."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.special import expit, logit, ndtri
+
+from monitor.stats import betting
+from monitor.stats.betting import Entries
+from monitor.stats.cells import Cells, Floats
+from monitor.stats.ledger import Ledger
+from monitor.stats.noise import ece_lower_bound
+from monitor.stats.reliability import bins_of
+from tests.benchmarks.alarms import ALPHA, THRESHOLD
+from tests.benchmarks.streams import POPULATIONS, Counts, drawn, rows, table, temperature
+
+BUCKET: Final = 50
+CALM: Final = 5_000
+REFERENCE: Final = {(0.10, "LR, δ = 0"): 350, (0.10, "LR, δ = .02"): 550, (0.10, "Lin, δ = .02"): 1_100}
+REFERENCE_HALF: Final = {(0.05, "LR, δ = 0"): 1_300, (0.05, "LR, δ = .02"): 4_200, (0.05, "Lin, δ = .02"): 6_950}
+REFERENCES: Final = REFERENCE | REFERENCE_HALF
+
+Bets = Callable[[Ledger, Entries], Ledger]
+
+
+def lin(threshold: float) -> Bets:
+    """Return the step of the product's tests at a threshold."""
+    return lambda ledger, entries: ledger.advanced(entries, threshold)
+
+
+def ratio_only(delta: float) -> Bets:
+    """Return the step of the likelihood ratio alone, at any margin."""
+
+    def step(ledger: Ledger, entries: Entries) -> Ledger:
+        labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
+        still = np.zeros_like(ledger.wealth)
+        return ledger.after(labels, still, betting.ratio(entries, delta), np.zeros((entries.rows, betting.BINS)))
+
+    return step
+
+
+@dataclass(slots=True)
+class Watched:
+    """A test that watches many runs: when it first alarmed in each, in labels."""
+
+    name: str
+    step: Bets
+    ratio: bool  # whether its likelihood ratio is what alarms
+    ledger: Ledger
+    at: Floats = field(init=False)  # infinite where it has not
+
+    def __post_init__(self) -> None:
+        self.at = np.full(len(self.ledger.steps), np.inf)
+
+    def see(self, entries: Entries) -> None:
+        """Take a step."""
+        self.ledger = self.step(self.ledger, entries)
+        fired = (self.ledger.log_ratio if self.ratio else self.ledger.log_e) >= -np.log(ALPHA)
+        self.at = np.where(fired & np.isinf(self.at), self.ledger.labels, self.at)
+
+
+@dataclass(slots=True)
+class Trailing:
+    """The window policy over the last labels of many runs, judged at every bucket once the window is full."""
+
+    name: str
+    labels: int
+    runs: int
+    threshold: float
+    at: Floats = field(init=False)
+    history: list[tuple[Floats, Floats]] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.at = np.full(self.runs, np.inf)
+
+    def see(self, p: Floats, y: Floats, labels: int, *, judge: bool) -> None:
+        """Take a bucket in, and judge the windows of runs that have not alarmed."""
+        width = self.labels // BUCKET
+        self.history = [*self.history[-(2 * width - 1) :], (p, y)]
+        if not judge or len(self.history) < 2 * width:
+            return
+        for run in np.flatnonzero(np.isinf(self.at)):
+            before, now = (
+                bins_of(Cells.from_rows(*(np.concatenate([pair[i][run] for pair in part]) for i in (0, 1))))
+                for part in (self.history[:width], self.history[width:])
+            )
+            if (ece_lower_bound(now, before, alpha=ALPHA) or 0.0) > self.threshold:
+                self.at[run] = labels
+
+
+def delays(
+    ece: float, tests: dict[str, tuple[Bets, bool]], *, runs: int, longest: int, seed: int = 4
+) -> dict[str, tuple[float, int]]:
+    """Return per test the median labels from drift to alarm, and the runs in which it alarmed before.
+
+    Confidences are uniform, calibrated for 5,000 labels, then overconfident by a temperature that makes the ECE.
+    """
+    dice = np.random.default_rng([seed, round(1000 * ece)])
+    factor = temperature(ece)
+    watched = [Watched(name, step, ratio, Ledger.begin(runs)) for name, (step, ratio) in tests.items()]
+    trailing = [Trailing(f"`window`, last {size:,}", size, runs, THRESHOLD) for size in (1_000, 2_000)]
+    for seen in range(0, CALM + longest, BUCKET):
+        p = dice.random((runs, BUCKET))
+        y = (dice.random((runs, BUCKET)) < (p if seen < CALM else expit(factor * logit(p)))).astype(np.float64)
+        entries = rows(p, y)
+        for each in watched:
+            if not settled(each.at):
+                each.see(entries)
+        for window in trailing:
+            if not settled(window.at):
+                window.see(p, y, seen + BUCKET, judge=seen % (5 * BUCKET) == 0)
+        if all(settled(each.at) for each in [*watched, *trailing]):
+            break
+    return {
+        each.name: (float(np.median(after(each.at))), int((each.at <= CALM).sum())) for each in [*watched, *trailing]
+    }
+
+
+def after(at: Floats) -> Floats:
+    """Return delays of the runs that had not alarmed before the drift."""
+    found: Floats = at[at > CALM] - CALM
+    return found
+
+
+def settled(at: Floats) -> bool:
+    """Return whether the median delay is known."""
+    return float((after(at) < np.inf).mean()) > 0.5
+
+
+TESTS: Final[dict[str, tuple[Bets, bool]]] = {
+    "LR, δ = 0": (ratio_only(0.0), True),
+    "LR, δ = .02": (ratio_only(0.02), True),
+    "Lin, δ = .02": (lin(0.02), False),
+    "Lin, δ = .05": (lin(0.05), False),
+}
+
+
+def delay_table(runs: int, eces: tuple[float, ...] = (0.05, 0.10, 0.15)) -> str:
+    """Return a table of median delays, with the reference figures where there are any."""
+    found = {}
+    for ece in eces:
+        tests = {name: test for name, test in TESTS.items() if ece > THRESHOLD or not name.endswith(".05")}
+        found[ece] = delays(ece, tests, runs=runs, longest=8_000 if ece <= THRESHOLD else 4_000)
+    names = dict.fromkeys(name for each in found.values() for name in each)
+    body = [[name, *(_cell(found[ece].get(name), REFERENCES.get((ece, name))) for ece in eces)] for name in names]
+    return table(["median labels from drift to alarm", *(f"ECE {ece:.2f}" for ece in eces)], body)
+
+
+def _cell(found: tuple[float, int] | None, reference: int | None) -> str:
+    if found is None:
+        return "-"
+    median = "none" if np.isinf(found[0]) else f"{found[0]:,.0f}"
+    early = f", {found[1]} before the drift" if found[1] else ""
+    return median + early + ("" if reference is None else f" (reference {reference:,})")
+
+
+def sabotaged(threshold: float) -> Bets:
+    """Return a step whose learned witnesses have seen the outcomes that they bet on."""
+
+    def step(ledger: Ledger, entries: Entries) -> Ledger:
+        seen = betting.by_bin(entries.row, entries.cell, entries.sy - entries.sp, entries.rows)
+        linear = betting.linear(entries, np.sign(ledger.gaps + seen[:, np.newaxis]), threshold)
+        labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
+        return ledger.after(labels, linear, betting.ratio(entries, threshold), seen)
+
+    return step
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Long:
+    """Of so many runs watched for long, those in which each test ever alarmed."""
+
+    runs: int
+    calibrated: int  # Lin, δ = .05
+    strict: int  # Lin, δ = .02
+    ratio: int  # LR, δ = .02
+    edge: int  # Lin, δ = .05, of a model whose ECE is .05
+    peeking_z: int  # calibration in the large at 1 % at every look
+    peeking_bound: int  # the lower bound at 1 % on all labels so far at every look, of a model whose ECE is .05
+    own_step: int  # Lin, δ = .05, whose bets have seen their own step
+
+
+def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
+    """Return false alarms of streams watched bucket by bucket, and of tests that peek without paying for it."""
+    dice = np.random.default_rng(seed)
+    p = POPULATIONS[0].p
+    chances = {"calm": p, "edge": POPULATIONS[0].edge(THRESHOLD)}
+    tests = {"calm": {"lin": lin(0.05), "strict": lin(0.02), "sabotaged": sabotaged(0.05)}, "edge": {"lin": lin(0.05)}}
+    ever: dict[str, NDArray[np.bool_]] = {}
+    for name, chance in chances.items():
+        watched = {key: Watched(key, step, False, Ledger.begin(runs)) for key, step in tests[name].items()}
+        by_ratio, total = np.zeros(runs, dtype=bool), None
+        peeked = np.zeros(runs, dtype=bool)
+        for _ in range(0, labels, bucket):
+            step = drawn(dice, p, chance, runs=runs, labels=bucket)
+            total = step if total is None else total + step
+            entries = step.entries()
+            for key, each in watched.items():
+                if key != "sabotaged" or np.isinf(each.at).any():
+                    each.see(entries)
+            by_ratio |= watched["lin"].ledger.log_ratio >= -np.log(ALPHA)
+            peeked |= _z(total) if name == "calm" else _bound(total)
+        ever |= {f"{name} {key}": np.isfinite(each.at) for key, each in watched.items()}
+        ever |= {f"{name} ratio": by_ratio, f"{name} peeked": peeked}
+    count = {key: int(each.sum()) for key, each in ever.items()}
+    return Long(
+        runs=runs, calibrated=count["calm lin"], strict=count["calm strict"], ratio=count["calm ratio"], edge=count["edge lin"],
+        peeking_z=count["calm peeked"], peeking_bound=count["edge peeked"], own_step=count["calm sabotaged"],
+    )  # fmt: skip
+
+
+def longest(runs: int, labels: int, bucket: int, *, at_once: int = 25) -> Long:
+    """Return the same of many runs, some at a time, so that their arrays stay in the processor's cache."""
+    parts = [asdict(long(at_once, labels, bucket, seed=seed)) for seed in range(runs // at_once)]
+    return Long(**{name: sum(part[name] for part in parts) for name in parts[0]})
+
+
+def _z(total: Counts) -> NDArray[np.bool_]:
+    """Return whether calibration in the large is rejected at ALPHA, two-sided."""
+    n, sy = total.n.sum(axis=0), total.sy.sum(axis=0)
+    gap, variance = (sy - n * total.p).sum(axis=1), (n * total.p * (1 - total.p)).sum(axis=1)
+    return np.abs(gap) > float(ndtri(1 - ALPHA / 2)) * np.sqrt(variance)
+
+
+def _bound(total: Counts) -> NDArray[np.bool_]:
+    """Return whether the split lower bound of all labels so far exceeds the threshold."""
+    sign = np.sign((total.n * total.p - total.sy)[0].reshape(total.n.shape[1], 15, -1).sum(axis=2))
+    n, sy = (each[1].reshape(len(sign), 15, -1).sum(axis=2) for each in (total.n, total.sy))
+    sp = (total.n * total.p)[1].reshape(len(sign), 15, -1).sum(axis=2)
+    rate = (sy + 0.5) / (n + 1)
+    spread = np.sqrt((sign**2 * n * rate * (1 - rate)).sum(axis=1))
+    bound = ((sign * (sp - sy)).sum(axis=1) - float(ndtri(1 - ALPHA)) * spread) / n.sum(axis=1)
+    return bound > THRESHOLD
+
+
+def long_table(found: Long) -> str:
+    """Return a table of runs with a false alarm."""
+    body = [
+        ["Lin, δ = .05 (the default), calibrated model", found.calibrated],
+        ["Lin, δ = .05, model whose ECE is exactly .05", found.edge],
+        ["Lin, δ = .02, calibrated model", found.strict],
+        ["LR, δ = .02, calibrated model", found.ratio],
+        ["control: a 1 % z-test of all labels so far at every look, calibrated model", found.peeking_z],
+        [
+            "control: the 1 % lower bound of all labels so far at every look, model whose ECE is exactly .05",
+            found.peeking_bound,
+        ],
+        ["control: Lin, δ = .05, with bets that have seen their own step, calibrated model", found.own_step],
+    ]
+    return table(["test", f"of {found.runs} runs, with a false alarm"], body)
+
+
+def run() -> Iterator[str]:
+    """Yield the tables, one by one."""
+    yield "Delays (400 runs, 5,000 calm labels, buckets of 50, one alarm in a hundred runs at most):\n\n" + delay_table(
+        400
+    )
+    yield "A million labels, judged every 1,000:\n\n" + long_table(longest(400, 1_000_000, 1_000))
