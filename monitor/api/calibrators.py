@@ -16,8 +16,9 @@ from monitor.calibrators.families import FAMILIES, from_document
 from monitor.errors import BadInput, Conflict, NotFound
 from monitor.recalibrate import champion_document, conclude
 from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, refit
-from monitor.sample import raw_sample
+from monitor.refit import HOLDOUT, Outcome, described, refit, refused
+from monitor.sample import Sample, raw_sample
+from monitor.stats.values import has_scores
 from monitor.store import models
 from monitor.store import registry as versions
 from monitor.times import DAY, parse_bound, rfc3339
@@ -27,6 +28,10 @@ router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=Strict
 
 PERSON: Final = "api"
 REASON: Final = "asked for by the API"
+ONLY_SCORES: Final = (
+    "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
+    "(`mapping` of its calibration); a calibrator takes confidences"
+)
 RECENT_DAYS: Final = 30
 MAX_PROBABILITIES: Final = 100_000
 LARGEST: Final = 10**9
@@ -163,19 +168,22 @@ def refit_now(
         start, end = _range(request, clock, now)
         sample = raw_sample(connection, clock, start, end, wanted)
         incumbent = champion_document(connection, clock.model)
-    try:
-        outcome = refit(clock.model, sample, method=request.method, holdout=request.holdout, incumbent=incumbent)
-    except BadInput as error:
-        if error.field != "holdout":
-            raise
-        outcome = Outcome(
-            fitted=None, gate=None, reason=error.reason, passed=False, fitted_from={"labels": sample.labels}
-        )
+        scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
+    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(request, clock.model, sample, incumbent)
     outcome = described((start, end), request.version, outcome, request.holdout)
     with context.database.write() as connection:
         _unchanged_since(connection, clock.model, incumbent)
         concluded = conclude(connection, clock, outcome, promote=request.promote, actor=PERSON, now=now)
     return answer(concluded, status=200 if concluded["number"] is None else 201)
+
+
+def _outcome(request: RefitRequest, model: Model, sample: Sample, incumbent: JsonObject | None) -> Outcome:
+    try:
+        return refit(model, sample, method=request.method, holdout=request.holdout, incumbent=incumbent)
+    except BadInput as error:
+        if error.field != "holdout":
+            raise
+        return refused(error.reason, sample)
 
 
 def _range(request: RefitRequest, clock: windowed.Clocked, now: int) -> tuple[int, int]:
