@@ -241,6 +241,39 @@ def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) ->
     return float(logsumexp(found) - np.log(np.size(found)))
 
 
+def window_pit_e_value(counts: Floats, previous: Floats | None, *, threshold: float) -> float:
+    """Return the log e-value of one window of a regression against the null of `Evidence.advanced_pit`.
+
+    The average over experts, as of `window_e_value`, though none learns from a half of the window itself.
+
+    Parameters
+    ----------
+    counts : labelled events of the window per twentieth (lower, upper] of the probability integral transform; shape (20,)
+    previous : the same of the disjoint window before, or None
+    threshold : δ
+
+    Returns
+    -------
+    natural logarithm; 0 without labelled events
+
+    Examples
+    --------
+    >>> narrow = np.array([200.0] + [20.0] * 18 + [200.0])
+    >>> window_pit_e_value(np.full(20, 38.0), None, threshold=0.02) < 0, window_pit_e_value(narrow, None, threshold=0.02) > 10
+    (True, True)
+
+    """
+    if not counts.sum():
+        return 0.0
+    gaps = np.zeros((0, len(LEVELS)))
+    if previous is not None:
+        gaps = (np.cumsum(previous)[:-1] - previous.sum() * LEVELS)[np.newaxis]
+    says = pit_witnesses(np.sign(gaps))
+    share = betting.shares(threshold)[:, np.newaxis]
+    found = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
+    return float(logsumexp(found) - np.log(found.size))
+
+
 def _signs(gap: Floats) -> Floats:
     signs: Floats = np.sign(betting.by_bin(np.zeros(CELLS, dtype=np.int64), np.arange(CELLS), gap, 1))[0]
     return signs
