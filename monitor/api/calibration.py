@@ -13,7 +13,7 @@ from starlette.responses import Response
 from monitor import mapped, windowed
 from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
-from monitor.api.shapes import FIELDS, Drift, Evaluation, Evidence, History, gives
+from monitor.api.shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
 from monitor.declare import name_fault, parse_span
 from monitor.errors import BadInput
 from monitor.evaluate import reference_of
@@ -94,7 +94,7 @@ def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tupl
     return widened(start, end, clock.progress.minutes_from)
 
 
-@router.get("/{model}/calibration", responses=gives(Evaluation))
+@router.get("/{model}/calibration", responses=gives(Evaluation | RegressionEvaluation))
 def show_calibration(
     context: Context, now: Now, model: ModelName, query: Annotated[CalibrationQuery, Query()]
 ) -> Response:
@@ -190,8 +190,8 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
 
     Without start and end, those of the last seven days of the model's own time. Of more than `limit`, the newest.
     """
-    if query.metric is not None and query.metric not in FIELDS:
-        raise BadInput("metric", query.metric, f"there is no such field; there are {', '.join(FIELDS)}")
+    if query.metric is not None and query.metric not in METRICS:
+        raise BadInput("metric", query.metric, f"there is no such field; there are {', '.join(METRICS)}")
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         start, end = _past(query, clock.matured_until or now)

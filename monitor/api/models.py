@@ -23,6 +23,7 @@ from monitor.times import SECOND, parse_duration, rfc3339
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 SHOWN: Final = (*shapes.Judged.model_fields, "reliability")
+SHOWN_OF_REGRESSION: Final = (*shapes.JudgedRegression.model_fields, "pit", "coverage")
 """What of an evaluation stands in the list of models."""
 
 SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer": "prediction"}
@@ -81,7 +82,10 @@ def _telling(found: Iterable[tuple[str, JsonObject]]) -> JsonObject | None:
     by_length = sorted(found, key=lambda each: parse_duration("window", each[0]))
     judged = [each for each in by_length if each[1]["verdict"] != "too_few_labels"]
     chosen = judged[0] if judged else max(by_length, key=lambda each: each[1]["labelled"], default=None)
-    return None if chosen is None else {"window": chosen[0]} | {name: chosen[1].get(name) for name in SHOWN}
+    if chosen is None:
+        return None
+    shown = SHOWN_OF_REGRESSION if "pit" in chosen[1] else SHOWN
+    return {"window": chosen[0]} | {name: chosen[1].get(name) for name in shown}
 
 
 def _state(firing: list[str], newest: JsonObject | None) -> str:

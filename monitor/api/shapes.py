@@ -30,8 +30,8 @@ class Bin(Shape):
     observed_high: Ratio | None
 
 
-class Judged(Shape):
-    """What of an evaluation stands in a list."""
+class Window(Shape):
+    """What every evaluation says."""
 
     verdict: Verdict
     labels_needed: Count = Field(description="how many more labels a verdict needs")
@@ -43,6 +43,11 @@ class Judged(Shape):
     labelled: Count
     label_coverage: Ratio | None
     matured: bool = Field(description="the labels of all these predictions have had their time to come")
+
+
+class Judged(Window):
+    """What of an evaluation stands in a list."""
+
     accuracy: float | None
     mean_confidence: float | None
     ece: float | None
@@ -102,6 +107,57 @@ class Evaluation(Stored):
     )
 
 
+class Level(Shape):
+    """A level that predictive distributions stated, and how often it held."""
+
+    level: Ratio
+    observed: Ratio
+    low: Ratio = Field(description="95 % Clopper-Pearson interval of `observed`")
+    high: Ratio
+
+
+class JudgedRegression(Window):
+    """What of an evaluation of a regression stands in a list. Too narrow is overconfident, too wide underconfident."""
+
+    quantile_ece: float | None = Field(
+        description="mean over the levels .05 to .95 of abs(share of labels at or under it, less the level)"
+    )
+    quantile_ece_lower_bound: float | None = Field(description="one-sided, at the model's `false_alarm_rate`")
+    quantile_ece_null_mean: float | None = Field(description="what a calibrated model would show by chance")
+    crps: float | None = Field(description="mean continuous ranked probability score, in the label's unit")
+    bias: float | None = Field(description="mean of prediction less label: above 0 where predictions are too high")
+    mean_absolute_error: float | None
+    mean_squared_z: float | None = Field(
+        description="of squared errors over variances, 1 if calibrated; null where quantiles were sent"
+    )
+
+
+class StoredRegression(JudgedRegression):
+    """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
+
+    model: str
+    segment: str = Field(description="`key:value`, empty for the model as a whole")
+    scores: Literal["served", "raw"]
+
+
+class RegressionEvaluation(StoredRegression):
+    """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
+
+    pit: Annotated[list[Count], Field(min_length=20, max_length=20)] = Field(
+        description="labels per equal bin of the probability integral transform"
+    )
+    coverage: list[Level] = Field(description="of central intervals that were stated")
+    quantiles: list[Level] = Field(description="of quantiles that were stated, where labels lie at or under them")
+
+
+class ListedRegression(JudgedRegression):
+    """The evaluation that says most about a regression now."""
+
+    window: str
+    pit: list[Count]
+    coverage: list[Level]
+
+
 class Listed(Judged):
     """The evaluation that says most about a model now."""
 
@@ -112,7 +168,7 @@ class Listed(Judged):
 class History(Shape):
     """Stored evaluations, oldest first; with `metric`, each is its end and that field."""
 
-    evaluations: list[Stored | dict[str, Any]]
+    evaluations: list[Stored | StoredRegression | dict[str, Any]]
 
 
 class ClassShare(Shape):
@@ -210,7 +266,7 @@ class Summary(Shape):
     labelled: Count
     last_event_at: datetime | None
     created_at: datetime
-    evaluation: Listed | None
+    evaluation: Listed | ListedRegression | None
 
 
 class ModelAnswer(ModelSettings):
@@ -222,7 +278,7 @@ class ModelAnswer(ModelSettings):
     predictions: Count
     labelled: Count
     last_event_at: datetime | None
-    evaluation: Listed | None
+    evaluation: Listed | ListedRegression | None
     versions: list[str] = Field(description="model versions that events named, the newest first")
 
 
@@ -315,13 +371,22 @@ class PredictionAnswer(Shape):
     calibrator_version: int | None
     segments: dict[str, Any] | None
     cluster: str | None
-    served: float = Field(description="the confidence that is judged")
+    served: float = Field(
+        description="what is judged: the confidence, or of a regression the mean or the median; 0 for a score"
+    )
     raw: float | None = Field(description="the model's own, where a calibrator made the served one")
     settings_revision: int
     probabilities: Vector = Field(default=[], description="as sent, as are those below")
     raw_probabilities: Vector = []
     logits: Vector = []
     prediction: str | int | float = Field(default="", description="the answer that the confidence is of")
+    confidence_source: str = ""
+    agreeing: int = 0
+    samples: int = 0
+    score: float = 0.0
+    mean: float = 0.0
+    std: float = 0.0
+    quantiles: dict[str, float] = {}
     metadata: dict[str, Any] = {}
 
 
@@ -536,7 +601,10 @@ PROBLEM: Final = {
 }
 
 FIELDS: Final = tuple(Stored.model_fields)
-"""The fields of a stored evaluation: what a history may be asked for."""
+"""The fields of a stored evaluation, of all models but regressions."""
+
+METRICS: Final = tuple(dict.fromkeys((*FIELDS, *StoredRegression.model_fields)))
+"""What a history may be asked for."""
 
 
 def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, dict[str, Any]]:

@@ -14,8 +14,8 @@ from monitor.times import HOUR
 ALL_VERSIONS: Final = "\x01"
 """What the version of an evaluation over all versions is stored as; no event can carry it."""
 
-SHOWN_ONCE: Final = "reliability"
-"""The field that only the newest evaluation keeps: it is as large as all others together."""
+SHOWN_ONCE: Final = frozenset({"reliability", "pit", "coverage", "quantiles"})
+"""The fields that only the newest evaluation keeps: they are as large as all others together."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,7 +69,7 @@ def _json(fields: Mapping[str, Any]) -> str:
 
 
 def _without_diagram(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name != SHOWN_ONCE}
+    return {name: value for name, value in fields.items() if name not in SHOWN_ONCE}
 
 
 def newest(
