@@ -19,6 +19,11 @@ from monitor.times import rfc3339
 HOLDOUT: Final = 0.3
 """The share of labels, the latest, that a refit is judged on."""
 
+NOT_OF_REGRESSIONS: Final = (
+    "a regression states predictive distributions, not probabilities: calibrators are of probabilities; widen or narrow the "
+    "distributions, or shift them, where they are made"
+)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
@@ -67,6 +72,8 @@ def refit(
 
 
 def _methods(model: Model, sample: Sample, method: str) -> tuple[Sequence[str], str | None]:
+    if model.task == "regression":
+        return (), NOT_OF_REGRESSIONS
     classes = None if model.classes is None else len(model.classes)
     right = sample.right
     steps = ladder(model.task or "binary", right=right, wrong=sample.labels - right, classes=classes)

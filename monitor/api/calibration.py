@@ -115,7 +115,10 @@ def show_calibration(
         maps = mappings.of_model(connection, clock.model.id)
     bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
     question = _question(query, clock, start, end, scores=query.scores, **bins)
-    return answer(finite(evaluation(question, summary, before)) | {"mapping": mapped.shown(maps, query.version)})
+    found = finite(evaluation(question, summary, before))
+    if clock.model.task == "regression":
+        return answer(found)
+    return answer(found | {"mapping": mapped.shown(maps, query.version)})
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:
