@@ -12,14 +12,14 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import windowed
+from monitor import mapped, windowed
 from monitor.each import each_model
 from monitor.figures import finite
 from monitor.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model
 from monitor.stats.cells import Cells, Floats
 from monitor.stats.evidence import Clusters, Evidence
 from monitor.stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
-from monitor.stats.values import has_values
+from monitor.stats.values import UNREAD, has_values
 from monitor.store import evidence as store
 from monitor.store import models, registry, rollups
 from monitor.store.engine import Database
@@ -58,11 +58,6 @@ class Testing:
     since: int  # predictions from here on count
     shown_since: str
     fresh: bool  # begun now
-
-
-def as_served(summary: Summary, begin: int | None) -> Cells:  # noqa: ARG001 - the same whenever the bucket began
-    """Return the sums of served scores that are probabilities as they are."""
-    return summary.cells("served")
 
 
 def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, read: Read) -> Evidence:
@@ -143,10 +138,10 @@ def resumed(
 class _Taking:
     """One transaction's worth of a model: reads what is next, takes it in, and stores where the tests stand then."""
 
-    def __init__(self, connection: Connection, model: Model, matured: int, read: Read) -> None:
+    def __init__(self, connection: Connection, model: Model, matured: int) -> None:
         self.connection = connection
         self.model = model
-        self.read = read
+        self.readings = windowed.readings(connection, model)
         self.progress = models.progress_of(connection, [model.id])[model.id]
         self.matured = matured if matured >= (self.progress.minutes_from or 0) else floor(matured, HOUR)
         ids = rollups.series_ids(connection, model.id)
@@ -283,7 +278,8 @@ class _Taking:
     def _advanced(self, testing: Testing, step: Step) -> Testing:
         threshold = self.model.settings.thresholds["ece"]
         task = self.model.task or ""
-        evidence = advanced(testing.evidence, step, task=task, threshold=threshold, read=self.read)
+        read = mapped.reader(self.readings.get(step.version, UNREAD))
+        evidence = advanced(testing.evidence, step, task=task, threshold=threshold, read=read)
         if evidence is testing.evidence:
             return testing
         return replace(testing, evidence=evidence)
@@ -312,18 +308,18 @@ class _Taking:
         )
 
 
-def run_model(database: Database, token: int, model: Model, now: int, *, read: Read = as_served) -> int:
+def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Take all that has matured, and all late labels, of one model into its tests; return how many steps that were."""
     with database.read() as connection:
         matured = windowed.clocked(connection, model, now).matured_until
         if model.task is None or matured is None:
             return 0
-        more = _Taking(connection, model, matured, read).is_due()
+        more = _Taking(connection, model, matured).is_due()
     steps = 0
     while more:
         with database.write(patient=True) as connection:
             hold(connection, token)
-            taken, more = _Taking(connection, model, matured, read).go()
+            taken, more = _Taking(connection, model, matured).go()
         steps += taken
     return steps
 

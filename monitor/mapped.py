@@ -5,7 +5,7 @@ only what was predicted after them is judged by it.
 """
 
 import logging
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final
@@ -46,6 +46,15 @@ def cells_of(summary: Summary, scores: Scores, reading: Reading = UNREAD) -> Cel
 
     """
     return read(summary, reading).cells(scores)
+
+
+def reader(reading: Reading) -> Callable[[Summary, int | None], Cells]:
+    """Return what gives the served cells of a bucket of one model version.
+
+    It takes the bucket's sums, as they are stored, and its beginning, or None for late labels: their scores may have made the map,
+    and are not read.
+    """
+    return lambda summary, begin: cells_of(summary, "served", reading.at(-1 if begin is None else begin))
 
 
 def due(connection: Connection, clock: Clocked) -> list[ValueMap]:
