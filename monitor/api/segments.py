@@ -1,0 +1,71 @@
+"""Route about segments: where a model is off, whatever the total says."""
+
+import operator
+from collections.abc import Mapping
+from functools import reduce
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from monitor import segments, windowed
+from monitor.api.calibration import Range, range_of, wait_for_roll_up
+from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import Segments, gives
+from monitor.figures import Question
+from monitor.records import Model
+from monitor.stats.summary import Summary
+from monitor.times import rfc3339
+from monitor.windowed import Place
+
+router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
+
+
+class SegmentsQuery(BaseModel):
+    """Which range of time segments are compared over."""
+
+    window: str | None = Field(default=None, description="a duration such as 24h, up to 3660d; 24h if nothing is given")
+    start: str | None = Field(default=None, description="RFC 3339 with a zone; the range is half-open")
+    end: str | None = Field(default=None, description="RFC 3339 with a zone")
+    version: str | None = Field(default=None, description="a model version; all of them if not given")
+
+
+@router.get("/{model}/segments", responses=gives(Segments))
+def show_segments(context: Context, now: Now, model: ModelName, query: Annotated[SegmentsQuery, Query()]) -> Response:
+    """List declared segments, and pairs of them, worst first.
+
+    A segment is flagged where there is evidence that its ECE is beyond `threshold`. Of the flagged ones, at most the share
+    `false_discovery_rate` is calibrated, on average, however many segments there are.
+    """
+    version = usable("version", query.version)
+    wait_for_roll_up(context.database, now)
+    with context.database.read() as connection:
+        clock = windowed.clocked(connection, model_named(connection, model), now)
+        asked = Range(window=query.window, start=query.start, end=query.end)
+        start, end = range_of(asked, clock, clock.matured_until, now)
+        over, before = (start, end), (2 * start - end, start)
+        sums = windowed.by_place(connection, clock.model, {over, before})
+    matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
+    whole = Question(model=clock.model, version=query.version, segment="", start=start, end=end, matured=matured)
+    here, earlier = (_by_segment(clock.model, sums[each], version) for each in (over, before))
+    return answer(
+        {
+            "segments": segments.ranked(whole, here, earlier),
+            "false_discovery_rate": clock.model.settings.false_alarm_rate,
+            "threshold": segments.threshold(clock.model),
+            "start": rfc3339(start),
+            "end": rfc3339(end),
+            "matured": matured,
+        }
+    )
+
+
+def _by_segment(model: Model, sums: Mapping[Place, Summary], version: str | None) -> dict[str, Summary]:
+    """Return the sums of each declared segment, over all versions unless one is asked for."""
+    found: dict[str, list[Summary]] = {}
+    for (served_by, segment), summary in sums.items():
+        if version in {None, served_by} and segments.declared(model, segment):
+            found.setdefault(segment, []).append(summary)
+    return {segment: reduce(operator.add, parts) for segment, parts in found.items()}
