@@ -171,6 +171,42 @@ class History(Shape):
     evaluations: list[Stored | StoredRegression | dict[str, Any]]
 
 
+class SegmentRow(Shape):
+    """How well one segment is calibrated; of a regression the quantiles' figures, of other models the rest."""
+
+    segment: str = Field(description="`key:value`, of a pair `key,key:value,value`")
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    ece: float | None
+    ece_lower_bound: float | None
+    ece_null_mean: float | None
+    debiased_l2: float | None
+    debiased_l2_low: float | None
+    debiased_l2_high: float | None
+    quantile_ece: float | None
+    quantile_ece_lower_bound: float | None
+    direction: Direction | None
+    accuracy: float | None
+    mean_confidence: float | None
+    brier: float | None
+    verdict: Verdict
+    labels_needed: Count
+    e_value_log: float = Field(description="evidence that the ECE is beyond `threshold`, as a natural logarithm")
+    flagged: bool
+
+
+class Segments(Shape):
+    """Declared segments, worst first."""
+
+    segments: list[SegmentRow]
+    false_discovery_rate: float = Field(description="of the flagged ones, at most this share is calibrated on average")
+    threshold: float = Field(description="the ECE up to which a segment counts as calibrated")
+    start: datetime
+    end: datetime
+    matured: bool
+
+
 class ClassShare(Shape):
     """How large a share of the answers a class was."""
 
