@@ -10,7 +10,20 @@ from monitor.api.problems import problem
 MODELS: Final = ["v1", "models"]
 ALIASES: Final = frozenset({"champion", "challenger"})
 CALLS: Final = frozenset(
-    {"alerts", "audit", "calibrate", "calibration", "calibrators", "drift", "estimate", "history", "replay", "segments"}
+    {
+        "alerts",
+        "audit",
+        "calibrate",
+        "calibration",
+        "calibrators",
+        "drift",
+        "estimate",
+        "evidence",
+        "history",
+        "labels",
+        "replay",
+        "segments",
+    }
 )
 
 
