@@ -79,12 +79,21 @@ def quantile(seen: Mapping[int, int], part: float) -> int | None:
     return None
 
 
+def median(seen: Mapping[int, Seen]) -> int | None:
+    """Return the delay within which half of the labels seen so far came; None where none came."""
+    return quantile({bucket: each.count for bucket, each in seen.items()}, 0.5)
+
+
 def early_and_late(seen: Mapping[int, Seen]) -> GapDifference | None:
-    """Return how labels that came within the median delay differ from later ones; None where one side has next to none."""
-    median = quantile({bucket: each.count for bucket, each in seen.items()}, 0.5)
-    nothing = Seen(count=0)
-    early = sum((each for bucket, each in seen.items() if delay_limit(bucket) <= (median or 0)), nothing)
-    late = sum((each for bucket, each in seen.items() if delay_limit(bucket) > (median or 0)), nothing)
+    """Return how labels that came within the median delay differ from later ones.
+
+    None where one side has next to none, and where labels say nothing of confidences, as those of regressions.
+    """
+    if not any(each.sp or each.squares for each in seen.values()):
+        return None
+    middle, nothing = median(seen) or 0, Seen(count=0)
+    early = sum((each for bucket, each in seen.items() if delay_limit(bucket) <= middle), nothing)
+    late = sum((each for bucket, each in seen.items() if delay_limit(bucket) > middle), nothing)
     return gap_difference(_gap(early), _gap(late))
 
 

@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from monitor.api import calibration, calibrators, docs, estimates, models, problems, replay, segments
+from monitor.api import calibration, calibrators, docs, estimates, labels, models, problems, replay, segments
 from monitor.api.docs import STATIC
 from monitor.api.events import EventsEndpoint
 from monitor.api.front import Front
@@ -67,7 +67,7 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
     app.state.now = now
     problems.install(app)
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
-    for part in (models, calibration, segments, estimates, calibrators, replay):
+    for part in (models, calibration, segments, estimates, labels, calibrators, replay):
         app.include_router(part.router)
     _add_probes(app, services, now)
     _add_page(app)

@@ -613,6 +613,59 @@ class EstimateAnswer(Shape):
     past: list[PastEstimate] = Field(description="the newest 50, oldest first")
 
 
+class Delay(Shape):
+    """How long it takes until a share of the labels has come; null while there are none."""
+
+    share: Ratio = Field(description="of the labels")
+    observed: str | None = Field(description="of the labels seen so far: too short while predictions are young")
+    estimated: str | None = Field(
+        description="of the labels that ever come, with what is still unlabelled accounted for"
+    )
+
+
+class EarlyLate(Shape):
+    """The mean of outcome less confidence of labels that came within the median delay, and of those that came later."""
+
+    within: str = Field(description="the median delay of the labels seen so far")
+    early: float
+    late: float
+    difference: float = Field(description="early less late")
+    low: float = Field(description="95 % interval of the difference")
+    high: float
+    z: float | None
+
+
+class Cohort(Shape):
+    """Predictions of an hour or a day, and how many of them are labelled."""
+
+    start: datetime
+    end: datetime
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    late: Count = Field(description="labels that came later than declared, by their own time")
+    matured: bool = Field(description="the labels of all these predictions have had their time to come")
+
+
+class Labels(Shape):
+    """How labels come."""
+
+    model: str
+    label_delay: str
+    learned: bool = Field(description="from what was seen; else the delay is declared")
+    matured_until: datetime | None = Field(description="the labels of earlier predictions have had their time to come")
+    delays: list[Delay]
+    labels_seen: Count = Field(description="first labels that delays are known of")
+    share_never: Ratio | None = Field(
+        description="estimated share of predictions that are never labelled, as far as can be seen yet"
+    )
+    early_late: EarlyLate | None = Field(
+        description="null without labels on either side, and where there are no confidences"
+    )
+    warning: str | None = Field(description="early labels are not like late ones")
+    cohorts: list[Cohort] = Field(description="oldest first; those without predictions are left out")
+
+
 class FieldError(Shape):
     """One thing that is wrong with a request."""
 
