@@ -1,9 +1,10 @@
 """Sums of a model over windows of time, as they are stored."""
 
 import operator
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
+from itertools import chain, groupby
 from typing import Final
 
 import numpy as np
@@ -13,7 +14,7 @@ from monitor.declare import CHAMPION
 from monitor.delays import Aged, delay_limit
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
-from monitor.stats.summary import Summary, decode_all
+from monitor.stats.summary import Summary
 from monitor.stats.values import AGREEMENT, UNREAD, Reading, read
 from monitor.store import coverage, mappings, models, registry, rollups
 from monitor.store.coverage import Totals
@@ -23,6 +24,10 @@ from monitor.windows import first_after, learned_delay, matured_until, merged, n
 
 HOURLY: Final = 2 * DAY
 """Up to this age, what is unlabelled is told apart by hours."""
+
+SEGMENTS_AT_ONCE: Final = 32
+
+_LEVEL_SHIFT: Final = 32
 
 Place = tuple[str, str]
 """Model version and segment: what is evaluated apart."""
@@ -139,15 +144,31 @@ def by_place(
     segment : the only segment of interest; by default all are
 
     """
-    ids = rollups.series_ids(connection, model.id)
-    place_of = {n: (key.version, key.segment) for key, n in ids.items() if segment in {None, key.segment}}
+    series = {n: key for key, n in rollups.series_ids(connection, model.id).items() if segment in {None, key.segment}}
+    return _by_place(connection, ranges, series, readings(connection, model))
+
+
+def in_parts(
+    connection: Connection, model: Model, ranges: Collection[Range]
+) -> Iterator[dict[Range, dict[Place, Summary]]]:
+    """Yield what `by_place` returns, some segments at a time, so that a model of many takes no more memory than one of few."""
     known = readings(connection, model)
+    series = sorted(rollups.series_ids(connection, model.id).items(), key=lambda each: each[0].segment)
+    segments = [dict(each) for _, each in groupby(((n, key) for key, n in series), key=lambda each: each[1].segment)]
+    for first in range(0, len(segments), SEGMENTS_AT_ONCE):
+        some = dict(chain.from_iterable(each.items() for each in segments[first : first + SEGMENTS_AT_ONCE]))
+        yield _by_place(connection, ranges, some, known)
+
+
+def _by_place(
+    connection: Connection, ranges: Collection[Range], series: Mapping[int, SeriesKey], known: Mapping[str, Reading]
+) -> dict[Range, dict[Place, Summary]]:
     parts = _parts(ranges, known.values())
-    read = rollups.read(connection, list(place_of), merged(part for each in parts.values() for part in each))
+    cut = set(chain.from_iterable(parts.values()))
     stored: dict[Place, list[tuple[int, int, bytes]]] = {}
-    for number, level, begin, blob in read:
-        stored.setdefault(place_of[number], []).append((level, begin, blob))
-    decoded = {place: _Stored.of(found) for place, found in sorted(stored.items())}
+    for number, level, begin, blob in rollups.read(connection, list(series), merged(cut)):
+        stored.setdefault((series[number].version, series[number].segment), []).append((level, begin, blob))
+    decoded = {place: _Stored.of(found, cut) for place, found in sorted(stored.items())}
     return {each: _sums(decoded, each, parts, known) for each in ranges}
 
 
@@ -159,28 +180,31 @@ def _parts(ranges: Collection[Range], known: Collection[Reading]) -> dict[Range,
 
 @dataclass(frozen=True, slots=True)
 class _Stored:
-    """Stored buckets of one place, decoded once for all ranges."""
+    """Stored buckets of one place, summed up between the bounds of all ranges."""
 
-    level: Integers  # (buckets,)
-    begin: Integers  # (buckets,)
-    bucket: Integers  # (entries,) which bucket each belongs to
-    slot: Integers  # (entries,)
-    value: Integers  # (entries,)
+    level: Integers  # (pieces,)
+    begin: Integers  # (pieces,)
+    sums: list[Summary]  # of each piece
 
     @classmethod
-    def of(cls, found: Sequence[tuple[int, int, bytes]]) -> "_Stored":
-        levels, begins, blobs = zip(*found, strict=True)
-        return cls(np.array(levels), np.array(begins), *decode_all(blobs))
+    def of(cls, found: Sequence[tuple[int, int, bytes]], parts: Collection[Span]) -> "_Stored":
+        """Return buckets as pieces that lie in a span whole or not at all."""
+        levels, begins, blobs = (list(column) for column in zip(*found, strict=True))
+        level, begin = np.array(levels), np.array(begins)
+        key = level << _LEVEL_SHIFT  # and how many bounds of its level lie at or before it
+        for each in set(levels):
+            bounds = sorted({bound for part in parts if part.level == each for bound in (part.first, part.last)})
+            key[level == each] += np.searchsorted(bounds, begin[level == each], side="right")
+        _, first, piece = np.unique(key, return_index=True, return_inverse=True)
+        return cls(level[first], begin[first], Summary.grouped(blobs, piece, len(first)))
 
     def within(self, wanted: Sequence[Span]) -> Summary | None:
         """Return the sum of the buckets in spans that share none; None where there is none."""
         chosen = np.zeros(len(self.level), dtype=bool)
         for span in wanted:
             chosen |= (self.level == span.level) & (self.begin >= span.first) & (self.begin < span.last)
-        if not chosen.any():
-            return None
-        kept = chosen[self.bucket]
-        return Summary.of_entries(self.slot[kept], self.value[kept])
+        found = [self.sums[i] for i in np.flatnonzero(chosen).tolist()]
+        return reduce(operator.add, found) if found else None
 
 
 def _sums(
@@ -209,11 +233,12 @@ def of_series(
     known = readings(connection, model)
     parts = _parts([(start, end)], known.values())
     stored: dict[str, list[tuple[int, int, bytes]]] = {}
-    spanned = merged(part for each in parts.values() for part in each)
-    for number, level, begin, blob in rollups.read(connection, list(versions), spanned):
+    cut = set(chain.from_iterable(parts.values()))
+    for number, level, begin, blob in rollups.read(connection, list(versions), merged(cut)):
         stored.setdefault(versions[number], []).append((level, begin, blob))
     found = (
-        _read(_Stored.of(rows), (start, end), parts, known.get(version, UNREAD)) for version, rows in stored.items()
+        _read(_Stored.of(rows, cut), (start, end), parts, known.get(version, UNREAD))
+        for version, rows in stored.items()
     )
     return reduce(operator.add, (each for each in found if each is not None), Summary.of([]))
 

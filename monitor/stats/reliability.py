@@ -327,7 +327,7 @@ def _intervals(windows: Sequence[Bins], level: float, replicates: int, seed: int
     drawn = _debiased(n[:, None], _drawn(n, rate, replicates, seed), sp[:, None])
     deviations = _quantiles(drawn, (1 - level) / 2, (1 + level) / 2) - _squared_distance(n, sp, rate)[:, None]
     ends = np.sqrt(np.maximum(_debiased(n, sy, sp)[:, None] - deviations, 0.0))
-    possible: list[bool] = (n >= FEWEST_FOR_VARIANCE).any(axis=1).tolist()
+    possible = np.asarray((n >= FEWEST_FOR_VARIANCE).any(axis=1)).tolist()
     rows = zip(possible, *ends.T.tolist(), strict=True)
     return [(low, min(high, 1.0)) if each else None for each, high, low in rows]
 

@@ -14,9 +14,10 @@ Served figures are the sum of the first two, raw ones of the first and the last.
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from monitor.stats.cells import CELLS, SIXTIETHS, Cells, Floats, Integers, interval
 
@@ -77,9 +78,13 @@ _VALUE_BASES: Final = {
     name: _VALUE_BASE + len(VALUE_FIELDS) * sum(list(VALUES.values())[:i]) for i, name in enumerate(VALUES)
 }
 SLOTS: Final = _VALUE_BASE + len(VALUE_FIELDS) * sum(VALUES.values())
-_SIZES: Final = np.array([_CLASS_BASE, _PIT_BASE, SLOTS])
-"""Where a summary's arrays may end: after the cells, after the classes, after all."""
+_SIZES: Final = np.array([_RESERVED + _KIND_SIZE, _CLASS_BASE, _PIT_BASE, SLOTS])
+"""Where a summary's arrays may end: after the cells of events without a raw score, after all cells, after the classes, after all."""
+_UNITS: Final = np.array([[1.0 if name in COUNTED_FIELDS else float(ONE)] for name in CELL_FIELDS])
 _ENTRY_BYTES: Final = 10
+_HALF: Final = 4294967296.0
+_EXACT: Final = 2.0**53
+"""Floats hold and add whole numbers below this exactly."""
 
 
 def total_slot(name: str) -> int:
@@ -256,16 +261,23 @@ def decode_all(blobs: Sequence[bytes]) -> tuple[Integers, Integers, Integers]:
         when one of them is not an encoded summary.
 
     """
-    counts = [len(blob) // _ENTRY_BYTES for blob in blobs]
-    if any(len(blob) % _ENTRY_BYTES for blob in blobs):
+    counts, slots, values = _decoded(blobs)
+    return np.repeat(np.arange(len(blobs)), counts), slots.astype(np.int64), values.astype(np.int64)
+
+
+def _decoded(blobs: Sequence[bytes]) -> tuple[Integers, NDArray[np.uint16], Integers]:
+    """Return how many entries each encoded summary has, and their slots and values, one after another."""
+    lengths = np.fromiter(map(len, blobs), dtype=np.int64, count=len(blobs))
+    counts, rest = np.divmod(lengths, _ENTRY_BYTES)
+    if rest.any():
         raise ValueError(f"a summary is cut short: its bytes must be a multiple of {_ENTRY_BYTES}")
-    slots = np.frombuffer(b"".join(blob[: 2 * n] for blob, n in zip(blobs, counts, strict=True)), dtype="<u2")
-    values = np.frombuffer(b"".join(blob[2 * n :] for blob, n in zip(blobs, counts, strict=True)), dtype="<i8")
-    rows = np.repeat(np.arange(len(blobs)), counts)
-    keys = rows * SLOTS + slots
-    if len(slots) and (slots.max() >= SLOTS or (np.diff(keys) <= 0).any()):
+    pairs = list(zip(blobs, counts.tolist(), strict=True))
+    slots = np.frombuffer(b"".join(blob[: 2 * n] for blob, n in pairs), dtype="<u2")
+    values = np.frombuffer(b"".join(blob[2 * n :] for blob, n in pairs), dtype="<i8")
+    falls = np.flatnonzero(slots[1:] <= slots[:-1]) + 1
+    if len(slots) and (slots.max() >= SLOTS or not np.isin(falls, np.cumsum(counts)).all()):
         raise ValueError("a summary's slots are not ascending")
-    return rows, slots.astype(np.int64), values.astype(np.int64)
+    return counts, slots, values
 
 
 def cell_sums(
@@ -302,7 +314,7 @@ class Summary:
     """The sum of up to two million buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot.
 
     Both halves are whole numbers below 2⁵³, which floats hold and add exactly, and NumPy adds floats by slot the fastest.
-    Arrays end before the classes' slots where no class has any.
+    Arrays end early where no slot further on has anything.
     """
 
     high: Floats
@@ -317,10 +329,18 @@ class Summary:
     @classmethod
     def of_entries(cls, slots: Integers, values: Integers) -> "Summary":
         """Return the sum of decoded entries, arrays of shape (n,)."""
-        size = int(_SIZES[np.searchsorted(_SIZES, slots.max(), side="right")]) if len(slots) else _CLASS_BASE
-        halves = (values >> 32, values & 0xFFFFFFFF)
-        high, low = (np.bincount(slots, weights=half.astype(np.float64), minlength=size) for half in halves)
-        return cls(np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64))
+        size = _size(slots)
+        high, low = _halves(slots, values, size, len(values))
+        return cls(high, low)
+
+    @classmethod
+    def grouped(cls, blobs: Sequence[bytes], groups: Integers, count: int) -> list["Summary"]:
+        """Return the sums of encoded summaries by group, an array of shape (blobs,) of integers below `count`."""
+        counts, slots, values = _decoded(blobs)
+        size = _size(slots)
+        keys = slots + np.repeat(groups * size, counts)
+        high, low = (half.reshape(count, size) for half in _halves(keys, values, count * size, len(blobs)))
+        return [cls(*rows) for rows in zip(high, low, strict=True)]
 
     def __add__(self, other: "Summary") -> "Summary":
         size = max(len(self.high), len(other.high))
@@ -333,7 +353,7 @@ class Summary:
 
     def count(self, slot: int) -> int:
         """Return the integer in a slot, exactly."""
-        return (int(self.high[slot]) << 32) + int(self.low[slot])
+        return (int(self.high[slot]) << 32) + int(self.low[slot]) if slot < len(self.high) else 0
 
     @property
     def events(self) -> int:
@@ -358,13 +378,8 @@ class Summary:
     def cells(self, scores: Scores) -> Cells:
         """Return the sums of served or of raw scores, cell by cell."""
         both, own = (self._floats(kind_base(kind) + _RESERVED, CELLS * len(CELL_FIELDS)) for kind in _kinds(scores))
-        table = (both + own).reshape(CELLS, len(CELL_FIELDS))
-        return Cells(
-            **{
-                name: np.ascontiguousarray(table[:, i]) / (1.0 if name in COUNTED_FIELDS else float(ONE))
-                for i, name in enumerate(CELL_FIELDS)
-            }
-        )
+        table = np.divide((both + own).reshape(CELLS, len(CELL_FIELDS)).T, _UNITS, order="C")
+        return Cells(**dict(zip(CELL_FIELDS, table, strict=True)))
 
     def classwise(self, classes: int) -> Floats:
         """Return n, Σp and Σy of each class's sixty cells; shape (classes, 60, 3)."""
@@ -404,8 +419,23 @@ class Summary:
         if len(self.high) < first + size:
             return np.zeros(size)
         part = slice(first, first + size)
-        found: Floats = self.high[part] * 4294967296.0 + self.low[part]
+        found: Floats = self.high[part] * _HALF + self.low[part]
         return found
+
+
+def _size(slots: NDArray[np.integer[Any]]) -> int:
+    return int(_SIZES[np.searchsorted(_SIZES, slots.max(), side="right")]) if len(slots) else int(_SIZES[0])
+
+
+def _halves(keys: NDArray[np.integer[Any]], values: Integers, size: int, terms: int) -> tuple[Floats, Floats]:
+    """Return the halves of the sums of values by key, of which none has more terms than given."""
+    if len(values) and float(np.abs(values).max()) * terms < _EXACT:
+        total = np.bincount(keys, weights=values, minlength=size)
+        high = np.floor(total / _HALF)
+        return high, total - high * _HALF
+    halves = (values >> 32, values & 0xFFFFFFFF)
+    high, low = (np.bincount(keys, weights=half.astype(np.float64), minlength=size) for half in halves)
+    return np.asarray(high, dtype=np.float64), np.asarray(low, dtype=np.float64)
 
 
 def _kinds(scores: Scores) -> tuple[Kind, Kind]:

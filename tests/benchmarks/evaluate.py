@@ -87,7 +87,7 @@ def summed(database: Database, clock: Clocked) -> int:
     """Fetch the rows, decode them and sum them by window."""
     ranges = {each for one in comparisons(clock) for each in (one.now, one.other)}
     with database.read() as connection:
-        return len(windowed.by_place(connection, clock.model, ranges))
+        return sum(len(sums) for part in windowed.in_parts(connection, clock.model, ranges) for sums in part.values())
 
 
 def evaluated(database: Database, clock: Clocked) -> int:
