@@ -1,0 +1,649 @@
+"""Sequential tests in the running product: what they take in, and that they take it in once."""
+
+import itertools
+import random
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from sqlalchemy import func, select, update
+
+from monitor import evidence, rollup
+from monitor.errors import LeaseLost
+from monitor.rebuild import rebuild
+from monitor.records import LATE_LEVEL, Progress
+from monitor.registry import promote, register, roll_back
+from monitor.stats.cells import Cells
+from monitor.stats.evidence import Clusters, Evidence
+from monitor.store import evidence as store
+from monitor.store import models, schema
+from monitor.times import HOUR, MINUTE, floor, micros, rfc3339
+from monitor.verify import verify
+
+MINUTES = timedelta(minutes=1)
+HOURS = timedelta(hours=1)
+THRESHOLD = 0.05
+
+
+def declared(feed, name="m", **settings):
+    return feed.model(name, **{"label_delay": 0, **settings})
+
+
+def take_in(feed, model):
+    """Run the stage; return how many steps it took."""
+    return evidence.run_model(feed.database, feed.token, model, feed.clock())
+
+
+def standing(feed, model, version=""):
+    with feed.database.read() as connection:
+        return store.standings(connection, model.id)[version]
+
+
+def state(feed, model, version=""):
+    return Evidence.from_bytes(standing(feed, model, version).state)
+
+
+def counted(feed, model, version=""):
+    found = state(feed, model, version)
+    return found.labels, found.steps
+
+
+def said(feed, model):
+    with feed.database.read() as connection:
+        return {version: fields for _, version, fields in store.newest(connection, model.id)}
+
+
+def waiting(feed):
+    """Return how many rows of late labels and of clusters wait."""
+    with feed.database.read() as connection:
+        late = select(func.count()).select_from(schema.rollup).where(schema.rollup.c.level == LATE_LEVEL)
+        clusters = select(func.count()).select_from(schema.clustered)
+        return connection.execute(late).scalar_one(), connection.execute(clusters).scalar_one()
+
+
+def differences(feed, model):
+    with feed.database.read() as connection:
+        return [str(each) for each in verify(connection, model)]
+
+
+def same(one, other):
+    """Check that two states are the same up to the order of additions."""
+    assert (one.labels, one.steps, one.kind) == (other.labels, other.steps, other.kind)
+    for name in ("wealth", "roberts", "ratios", "gaps"):
+        np.testing.assert_allclose(getattr(one.ledger, name), getattr(other.ledger, name), rtol=1e-9, atol=1e-9)
+
+
+def step_of(rows):
+    """Return cells and clusters of one step, computed from rows (p, y, cluster)."""
+    alone = [(p, y) for p, y, cluster in rows if cluster is None]
+    cells = Cells.from_rows([p for p, _ in alone], [y for _, y in alone])
+    names = sorted({cluster for *_, cluster in rows if cluster is not None})
+    parts = [Cells.from_rows(*zip(*[(p, y) for p, y, each in rows if each == name], strict=True)) for name in names]
+    if not parts:
+        return cells, None
+    n, sy, sp = (np.array([getattr(part, name) for part in parts]) for name in ("n", "sy", "sp"))
+    cluster, cell = np.nonzero(n)
+    return cells, Clusters(cluster, cell, n[cluster, cell], sy[cluster, cell], sp[cluster, cell])
+
+
+def expected(steps):
+    """Return the state after steps of rows (p, y, cluster)."""
+    found = Evidence.begin()
+    for rows in steps:
+        found = found.advanced(*step_of(rows), threshold=THRESHOLD)
+    return found
+
+
+class Stream:
+    """Events of two hours, labelled within half an hour; confidences of which every sum is exact."""
+
+    def __init__(self, make, seed, size=60):
+        self.make, self.dice = make, random.Random(seed)
+        self.rows = []
+        for i in range(size):
+            at = make.prediction("x", 0.5).timestamp + timedelta(seconds=self.dice.randrange(7200))
+            p = self.dice.randrange(1025) / 1024
+            cluster = self.dice.choice([None, None, "game 1", "game 2"])
+            self.rows.append((f"e{i}", at, p, int(self.dice.random() < p), cluster))
+
+    def events(self):
+        """Return each event with when it comes."""
+        for event_id, at, p, y, cluster in self.rows:
+            calibrator = self.dice.choice([None, 3])
+            yield at, self.make.prediction(event_id, p, at=at, cluster=cluster, calibrator_version=calibrator)
+            yield at + timedelta(minutes=self.dice.randrange(30)), self.make.label(event_id, y)
+
+    def steps(self):
+        """Return the rows by minute."""
+        by_minute = {}
+        for _, at, p, y, cluster in self.rows:
+            by_minute.setdefault(floor(micros(at), MINUTE), []).append((p, y, cluster))
+        return [by_minute[minute] for minute in sorted(by_minute)]
+
+
+@pytest.mark.parametrize(("seed", "chunk"), [(1, 1), (2, 7), (3, 1000)])
+def test_events_in_any_order_and_chunks_give_the_state_of_their_rows_minute_by_minute(
+    feed, make, monkeypatch, seed, chunk
+):
+    monkeypatch.setattr(evidence, "STEPS", chunk)
+    model = feed.model(label_delay=HOUR)
+    stream = Stream(make, seed)
+    events = [event for _, event in stream.events()]
+    stream.dice.shuffle(events)
+    for first, last in itertools.pairwise(sorted({0, len(events), *stream.dice.sample(range(len(events)), 3)})):
+        feed.take(*events[first:last])
+    feed.clock.advance(4 * HOURS)
+    assert take_in(feed, model) == len(stream.steps())
+    same(state(feed, model), expected(stream.steps()))
+    assert waiting(feed) == (0, 0)
+    assert differences(feed, model) == []
+
+
+def test_live_traffic_gives_the_state_of_its_rows_minute_by_minute(feed, make):
+    model = feed.model(label_delay=HOUR)
+    stream = Stream(make, 5)
+    come = sorted(stream.events(), key=lambda each: each[0])
+    looks = 0
+    for _, group in itertools.groupby(come, key=lambda each: floor(micros(each[0]), 20 * MINUTE)):
+        events = [event for _, event in group]
+        feed.take(*events)
+        looks += take_in(feed, model) > 0
+        feed.clock.advance(20 * MINUTES)
+    feed.clock.advance(2 * HOURS)
+    take_in(feed, model)
+    assert looks > 1
+    same(state(feed, model), expected(stream.steps()))
+    assert differences(feed, model) == []
+
+
+def test_what_is_taken_in_is_not_taken_in_again(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.5), make.label("a", 1))
+    assert take_in(feed, model) == 1
+    before = standing(feed, model)
+    assert take_in(feed, model) == 0
+    feed.clock.advance(HOURS)
+    assert take_in(feed, model) == 0
+    assert standing(feed, model) == before
+
+
+def test_a_cohort_is_taken_in_once_it_has_matured_and_not_before(feed, make):
+    model = feed.model(label_delay=HOUR)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.5, at=at), make.label("a", 1), make.prediction("b", 0.5, at=at + 59 * MINUTES))
+    assert take_in(feed, model) == 0
+    feed.take(make.prediction("c", 0.5, at=at + 61 * MINUTES))
+    feed.clock.advance(61 * MINUTES)
+    assert take_in(feed, model) == 1
+    assert feed.progress(model).consumed_until == micros(at) + MINUTE
+    feed.take(make.label("b", 1))
+    feed.clock.advance(HOURS)
+    take_in(feed, model)
+    assert counted(feed, model) == (2, 2)
+
+
+def test_a_late_label_is_one_step_of_its_own_and_only_once(feed, make):
+    model = declared(feed)
+    feed.take(*(make.prediction(f"e{i}", 0.75, cluster="g" if i > 1 else None) for i in range(4)))
+    assert take_in(feed, model) == 0
+    feed.take(make.label("e0", 1), make.label("e2", 0), make.label("e3", 0))
+    assert waiting(feed) == (1, 1)
+    assert take_in(feed, model) == 1
+    assert take_in(feed, model) == 0
+    feed.clock.advance(MINUTES)
+    feed.take(make.label("e1", 1), make.label("e0", 1))
+    assert take_in(feed, model) == 1
+    same(state(feed, model), expected([[(0.75, 1, None), (0.75, 0, "g"), (0.75, 0, "g")], [(0.75, 1, None)]]))
+    assert waiting(feed) == (0, 0)
+    assert differences(feed, model) == []
+
+
+@pytest.mark.parametrize("split", ["prediction label", "prediction | label", "label | prediction"])
+def test_a_prediction_of_a_cohort_that_was_taken_in_counts_as_late(feed, make, split):
+    model = declared(feed)
+    feed.take(make.prediction("first", 0.5), make.label("first", 1))
+    take_in(feed, model)
+    earlier = make.prediction("x", 0.5).timestamp - 5 * MINUTES
+    items = {"prediction": make.prediction("a", 0.25, at=earlier, cluster="g"), "label": make.label("a", 0)}
+    for batch in split.split(" | "):
+        feed.take(*(items[name] for name in batch.split()))
+        take_in(feed, model)
+    same(state(feed, model), expected([[(0.5, 1, None)], [(0.25, 0, "g")]]))
+
+
+def test_a_correction_changes_the_scores_and_not_the_evidence(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1), make.prediction("b", 0.75, cluster="g"))
+    take_in(feed, model)
+    feed.take(make.label("b", 1))
+    take_in(feed, model)
+    before = standing(feed, model)
+    feed.take(make.label("a", 0, supersedes=True), make.label("b", 0, supersedes=True))
+    assert take_in(feed, model) == 0
+    assert standing(feed, model) == before
+    assert waiting(feed) == (0, 0)
+    assert differences(feed, model) == []
+
+
+def test_a_correction_before_it_is_taken_in_counts_alone(feed, make):
+    model = feed.model(label_delay=HOUR)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1), make.prediction("b", 0.75, cluster="g"))
+    feed.take(make.label("b", 1), make.label("a", 0, supersedes=True))
+    feed.take(make.label("b", 0, supersedes=True))
+    assert differences(feed, model) == []
+    feed.clock.advance(HOURS)
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.75, 0, None), (0.75, 0, "g")]]))
+
+
+def test_events_that_share_a_shock_weigh_far_less_once_that_is_declared(feed, make):
+    apart, together = feed.model("apart", label_delay=HOUR), feed.model("together", label_delay=HOUR)
+    dice = random.Random(4)
+    for i in range(30):
+        at = make.prediction("x", 0.5).timestamp - i * MINUTES
+        won = int(dice.random() < 0.5)
+        for name, cluster in (("apart", None), ("together", "game")):
+            ids = [f"{i}-{j}" for j in range(40)]
+            feed.send(*(make.prediction(each, 0.5, at=at, cluster=cluster, model=name) for each in ids))
+            feed.send(*(make.label(each, won, model=name) for each in ids))
+    feed.roll_up()
+    feed.clock.advance(2 * HOURS)
+    found = {}
+    for model in (apart, together):
+        take_in(feed, model)
+        assert counted(feed, model) == (1200, 30)
+        found[model.name] = state(feed, model).log_e
+    assert found["together"] < 3.0
+    assert found["apart"] > found["together"] + 10.0
+
+
+def test_versions_are_tested_apart_and_calibrators_of_one_together(feed, make):
+    model = declared(feed)
+    feed.take(
+        make.prediction("a", 0.5, model_version="1"), make.label("a", 1),
+        make.prediction("b", 0.25, model_version="2"), make.label("b", 1),
+        make.prediction("c", 0.75, model_version="2", calibrator_version=1), make.label("c", 1),
+    )  # fmt: skip
+    assert take_in(feed, model) == 2
+    same(state(feed, model, "1"), expected([[(0.5, 1, None)]]))
+    same(state(feed, model, "2"), expected([[(0.25, 1, None), (0.75, 1, None)]]))
+    assert set(said(feed, model)) == {"1", "2"}
+
+
+def test_labels_that_the_model_cannot_be_judged_by_are_no_step(feed, make):
+    model = declared(feed, task="multiclass", classes=("cat", "dog"))
+    feed.take(
+        make.prediction("a", probabilities=[0.25, 0.75]),
+        make.label("a", "dog"),
+        make.prediction("b", probabilities=[0.5, 0.5]),
+    )
+    assert take_in(feed, model) == 1
+    same(state(feed, model), expected([[(0.75, 1, None)]]))
+
+
+def test_regression_is_tested_by_its_integral_transform(feed, make):
+    model = declared(feed, task="regression")
+    values = [-1.5, -0.2, 0.3, 1.9]
+    feed.take(*(make.prediction(f"e{i}", mean=0.0, std=1.0, cluster="g" if i > 1 else None) for i in range(4)))
+    feed.take(*(make.label(f"e{i}", value) for i, value in enumerate(values)))
+    take_in(feed, model)
+    places = [1, 8, 12, 19]  # of Phi(value) among twenty equal bins
+    counts = np.eye(20)[places]
+    same(
+        state(feed, model),
+        Evidence.begin().advanced_pit(counts[:2].sum(axis=0), counts[2:].sum(axis=0)[np.newaxis], threshold=THRESHOLD),
+    )
+    assert said(feed, model)[""]["log_ratio"] is None
+
+
+CALIBRATOR = {"method": "platt", "task": "binary", "parameters": {"slope": 1.0, "intercept": 0.0}}
+
+
+def put_in_service(feed, model):
+    with feed.database.write() as connection:
+        now, progress = feed.clock(), models.progress_of(connection, [model.id])[model.id]
+        found = register(connection, model, dict(CALIBRATOR), fitted_from={}, gate=None, actor="t", now=now)
+        promote(connection, model, found["number"], progress, actor="t", now=now, reason="test")
+
+
+def take_out_of_service(feed, model):
+    with feed.database.write() as connection:
+        progress = models.progress_of(connection, [model.id])[model.id]
+        roll_back(connection, model, progress, actor="t", now=feed.clock(), reason="test")
+
+
+@pytest.mark.parametrize("moves", [1, 2])
+def test_a_promotion_and_a_rollback_begin_afresh_with_later_predictions(feed, make, moves):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75), make.label("a", 1), make.prediction("late", 0.75))
+    take_in(feed, model)
+    put_in_service(feed, model)
+    if moves == 2:
+        feed.clock.advance(MINUTES)
+        take_out_of_service(feed, model)
+    feed.clock.advance(10 * MINUTES)
+    feed.take(make.prediction("same minute", 0.25, at=at + 30 * timedelta(seconds=1)), make.label("same minute", 1))
+    take_in(feed, model)
+    assert counted(feed, model) == (0, 0)
+    feed.take(make.label("late", 1), make.prediction("b", 0.25, at=at + 2 * MINUTES), make.label("b", 0))
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.25, 0, None)]]))
+    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+
+
+def test_late_labels_that_wait_when_a_calibrator_is_promoted_are_left_out(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75, cluster="g"))
+    take_in(feed, model)
+    feed.take(make.label("a", 1))
+    put_in_service(feed, model)
+    assert waiting(feed) == (1, 1)
+    take_in(feed, model)
+    assert (counted(feed, model), waiting(feed)) == ((0, 0), (0, 0))
+
+
+@pytest.mark.parametrize("changed", [{"thresholds": {"ece": 0.1, "psi": 0.2}}, {"false_alarm_rate": 0.001}])
+def test_changed_settings_begin_afresh_with_what_was_not_taken_in(feed, make, changed):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75), make.label("a", 1), make.prediction("late", 0.75))
+    take_in(feed, model)
+    model = declared(feed, **changed)
+    take_in(feed, model)
+    assert counted(feed, model) == (0, 0)
+    fields = said(feed, model)[""]
+    assert (fields["threshold"], fields["false_alarm_rate"]) == (
+        model.settings.thresholds["ece"],
+        model.settings.false_alarm_rate,
+    )
+    assert fields["since"] == rfc3339(micros(at) + MINUTE)
+    feed.clock.advance(10 * MINUTES)
+    feed.take(make.label("late", 1), make.prediction("b", 0.25, at=at + MINUTES), make.label("b", 0))
+    take_in(feed, model)
+    assert counted(feed, model) == (1, 1)
+
+
+def test_settings_that_the_tests_do_not_depend_on_change_nothing(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1))
+    take_in(feed, model)
+    before = standing(feed, model)
+    take_in(feed, declared(feed, windows=("7d",), minimum_labels=100))
+    assert standing(feed, model) == before
+
+
+def test_settings_changed_before_the_first_label_lose_no_label(feed, make):
+    model = declared(feed)
+    feed.take(*(make.prediction(f"e{i}", 0.75) for i in range(3)))
+    take_in(feed, model)
+    feed.take(make.label("e0", 1))
+    model = declared(feed, false_alarm_rate=0.05)
+    take_in(feed, model)
+    feed.take(make.label("e1", 1))
+    take_in(feed, model)
+    assert counted(feed, model) == (2, 2)
+
+
+def test_a_restart_counts_what_comes_from_then_on(feed, make):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75), make.label("a", 1), make.prediction("b", 0.75), make.prediction("c", 0.75))
+    take_in(feed, model)
+    feed.take(make.label("b", 1))
+    with feed.database.write() as connection:
+        store.restart(connection, model.id, "", micros(at) + MINUTE)
+    assert said(feed, model) == {}
+    feed.clock.advance(10 * MINUTES)
+    feed.take(make.label("c", 1), make.prediction("d", 0.25, at=at + MINUTES), make.label("d", 0))
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.25, 0, None)]]))
+    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+
+
+def test_a_state_that_cannot_be_read_begins_afresh(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1))
+    take_in(feed, model)
+    with feed.database.write() as connection:
+        connection.execute(update(schema.evidence).values(state=b"of another release"))
+    feed.clock.advance(10 * MINUTES)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("b", 0.25, at=at + MINUTES), make.label("b", 0))
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.25, 0, None)]]))
+
+
+def test_a_failure_halfway_keeps_what_was_taken_in_and_goes_on_from_there(feed, make, monkeypatch):
+    monkeypatch.setattr(evidence, "STEPS", 2)
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    rows = [(0.25 * (i % 5), i % 2, "g" if i % 3 == 0 else None) for i in range(7)]
+    for i, (p, y, cluster) in enumerate(rows):
+        feed.take(make.prediction(f"e{i}", p, at=at + (i - 7) * MINUTES, cluster=cluster), make.label(f"e{i}", y))
+    place = (schema.rollup.c.level == 0) & (schema.rollup.c.bucket == micros(at) - 2 * MINUTE)
+    with feed.database.read() as connection:
+        blob = connection.execute(select(schema.rollup.c.summary).where(place)).scalar_one()
+    _put(feed, place, b"torn")
+    with pytest.raises(ValueError, match="cut short"):
+        take_in(feed, model)
+    assert counted(feed, model) == (4, 4)
+    assert feed.progress(model).consumed_until == micros(at) - 3 * MINUTE
+    before = standing(feed, model), waiting(feed)
+    with pytest.raises(ValueError, match="cut short"):
+        take_in(feed, model)
+    assert (standing(feed, model), waiting(feed)) == before
+    _put(feed, place, blob)
+    take_in(feed, model)
+    same(state(feed, model), expected([[row] for row in rows]))
+
+
+def _put(feed, place, blob):
+    with feed.database.write() as connection:
+        connection.execute(update(schema.rollup).where(place).values(summary=blob))
+
+
+def test_a_leader_of_before_takes_nothing_in(feed, make):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1))
+    stale = feed.token
+    feed.token = feed.lead("other")
+    with pytest.raises(LeaseLost):
+        evidence.run_model(feed.database, stale, model, feed.clock())
+    assert feed.progress(model).consumed_until is None
+
+
+@pytest.mark.parametrize("cluster", [None, "g"])
+def test_a_label_that_is_rolled_up_while_its_cohort_is_taken_in_counts_once(feed, make, monkeypatch, cluster):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75, cluster=cluster))
+    feed.send(make.label("a", 1))
+    computed = rollup.effects_of
+
+    def overtaken(connection, received, now):
+        monkeypatch.setattr(rollup, "effects_of", computed)
+        found = computed(connection, received, now)
+        take_in(feed, model)
+        return found
+
+    monkeypatch.setattr(rollup, "effects_of", overtaken)
+    feed.roll_up()
+    assert waiting(feed) == (1, int(cluster is not None))
+    take_in(feed, model)
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.75, 1, cluster)]]))
+    assert differences(feed, model) == []
+
+
+def test_an_hour_that_loses_its_minutes_halfway_through_is_taken_in_whole(feed, make):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75, at=at), make.label("a", 1))
+    take_in(feed, model)
+    rest = [
+        ("b", at + 10 * MINUTES, 0.25, None),
+        ("c", at + 20 * MINUTES, 0.25, "g"),
+        ("d", at + 70 * MINUTES, 0.5, "g"),
+    ]
+    feed.clock.advance(90 * HOURS)
+    feed.take(*(make.prediction(name, p, at=moment, cluster=cluster) for name, moment, p, cluster in rest))
+    feed.take(make.label("b", 0), make.label("c", 0), make.label("d", 1))
+    feed.take(
+        make.prediction("new", 0.5, at=at + 80 * HOURS), make.prediction("e", 0.25, at=at + 30 * MINUTES, cluster="g")
+    )
+    assert differences(feed, model) == []
+    assert feed.progress(model).consumed_until == micros(at) + HOUR
+    feed.take(make.label("new", 1), make.label("e", 0))
+    take_in(feed, model)
+    late = [(0.25, 0, None), (0.25, 0, "g"), (0.25, 0, "g")]
+    same(state(feed, model), expected([[(0.75, 1, None)], late, [(0.5, 1, "g")], [(0.5, 1, None)]]))
+    assert waiting(feed) == (0, 0)
+    assert differences(feed, model) == []
+
+
+def test_history_of_many_days_is_taken_in_hour_by_hour(feed, make, monkeypatch):
+    monkeypatch.setattr(evidence, "STEPS", 3)
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp - timedelta(days=9)
+    rows = [(timedelta(hours=7 * i, minutes=j), i % 2, ["g", "g", None][j]) for i in range(20) for j in range(3)]
+    feed.take(
+        *(make.prediction(f"e{i}", 0.75, at=at + age, cluster=cluster) for i, (age, _, cluster) in enumerate(rows))
+    )
+    feed.take(*(make.label(f"e{i}", y) for i, (_, y, _) in enumerate(rows)))
+    take_in(feed, model)
+    minutes_from = feed.progress(model).minutes_from
+    steps = {}
+    for age, y, cluster in rows:
+        begin = micros(at + age)
+        begin = floor(begin, HOUR if begin < minutes_from else MINUTE)
+        steps.setdefault(begin, []).append((0.75, y, cluster))
+    assert 20 < len(steps) < 60
+    same(state(feed, model), expected([steps[begin] for begin in sorted(steps)]))
+
+
+def test_labels_that_follow_a_history_at_once_are_few_steps(feed, make):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(*(make.prediction(f"e{i}", 0.75, at=at - i * MINUTES) for i in range(300)))
+    take_in(feed, model)
+    for first in range(0, 300, 100):
+        feed.take(*(make.label(f"e{i}", int(i % 4 > 0)) for i in range(first, first + 100)))
+    assert take_in(feed, model) == 1
+    same(state(feed, model), expected([[(0.75, int(i % 4 > 0), None) for i in range(300)]]))
+
+
+def test_a_model_of_an_earlier_release_is_tested_from_then_on(feed, make):
+    model = declared(feed)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("old", 0.75), make.label("old", 1), make.prediction("late", 0.75, cluster="g"))
+    with feed.database.write() as connection:
+        models.consumed(connection, model.id, micros(at) + MINUTE)  # as the migration does
+    feed.take(make.label("late", 1))
+    assert take_in(feed, model) == 0
+    feed.clock.advance(10 * MINUTES)
+    feed.take(make.prediction("new", 0.25, at=at + MINUTES), make.label("new", 0))
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.25, 0, None)]]))
+    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+
+
+def test_a_rebuild_takes_nothing_in_twice_and_loses_nothing_that_waits(feed, make):
+    model = feed.model(label_delay=HOUR, segments=("country",))
+    at = make.prediction("x", 0.5).timestamp
+    early = [make.prediction(f"a{i}", 0.75, at=at - 2 * HOURS, cluster="g" if i else None) for i in range(3)]
+    fresh = [make.prediction(f"b{i}", 0.25, at=at, cluster="h" if i else None) for i in range(3)]
+    feed.take(*early, make.label("a0", 1), *fresh, *(make.label(f"b{i}", 0) for i in range(3)))
+    take_in(feed, model)
+    assert counted(feed, model) == (1, 1)
+    feed.take(make.label("a1", 1), make.label("a2", 0))
+    before = waiting(feed)
+    model = feed.model(label_delay=HOUR, segments=())
+    rebuild(feed.database, model)
+    feed.token = feed.lead("feed")
+    assert waiting(feed) == before == (1, 2)
+    assert differences(feed, model) == []
+    feed.clock.advance(2 * HOURS)
+    take_in(feed, model)
+    late, matured = [(0.75, 1, "g"), (0.75, 0, "g")], [(0.25, 0, None), (0.25, 0, "h"), (0.25, 0, "h")]
+    same(state(feed, model), expected([[(0.75, 1, None)], late, matured]))
+
+
+def test_sums_of_clusters_that_differ_from_their_rows_are_found(feed, make):
+    model = feed.model(label_delay=HOUR)
+    feed.take(make.prediction("a", 0.75, cluster="g"), make.label("a", 1))
+    assert differences(feed, model) == []
+    with feed.database.write() as connection:
+        connection.execute(schema.clustered.delete())
+    found = differences(feed, model)
+    assert found
+    assert all("minute 2026-01-05T12:00:00Z: cluster " in each for each in found)
+
+
+def test_a_model_without_events_has_nothing_to_take_in(feed):
+    model = declared(feed)
+    assert take_in(feed, model) == 0
+    assert feed.progress(model) == Progress()
+    assert evidence.run(feed.database, feed.token, now=feed.clock) == 0
+
+
+def test_one_model_that_fails_stops_no_other(feed, make):
+    for name in ("a", "b"):
+        declared(feed, name)
+        feed.take(make.prediction("e", 0.75, model=name), make.label("e", 1, model=name))
+    first = declared(feed, "a")
+    with feed.database.write() as connection:
+        numbers = select(schema.series.c.id).where(schema.series.c.model_id == first.id)
+        connection.execute(update(schema.rollup).where(schema.rollup.c.series_id.in_(numbers)).values(summary=b"torn"))
+    assert evidence.run(feed.database, feed.token, now=feed.clock) == 1
+
+
+def test_the_api_says_what_the_tests_of_each_version_say(api, tools):
+    api.put(label_delay="0s", status=201)
+    assert api.get(tools.address("m") + "/evidence") == {"evidence": []}
+    api.send(
+        tools.prediction("a", 0.75, model_version="1"),
+        tools.label("a", 1),
+        tools.prediction("b", 0.75, model_version="2"),
+    )
+    api.judge()
+    first, second = api.get(tools.address("m") + "/evidence")["evidence"]
+    assert {name: first[name] for name in ("version", "labels", "steps", "threshold", "false_alarm_rate")} == {
+        "version": "1", "labels": 1, "steps": 1, "threshold": 0.05, "false_alarm_rate": 0.01,
+    }  # fmt: skip
+    assert (second["version"], second["labels"], second["log_e"], second["log_sr"]) == ("2", 0, 0.0, None)
+    assert first["since"] == tools.NOON
+    api.refused("GET", tools.address("unknown") + "/evidence", status=404)
+    api.refused("GET", tools.address("m") + "/evidence?window=24h")
+
+
+def test_the_e_value_is_exported_for_versions_with_labels(api, tools):
+    api.put(label_delay="0s", status=201)
+    api.send(
+        tools.prediction("a", 0.75, model_version="1"),
+        tools.label("a", 1),
+        tools.prediction("b", 0.75, model_version="2"),
+    )
+    api.judge()
+    (told,) = (each["log_e"] for each in api.get(tools.address("m") + "/evidence")["evidence"] if each["labels"])
+    lines = [
+        line for line in api.client.get("/metrics").text.splitlines() if line.startswith("calibration_e_value_log{")
+    ]
+    (line,) = lines
+    assert line.startswith('calibration_e_value_log{model="m",model_version="1",segment="",window=""} ')
+    assert float(line.rsplit(" ", 1)[1]) == pytest.approx(told)
+
+
+def test_deleting_a_model_deletes_what_its_tests_hold_and_what_waits_for_them(api, tools):
+    api.put(label_delay="0s", status=201)
+    api.send(tools.prediction("a", 0.75, cluster="g"))
+    api.judge()
+    api.send(tools.label("a", 1), tools.prediction("b", 0.75, cluster="h"), tools.label("b", 1))
+    kept = (schema.rollup, schema.clustered, schema.evidence, schema.progress)
+
+    def rows():
+        with api.services.database.read() as connection:
+            return [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in kept]
+
+    assert all(rows())
+    api.ask("DELETE", tools.address("m") + "?confirm=m")
+    assert rows() == [0, 0, 0, 0]
