@@ -6,10 +6,11 @@ from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import betaincinv, ndtri
+from scipy.special import ndtri
 
 from monitor.stats.cells import Floats
 from monitor.stats.noise import FEWEST_FOR_SIGNS, MEAN_ABS_NORMAL
+from monitor.stats.reliability import clopper_pearson
 from monitor.stats.summary import PIT_CELLS
 
 PIT_BINS: Final = 20
@@ -176,30 +177,6 @@ def direction(cells: Floats) -> Direction | None:
     if abs(z) < SIGNIFICANT:
         return "none"
     return "overconfident" if z > 0 else "underconfident"
-
-
-def clopper_pearson(hits: ArrayLike, count: ArrayLike, alpha: float = 0.05) -> tuple[Floats, Floats]:
-    """Return exact two-sided 1 - alpha bounds of a probability of which there were `hits` among `count` trials.
-
-    low = the alpha/2 quantile of Beta(k, n - k + 1), 0 where k = 0; high = the 1 - alpha/2 quantile of Beta(k + 1, n - k), 1 where
-    k = n. Clopper & Pearson 1934 (doi:10.1093/biomet/26.4.404).
-
-    Parameters
-    ----------
-    hits, count : arrays of one shape, 0 <= hits <= count
-    alpha : how often both bounds together miss, in (0, 1); a one-sided bound at 5 % is one of those at alpha = .1
-
-    Examples
-    --------
-    >>> low, high = clopper_pearson([2, 0], [100, 59], alpha=0.1)
-    >>> high.round(10).tolist()
-    [0.0616192004, 0.0495076099]
-
-    """
-    k, n = np.asarray(hits, dtype=np.float64), np.asarray(count, dtype=np.float64)
-    low = np.where(k > 0, betaincinv(np.maximum(k, 1), n - k + 1, alpha / 2), 0.0)
-    high = np.where(k < n, betaincinv(k + 1, np.maximum(n - k, 1), 1 - alpha / 2), 1.0)
-    return low, high
 
 
 def held(stated: Floats) -> list[Held]:
