@@ -292,7 +292,7 @@ class _Taking:
             "log_ratio": None if self.model.task == "regression" else evidence.log_ratio,
             "labels": evidence.labels,
             "steps": evidence.steps,
-            "direction": evidence.direction,
+            "direction": evidence.leaning(binary=self.model.task == "binary"),
             "threshold": basis["ece"],
             "false_alarm_rate": basis["false_alarm_rate"],
             "since": testing.shown_since,

@@ -26,8 +26,14 @@ Direction = Literal["overconfident", "underconfident", "none"]
 Kind = Literal["none", "cells", "pit"]
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
+RECENT: Final = 1
+"""The memory whose gaps say how much each half of the confidences counts."""
+
+SLIGHT: Final = 0.2
+"""Halves that cancel to less than this share of what they add up to have no direction."""
+
 _MAGIC: Final = b"CWEV"
-_FORMAT: Final = 1
+_FORMAT: Final = 1  # another once witnesses, shares or alternatives change: what is stored belongs to them
 _HEADER: Final = struct.Struct("<4sHHqq")
 _SHAPES: Final = ((WITNESSES, len(SHARES)), (WITNESSES, len(SHARES)), (len(LINES),), (len(MEMORIES), BINS))
 _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
@@ -89,25 +95,36 @@ class Evidence:
 
     @property
     def direction(self) -> Direction:
-        """The direction in which the leading witness bets; none while the bets have not won anything.
+        """The direction in which the leading witness bets, of a binary model's confidences or of regression."""
+        return self.leaning(binary=True)
 
-        Of confidences, as those above the middle are off, or where the witness has no side there, as answers folded about it; of
-        regression, intervals that are too narrow are overconfident, too wide ones underconfident, and a mere shift is neither.
+    def leaning(self, *, binary: bool) -> Direction:
+        """Return the direction in which the leading witness bets; none while the bets have not won anything.
+
+        A binary model's forecasts are read as answers, folded about .5. In regression intervals that are too narrow are overconfident,
+        too wide ones underconfident, and a mere shift is neither.
+
+        Parameters
+        ----------
+        binary : whether p is the probability of class 1, not of the answer
+
         """
         below, above = self._sides()
-        leaning = below - above if self.kind == "pit" or not above else -above
-        return "overconfident" if leaning > 0 else "underconfident" if leaning < 0 else "none"
+        leaning = below - above if binary or self.kind == "pit" else -below - above
+        if self.log_e <= 0 or abs(leaning) <= SLIGHT * (abs(below) + abs(above)):
+            return "none"
+        return "overconfident" if leaning > 0 else "underconfident"
 
     def _sides(self) -> tuple[float, float]:
-        """Return the sides that the leading witness takes below and above the middle."""
-        if self.log_e <= 0:
-            return 0.0, 0.0
+        """Return by how much recent outcomes exceeded confidences below and above the middle, in the directions that the leader bets on."""
         leader = int(np.argmax(logsumexp(self.ledger.wealth[0], axis=1)))
-        if leader < len(LEANINGS):
-            return float(LEANINGS[leader, 0]), float(LEANINGS[leader, 1])
-        gaps = self.ledger.gaps[0, leader - len(LEANINGS)]
         middle = (BINS - 1) // 2 if self.kind == "pit" else BINS // 2
-        return float(np.sign(gaps[:middle].sum())), float(np.sign(gaps[-(BINS // 2) :].sum()))
+        gaps = self.ledger.gaps[0, max(RECENT, leader - len(LEANINGS))]
+        below, above = float(gaps[:middle].sum()), float(gaps[-(BINS // 2) :].sum())
+        if leader >= len(LEANINGS):
+            return below, above
+        side = LEANINGS[leader]
+        return float(side[0]) * abs(below), float(side[1]) * abs(above)
 
     def advanced(self, cells: Cells, clusters: Clusters | None = None, *, threshold: float) -> Self:
         """Return the state after a step; one without labelled events is no step.

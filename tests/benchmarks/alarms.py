@@ -11,7 +11,7 @@ from monitor.stats.cells import Cells, Floats, place
 from monitor.stats.evidence import Clusters, Evidence
 from monitor.stats.ledger import Ledger
 from monitor.stats.noise import ece_lower_bound
-from monitor.stats.reliability import bins_of, ece
+from monitor.stats.reliability import Bins, bins_of, ece
 from tests.benchmarks.streams import POPULATIONS, Counts, Population, drawn, rows, table
 
 ALPHA: Final = 0.01
@@ -28,7 +28,8 @@ class Alarms:
     rule: int  # ECE > threshold
     window: int  # lower bound > threshold
     sequential: int
-    streams: int  # of 100 windows, in which the sequential test ever alarmed
+    window_streams: int  # of 100 windows, in which the lower bound ever alarmed
+    streams: int  # in which the sequential test did
 
 
 def windows(population: Population, chance: Floats, labels: int, count: int, *, seed: int = 1) -> Alarms:
@@ -38,19 +39,24 @@ def windows(population: Population, chance: Floats, labels: int, count: int, *, 
     ledger, ever = Ledger.begin(streams), np.zeros(streams, dtype=bool)
     previous = drawn(dice, population.p, chance, runs=streams, labels=labels).bins()
     rule = bound = sequential = 0
+    bounded = np.zeros(streams, dtype=bool)
     for _ in range(STREAM):
         step = drawn(dice, population.p, chance, runs=streams, labels=labels)
         bins = step.bins()
-        rule += sum((ece(each) or 0.0) > THRESHOLD for each in bins)
-        bound += sum(
-            (ece_lower_bound(each, before, alpha=ALPHA) or 0.0) > THRESHOLD
-            for each, before in zip(bins, previous, strict=True)
-        )
+        above = np.array([exceeds(each, before) for each, before in zip(bins, previous, strict=True)])
         ledger = ledger.advanced(step.entries(), THRESHOLD)
         fired = ledger.log_e >= -np.log(ALPHA)
-        sequential, ever, previous = sequential + int(fired.sum()), ever | fired, bins
-        ledger = afresh(ledger, fired)
-    return Alarms(windows=count, rule=rule, window=bound, sequential=sequential, streams=int(ever.sum()))
+        rule += sum((ece(each) or 0.0) > THRESHOLD for each in bins)
+        bound, bounded = bound + int(above.sum()), bounded | above
+        sequential, ever = sequential + int(fired.sum()), ever | fired
+        ledger, previous = afresh(ledger, fired), bins
+    counts = {"window_streams": int(bounded.sum()), "streams": int(ever.sum())}
+    return Alarms(windows=count, rule=rule, window=bound, sequential=sequential, **counts)
+
+
+def exceeds(bins: Bins, previous: Bins | None) -> bool:
+    """Return whether the lower bound of a window's ECE is above the threshold."""
+    return (ece_lower_bound(bins, previous, alpha=ALPHA) or 0.0) > THRESHOLD
 
 
 def afresh(ledger: Ledger, fired: NDArray[np.bool_]) -> Ledger:
@@ -72,24 +78,10 @@ def calm(sizes: tuple[int, ...], count: int, *, edge: bool) -> str:
         chance = population.edge(THRESHOLD) if edge else population.p
         for labels in sizes:
             found = windows(population, chance, labels, count)
-            body.append(
-                [
-                    population.name,
-                    labels,
-                    found.rule,
-                    found.window,
-                    found.sequential,
-                    f"{found.streams} of {count // STREAM}",
-                ]
-            )
-    head = [
-        "confidences",
-        "labels a window",
-        "ECE > .05",
-        "`window`",
-        "`sequential`",
-        f"streams of {STREAM} windows with one",
-    ]
+            streams = [f"{each} of {count // STREAM}" for each in (found.window_streams, found.streams)]
+            body.append([population.name, labels, found.rule, found.window, found.sequential, *streams])
+    head = ["confidences", "labels a window", "ECE > .05", "`window`", "`sequential`"]
+    head += [f"streams of {STREAM} windows with an alarm: `window`", "`sequential`"]
     return table(head, body)
 
 
@@ -139,7 +131,7 @@ def _windowed(held: list[tuple[Floats, Floats]], steps: int = 5) -> NDArray[np.b
         for first in range(0, len(held) - steps + 1, steps):
             p, y = (np.concatenate([pair[i][run] for pair in held[first : first + steps]]) for i in (0, 1))
             bins = bins_of(Cells.from_rows(p, y))
-            ever[run] |= (ece_lower_bound(bins, previous, alpha=ALPHA) or 0.0) > THRESHOLD
+            ever[run] |= exceeds(bins, previous)
             previous = bins
     return ever
 
@@ -192,7 +184,7 @@ def _sum(days: list[Counts]) -> Counts:
 
 
 def _above(counts: Counts) -> NDArray[np.bool_]:
-    return np.array([(ece_lower_bound(bins, None, alpha=ALPHA) or 0.0) > THRESHOLD for bins in counts.bins()])
+    return np.array([exceeds(bins, None) for bins in counts.bins()])
 
 
 def dependence(runs: int, steps: int) -> str:
