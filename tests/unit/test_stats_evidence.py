@@ -16,6 +16,8 @@ from monitor.stats.cells import CELLS, Cells, place
 from monitor.stats.evidence import Clusters, Evidence, window_e_value
 from monitor.stats.ledger import Ledger
 from monitor.stats.witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, SIDES, UPPER, pit_witnesses
+from tests.benchmarks.streams import rows
+from tests.benchmarks.watch import sabotaged
 
 Floats = NDArray[np.float64]
 NOTHING = Cells.from_rows([], [])
@@ -26,8 +28,8 @@ events = st.lists(st.tuples(confidences, st.integers(0, 1)), min_size=1, max_siz
 thresholds = st.sampled_from([0.0, 0.02, 0.05, 0.3, 0.9])
 
 
-def split(rows: list[tuple[float, int]]) -> tuple[Floats, Floats]:
-    return np.array([p for p, _ in rows]), np.array([float(y) for _, y in rows])
+def split(pairs: list[tuple[float, int]]) -> tuple[Floats, Floats]:
+    return np.array([p for p, _ in pairs]), np.array([float(y) for _, y in pairs])
 
 
 def of_rows(p: Floats, y: Floats, d: Floats, share: float, threshold: float) -> float:
@@ -51,9 +53,9 @@ def wealth(evidence: Evidence) -> Floats:
 
 @given(events, thresholds, st.sampled_from([-1.0, -0.4, 0.0, 0.3, 1.0]))
 def test_the_payoff_from_sums_is_never_above_that_of_the_events(
-    rows: list[tuple[float, int]], threshold: float, sign: float
+    pairs: list[tuple[float, int]], threshold: float, sign: float
 ) -> None:
-    p, y = split(rows)
+    p, y = split(pairs)
     entries = Entries.of(Cells.from_rows(p, y))
     for share in betting.shares(threshold):
         found = log_factors(entries, np.full(len(entries.cell), sign), np.array([[share]]), threshold).sum()
@@ -74,8 +76,8 @@ def test_the_payoff_from_sums_is_close_to_that_of_the_events() -> None:
 
 
 @given(st.lists(st.tuples(st.sampled_from([0.0, 0.07, 0.5, 0.93, 1.0]), st.integers(0, 1)), min_size=1, max_size=30))
-def test_the_payoff_of_tied_confidences_is_exact(rows: list[tuple[float, int]]) -> None:
-    p, y = split(rows)
+def test_the_payoff_of_tied_confidences_is_exact(pairs: list[tuple[float, int]]) -> None:
+    p, y = split(pairs)
     entries = Entries.of(Cells.from_rows(p, y))
     found = log_factors(entries, np.full(len(entries.cell), -1.0), np.array([[0.7]]), 0.05).sum()
     assert found == pytest.approx(of_rows(p, y, np.full(len(p), -1.0), 0.7, 0.05), abs=1e-9)
@@ -83,9 +85,9 @@ def test_the_payoff_of_tied_confidences_is_exact(rows: list[tuple[float, int]]) 
 
 @given(events, thresholds)
 def test_the_payoff_without_squares_is_never_above_that_of_the_events(
-    rows: list[tuple[float, int]], threshold: float
+    pairs: list[tuple[float, int]], threshold: float
 ) -> None:
-    p, y = split(rows)
+    p, y = split(pairs)
     cells = Cells.from_rows(p, y)
     sign = np.where(np.arange(BINS) % 3 == 0, -1.0, 1.0)
     found = unseen(cells.n, cells.sy, cells.sp, sign, threshold)
@@ -286,69 +288,59 @@ def test_a_cluster_of_equal_events_counts_once() -> None:
 
 # Where the null holds, no bet wins on average: all outcomes, weighted by their chance.
 
-Step = Callable[[Evidence, Cells], Evidence]
+Step = Callable[[Ledger, Entries], Ledger]
+EVENTS = 12
+OUTCOMES = np.array(list(product((0.0, 1.0), repeat=EVENTS)))
 
 
-def mean_held(p: Floats, chance: Floats, step: Step, size: int = 3) -> tuple[float, float]:
-    """Return the mean of both processes after as many steps as the events make, over all their outcomes."""
-    held = np.zeros(2)
-    for outcome in product((0.0, 1.0), repeat=len(p)):
-        y = np.array(outcome)
-        evidence = Evidence.begin()
-        for first in range(0, len(p), size):
-            evidence = step(evidence, Cells.from_rows(p[first : first + size], y[first : first + size]))
-        held += np.prod(np.where(y == 1, chance, 1 - chance)) * np.exp([evidence.log_e, evidence.log_ratio])
-    return float(held[0]), float(held[1])
+def step(threshold: float) -> Step:
+    return lambda ledger, entries: ledger.advanced(entries, threshold)
+
+
+def mean_held(p: Floats, chance: Floats, take: Step, size: int = 3) -> tuple[float, float]:
+    """Return the mean of both processes over all outcomes of twelve events, taken in steps of so many."""
+    ledger = Ledger.begin(len(OUTCOMES))
+    for first in range(0, EVENTS, size):
+        part = slice(first, first + size)
+        ledger = take(ledger, rows(np.tile(p[part], (len(OUTCOMES), 1)), OUTCOMES[:, part]))
+    weight = np.where(OUTCOMES == 1, chance, 1 - chance).prod(axis=1)
+    return float(weight @ np.exp(ledger.log_e)), float(weight @ np.exp(ledger.log_ratio))
 
 
 @pytest.mark.parametrize("threshold", [0.0, 0.05, 0.2])
 @pytest.mark.parametrize("seed", range(3))
 def test_bets_do_not_win_on_average_at_the_edge_of_the_null(threshold: float, seed: int) -> None:
     dice = np.random.default_rng(seed)
-    p = dice.uniform(threshold, 1 - threshold, 9)
-    chance = p + threshold * dice.choice([-1, 1], 9)
-    held, _ = mean_held(p, chance, lambda evidence, cells: evidence.advanced(cells, threshold=threshold))
-    assert held <= 1 + 1e-9
-    assert held > 0.3
+    p = dice.uniform(threshold, 1 - threshold, EVENTS)
+    chance = p + threshold * dice.choice([-1, 1], EVENTS)
+    assert 0.3 < mean_held(p, chance, step(threshold))[0] <= 1 + 1e-9
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_likelihood_ratios_do_not_win_on_average_within_their_margin(seed: int) -> None:
     dice = np.random.default_rng(seed)
-    p = dice.uniform(0.02, 0.98, 9)
-    chance = p + dice.uniform(-0.02, 0.02, 9)
-    _, held = mean_held(p, chance, lambda evidence, cells: evidence.advanced(cells, threshold=0.05))
-    assert held <= 1 + 1e-9
-    assert held > 0.3
+    p = dice.uniform(0.02, 0.98, EVENTS)
+    chance = p + dice.uniform(-0.02, 0.02, EVENTS)
+    assert 0.3 < mean_held(p, chance, step(0.05))[1] <= 1 + 1e-9
 
 
-def own_step(evidence: Evidence, cells: Cells) -> Evidence:
-    """Take a step whose learned witnesses have seen the outcomes that they bet on."""
-    entries = Entries.of(cells)
-    seen = betting.by_bin(entries.row, entries.cell, entries.sy - entries.sp, 1)
-    linear = betting.linear(entries, np.sign(evidence.ledger.gaps + seen[:, np.newaxis]), 0.02)
-    after = evidence.ledger.after(np.array([cells.n.sum()]), linear, ratio(entries, 0.02), seen)
-    return Evidence("cells", after)
-
-
-def test_bets_that_see_their_own_step_would_win_on_average() -> None:
-    p = np.full(9, 0.5)
-    assert mean_held(p, p, own_step)[0] > 1.02
-    assert mean_held(p, p, lambda evidence, cells: evidence.advanced(cells, threshold=0.02))[0] <= 1
+@pytest.mark.parametrize("size", [1, 4])
+def test_bets_that_see_their_own_step_would_win_on_average(size: int) -> None:
+    p = np.full(EVENTS, 0.5)
+    assert mean_held(p, p, sabotaged(0.02), size)[0] > 1.02
+    assert mean_held(p, p, step(0.02), size)[0] <= 1
 
 
 def test_an_ece_within_the_threshold_does_not_win_though_some_confidences_are_off_by_more() -> None:
     # Half the events are off by .1, half by 0, so that the ECE is .05; which comes next is chance.
     p, chance = np.array([0.3, 0.8]), np.array([0.3, 0.7])
-    held = 0.0
-    for which in product((0, 1), repeat=4):
-        for outcome in product((0.0, 1.0), repeat=4):
-            at, y = list(which), np.array(outcome)
-            evidence = Evidence.begin()
-            for i in range(4):
-                evidence = evidence.advanced(Cells.from_rows(p[at[i : i + 1]], y[i : i + 1]), threshold=0.05)
-            held += np.prod(np.where(y == 1, chance[at], 1 - chance[at])) / 16 * np.exp(evidence.log_e)
-    assert 0.8 < held <= 1 + 1e-9
+    cases = np.array(list(product((0, 1), repeat=8)))
+    which, y = cases[:, :4], cases[:, 4:].astype(float)
+    ledger = Ledger.begin(len(cases))
+    for i in range(4):
+        ledger = ledger.advanced(rows(p[which[:, [i]]], y[:, [i]]), 0.05)
+    weight = np.where(y == 1, chance[which], 1 - chance[which]).prod(axis=1) / 16
+    assert 0.8 < float(weight @ np.exp(ledger.log_e)) <= 1 + 1e-9
 
 
 def test_a_cluster_whose_events_share_one_draw_does_not_win_on_average() -> None:
