@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
+from monitor.declare import CLASS
 from monitor.figures import TOO_FEW_LABELS
 from monitor.records import ModelSettings
 from monitor.stats.reliability import clopper_pearson_upper
@@ -21,6 +22,9 @@ FEWER_SHARE: Final = 0.8
 
 BACK_SHARE: Final = 0.9
 
+MOST_GROWTH: Final = 4
+"""The same hours of the week before tell nothing of what is usual where there are so many times as many predictions now."""
+
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 
@@ -31,9 +35,6 @@ MISSING_LABELS: Final = "missing_labels"
 WINDOW: Final = "window"
 SEQUENTIAL: Final = "sequential"
 """An alert policy; and in place of a window, what the alarm of the sequential test is over."""
-
-CLASS: Final = "class="
-"""What the segment of an alarm on a single class begins with; declared segments have a colon after their key, which can't begin so."""
 
 _SHOWN: Final = (
     "ece",
@@ -96,6 +97,14 @@ class Coverage:
     def share(self) -> float:
         """The labelled share, 0 without predictions."""
         return self.labelled / self.predictions if self.predictions else 0.0
+
+    def at_most(self, alpha: float) -> float:
+        """Return an upper bound of the share that is ever labelled, by Clopper and Pearson; it fails with probability alpha."""
+        return float(clopper_pearson_upper(self.labelled, self.predictions, 1 - alpha))
+
+    def at_least(self, alpha: float) -> float:
+        """Return a lower bound of it."""
+        return 1 - float(clopper_pearson_upper(self.predictions - self.labelled, self.predictions, 1 - alpha))
 
 
 def transition(state: State | None, finding: Finding, settings: ModelSettings) -> str | None:
@@ -277,21 +286,22 @@ def missing_labels(
     """Return what the labels of a window say about the alarm on missing ones.
 
     It fires where the share of labelled predictions is surely, by an upper bound at the model's false alarm rate, under 0.8 of the
-    usual share, and under 0.8 of that of the same hours a week before, so that nobody is called on the weekends of people who label.
+    usual share, and under 0.8 of what the same hours a week before surely had, so that nobody is called on the weekends of those who
+    label.
     It ends where a bound of even odds is above 0.9 of the usual share, also where the labels of the same window came after all.
 
     Parameters
     ----------
     now : predictions of the window, whose labels are due
     usual : those of the history before it
-    week_before : those of the same hours a week before; without predictions, it is not looked at
+    week_before : those of the same hours a week before; not looked at where they were far fewer
     over, usual_over : beginning and end of the window and of that history
 
     """
     rate = settings.false_alarm_rate
-    expected = min(usual.share, week_before.share) if week_before.predictions else usual.share
-    highest = float(clopper_pearson_upper(now.labelled, now.predictions, 1 - rate))
-    lowest = 1 - float(clopper_pearson_upper(now.predictions - now.labelled, now.predictions, 1 - EVEN_ODDS))
+    comparable = 0 < now.predictions <= MOST_GROWTH * week_before.predictions
+    expected = min(usual.share, week_before.at_least(rate)) if comparable else usual.share
+    highest, lowest = now.at_most(rate), now.at_least(EVEN_ODDS)
     said = f"{percent(now.share)} of {now.predictions:,} predictions over {window} whose label is due have one"
     usually = f"{percent(usual.share)} of {usual.predictions:,} since {rfc3339(usual_over[0])}"
     return Finding(
@@ -311,7 +321,7 @@ def missing_labels(
             "label_coverage": now.share,
             "label_coverage_upper_bound": highest,
             "usual_label_coverage": usual.share,
-            "week_before_label_coverage": week_before.share if week_before.predictions else None,
+            "week_before_label_coverage": week_before.share if comparable else None,
             "threshold": FEWER_SHARE * expected,
             "predictions": now.predictions,
             "labelled": now.labelled,

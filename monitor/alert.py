@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 
 from monitor import missing, windowed
 from monitor.alarms import (
-    CLASS,
     EVEN_ODDS,
     FIRING,
     MISCALIBRATION,
@@ -27,6 +26,7 @@ from monitor.alarms import (
     settled,
     transition,
 )
+from monitor.declare import CLASS
 from monitor.each import each_model
 from monitor.figures import FITTED_ON, FIXED, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings

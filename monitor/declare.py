@@ -25,6 +25,9 @@ MAX_PAIR: Final = 50
 """Characters of a pair's name: with two values of 200 characters it must still fit into an index of Postgres."""
 
 LONGEST: Final = 3660 * DAY
+CLASS: Final = "class="
+"""What the segment of an alarm on a single class begins with."""
+
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
@@ -174,6 +177,8 @@ def _segments(name: str, value: Any) -> tuple[str, ...]:
     for each in names:
         if ":" in each:
             raise BadInput(name, each, "a segment's name can't contain a colon")
+        if each.startswith(CLASS):
+            raise BadInput(name, each, f"a segment's name can't begin with {CLASS}, as the alarms on single classes do")
         fault = _pair_fault(each)
         if fault is not None:
             raise BadInput(name, each, fault)

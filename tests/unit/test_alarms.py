@@ -1,0 +1,230 @@
+"""What windows and tests say about alarms, and when an alarm changes by it."""
+
+import math
+from typing import Any
+
+import numpy as np
+import pytest
+
+from monitor.alarms import (
+    FIRING,
+    RESOLVED,
+    SEQUENTIAL,
+    Coverage,
+    Finding,
+    State,
+    class_miscalibration,
+    in_words,
+    miscalibration,
+    missing_labels,
+    percent,
+    sequential,
+    settled,
+    transition,
+)
+from monitor.alert import watched
+from monitor.declare import CLASS, settings_from
+from monitor.errors import BadInput
+from monitor.records import ModelSettings
+from monitor.times import DAY, HOUR, parse_time, rfc3339
+
+SETTINGS = ModelSettings(class_thresholds={"fraud": 0.02})
+START = parse_time("start", "2026-01-05T00:00:00Z")
+
+
+def evaluated(bound: float | None = 0.06, **fields: Any) -> dict[str, Any]:
+    return {
+        "version": "v1",
+        "segment": "",
+        "start": rfc3339(START),
+        "end": rfc3339(START + DAY),
+        "verdict": "miscalibrated",
+        "labelled": 900,
+        "predictions": 1000,
+        "ece": 0.08,
+        "ece_lower_bound": bound,
+        **fields,
+    }
+
+
+def under_test(value: float, rate: float = 0.01, **fields: Any) -> dict[str, Any]:
+    return {
+        "log_e": math.log(value),
+        "labels": 1240,
+        "threshold": 0.05,
+        "false_alarm_rate": rate,
+        "since": "2026-01-01T00:00:00Z",
+        "until": "2026-01-05T06:00:00Z",
+        **fields,
+    }
+
+
+def test_alarm_fires_on_a_bound_above_the_threshold_and_not_before() -> None:
+    assert transition(None, miscalibration(evaluated(0.051), "24h", SETTINGS), SETTINGS) == FIRING
+    assert transition(None, miscalibration(evaluated(0.049), "24h", SETTINGS), SETTINGS) is None
+    assert transition(None, miscalibration(evaluated(None), "24h", SETTINGS), SETTINGS) is None
+    few = evaluated(0.2, verdict="too_few_labels")
+    assert transition(None, miscalibration(few, "24h", SETTINGS), SETTINGS) is None
+
+
+def test_alarm_ends_by_a_window_that_began_after_it_fired_and_is_clearly_back() -> None:
+    fired = State(firing=True, since=START)
+    assert transition(fired, miscalibration(evaluated(0.039), "24h", SETTINGS), SETTINGS) == RESOLVED
+    assert transition(fired, miscalibration(evaluated(0.041), "24h", SETTINGS), SETTINGS) is None
+    later = State(firing=True, since=START + 1)
+    assert transition(later, miscalibration(evaluated(0.0), "24h", SETTINGS), SETTINGS) is None
+
+
+def test_alarm_rests_after_it_ended() -> None:
+    rested = State(firing=False, since=START + DAY - HOUR)
+    found = miscalibration(evaluated(0.2), "24h", SETTINGS)
+    assert transition(rested, found, SETTINGS) == FIRING
+    assert transition(State(firing=False, since=START + DAY), found, SETTINGS) is None
+
+
+def test_bound_of_even_odds_is_what_ends_an_alarm() -> None:
+    found = miscalibration(evaluated(0.0, ece_even_odds_bound=0.045), "24h", SETTINGS)
+    assert not found.back
+    assert found.evidence["ece_even_odds_bound"] == 0.045
+
+
+def test_regression_is_judged_by_its_quantiles() -> None:
+    fields = evaluated()
+    del fields["ece"], fields["ece_lower_bound"]
+    found = miscalibration({**fields, "quantile_ece": 0.09, "quantile_ece_lower_bound": 0.07}, "24h", SETTINGS)
+    assert found.beyond
+    assert found.evidence["quantile_ece"] == 0.09
+    assert "quantile ECE" in in_words("m", found, FIRING)
+
+
+def test_text_of_the_window_policy_says_its_rate() -> None:
+    said = in_words("m", miscalibration(evaluated(), "24h", SETTINGS), FIRING)
+    assert said.startswith("m v1: a lower bound of its ECE over 24h, 0.060, is above the threshold 0.05;")
+    assert said.endswith("of windows in which it is at or under that, at most 1 % show this")
+
+
+def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
+    assert transition(None, sequential(under_test(99.9), "v1"), SETTINGS) is None
+    found = sequential(under_test(100.1), "v1")
+    assert transition(None, found, SETTINGS) == FIRING
+    assert (found.window, found.segment, found.end) == (SEQUENTIAL, "", parse_time("", "2026-01-05T06:00:00Z"))
+    assert transition(None, sequential(under_test(100.1, rate=0.001), "v1"), SETTINGS) is None
+    assert transition(State(firing=True, since=0), sequential(under_test(1e-9), "v1"), SETTINGS) is None
+
+
+def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rate() -> None:
+    assert in_words("m", sequential(under_test(132), "v1"), FIRING) == (
+        "m v1: e-value 132 reached 100 = 1/false_alarm_rate on 1,240 labels since 2026-01-01T00:00:00Z; while its ECE stays at or "
+        "under 0.05 a model does this with probability at most 1 % however long it is watched"
+    )
+
+
+def test_huge_e_value_is_still_a_number() -> None:
+    found = sequential(under_test(1, log_e=9e4), "v1")
+    assert found.evidence["e_value"] <= 1.001e300
+    assert "over 1e+300" in in_words("m", found, FIRING)
+
+
+def test_window_ends_the_alarm_of_a_sequential_test() -> None:
+    found = settled(miscalibration(evaluated(0.0, ece_even_odds_bound=0.01), "24h", SETTINGS))
+    assert found.window == SEQUENTIAL
+    assert transition(State(firing=True, since=START), found, SETTINGS) == RESOLVED
+    assert transition(None, found, SETTINGS) is None
+    assert "begins afresh" in in_words("m", found, RESOLVED)
+
+
+def test_class_is_judged_by_its_own_threshold() -> None:
+    entry = {"class": "fraud", "ece": 0.04, "ece_lower_bound": 0.03, "threshold": 0.02, "verdict": "miscalibrated"}
+    found = class_miscalibration(evaluated(0.0), entry, "24h", SETTINGS)
+    assert (found.segment, found.beyond) == ("class=fraud", True)
+    assert found.evidence["threshold"] == 0.02
+    assert "(class=fraud): a lower bound of its class-wise ECE" in in_words("m", found, FIRING)
+    few = class_miscalibration(evaluated(0.0), {**entry, "verdict": "too_few_labels"}, "24h", SETTINGS)
+    assert transition(None, few, SETTINGS) is None
+
+
+def test_no_declared_segment_can_be_taken_for_a_class() -> None:
+    with pytest.raises(BadInput, match="class="):
+        settings_from(ModelSettings(), {"segments": [f"{CLASS}a"]})
+
+
+def test_either_policy_watches_labels_and_classes_by_windows() -> None:
+    by_window = watched(SETTINGS)
+    by_test = watched(ModelSettings(class_thresholds={"fraud": 0.02}, alert_policy=SEQUENTIAL))
+    assert by_window - by_test == {("miscalibration", window, "") for window in SETTINGS.windows}
+    assert by_test - by_window == {("miscalibration", SEQUENTIAL, "")}
+    assert {("miscalibration", "1h", "class=fraud"), ("missing_labels", "24h", "")} <= by_test
+
+
+def covered(now: tuple[int, int], usual: tuple[int, int], before: tuple[int, int] = (0, 0)) -> Finding:
+    """Return what is found of (labelled, predictions) of a window, of what is usual, and of the week before."""
+    parts = [Coverage(labelled=labelled, predictions=predictions) for labelled, predictions in (now, usual, before)]
+    return missing_labels(
+        *parts,
+        window="24h",
+        version="v1",
+        over=(START, START + DAY),
+        usual_over=(START - 28 * DAY, START),
+        settings=SETTINGS,
+    )
+
+
+def test_labels_that_stop_coming_are_missed() -> None:
+    found = covered((0, 200), (9000, 10_000))
+    assert transition(None, found, SETTINGS) == FIRING
+    said = in_words("m", found, FIRING)
+    assert "0 % of 200 predictions over 24h whose label is due have one, usual are 90 % of 10,000" in said
+    assert said.endswith("at most 1 % of windows")
+    assert transition(None, covered((120, 200), (9000, 10_000)), SETTINGS) == FIRING
+
+
+def test_as_many_labels_as_usual_are_not_missed() -> None:
+    for now in ((180, 200), (150, 200), (1, 1), (0, 1), (0, 0), (2, 3)):
+        assert transition(None, covered(now, (9000, 10_000)), SETTINGS) is None, now
+
+
+def test_nothing_is_missed_where_nothing_was_usual_or_too_little_is_known() -> None:
+    assert transition(None, covered((0, 5000), (0, 10_000)), SETTINGS) is None
+    assert transition(None, covered((0, 5000), (499, 499)), SETTINGS) is None
+    assert transition(None, covered((0, 5000), (500, 500)), SETTINGS) == FIRING
+
+
+def test_weekend_of_those_who_label_is_no_outage() -> None:
+    assert transition(None, covered((0, 500), (7000, 10_000), (10, 480)), SETTINGS) is None
+    assert transition(None, covered((0, 5000), (7000, 10_000), (0, 30)), SETTINGS) == FIRING
+    assert transition(None, covered((0, 500), (7000, 10_000), (400, 480)), SETTINGS) == FIRING
+
+
+def test_missed_labels_are_back_at_nine_tenths_of_what_is_usual_also_in_the_same_window() -> None:
+    fired = State(firing=True, since=START + DAY)
+    assert transition(fired, covered((850, 1000), (9000, 10_000)), SETTINGS) == RESOLVED
+    assert transition(fired, covered((790, 1000), (9000, 10_000)), SETTINGS) is None
+    assert transition(fired, covered((2, 2), (9000, 10_000)), SETTINGS) is None
+
+
+@pytest.mark.parametrize("share", [0.05, 0.3, 0.95])
+@pytest.mark.parametrize("count", [3, 20, 400, 3000])
+def test_steady_partial_labelling_raises_no_more_alarms_than_stated(share: float, count: int) -> None:
+    random = np.random.default_rng(count)
+    fired = days = 0
+    for _ in range(10):
+        labelled = random.binomial(count, share, 200)
+        for day in range(8, 200):
+            first = max(0, day - 28)
+            usual = int(labelled[first:day].sum()), (day - first) * count
+            found = covered((int(labelled[day]), count), usual)
+            days += found.enough
+            fired += found.enough and found.beyond
+    assert days >= 1500 or count < 20
+    assert fired <= SETTINGS.false_alarm_rate * max(days, 1)
+
+
+def test_outage_of_labels_is_noticed_within_a_day_of_a_few_dozen_predictions() -> None:
+    random = np.random.default_rng(7)
+    fired = [covered((int(random.binomial(60, 0.02)), 60), (300, 1000)).beyond for _ in range(200)]
+    assert np.mean(fired) > 0.95
+
+
+@pytest.mark.parametrize(("ratio", "said"), [(0.005, "0.5 %"), (0.0001, "0.01 %"), (0.3, "30 %")])
+def test_percent_says_small_ratios_too(ratio: float, said: str) -> None:
+    assert percent(ratio) == said
