@@ -62,7 +62,7 @@ class Served:
         """Let an hour pass; return its predictions with their labels."""
         p = self.random.uniform(0.02, 0.98, per_hour)
         outcome = self.random.random(per_hour) < right(p)
-        names = [f"e{self.clock()}-{more.get('model_version')}-{i}" for i in range(per_hour)]
+        names = [f"{self.random.integers(2**60)}" for _ in range(per_hour)]
         times = [moment(self.clock() + (i + 1) * HOUR // per_hour - 1) for i in range(per_hour)]
         self.clock.advance(timedelta(hours=1))
         return [
@@ -202,11 +202,13 @@ def test_versions_have_estimates_of_their_own(sqlite_serve: Callable[..., Served
 
 
 @pytest.mark.parametrize(("given", "made"), [("score", 0), ("confidence", 2)])
-def test_scores_that_are_no_probabilities_yet_have_no_estimate(
+def test_where_some_scores_are_no_probabilities_yet_there_is_no_estimate(
     sqlite_serve: Callable[..., Served], given: str, made: int
 ) -> None:
     served = sqlite_serve(task="confidence")
-    served.history(14, given=given)
+    served.history(14, given="confidence")
+    served.clock.advance(-timedelta(hours=14))
+    served.history(14, per_hour=5, given=given)
     assert served.run() == made
 
 
