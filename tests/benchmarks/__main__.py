@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.benchmarks import alarms, apply, decode, evaluate, query, rollup, watch
+from tests.benchmarks import alarms, apply, decode, evaluate, query, rollup, segments, watch
 from tests.benchmarks.measure import Ratio
 
 PARTS = {
@@ -13,6 +13,7 @@ PARTS = {
     "evaluate": evaluate.run,
     "alarms": alarms.run,
     "watch": watch.run,
+    "segments": segments.run,
 }
 
 
