@@ -12,7 +12,8 @@ from sqlalchemy import Connection
 
 from monitor import mapped, windowed
 from monitor.each import each_model
-from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluation, finite
+from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
+from monitor.figures import evaluations as evaluations_of
 from monitor.records import Model
 from monitor.stats.summary import Summary
 from monitor.store import evaluations, mappings
@@ -75,8 +76,8 @@ def _before(now: Range) -> Range:
 def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
-    sums = windowed.by_place(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
-    return [row for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other])]
+    parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+    return [row for sums in parts for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other])]
 
 
 def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Iterator[Stored]:
@@ -86,9 +87,16 @@ def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Itera
             found = drift(_question(clock, place, asked.now), summary, other.get(place, nothing), asked.reference)
             yield _stored(clock, asked, place, found)
         return
-    for place, summary in {**now, **_together(now)}.items():
-        before = _all_versions(other, place[1]) if place[0] == ALL_VERSIONS else other.get(place)
-        yield _stored(clock, asked, place, evaluation(_question(clock, place, asked.now), summary, before))
+    wanted = {**now, **_together(now)}
+    rows = evaluations_of(
+        [(_question(clock, place, asked.now), summary, _before_of(place, other)) for place, summary in wanted.items()]
+    )
+    yield from (_stored(clock, asked, place, fields) for place, fields in zip(wanted, rows, strict=True))
+
+
+def _before_of(place: Place, other: Sums) -> Summary | None:
+    version, segment = place
+    return _all_versions(other, segment) if version == ALL_VERSIONS else other.get(place)
 
 
 def _together(sums: Sums) -> dict[Place, Summary]:

@@ -1,7 +1,7 @@
 """Figures: sums of a window to scores, intervals and a verdict."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -10,12 +10,15 @@ import numpy as np
 from monitor import regression
 from monitor.records import Model
 from monitor.stats import cox as line
-from monitor.stats import noise, reliability
+from monitor.stats import noise, reliability, selective
 from monitor.stats import scores as overall
 from monitor.stats.cells import Cells, Floats, place
-from monitor.stats.decomposition import corp, murphy
+from monitor.stats.classwise import ClassCalibration, class_calibration, sce
+from monitor.stats.cox import Cox, coxes
+from monitor.stats.decomposition import Corp, corps, murphy
 from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
-from monitor.stats.reliability import Bins, bins_of
+from monitor.stats.reliability import Bins, ReliabilityPoint, bins_of
+from monitor.stats.smooth import smooth_eces
 from monitor.stats.summary import MAX_CLASSES, Scores, Summary
 from monitor.stats.values import has_scores, score_counts, value_bins
 from monitor.times import rfc3339
@@ -44,6 +47,10 @@ class Question:
     matured: bool = True
 
 
+Asked = tuple[Question, Summary, Summary | None]
+"""A question, the sums of its window, and those of the equally long window just before."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
     """What scores are compared with."""
@@ -63,25 +70,75 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
     previous : sums of the equally long window just before; its signs sharpen the lower bound
 
     """
-    if question.model.task == "regression":
-        return _of_regression(question, summary, previous)
+    return evaluations([(question, summary, previous)])[0]
+
+
+def evaluations(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+    """Return `evaluation` of many windows, at a fraction of the cost: what costs most is found for all of them together."""
+    windows = [_window(*each) for each in asked if each[0].model.task != "regression"]
+    judged = map(_evaluation, windows, _costly(windows))
+    return [_of_regression(*each) if each[0].model.task == "regression" else next(judged) for each in asked]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Window:
+    """A window of probabilities, in cells and in bins."""
+
+    question: Question
+    summary: Summary
+    previous: Summary | None
+    cells: Cells
+    bins: Bins
+    before: Bins | None  # of the window before, in the same bins
+
+    @property
+    def binary(self) -> bool:
+        return self.question.model.task == "binary"
+
+
+@dataclass(frozen=True, slots=True)
+class _Costly:
+    """Figures of a window that cost less per window when many are found together."""
+
+    line: Cox | None
+    smooth_ece: float | None
+    corp: Corp | None
+    debiased_l2: tuple[float, float] | None
+    points: list[ReliabilityPoint]
+
+
+def _window(question: Question, summary: Summary, previous: Summary | None) -> _Window:
     cells = summary.cells(question.scores)
     bins, before = _bins(question, summary, previous, cells)
-    settings = question.model.settings
-    found = noise.ece_lower_bound(bins, before, alpha=settings.false_alarm_rate)
+    return _Window(question=question, summary=summary, previous=previous, cells=cells, bins=bins, before=before)
+
+
+def _costly(windows: Sequence[_Window]) -> Iterator[_Costly]:
+    cells, bins = [window.cells for window in windows], [window.bins for window in windows]
+    intervals, diagrams = reliability.debiased_l2_intervals(bins), reliability.reliability_diagrams(bins)
+    return map(_Costly, coxes(cells), smooth_eces(cells), corps(cells), intervals, diagrams)
+
+
+def _evaluation(window: _Window, costly: _Costly) -> dict[str, Any]:
+    settings = window.question.model.settings
+    found = noise.ece_lower_bound(window.bins, window.before, alpha=settings.false_alarm_rate)
+    margin = noise.ece_margin(window.bins, window.before, alpha=settings.false_alarm_rate)
     bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
+    risk = selective.risk_coverage(window.cells, binary=window.binary)
     return {
-        **_head(question, summary),
-        **_verdict(question.model, int(bins.n.sum()), bound),
-        **_figures(question, summary, cells, bins),
+        **_head(window.question, window.summary),
+        **_verdict(window.question.model, int(window.bins.n.sum()), bound, margin),
+        **_figures(window, costly),
         "ece_lower_bound": bound,
-        "reliability": [_plain(point) for point in reliability.reliability_points(bins)],
+        "reliability": [_plain(point) for point in costly.points],
+        "risk_coverage": [_plain(point) for point in risk],
+        **_classwise(window),
     }
 
 
 def _of_regression(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
     found = regression.figures(summary, previous, alpha=question.model.settings.false_alarm_rate)
-    verdict = _verdict(question.model, summary.labels, found["quantile_ece_lower_bound"])
+    verdict = _verdict(question.model, summary.labels, found["quantile_ece_lower_bound"], 0.0)
     return _head(question, summary) | verdict | found
 
 
@@ -114,23 +171,29 @@ def _plain(record: Any) -> dict[str, Any]:
     return {name: getattr(record, name) for name in record.__slots__}
 
 
-def _verdict(model: Model, labelled: int, bound: float | None) -> dict[str, Any]:
+def _verdict(model: Model, labelled: int, bound: float | None, margin: float | None) -> dict[str, Any]:
+    """Return what is said of a model whose ECE is at least `bound`; "calibrated" only where a breach would have shown."""
     settings = model.settings
-    missing = max(0, settings.minimum_labels - labelled)
-    if missing or bound is None:
-        return {"verdict": TOO_FEW_LABELS, "labels_needed": max(1, missing)}
-    broken = bound > settings.thresholds["ece"]
-    return {"verdict": MISCALIBRATED if broken else CALIBRATED, "labels_needed": 0}
+    verdict, needed = _judged(labelled, bound, margin, settings.thresholds["ece"], settings.minimum_labels)
+    return {"verdict": verdict, "labels_needed": needed}
 
 
-def _figures(question: Question, summary: Summary, cells: Cells, bins: Bins) -> dict[str, Any]:
-    binary = question.model.task == "binary"
-    found = line.cox(cells)
-    l2_low, l2_high = reliability.debiased_l2_interval(bins) or (None, None)
+def _judged(
+    labelled: int, bound: float | None, margin: float | None, threshold: float, minimum: int
+) -> tuple[str, int]:
+    if bound is not None and labelled >= minimum and bound > threshold:
+        return MISCALIBRATED, 0
+    needed = noise.labels_for_verdict(labelled, None if bound is None else margin, threshold=threshold, minimum=minimum)
+    return (TOO_FEW_LABELS, needed) if needed else (CALIBRATED, 0)
+
+
+def _figures(window: _Window, costly: _Costly) -> dict[str, Any]:
+    cells, bins, found = window.cells, window.bins, costly.line
+    l2_low, l2_high = costly.debiased_l2 or (None, None)
     null = noise.null_ece(bins)
     figures = {
-        "direction": line.direction(cells, found, binary=binary),
-        "accuracy": overall.accuracy(cells, binary=binary),
+        "direction": line.direction(cells, found, binary=window.binary),
+        "accuracy": overall.accuracy(cells, binary=window.binary),
         "mean_confidence": overall.mean_confidence(cells),
         "ece": reliability.ece(bins),
         "ece_null_mean": None if null is None else null[0],
@@ -140,15 +203,52 @@ def _figures(question: Question, summary: Summary, cells: Cells, bins: Bins) -> 
         "debiased_l2_low": l2_low,
         "debiased_l2_high": l2_high,
         "mce": reliability.mce(bins),
-        "ace": reliability.ace(cells, question.bins),
-        "sce": None,
-        "smooth_ece": None,
+        "ace": reliability.ace(cells, window.question.bins),
+        "smooth_ece": costly.smooth_ece,
         "cox_slope": None if found is None else found.slope,
         "cox_intercept": None if found is None else found.intercept,
         "calibration_in_the_large_z": overall.calibration_in_the_large_z(cells),
-        "aurc": None,
+        "aurc": selective.aurc(cells, binary=window.binary),
     }
-    return figures | _losses(question, summary, cells) | _decompositions(cells, bins)
+    return figures | _losses(window.question, window.summary, cells) | _decompositions(bins, costly.corp)
+
+
+def _classwise(window: _Window) -> dict[str, Any]:
+    """Return the SCE and each class's calibration; of a model with too many classes, and of raw scores, no sums are kept."""
+    question, names = window.question, window.question.model.classes or ()
+    if question.model.task != "multiclass" or question.scores != "served" or not 0 < len(names) <= MAX_CLASSES:
+        return {"sce": None, "classes": []}
+    cells = window.summary.classwise(len(names))
+    before = None if window.previous is None else window.previous.classwise(len(names))
+    found = class_calibration(cells, before, bins=question.bins, alpha=_class_alpha(question.model))
+    return {
+        "sce": sce(cells, question.bins),
+        "classes": [_of_class(question.model, name, each) for name, each in zip(names, found, strict=True)],
+    }
+
+
+def _class_alpha(model: Model) -> float:
+    """Return how often the bound of one class may err: classes with thresholds share the model's false-alarm rate."""
+    return model.settings.false_alarm_rate / max(1, len(model.settings.class_thresholds))
+
+
+def _of_class(model: Model, name: str, found: ClassCalibration) -> dict[str, Any]:
+    threshold = model.settings.class_thresholds.get(name)
+    bound = None if found.ece_lower_bound is None else max(found.ece_lower_bound, 0.0)
+    verdict = None
+    if threshold is not None:
+        verdict, _ = _judged(found.labelled, bound, found.margin, threshold, model.settings.minimum_labels)
+    return {
+        "class": name,
+        "labelled": found.labelled,
+        "positives": found.positives,
+        "mean_probability": found.mean_probability,
+        "observed": found.observed,
+        "ece": found.ece,
+        "ece_lower_bound": bound,
+        "threshold": threshold,
+        "verdict": verdict,
+    }
 
 
 def _losses(question: Question, summary: Summary, cells: Cells) -> dict[str, Any]:
@@ -164,8 +264,8 @@ def _losses(question: Question, summary: Summary, cells: Cells) -> dict[str, Any
     }
 
 
-def _decompositions(cells: Cells, bins: Bins) -> dict[str, Any]:
-    terms, parts = murphy(bins), corp(cells)
+def _decompositions(bins: Bins, parts: Corp | None) -> dict[str, Any]:
+    terms = murphy(bins)
     return {
         "brier_reliability": None if terms is None else terms.reliability,
         "brier_resolution": None if terms is None else terms.resolution,

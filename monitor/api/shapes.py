@@ -98,10 +98,36 @@ class ValueMapping(Shape):
     until: datetime = Field(description="fitted on predictions before this; scores are judged from here on")
 
 
+class RiskPoint(Shape):
+    """How often the answers of highest confidence are wrong, and how many of all they are."""
+
+    coverage: Ratio
+    risk: Ratio
+
+
+class ClassCalibration(Shape):
+    """How well the probability of one class is calibrated. A figure that can't be computed is null."""
+
+    name: str = Field(alias="class")
+    labelled: Count
+    positives: Count = Field(description="labels that are the class")
+    mean_probability: Ratio | None
+    observed: Ratio | None = Field(description="share of positives")
+    ece: Ratio | None
+    ece_lower_bound: Ratio | None = Field(
+        description="one-sided; classes with thresholds share the model's `false_alarm_rate`. Null without 100 labels "
+        "in the window before"
+    )
+    threshold: float | None = Field(description="of the model's `class_thresholds`")
+    verdict: Verdict | None = Field(description="null without a threshold")
+
+
 class Evaluation(Stored):
     """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
 
     reliability: list[Bin]
+    risk_coverage: list[RiskPoint] = Field(description="at up to 20 coverages")
+    classes: list[ClassCalibration] = Field(description="of multiclass models with up to 100 classes, as served")
     mapping: ValueMapping | None = Field(
         description="the newest of the version, or of any; null where values are probabilities"
     )

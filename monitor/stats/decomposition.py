@@ -78,6 +78,8 @@ def corp(cells: Cells) -> Corp | None:
 
 def corps(windows: Sequence[Cells]) -> list[Corp | None]:
     """Return `corp` of many windows over the same cells, at a fraction of the cost."""
+    if not windows:
+        return []
     n, sy, spp, spy = (np.stack([getattr(cells, name) for cells in windows]) for name in ("n", "sy", "spp", "spy"))
     total = n.sum(axis=1)
     size = np.maximum(total, 1)

@@ -14,7 +14,7 @@ from monitor.times import HOUR
 ALL_VERSIONS: Final = "\x01"
 """What the version of an evaluation over all versions is stored as; no event can carry it."""
 
-SHOWN_ONCE: Final = frozenset({"reliability", "pit", "coverage", "quantiles"})
+SHOWN_ONCE: Final = frozenset({"reliability", "risk_coverage", "classes", "pit", "coverage", "quantiles"})
 """The fields that only the newest evaluation keeps: they are as large as all others together."""
 
 
