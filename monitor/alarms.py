@@ -130,14 +130,16 @@ def in_words(model: str, finding: Finding, state: str) -> str:
 def miscalibration(fields: Mapping[str, Any], window: str, settings: ModelSettings) -> Finding:
     """Return what an evaluation says about the alarm on calibration of a model version as a whole.
 
-    Where it carries a bound of even odds, that is what counts: the alarm fires, and this is about its end.
+    Where it carries a bound of even odds, that is what counts: the alarm fires, and this is about its end. It is of enough labels then.
     """
     name = "quantile_ece" if "quantile_ece_lower_bound" in fields else "ece"
+    even = fields.get(f"{name}_even_odds_bound")
     return _bounded(
         fields,
         window,
         settings,
-        bound=fields.get(f"{name}_even_odds_bound", fields[f"{name}_lower_bound"]),
+        enough=even is not None or fields["verdict"] != TOO_FEW_LABELS,
+        bound=fields[f"{name}_lower_bound"] if even is None else even,
         threshold=settings.thresholds["ece"],
         name="quantile ECE" if name == "quantile_ece" else "ECE",
         evidence={shown: fields[shown] for shown in _SHOWN if shown in fields},
@@ -149,11 +151,13 @@ def class_miscalibration(
 ) -> Finding:
     """Return what an evaluation, and what it says of one class, say about the alarm on that class."""
     about = {shown: fields[shown] for shown in ("labelled", "predictions", "start", "end")}
+    even = found.get("ece_even_odds_bound")
     return _bounded(
-        {**fields, "verdict": found["verdict"]},
+        fields,
         window,
         settings,
-        bound=found.get("ece_even_odds_bound", found["ece_lower_bound"]),
+        enough=even is not None or found["verdict"] != TOO_FEW_LABELS,
+        bound=found["ece_lower_bound"] if even is None else even,
         threshold=settings.class_thresholds[found["class"]],
         name="class-wise ECE",
         segment=f"{CLASS}{found['class']}",
@@ -166,6 +170,7 @@ def _bounded(
     window: str,
     settings: ModelSettings,
     *,
+    enough: bool,
     bound: float | None,
     threshold: float,
     name: str,
@@ -182,7 +187,7 @@ def _bounded(
         segment=segment,
         start=parse_time("start", fields["start"]),
         end=parse_time("end", fields["end"]),
-        enough=fields["verdict"] != TOO_FEW_LABELS and bound is not None,
+        enough=enough and bound is not None,
         beyond=value > threshold,
         back=value < RESOLVED_SHARE * threshold,
         claim=f"{said} above the threshold {threshold:g}; {chance}",

@@ -221,7 +221,7 @@ def _evaluated(
 def _at_even_odds(model: Model, version: str, over: Range, summary: Summary, previous: Summary) -> dict[str, Any]:
     """Return an evaluation with one more bound beside each that fires alarms: one that the truth is as often above as under."""
     fields = _evaluated(model, version, over, summary)
-    even = replace(model, settings=replace(model.settings, false_alarm_rate=EVEN_ODDS))
+    even = replace(model, settings=replace(model.settings, false_alarm_rate=EVEN_ODDS, class_thresholds={}))
     found = _evaluated(even, version, over, summary, previous)
     more = {name: found[bound] for bound, name in _BOUNDS.items() if bound in found}
     classes = [
