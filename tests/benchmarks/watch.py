@@ -92,7 +92,13 @@ class Trailing:
 
 
 def delays(
-    ece: float, tests: dict[str, tuple[Bets, bool]], *, runs: int, longest: int, seed: int = 4
+    ece: float,
+    tests: dict[str, tuple[Bets, bool]],
+    *,
+    runs: int,
+    longest: int,
+    windows: tuple[int, ...] = (1_000, 2_000),
+    seed: int = 4,
 ) -> dict[str, tuple[float, int]]:
     """Return per test the median labels from drift to alarm, and the runs in which it alarmed before.
 
@@ -101,7 +107,7 @@ def delays(
     dice = np.random.default_rng([seed, round(1000 * ece)])
     factor = temperature(ece)
     watched = [Watched(name, step, ratio, Ledger.begin(runs)) for name, (step, ratio) in tests.items()]
-    trailing = [Trailing(f"`window`, last {size:,}", size, runs, THRESHOLD) for size in (1_000, 2_000)]
+    trailing = [Trailing(f"`window`, last {size:,}", size, runs, THRESHOLD) for size in windows]
     for seen in range(0, CALM + longest, BUCKET):
         p = dice.random((runs, BUCKET))
         y = (dice.random((runs, BUCKET)) < (p if seen < CALM else expit(factor * logit(p)))).astype(np.float64)
@@ -180,7 +186,7 @@ class Long:
     edge: int  # Lin, δ = .05, of a model whose ECE is .05
     peeking_z: int  # calibration in the large at 1 % at every look
     peeking_bound: int  # the lower bound at 1 % on all labels so far at every look, of a model whose ECE is .05
-    own_step: int  # Lin, δ = .05, whose bets have seen their own step
+    own_step: int  # Lin, δ = .02, whose bets have seen their own step
 
 
 def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
@@ -188,7 +194,7 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
     dice = np.random.default_rng(seed)
     p = POPULATIONS[0].p
     chances = {"calm": p, "edge": POPULATIONS[0].edge(THRESHOLD)}
-    tests = {"calm": {"lin": lin(0.05), "strict": lin(0.02), "sabotaged": sabotaged(0.05)}, "edge": {"lin": lin(0.05)}}
+    tests = {"calm": {"lin": lin(0.05), "strict": lin(0.02), "sabotaged": sabotaged(0.02)}, "edge": {"lin": lin(0.05)}}
     ever: dict[str, NDArray[np.bool_]] = {}
     for name, chance in chances.items():
         watched = {key: Watched(key, step, False, Ledger.begin(runs)) for key, step in tests[name].items()}
@@ -202,7 +208,7 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
                 if key != "sabotaged" or np.isinf(each.at).any():
                     each.see(entries)
             by_ratio |= watched["lin"].ledger.log_ratio >= -np.log(ALPHA)
-            peeked |= _z(total) if name == "calm" else _bound(total)
+            peeked |= rejected(total) if name == "calm" else bounded(total)
         ever |= {f"{name} {key}": np.isfinite(each.at) for key, each in watched.items()}
         ever |= {f"{name} ratio": by_ratio, f"{name} peeked": peeked}
     count = {key: int(each.sum()) for key, each in ever.items()}
@@ -218,14 +224,14 @@ def longest(runs: int, labels: int, bucket: int, *, at_once: int = 25) -> Long:
     return Long(**{name: sum(part[name] for part in parts) for name in parts[0]})
 
 
-def _z(total: Counts) -> NDArray[np.bool_]:
+def rejected(total: Counts) -> NDArray[np.bool_]:
     """Return whether calibration in the large is rejected at ALPHA, two-sided."""
     n, sy = total.n.sum(axis=0), total.sy.sum(axis=0)
     gap, variance = (sy - n * total.p).sum(axis=1), (n * total.p * (1 - total.p)).sum(axis=1)
     return np.abs(gap) > float(ndtri(1 - ALPHA / 2)) * np.sqrt(variance)
 
 
-def _bound(total: Counts) -> NDArray[np.bool_]:
+def bounded(total: Counts) -> NDArray[np.bool_]:
     """Return whether the split lower bound of all labels so far exceeds the threshold."""
     sign = np.sign((total.n * total.p - total.sy)[0].reshape(total.n.shape[1], 15, -1).sum(axis=2))
     n, sy = (each[1].reshape(len(sign), 15, -1).sum(axis=2) for each in (total.n, total.sy))
@@ -248,7 +254,7 @@ def long_table(found: Long) -> str:
             "control: the 1 % lower bound of all labels so far at every look, model whose ECE is exactly .05",
             found.peeking_bound,
         ],
-        ["control: Lin, δ = .05, with bets that have seen their own step, calibrated model", found.own_step],
+        ["control: Lin, δ = .02, with bets that have seen their own step, calibrated model", found.own_step],
     ]
     return table(["test", f"of {found.runs} runs, with a false alarm"], body)
 

@@ -1,0 +1,105 @@
+"""What alarms do, in small: the simulations of `make bench`, with room for chance.
+
+Each bound on a count is the binomial quantile that a true rate exceeds once in ten thousand times.
+"""
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
+from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
+from tests.benchmarks.watch import REFERENCES, TESTS, delays, long, rejected
+
+SLACK = 1e-4
+
+
+def at_most(rate: float, tries: int) -> int:
+    return int(binom.ppf(1 - SLACK, tries, rate))
+
+
+def at_least(rate: float, tries: int) -> int:
+    return int(binom.ppf(SLACK, tries, rate))
+
+
+@pytest.mark.parametrize("population", POPULATIONS, ids=lambda each: each.name)
+@pytest.mark.parametrize("labels", [200, 2_000])
+def test_no_policy_alarms_about_a_calibrated_model_more_often_than_it_says(population: Population, labels: int) -> None:
+    found = windows(population, population.p, labels, 500)
+    assert found.window <= at_most(ALPHA, 500)
+    assert found.streams <= at_most(ALPHA, 5)
+
+
+@pytest.mark.parametrize("population", POPULATIONS, ids=lambda each: each.name)
+def test_nor_about_one_at_the_threshold_where_the_plain_rule_tosses_a_coin(population: Population) -> None:
+    found = windows(population, population.edge(THRESHOLD), 1_000, 500)
+    assert found.window <= at_most(ALPHA, 500)
+    assert found.streams <= at_most(ALPHA, 5)
+    assert found.rule >= at_least(0.45, 500)
+
+
+@pytest.mark.parametrize(("labels", "expected"), [(200, 0.9909), (500, 0.6490), (1_000, 0.0794)])
+def test_the_plain_rule_alarms_about_calibrated_models_as_often_as_is_known(labels: int, expected: float) -> None:
+    found = windows(POPULATIONS[0], POPULATIONS[0].p, labels, 500)
+    assert at_least(expected, 500) <= found.rule <= at_most(expected, 500)
+
+
+def test_events_that_share_their_luck_make_false_alarms_unless_declared() -> None:
+    found = clustered(10, 25)
+    assert found.declared <= at_most(ALPHA, 10)
+    assert found.undeclared >= 3
+
+
+def test_positives_that_are_labelled_first_make_false_alarms_unless_days_mature() -> None:
+    found = delayed(20, 20)
+    assert found.matured <= at_most(ALPHA, 20)
+    assert found.window_matured <= at_most(ALPHA, 20)
+    assert found.arrival == found.window_arrival == 20
+
+
+def test_a_drift_to_ten_points_is_found_as_soon_as_known() -> None:
+    tests = {name: test for name, test in TESTS.items() if (0.10, name) in REFERENCES}
+    found = delays(0.10, tests, runs=20, longest=1_500, windows=())
+    for name in tests:
+        assert found[name][0] <= 1.3 * REFERENCES[0.10, name]
+        assert found[name][1] <= at_most(ALPHA, 20)
+
+
+def test_looking_often_is_free_for_the_tests_and_not_for_bets_that_see_their_own_step() -> None:
+    found = long(20, 12_000, 300)
+    for count in (found.calibrated, found.strict, found.ratio, found.edge):
+        assert count <= at_most(ALPHA, 20)
+    assert found.own_step == 20
+
+
+def test_looking_often_is_not_free_for_a_z_test_of_fixed_size() -> None:
+    dice, p = np.random.default_rng(5), POPULATIONS[0].p
+    total = drawn(dice, p, p, runs=300, labels=300)
+    ever = once = rejected(total)
+    for _ in range(60):
+        total += drawn(dice, p, p, runs=300, labels=300)
+        ever = ever | rejected(total)
+    assert once.sum() <= at_most(ALPHA, 300) < ever.sum()
+
+
+def test_drawn_events_are_calibrated_or_off_by_the_gap() -> None:
+    dice = np.random.default_rng(6)
+    for population in POPULATIONS:
+        for chance in (population.p, population.edge(THRESHOLD)):
+            found = drawn(dice, population.p, chance, runs=20, labels=50_000)
+            gap = np.abs(found.sy.sum((0, 1)) / found.n.sum((0, 1)) - population.p)
+            assert gap.mean() == pytest.approx(np.abs(chance - population.p).mean(), abs=0.004)
+            assert found.n.sum(axis=(0, 2)).tolist() == [50_000] * 20
+            bins = found.bins()[3]
+            assert (bins.n.sum(), bins.sy.sum()) == (50_000, found.sy[:, 3].sum())
+            entries = found.entries()
+            assert entries.n.sum() == 20 * 50_000
+            assert entries.sp.sum() == pytest.approx(sum(each.sp.sum() for each in found.bins()))
+
+
+def test_temperatures_make_the_ece_that_is_asked_for() -> None:
+    factors = [temperature(ece) for ece in (0.05, 0.10, 0.15)]
+    assert factors == sorted(factors, reverse=True)
+    p = np.random.default_rng(7).random(400_000)
+    off = 1 / (1 + ((1 - p) / p) ** factors[1])
+    assert np.abs(off - p).mean() == pytest.approx(0.10, abs=1e-3)
