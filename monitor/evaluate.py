@@ -3,14 +3,14 @@
 import logging
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor import mapped, windowed
+from monitor import mapped, segments, windowed
 from monitor.each import each_model
 from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
 from monitor.figures import evaluations as evaluations_of
@@ -77,7 +77,21 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
     parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
-    return [row for sums in parts for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other])]
+    rows = (row for sums in parts for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other]))
+    return _flagged(clock.model, list(rows))
+
+
+def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
+    """Return all figures, those of segments with whether they are flagged among the segments of their version and window."""
+    groups: dict[tuple[str, str], list[Stored]] = {}
+    for row in rows:
+        if "e_value_log" in row.fields:
+            groups.setdefault((row.version, row.window), []).append(row)
+    found = [row for row in rows if "e_value_log" not in row.fields]
+    for group in groups.values():
+        fields = segments.flagged(model, [row.fields for row in group])
+        found += [replace(row, fields=each) for row, each in zip(group, fields, strict=True)]
+    return found
 
 
 def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Iterator[Stored]:
@@ -88,10 +102,13 @@ def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Itera
             yield _stored(clock, asked, place, found)
         return
     wanted = {**now, **_together(now)}
-    rows = evaluations_of(
-        [(_question(clock, place, asked.now), summary, _before_of(place, other)) for place, summary in wanted.items()]
-    )
-    yield from (_stored(clock, asked, place, fields) for place, fields in zip(wanted, rows, strict=True))
+    parts = [
+        (_question(clock, place, asked.now), summary, _before_of(place, other)) for place, summary in wanted.items()
+    ]
+    for place, part, fields in zip(wanted, parts, evaluations_of(parts), strict=True):
+        if segments.declared(clock.model, place[1]):
+            fields["e_value_log"] = segments.worthwhile(clock.model, fields, *part[1:])
+        yield _stored(clock, asked, place, fields)
 
 
 def _before_of(place: Place, other: Sums) -> Summary | None:

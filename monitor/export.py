@@ -90,15 +90,17 @@ def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
     samples = _gauge("window_samples", "Predictions in the window.", SCORE_LABELS)
     coverage = _gauge("window_labelled_ratio", "Share of the window's predictions that have a label.", SCORE_LABELS)
     end = _gauge("window_end_timestamp_seconds", "End of the window, in event time.", SCORE_LABELS)
+    flagged = _gauge("segment_flagged", "1 where a segment is off, false discoveries controlled; else 0.", SCORE_LABELS)
     for model_id, window, fields in newest:
         place = _place(known, model_id, window, fields)
         samples.add_metric(place, fields["predictions"])
         _add(coverage, place, fields["label_coverage"])
         end.add_metric(place, parse_time("end", fields["end"]) / SECOND)
+        _add(flagged, place, fields.get("flagged"))
         if fields["verdict"] != "too_few_labels":
             for name, (field, _) in SCORES.items():
                 _add(families[name], place, fields.get(field, fields.get(OF_REGRESSION.get(field, ""))))
-    yield from (*families.values(), samples, coverage, end)
+    yield from (*families.values(), samples, coverage, end, flagged)
     yield from _bins(newest, known)
     drift = _gauge("drift_psi", "Population stability index of raw scores against the reference.", SCORE_LABELS)
     for model_id, window, fields in evaluations.newest(connection, kind="drift"):

@@ -1,11 +1,11 @@
 """Segments: which of a model's segments are off, worst first, with few false discoveries among those that are flagged."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from monitor.figures import Question, evaluation, finite
+from monitor.figures import Question, evaluations, finite
 from monitor.records import Model
 from monitor.stats.discovery import e_bh
 from monitor.stats.evidence import window_e_value, window_pit_e_value
@@ -14,6 +14,9 @@ from monitor.stats.summary import Summary
 
 MARGIN: Final = 0.4
 """A segment is flagged when its ECE is beyond this share of the model's threshold: errors that cancel are each small in the total."""
+
+UNUSUAL: Final = 2.0
+"""An ECE so many standard deviations above what a calibrated segment shows is looked at; evidence for a flag takes more."""
 
 FIELDS: Final = (
     "segment", "predictions", "labelled", "label_coverage", "ece", "ece_lower_bound", "ece_null_mean", "debiased_l2",
@@ -46,15 +49,33 @@ def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Sum
     before : sums of the equally long range just before, by segment; bets take their signs from there too
 
     """
-    model = whole.model
-    evidence = [log_e_value(model, summary, before.get(segment)) for segment, summary in now.items()]
+    parts = [(replace(whole, segment=name), summary, before.get(name)) for name, summary in now.items()]
+    found = flagged(
+        whole.model,
+        [
+            {name: fields.get(name) for name in FIELDS} | {"e_value_log": log_e_value(whole.model, summary, previous)}
+            for fields, (_, summary, previous) in zip(evaluations(parts), parts, strict=True)
+        ],
+    )
+    return sorted(map(finite, found), key=_harmlessness)
+
+
+def flagged(model: Model, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the rows of all segments, each with whether it is flagged; an `e_value_log` of None is no evidence at all."""
+    evidence = [math.nan if row["e_value_log"] is None else row["e_value_log"] for row in rows]
     flags = e_bh(evidence, model.settings.false_alarm_rate).tolist()
-    rows = []
-    for (segment, summary), log_e, flagged in zip(now.items(), evidence, flags, strict=True):
-        found = evaluation(replace(whole, segment=segment), summary, before.get(segment))
-        figures = {name: found.get(name) for name in FIELDS}
-        rows.append(finite(figures | {"e_value_log": log_e, "flagged": flagged}))
-    return sorted(rows, key=_harmlessness)
+    return [row | {"flagged": flag} for row, flag in zip(rows, flags, strict=True)]
+
+
+def worthwhile(
+    model: Model, fields: Mapping[str, Any], summary: Summary, previous: Summary | None
+) -> float | None:
+    """Return `log_e_value` of a segment that was evaluated; None, which takes no time, where its ECE is nothing unusual.
+
+    To count a small e-value as 0 does the false discovery rate no harm.
+    """
+    usual = model.task != "regression" and (fields["ece_z"] is None or fields["ece_z"] < UNUSUAL)
+    return None if usual else log_e_value(model, summary, previous)
 
 
 def log_e_value(model: Model, summary: Summary, previous: Summary | None) -> float:

@@ -12,6 +12,12 @@ Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
 Direction = Literal["overconfident", "underconfident", "none"]
 
 
+EVIDENCE: Final = Field(
+    default=None, description="of a stored segment, where its ECE is unusual: evidence as in the list of segments"
+)
+FLAGGED: Final = Field(default=None, description="of a stored segment: whether it is flagged among those of its window")
+
+
 class Shape(BaseModel):
     """An object with these fields and no others."""
 
@@ -85,6 +91,8 @@ class Stored(Judged):
     spiegelhalter_z: float | None
     calibration_in_the_large_z: float | None
     aurc: float | None
+    e_value_log: float | None = EVIDENCE
+    flagged: bool | None = FLAGGED
 
 
 class ValueMapping(Shape):
@@ -164,6 +172,8 @@ class StoredRegression(JudgedRegression):
     model: str
     segment: str = Field(description="`key:value`, empty for the model as a whole")
     scores: Literal["served", "raw"]
+    e_value_log: float | None = EVIDENCE
+    flagged: bool | None = FLAGGED
 
 
 class RegressionEvaluation(StoredRegression):
