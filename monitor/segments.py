@@ -67,9 +67,7 @@ def flagged(model: Model, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]
     return [row | {"flagged": flag} for row, flag in zip(rows, flags, strict=True)]
 
 
-def worthwhile(
-    model: Model, fields: Mapping[str, Any], summary: Summary, previous: Summary | None
-) -> float | None:
+def worthwhile(model: Model, fields: Mapping[str, Any], summary: Summary, previous: Summary | None) -> float | None:
     """Return `log_e_value` of a segment that was evaluated; None, which takes no time, where its ECE is nothing unusual.
 
     To count a small e-value as 0 does the false discovery rate no harm.

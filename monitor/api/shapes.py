@@ -12,12 +12,6 @@ Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
 Direction = Literal["overconfident", "underconfident", "none"]
 
 
-EVIDENCE: Final = Field(
-    default=None, description="of a stored segment, where its ECE is unusual: evidence as in the list of segments"
-)
-FLAGGED: Final = Field(default=None, description="of a stored segment: whether it is flagged among those of its window")
-
-
 class Shape(BaseModel):
     """An object with these fields and no others."""
 
@@ -91,8 +85,13 @@ class Stored(Judged):
     spiegelhalter_z: float | None
     calibration_in_the_large_z: float | None
     aurc: float | None
-    e_value_log: float | None = EVIDENCE
-    flagged: bool | None = FLAGGED
+
+
+class StoredSegment(Stored):
+    """A stored evaluation of a segment."""
+
+    e_value_log: float | None = Field(description="evidence as in the list of segments; null where the ECE is usual")
+    flagged: bool = Field(description="among the segments of its version and window, false discoveries controlled")
 
 
 class ValueMapping(Shape):
@@ -172,8 +171,6 @@ class StoredRegression(JudgedRegression):
     model: str
     segment: str = Field(description="`key:value`, empty for the model as a whole")
     scores: Literal["served", "raw"]
-    e_value_log: float | None = EVIDENCE
-    flagged: bool | None = FLAGGED
 
 
 class RegressionEvaluation(StoredRegression):
@@ -204,7 +201,7 @@ class Listed(Judged):
 class History(Shape):
     """Stored evaluations, oldest first; with `metric`, each is its end and that field."""
 
-    evaluations: list[Stored | StoredRegression | dict[str, Any]]
+    evaluations: list[Stored | StoredSegment | StoredRegression | dict[str, Any]]
 
 
 class SegmentRow(Shape):
