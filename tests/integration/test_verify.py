@@ -68,7 +68,20 @@ class Stream:
         raw = dice.choice([None, q])
         if self.kind == "binary":
             return {"probability": p, "raw_probability": raw}
-        return {"confidence": p, "raw_confidence": raw, "prediction": dice.choice(["yes", "no", 3])}
+        return {"prediction": dice.choice(["yes", "no", 3]), **self._confidence(p, raw)}
+
+    def _confidence(self, p, raw):
+        dice = self.dice
+        agreeing, samples = sorted((dice.randint(0, 50), dice.randint(1, 50)))
+        share = {"agreeing": agreeing, "samples": samples, "confidence_source": "self_consistency"}
+        forms = [
+            {"confidence": p, "raw_confidence": raw},
+            {"confidence": p, "raw_confidence": raw, "confidence_source": dice.choice(["verbalized", "judge"])},
+            {"confidence": agreeing / samples, **share},
+            {"confidence": p, "raw_confidence": agreeing / samples, **share},
+            {"score": dice.choice([0.0, -(2.0**30), 1e-300, dice.gauss(-5, 9)])},
+        ]
+        return dice.choice(forms)
 
     def _normal(self):
         dice = self.dice
@@ -139,7 +152,8 @@ def feeds(feed_on, sqlite_database, postgres_database):
 
 def declared(feed, kind):
     classes = CLASSES if kind == "multiclass" else None
-    return feed.model(task=kind, classes=classes, segments=("country",), label_delay=3_600_000_000)
+    segments = ("country", "confidence_source", "country,samples")
+    return feed.model(task=kind, classes=classes, segments=segments, label_delay=3_600_000_000)
 
 
 @with_fixtures
