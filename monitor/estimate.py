@@ -12,7 +12,7 @@ from monitor.figures import finite
 from monitor.records import Model
 from monitor.stats import reliability, scores
 from monitor.stats.cells import Cells
-from monitor.stats.expectation import expected
+from monitor.stats.expectation import Curve, calibration_map, expected_under
 from monitor.stats.summary import Summary
 from monitor.store import estimates, registry
 from monitor.store.engine import Database
@@ -49,11 +49,13 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     maps = _map_ranges(clock, earliest)
     asked = {each for each in (*ranges.values(), *maps) if each[0] < each[1]}
     sums = windowed.by_place(connection, clock.model, asked, "")
+    minimum = clock.model.settings.minimum_labels
+    versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
+    known = {version: _known(version, maps, sums, minimum) for version in versions}
     found = []
     for window, over in ranges.items():
         for (version, _), summary in sums.get(over, {}).items():
-            known = _known(version, maps, sums, clock.model.settings.minimum_labels)
-            fields = _fields(clock, known, served(summary))
+            fields = _fields(clock, known[version], served(summary))
             if fields is not None:
                 found.append(_estimate(clock, version, window, over, fields))
     return found
@@ -97,12 +99,9 @@ class _Known:
     """A window with labels, whose calibration map is taken to hold."""
 
     over: Range
-    cells: Cells
-
-    @property
-    def coverage(self) -> float:
-        """Return the share of its predictions that have a label."""
-        return min(float(self.cells.n.sum() / self.cells.en.sum()), 1.0)
+    labelled: int
+    coverage: float  # share of its predictions that have a label
+    curves: Sequence[Curve]
 
 
 def _known(version: str, maps: Sequence[Range], sums: Sums, minimum: int) -> _Known | None:
@@ -110,8 +109,11 @@ def _known(version: str, maps: Sequence[Range], sums: Sums, minimum: int) -> _Kn
     for each in maps:
         found = sums.get(each, {}).get((version, ""))
         cells = None if found is None else served(found)
-        if cells is not None and cells.n.sum() >= minimum:
-            return _Known(over=each, cells=cells)
+        labelled = 0 if cells is None else int(cells.n.sum())
+        curves = calibration_map(cells) if cells is not None and labelled >= minimum else None
+        if cells is not None and curves is not None:
+            coverage = min(labelled / float(cells.en.sum()), 1.0)
+            return _Known(over=each, labelled=labelled, coverage=coverage, curves=curves)
     return None
 
 
@@ -120,13 +122,13 @@ def _fields(clock: Clocked, known: _Known | None, coming: Cells | None) -> dict[
     if known is None or coming is None or coming.en.sum() * known.coverage < FEWEST_LABELS:
         return None
     binary = clock.model.task == "binary"
-    figures = expected(known.cells, coming, binary=binary, coverage=known.coverage)
+    figures = expected_under(known.curves, coming, binary=binary, coverage=known.coverage)
     if figures is None:
         return None
     start, end = known.over
     return {
         "predictions": int(coming.en.sum()),
-        "map": {"start": rfc3339(start), "end": rfc3339(end), "labelled": int(known.cells.n.sum())},
+        "map": {"start": rfc3339(start), "end": rfc3339(end), "labelled": known.labelled},
         **finite({name: getattr(figures, name) for name in figures.__slots__}),
     }
 

@@ -78,7 +78,7 @@ def expected(
     `LEVEL_SCALE` and `SLOPE_SCALE`. Where labels are plenty it follows them; where there are none it keeps its direction, and its
     variance grows. (Isotonic regression is constant there, and as sure as ever.)
 
-    - accuracy = Σ r / N, over a binary model's answers Σ max(r, 1 - r by the side of .5) / N
+    - accuracy = Σ r / N; of a binary model's answers with 1 - r in place of r where p ≤ .5
     - brier = Σ (p² + r(1 - 2p)) / N, of the single confidence; for a model of several classes that is the top-label one
     - ece = Σ_b E abs(G_b) / N over 15 bins, with G_b ~ N(Σ(p - r), W_b) the gap that the labels will show, noise W_b included, as
       every ECE includes it. The noise S that the labels of the known window give to the line would inflate it: with μ̂ ~ N(μ, S),
@@ -86,7 +86,9 @@ def expected(
 
     Intervals hold both noises: that of the map and that of the labels to come. Accuracy and Brier score: of the beta distribution
     of the same mean and variance. ECE: the estimate plus quantiles of its error, from `DRAWS` seeded draws.
-    Measured (see the README): the later truth lies inside in 90 to 99 of 100 windows.
+    Measured on uniform, top-label and rare-event scores, calibrated or off, with 500 to 20,000 labels, also where the two windows have
+    other scores: the later truth lies inside in 89 to 99 of 100 windows. A map that goes up and down by half a logit several times is
+    smoothed unless labels are plenty: its ECE is expected too low, and the truth lies inside in 75 to 90 of 100.
 
     Eilers & Marx 1996 (doi:10.1214/ss/1038425655), Marra & Wood 2012 (doi:10.1111/j.1467-9469.2011.00760.x).
 
@@ -110,10 +112,25 @@ def expected(
     (0.75, True, 0.15)
 
     """
-    if not known.n.sum() > 0 or not coming.en.sum() > 0:
+    curves = calibration_map(known)
+    return None if curves is None else expected_under(curves, coming, binary=binary, coverage=coverage, seed=seed)
+
+
+def expected_under(
+    curves: Sequence[Curve], coming: Cells, *, binary: bool, coverage: float = 1.0, seed: int = SEED
+) -> Expectation | None:
+    """Return what `expected` does, under a calibration map that serves several windows; None without events.
+
+    Examples
+    --------
+    >>> curves = calibration_map(Cells.from_rows([0.9] * 1000, [0, 1, 1, 1] * 250))
+    >>> expected_under(curves, Cells.from_rows([], []), binary=False) is None
+    True
+
+    """
+    if not coming.en.sum() > 0:
         return None
     target = _target(coming, coverage)
-    curves = _curves(known)
     outlook = _Outlook.of(curves, target, binary=binary)
     ece, ece_low, ece_high = _ece(outlook, seed)
     accuracy, brier = (_with_interval(*each) for each in (outlook.accuracy, outlook.brier))
@@ -128,6 +145,25 @@ def expected(
         brier_low=brier[1],
         brier_high=brier[2],
     )
+
+
+def calibration_map(known: Cells) -> tuple[Curve, ...] | None:
+    """Return the map of labelled events at each roughness; None without any.
+
+    Examples
+    --------
+    >>> halved = calibration_map(Cells.from_rows([0.8] * 1000, [0, 1] * 500))
+    >>> [round(float(np.interp(np.log(4), KNOTS, curve.shift)), 1) for curve in halved]  # logit .5 - logit .8
+    [-1.4, -1.4]
+
+    """
+    full = known.n > 0
+    if not full.any():
+        return None
+    n = known.n[full]
+    x = _logit(np.clip(known.sp[full] / n, 0.0, 1.0))
+    seen = _Seen(x, _hats(x), n, known.sy[full])
+    return tuple(_curve(seen, _SMOOTH / roughness**2 + _STRAIGHT) for roughness in ROUGHNESS)
 
 
 def _target(coming: Cells, coverage: float) -> Target:
@@ -206,15 +242,6 @@ class _Seen:
         rate = expit(found)
         weight = self.n * rate * (1 - rate)
         return np.asarray(np.linalg.solve(self.weighed(weight) + prior, self.hats.T @ (weight * (found - self.x))))
-
-
-def _curves(known: Cells) -> list[Curve]:
-    """Return the map at each roughness."""
-    full = known.n > 0
-    n = known.n[full]
-    x = _logit(np.clip(known.sp[full] / n, 0.0, 1.0))
-    seen = _Seen(x, _hats(x), n, known.sy[full])
-    return [_curve(seen, _SMOOTH / roughness**2 + _STRAIGHT) for roughness in ROUGHNESS]
 
 
 def _curve(seen: _Seen, prior: Floats) -> Curve:
