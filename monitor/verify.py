@@ -294,9 +294,9 @@ def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: 
             terms += [(stated_slot(kind, level, "stated"), 1), (stated_slot(kind, level, "hits"), int(held))]
     amounts = {"crps": found.crps, "error": found.error, "absolute_error": abs(found.error)}
     for name, value in (amounts | {"squared_z": found.squared_z or 0.0}).items():
-        whole = round(abs(Fraction(value)) * 2**272) * (-1 if value < 0 else 1)
-        digits = [(abs(whole) >> (32 * chunk)) % 2**32 for chunk in range(AMOUNT_CHUNKS)]
-        terms += [(amount_slot(name, chunk), -digit if whole < 0 else digit) for chunk, digit in enumerate(digits)]
+        whole, sign = round(abs(Fraction(value)) * 2**272), -1 if value < 0 else 1
+        digits = [(whole >> (32 * chunk)) % 2**32 for chunk in range(AMOUNT_CHUNKS)]
+        terms += [(amount_slot(name, chunk), sign * digit) for chunk, digit in enumerate(digits) if digit]
     return terms
 
 
