@@ -194,3 +194,38 @@ def test_regressions_are_ranked_by_their_quantiles(api, tools):
     ]
     assert rows[0]["ece"] is None
     assert rows[0]["quantile_ece"] > 0.05
+
+
+# What is stored, and exported
+
+
+def test_flagged_segments_are_stored_and_exported(api, tools):
+    api.put("m", status=201, label_delay="0s", segments=["country"], windows=["1h"])
+    api.send(*events(tools, cancelling(np.random.default_rng(5))))
+    api.judge()
+    expected = {row["segment"]: row["flagged"] for row in api.get(SEGMENTS, window="1h")["segments"]}
+    assert sorted(expected.values()) == [False, False, False, True, True]
+    for name, flag in expected.items():
+        stored = api.get("/v1/models/m/history", segment=name, window="1h")["evaluations"][-1]
+        assert stored["flagged"] is flag
+        assert (stored["e_value_log"] or 0) > 6 if flag else (stored["e_value_log"] or 0) < 2
+        line = f'calibration_segment_flagged{{model="m",model_version="",segment="{name}",window="1h"}} {float(flag)}'
+        assert line in exported(api)
+    whole = api.get("/v1/models/m/history", window="1h")["evaluations"][-1]
+    assert "flagged" not in whole
+    assert 'calibration_segment_flagged{model="m",model_version="",segment="",window="1h"}' not in "\n".join(
+        exported(api)
+    )
+
+
+def exported(api):
+    return api.client.get("/metrics").text.splitlines()
+
+
+def test_a_segment_that_is_declared_no_more_is_neither_listed_nor_flagged(api, tools):
+    api.put("m", status=201, label_delay="0s", segments=["country"], windows=["1h"])
+    api.send(*events(tools, [(0.9, 0, {"country": "AA"})] * 300))
+    api.put("m", segments=["device"])
+    api.judge()
+    assert api.get(SEGMENTS, window="1h")["segments"] == []
+    assert "flagged" not in api.get("/v1/models/m/history", segment="country:AA", window="1h")["evaluations"][-1]
