@@ -725,7 +725,7 @@ PROBLEM: Final = {
 FIELDS: Final = tuple(Stored.model_fields)
 """The fields of a stored evaluation, of all models but regressions."""
 
-METRICS: Final = tuple(dict.fromkeys((*FIELDS, *StoredRegression.model_fields)))
+METRICS: Final = tuple(dict.fromkeys((*StoredSegment.model_fields, *StoredRegression.model_fields)))
 """What a history may be asked for."""
 
 
