@@ -88,12 +88,9 @@ class _Window:
     summary: Summary
     previous: Summary | None
     cells: Cells
+    answers: Cells  # the same by the confidence of the answer, which is p itself unless the model is binary
     bins: Bins
     before: Bins | None  # of the window before, in the same bins
-
-    @property
-    def binary(self) -> bool:
-        return self.question.model.task == "binary"
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +107,15 @@ class _Costly:
 def _window(question: Question, summary: Summary, previous: Summary | None) -> _Window:
     cells = summary.cells(question.scores)
     bins, before = _bins(question, summary, previous, cells)
-    return _Window(question=question, summary=summary, previous=previous, cells=cells, bins=bins, before=before)
+    return _Window(
+        question=question,
+        summary=summary,
+        previous=previous,
+        cells=cells,
+        answers=overall.folded(cells) if question.model.task == "binary" else cells,
+        bins=bins,
+        before=before,
+    )
 
 
 def _costly(windows: Sequence[_Window]) -> Iterator[_Costly]:
@@ -124,14 +129,15 @@ def _evaluation(window: _Window, costly: _Costly) -> dict[str, Any]:
     found = noise.ece_lower_bound(window.bins, window.before, alpha=settings.false_alarm_rate)
     margin = noise.ece_margin(window.bins, window.before, alpha=settings.false_alarm_rate)
     bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
-    risk = selective.risk_coverage(window.cells, binary=window.binary)
+    ranked = selective.ranking(window.answers, binary=False)
     return {
         **_head(window.question, window.summary),
         **_verdict(window.question.model, int(window.bins.n.sum()), bound, margin),
         **_figures(window, costly),
         "ece_lower_bound": bound,
         "reliability": [_plain(point) for point in costly.points],
-        "risk_coverage": [_plain(point) for point in risk],
+        "aurc": selective.aurc(ranked),
+        "risk_coverage": [_plain(point) for point in selective.risk_coverage(ranked)],
         **_classwise(window),
     }
 
@@ -192,8 +198,8 @@ def _figures(window: _Window, costly: _Costly) -> dict[str, Any]:
     l2_low, l2_high = costly.debiased_l2 or (None, None)
     null = noise.null_ece(bins)
     figures = {
-        "direction": line.direction(cells, found, binary=window.binary),
-        "accuracy": overall.accuracy(cells, binary=window.binary),
+        "direction": line.direction(window.answers, found, binary=False),
+        "accuracy": overall.accuracy(window.answers, binary=False),
         "mean_confidence": overall.mean_confidence(cells),
         "ece": reliability.ece(bins),
         "ece_null_mean": None if null is None else null[0],
@@ -208,7 +214,6 @@ def _figures(window: _Window, costly: _Costly) -> dict[str, Any]:
         "cox_slope": None if found is None else found.slope,
         "cox_intercept": None if found is None else found.intercept,
         "calibration_in_the_large_z": overall.calibration_in_the_large_z(cells),
-        "aurc": selective.aurc(cells, binary=window.binary),
     }
     return figures | _losses(window.question, window.summary, cells) | _decompositions(bins, costly.corp)
 

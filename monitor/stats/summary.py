@@ -377,8 +377,11 @@ class Summary:
 
     def cells(self, scores: Scores) -> Cells:
         """Return the sums of served or of raw scores, cell by cell."""
-        both, own = (self._floats(kind_base(kind) + _RESERVED, CELLS * len(CELL_FIELDS)) for kind in _kinds(scores))
-        table = np.divide((both + own).reshape(CELLS, len(CELL_FIELDS)).T, _UNITS, order="C")
+        found, own = (kind_base(kind) + _RESERVED for kind in _kinds(scores))
+        sums = self._floats(found, CELLS * len(CELL_FIELDS))
+        if own < len(self.high):
+            sums = sums + self._floats(own, CELLS * len(CELL_FIELDS))
+        table = np.divide(sums.reshape(CELLS, len(CELL_FIELDS)).T, _UNITS, order="C")
         return Cells(**dict(zip(CELL_FIELDS, table, strict=True)))
 
     def classwise(self, classes: int) -> Floats:
