@@ -21,7 +21,6 @@ from monitor.stats.summary import (
     LOCATION_CELLS,
     LOWEST_BIT,
     PIT_CELLS,
-    THOUSANDTHS,
     amount_slot,
     location_slot,
     pit_slot,
@@ -58,6 +57,10 @@ _PIT_EDGES: Final = np.array(PIT_EDGES)
 _MIDDLE: Final = LOCATION_CELLS // 2
 
 
+Levels = tuple[tuple[int, bool], ...]
+"""Levels in thousandths, and whether each held."""
+
+
 class Measured(NamedTuple):
     """What a label says about a predictive distribution."""
 
@@ -65,12 +68,8 @@ class Measured(NamedTuple):
     crps: float
     error: float  # mean or median, less the label
     squared_z: float | None  # of a normal distribution, the squared error in units of its variance
-    intervals: tuple[
-        tuple[int, bool], ...
-    ]  # of each stated central interval the level in thousandths, and whether y lies in it
-    quantiles: tuple[
-        tuple[int, bool], ...
-    ]  # of each stated quantile the level in thousandths, and whether y is at or under it
+    intervals: Levels  # central intervals that were stated, and whether y lies in them
+    quantiles: Levels  # quantiles that were stated, and whether y is at or under them
 
 
 def of_normal(mean: float, std: float, y: float) -> Measured:
@@ -130,27 +129,37 @@ def of_quantiles(levels: tuple[int, ...], values: tuple[float, ...], y: float, *
     (0.6, 0.3, -0.5, ((800, True),), ((100, False), (500, False), (900, True)))
 
     """
-    at_or_under = tuple([(level, y <= value) for level, value in zip(levels, values, strict=True)])
+    first, last = bisect_left(values, y), bisect_right(values, y)
+    intervals, at_or_under = _held(levels, first, last)
     losses = [
         (value - y) * (WHOLE - level) if y <= value else (y - value) * level
         for level, value in zip(levels, values, strict=True)
     ]
     return Measured(
-        pit=_drawn(levels, values, y, chance),
+        pit=_drawn(levels, first, last, chance),
         crps=2.0 * math.fsum(losses) / (WHOLE * len(levels)),
         error=median(levels, values) - y,
         squared_z=None,
-        intervals=tuple([(level, values[low] <= y <= values[high]) for level, low, high in _pairs(levels)]),
+        intervals=intervals,
         quantiles=at_or_under,
     )
 
 
-def _drawn(levels: tuple[int, ...], values: tuple[float, ...], y: float, chance: float) -> float:
-    first, last = bisect_left(values, y), bisect_right(values, y)
+def _drawn(levels: tuple[int, ...], first: int, last: int, chance: float) -> float:
+    """Return a PIT for a label that lies above the quantiles before `first`, and under those from `last` on."""
     low = levels[first - 1] if first else 0
     upper = first if first == last else last - 1
     high = levels[upper] if upper < len(levels) else WHOLE
     return (low + chance * (high - low)) / WHOLE
+
+
+@lru_cache(maxsize=4096)
+def _held(levels: tuple[int, ...], first: int, last: int) -> tuple[Levels, Levels]:
+    """Return which intervals and which quantiles hold for a label above those before `first` and under those from `last` on."""
+    return (
+        tuple((level, low < last and high >= first) for level, low, high in _pairs(levels)),
+        tuple((level, place >= first) for place, level in enumerate(levels)),
+    )
 
 
 @lru_cache(maxsize=1024)
@@ -273,22 +282,19 @@ def _pits(events: Sequence[int], halves: Sequence[bool], measured: Sequence[Meas
 
 
 def _stated(events: Sequence[int], measured: Sequence[Measured]) -> Entries:
-    rows: list[int] = []
-    slots: list[int] = []
-    for event, each in zip(events, measured, strict=True):
-        found = [slot for level, held in each.intervals for slot in _INTERVAL_SLOTS[level][: 1 + held]]
-        found += [slot for level, held in each.quantiles for slot in _QUANTILE_SLOTS[level][: 1 + held]]
-        slots += found
-        rows += [event] * len(found)
-    return np.array(rows, dtype=np.int64), np.array(slots, dtype=np.int64), np.ones(len(rows), dtype=np.int64)
+    slots = [_slots_of(each.intervals, each.quantiles) for each in measured]
+    rows = np.repeat(np.array(events, dtype=np.int64), [len(each) for each in slots])
+    return rows, np.concatenate(slots), np.ones_like(rows)
 
 
-_INTERVAL_SLOTS: Final = [
-    (stated_slot("interval", level, "stated"), stated_slot("interval", level, "hits")) for level in range(THOUSANDTHS)
-]
-_QUANTILE_SLOTS: Final = [
-    (stated_slot("quantile", level, "stated"), stated_slot("quantile", level, "hits")) for level in range(THOUSANDTHS)
-]
+@lru_cache(maxsize=4096)
+def _slots_of(intervals: Levels, quantiles: Levels) -> Integers:
+    """Return where what was stated and what held is counted; few combinations occur."""
+    levels = [("interval", *each) for each in intervals] + [("quantile", *each) for each in quantiles]
+    stated = [stated_slot(kind, level, "stated") for kind, level, _ in levels]
+    return np.array(
+        [*stated, *(stated_slot(kind, level, "hits") for kind, level, held in levels if held)], dtype=np.int64
+    )
 
 
 def _amounts(events: Sequence[int], measured: Sequence[Measured]) -> list[Entries]:
