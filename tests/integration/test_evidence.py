@@ -332,6 +332,22 @@ def test_a_promotion_and_a_rollback_begin_afresh_with_later_predictions(feed, ma
     assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
 
 
+def test_cohorts_from_before_a_promotion_that_mature_after_it_are_left_out(feed, make):
+    model = declared(feed, label_delay=HOUR)
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75, cluster="g"), make.label("a", 1), make.prediction("late", 0.75))
+    take_in(feed, model)
+    put_in_service(feed, model)
+    feed.clock.advance(2 * MINUTES)
+    feed.take(make.prediction("b", 0.25, at=at + MINUTES, cluster="g"), make.label("b", 0))
+    feed.clock.advance(2 * HOURS)
+    take_in(feed, model)
+    feed.take(make.label("late", 1))
+    take_in(feed, model)
+    same(state(feed, model), expected([[(0.25, 0, "g")]]))
+    assert waiting(feed) == (0, 0)
+
+
 def test_late_labels_that_wait_when_a_calibrator_is_promoted_are_left_out(feed, make):
     model = declared(feed)
     feed.take(make.prediction("a", 0.75, cluster="g"))
