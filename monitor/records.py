@@ -35,7 +35,7 @@ class ModelSettings:
     minimum_labels: int = 500
     thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
     class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
-    alert_policy: str = "window"
+    alert_policy: str = "sequential"
     false_alarm_rate: float = 0.01
     reference: tuple[int, int] | Literal["champion"] | None = None  # microseconds; or what the champion was fitted on
     recalibration: str = "propose"

@@ -304,7 +304,7 @@ class SettingsBody(Shape):
     class_thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
         default={}, description="of the ECE of single classes, whose errors cost more"
     )
-    alert_policy: Literal["window", "sequential"] = "window"
+    alert_policy: Literal["window", "sequential"] = "sequential"
     false_alarm_rate: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
     reference: dict[Literal["start", "end"], datetime] | Literal["champion"] | None = Field(
         default=None,
