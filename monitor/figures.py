@@ -30,6 +30,9 @@ TOO_FEW_LABELS: Final = "too_few_labels"
 FIXED: Final = "fixed"
 FITTED_ON: Final = "champion"
 TRAILING: Final = "trailing"
+MIDDLE_CELL: Final = int(place([0.5])[0])
+"""The last cell of probabilities that are at most .5."""
+
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -284,7 +287,8 @@ def _decompositions(bins: Bins, parts: Corp | None) -> dict[str, Any]:
 
 def drift(question: Question, current: Summary, before: Summary, reference: Reference) -> dict[str, Any]:
     """Return score drift of raw scores against a reference; raw, since a promotion moves the served ones by design."""
-    found = _score_drift(question.model, before, current)
+    old, new = _Arrived.of(before), _Arrived.of(current)
+    found = _score_drift(question.model, old, new)
     settings = question.model.settings
     enough = min(current.events, before.events) >= settings.minimum_labels
     fields = [name for name in ScoreDrift.__slots__ if name not in {"n", "m"}]
@@ -302,34 +306,53 @@ def drift(question: Question, current: Summary, before: Summary, reference: Refe
         "predictions": current.events,
         "reference_predictions": before.events,
         **figures,
-        "class_shift": _class_shift(question.model, before, current, enough=enough),
+        "class_shift": _class_shift(question.model, old, new, enough=enough),
         "threshold": settings.thresholds["psi"],
         "enough": enough,
         "drifted": found is not None and enough and found.drifted(settings.thresholds["psi"]),
     }
 
 
-def _score_drift(model: Model, before: Summary, current: Summary) -> ScoreDrift | None:
+@dataclass(frozen=True, slots=True)
+class _Arrived:
+    """What predictions add to sums, in cells of their raw scores, and the sums themselves."""
+
+    summary: Summary
+    count: Floats
+    total: Floats
+
+    @classmethod
+    def of(cls, summary: Summary) -> "_Arrived":
+        cells = summary.cells("raw")
+        return cls(summary, cells.en, cells.esp)
+
+    def sides(self) -> Floats:
+        """Return how many scores are at most .5, and how many above it."""
+        at_most = self.count[: MIDDLE_CELL + 1].sum()
+        return np.array([at_most, self.count.sum() - at_most])
+
+
+def _score_drift(model: Model, old: _Arrived, new: _Arrived) -> ScoreDrift | None:
     """Return how far scores have moved: confidences, of regression where predictions lie, and scores that are no probability."""
     if model.task == "regression":
-        return score_drift(before.locations(), current.locations())
-    old, new = before.cells("raw"), current.cells("raw")
-    if has_scores(before) or has_scores(current):
-        return score_drift(np.append(old.en, score_counts(before)), np.append(new.en, score_counts(current)))
-    return score_drift(old.en, new.en, sums=(old.esp, new.esp))
+        return score_drift(old.summary.locations(), new.summary.locations())
+    if has_scores(old.summary) or has_scores(new.summary):
+        scores = [np.append(each.count, score_counts(each.summary)) for each in (old, new)]
+        return score_drift(*scores)
+    return score_drift(old.count, new.count, sums=(old.total, new.total))
 
 
-def _class_shift(model: Model, before: Summary, current: Summary, *, enough: bool) -> dict[str, Any] | None:
+def _class_shift(model: Model, old: _Arrived, new: _Arrived, *, enough: bool) -> dict[str, Any] | None:
     """Return how the mix of answers moved; None where answers are no classes, or were not counted for all predictions."""
-    names, *counted = _answers(model, before, current)
+    names, *counted = _answers(model, old, new)
     found: ClassShift | None = None
-    if all(counts.sum() == each.events for counts, each in zip(counted, (before, current), strict=True)):
+    if all(counts.sum() == each.summary.events for counts, each in zip(counted, (old, new), strict=True)):
         found = class_shift(*counted)
     if found is None:
         return None
     shares = zip(names, found.reference.tolist(), found.current.tolist(), strict=True)
     return {
-        "classes": [{"class": name, "reference": old, "current": new} for name, old, new in shares],
+        "classes": [{"class": name, "reference": then, "current": now} for name, then, now in shares],
         "js": found.js,
         "js_null_95": found.js_null_95,
         "js_null_999": found.js_null_999,
@@ -337,20 +360,13 @@ def _class_shift(model: Model, before: Summary, current: Summary, *, enough: boo
     }
 
 
-def _answers(model: Model, before: Summary, current: Summary) -> tuple[Sequence[str], Floats, Floats]:
+def _answers(model: Model, old: _Arrived, new: _Arrived) -> tuple[Sequence[str], Floats, Floats]:
     """Return the names of the classes and how often each was the answer; the answer of a binary model is 1 above .5."""
     if model.task == "binary":
         names = model.classes or ("0", "1")
-        return names, _sides(before), _sides(current)
+        return names, old.sides(), new.sides()
     names = model.classes if model.task == "multiclass" and model.classes and len(model.classes) <= MAX_CLASSES else ()
-    return names, before.predicted(len(names)), current.predicted(len(names))
-
-
-def _sides(summary: Summary) -> Floats:
-    """Return how many raw scores are at most .5, and how many above it."""
-    events = summary.cells("raw").en
-    at_most = events[: int(place([0.5])[0]) + 1].sum()
-    return np.array([at_most, events.sum() - at_most])
+    return names, old.summary.predicted(len(names)), new.summary.predicted(len(names))
 
 
 def finite(fields: Mapping[str, Any]) -> dict[str, Any]:
