@@ -140,6 +140,7 @@ def show_event(context: Context, model: ModelName, event_id: EventId) -> Respons
 
 
 def _prediction(row: PredictionRow) -> JsonObject:
+    kept = payload_of(row)
     return {
         "timestamp": rfc3339(row.at),
         "received_at": rfc3339(row.received_at),
@@ -148,10 +149,10 @@ def _prediction(row: PredictionRow) -> JsonObject:
         "calibrator_version": row.calibrator,
         "segments": None if row.segments is None else msgspec.json.decode(row.segments),
         "cluster": row.cluster,
-        "served": row.p,
+        "served": None if "score" in kept else row.p,
         "raw": row.raw,
         "settings_revision": row.revision,
-        **{SENT_AS.get(name, name): value for name, value in payload_of(row).items()},
+        **{SENT_AS.get(name, name): value for name, value in kept.items()},
     }
 
 

@@ -440,8 +440,8 @@ class PredictionAnswer(Shape):
     calibrator_version: int | None
     segments: dict[str, Any] | None
     cluster: str | None
-    served: float = Field(
-        description="what is judged: the confidence, or of a regression the mean or the median; 0 for a score"
+    served: float | None = Field(
+        description="what is judged: the confidence, or of a regression the mean or the median; null for a score"
     )
     raw: float | None = Field(description="the model's own, where a calibrator made the served one")
     settings_revision: int

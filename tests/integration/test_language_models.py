@@ -292,3 +292,14 @@ def test_agreement_of_a_client_is_an_event(sqlite_api, tools):
     raw = sqlite_api.get(CALIBRATION, scores="raw", **DAY)
     assert raw["mean_confidence"] == pytest.approx(2 / 3)
     assert raw["accuracy"] == 1.0
+
+
+def test_an_event_is_shown_as_it_was_sent(sqlite_api, tools):
+    declared(sqlite_api)
+    sqlite_api.send(
+        *pair(tools, "l1", token_logprobs([-0.5, -1.5]), 1),
+        *pair(tools, "s1", {"agreeing": 2, "samples": 3, "confidence_source": "self_consistency"}, 1),
+    )
+    score, share = (sqlite_api.get(f"/v1/models/m/events/{name}")["prediction"] for name in ("l1", "s1"))
+    assert (score["served"], score["score"], score["confidence_source"]) == (None, -1.0, "logprob")
+    assert (share["served"], share["agreeing"], share["samples"]) == (2 / 3, 2, 3)
