@@ -34,7 +34,6 @@ MIDDLE_CELL: Final = int(place([0.5])[0])
 """The last cell of probabilities that are at most .5."""
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Question:
     """What is to be evaluated: a range that was widened, of one version (None: all) and segment."""
@@ -337,8 +336,8 @@ def _score_drift(model: Model, old: _Arrived, new: _Arrived) -> ScoreDrift | Non
     if model.task == "regression":
         return score_drift(old.summary.locations(), new.summary.locations())
     if has_scores(old.summary) or has_scores(new.summary):
-        scores = [np.append(each.count, score_counts(each.summary)) for each in (old, new)]
-        return score_drift(*scores)
+        then, now = (np.append(each.count, score_counts(each.summary)) for each in (old, new))
+        return score_drift(then, now)
     return score_drift(old.count, new.count, sums=(old.total, new.total))
 
 
