@@ -219,8 +219,9 @@ class _Bridges:
         """Return bridges over a distribution: each is read at the heights that the distribution function takes short of 1."""
         heights = np.cumsum(counts[counts > 0])[:-1] / counts.sum()
         simulated = _heights()
-        used, place = np.unique(np.searchsorted((simulated[1:] + simulated[:-1]) / 2, heights), return_inverse=True)
-        return cls(place, _paths()[used])
+        nearest = np.searchsorted((simulated[1:] + simulated[:-1]) / 2, heights)
+        first = np.diff(nearest, prepend=-1) > 0
+        return cls(np.cumsum(first) - 1, _paths()[nearest[first]])
 
     def highest(self) -> float:
         """Return the 95 % quantile of the largest value."""
