@@ -31,7 +31,7 @@ def pair(tools, name, fields, y, *, minutes=0, answer="Paris", **more):
 
 
 def declared(api, **settings):
-    defaults = {"task": "confidence", "label_delay": "0s", "minimum_labels": 10, "thresholds": {"ece": 0.1}}
+    defaults = {"task": "confidence", "label_delay": "0s", "minimum_labels": 10, "thresholds": {"ece": 0.2}}
     api.put("m", status=201, **(defaults | settings))
 
 
