@@ -10,6 +10,7 @@ from monitor.figures import Question
 from monitor.records import Model, ModelSettings
 from monitor.segments import MARGIN, declared, log_e_value, ranked
 from monitor.stats import entries as of
+from monitor.stats.evidence import window_pit_e_value
 from monitor.stats.summary import Summary
 from tests.benchmarks.segments import CONFIDENCES, RATE, tally
 
@@ -100,3 +101,20 @@ def test_a_segment_is_declared_by_its_name() -> None:
         "device,country:a,b",
     ]
     assert [declared(model, name) for name in names] == [False, True, True, True, False, False, False]
+
+
+def test_evidence_about_a_regression_is_an_e_value() -> None:
+    # Tail-heavy within the null: its quantile error is exactly the threshold, where bets pay 1 on average at best.
+    dice = np.random.default_rng(3)
+    share = np.full(20, 0.05)
+    share[:10] += 0.004
+    share[10:] -= 0.004
+    margin = float(np.abs(np.cumsum(share)[:-1] - np.arange(1, 20) / 20).mean())
+    now, before = dice.multinomial(400, share, 3000), dice.multinomial(400, share, 3000)
+    for pairs in (zip(now, before, strict=True), ((counts, None) for counts in now)):
+        paid = np.exp([window_pit_e_value(counts, earlier, threshold=margin) for counts, earlier in pairs])
+        assert paid.mean() <= 1 + 4 * paid.std() / np.sqrt(len(paid))
+        assert (paid >= 100).mean() <= 0.01
+    wide = np.concatenate([np.full(5, 10.0), np.full(10, 30.0), np.full(5, 10.0)])
+    assert window_pit_e_value(wide, None, threshold=0.02) > np.log(100)
+    assert window_pit_e_value(wide * 0, wide, threshold=0.02) == 0.0
