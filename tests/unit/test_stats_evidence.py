@@ -64,6 +64,18 @@ def test_the_payoff_from_sums_is_never_above_that_of_the_events(
         assert found >= exact - 0.01 * len(p)
 
 
+@pytest.mark.parametrize(("sign", "spread_out"), [(-1.0, 1.0), (1.0, 0.0)])
+def test_the_spread_is_charged_to_the_outcome_that_may_have_it(sign: float, spread_out: float) -> None:
+    # One outcome's confidences lie at both ends of a cell, the other's all at one end.
+    cell = place([0.49])[0]
+    low, high = np.nextafter(LOWER[cell], 1), UPPER[cell]
+    p = np.concatenate([np.repeat([low, high], 50), np.full(100, high)])
+    y = np.repeat([spread_out, 1 - spread_out], 100)
+    found = log_factors(Entries.of(Cells.from_rows(p, y)), np.array([sign]), np.array([[0.7]]), 0.02).item()
+    exact = of_rows(p, y, np.full(200, sign), 0.7, 0.02)
+    assert exact - 0.001 < found <= exact
+
+
 def test_the_payoff_from_sums_is_close_to_that_of_the_events() -> None:
     dice = np.random.default_rng(1)
     p = dice.random(5000)
