@@ -185,6 +185,8 @@ def test_calibration_is_seen_by_source_and_by_number_of_answers(sqlite_api, tool
                         "samples:3", "samples:9", "country,samples:CH,3")
     }  # fmt: skip
     assert list(counts.values()) == [250, 9, 1, 120, 130, 120]
+    for segment in counts:
+        assert len(sqlite_api.get("/v1/models/m/history", segment=segment)["evaluations"]) == 1
     assert len(sqlite_api.get(CALIBRATION, segment="confidence_source:verbalized", **DAY)["reliability"]) == 2
     assert sqlite_api.get(CALIBRATION, segment="samples:3", **DAY)["ece"] is not None
     assert differences(sqlite_api) == []
@@ -240,6 +242,33 @@ def test_windows_of_the_schedule_judge_what_came_after_the_line(sqlite_api, tool
     assert [each["verdict"] for each in history] == ["calibrated"]
     evidence = sqlite_api.get("/v1/models/m/evidence")["evidence"]
     assert [each["labels"] for each in evidence] == [400]
+
+
+def test_where_minutes_are_gone_scores_are_judged_from_the_next_hour_on(api, tools, clock):
+    declared(api)
+    events, _ = scored(tools, 600)
+    later, _ = scored(tools, 40, first=600, minutes=0)
+    api.send(*events, *later)
+    api.judge()
+    assert sum(each["count"] for each in api.get(CALIBRATION, **DAY)["reliability"]) == 440
+    clock.advance(timedelta(days=4))
+    api.send(*pair(tools, "last", token_logprobs([-1.0]), 1, minutes=-4 * 1440))
+    found = api.get(CALIBRATION, **DAY)
+    assert found["mapping"]["until"] == "2026-01-05T11:10:00Z"
+    assert sum(each["count"] for each in found["reliability"]) == 40
+    assert differences(api) == []
+
+
+def test_a_line_is_fitted_on_hours_where_minutes_are_gone(sqlite_api, tools):
+    declared(sqlite_api)
+    events, _ = scored(tools, 600, minutes=4 * 1440 + 30)
+    last = pair(tools, "last", token_logprobs([-1.0]), 1)
+    sqlite_api.send(*events, *last)
+    sqlite_api.judge()
+    found = sqlite_api.get(CALIBRATION, start="2026-01-01T00:00:00Z", end=DAY["end"])
+    # 11:30 to 12:00: the first hour that has labels enough is the first of all.
+    assert found["mapping"]["until"] == "2026-01-01T12:00:00Z"
+    assert sum(each["count"] for each in found["reliability"]) == 1
 
 
 def test_a_model_of_scores_is_told_why_it_gets_no_calibrator(sqlite_api, tools):
