@@ -3,14 +3,19 @@
 import math
 import time
 from contextlib import suppress
+from datetime import UTC, datetime
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import monitor
+from monitor.client import items
 from monitor.client.answers import agreement, token_logprobs, verbalized
+from monitor.decode import decode_events
 from monitor.errors import BadInput, MonitorError, Unreadable
+
+NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 
 STATED = [
     ("Confidence: 85%", 0.85),
@@ -319,3 +324,20 @@ def test_token_logprobs_refuses_what_is_none(logprobs, how):
 def test_the_package_names_what_serving_code_calls():
     assert {"agreement", "verbalized", "token_logprobs"} <= set(monitor.__all__)
     assert (monitor.agreement, monitor.verbalized, monitor.token_logprobs) == (agreement, verbalized, token_logprobs)
+
+
+@pytest.mark.parametrize(
+    ("fields", "served", "score"),
+    [
+        (agreement(["a", "b", "a"]), 2 / 3, None),
+        ({"prediction": "a"} | verbalized("Confidence: 85%"), 0.85, None),
+        ({"prediction": "a"} | verbalized("0%"), 0.0, None),
+        ({"prediction": "a"} | token_logprobs([-0.5, -1.5]), None, -1.0),
+        ({"prediction": "a"} | token_logprobs([0.0], how="single"), 1.0, None),
+    ],
+)
+def test_what_the_helpers_make_is_an_event_that_the_server_takes(fields, served, score):
+    sent = items.encode(items.prediction(event_id="e", model="m", timestamp=NOON, **fields))
+    found = decode_events(b'{"events": [' + sent + b"]}", "application/json", now=NOON)
+    assert found.rejected == []
+    assert (found.accepted[0].confidence, found.accepted[0].score) == (served, score)
