@@ -6,6 +6,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from alembic import command
 from sqlalchemy import func, select, update
 
 from monitor import evidence, rollup
@@ -17,6 +18,7 @@ from monitor.stats.cells import Cells
 from monitor.stats.evidence import Clusters, Evidence
 from monitor.store import evidence as store
 from monitor.store import models, schema
+from monitor.store.migrate import _config, upgrade
 from monitor.times import HOUR, MINUTE, floor, micros, rfc3339
 from monitor.verify import verify
 
@@ -561,6 +563,17 @@ def test_a_model_of_an_earlier_release_is_tested_from_then_on(feed, make):
     take_in(feed, model)
     same(state(feed, model), expected([[(0.25, 0, None)]]))
     assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+
+
+def test_the_migration_lets_the_tests_of_models_that_are_there_begin_with_what_comes(feed, make):
+    model, empty = declared(feed), declared(feed, "empty")
+    at = make.prediction("x", 0.5).timestamp
+    feed.take(make.prediction("a", 0.75, at=at + timedelta(seconds=59)))
+    with feed.database.write() as connection:
+        command.downgrade(_config(connection), "0001")
+    upgrade(feed.database)
+    assert feed.progress(model).consumed_until == micros(at) + MINUTE
+    assert feed.progress(empty).consumed_until is None
 
 
 def test_a_rebuild_takes_nothing_in_twice_and_loses_nothing_that_waits(feed, make):

@@ -8,6 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
+from monitor import evidence
 from monitor.records import LabelRow, Progress
 from monitor.store import events, models
 from monitor.store.schema import conflict, prediction, rollup, secret
@@ -126,18 +127,22 @@ class Stream:
 
 
 def rolled_up(feed, model, batches, dice):
-    """Send batches, roll up now and then, and return all that must be the same in the end."""
+    """Send batches, roll up and take into the tests now and then, and return all that must be the same in the end."""
     before = feed.counters()
     feed.forget(model)
     for batch in batches:
         feed.send(*batch)
         if dice.random() < 0.7:
             feed.roll_up(events=dice.choice([1, 20, 4000]))
+        if dice.random() < 0.3:
+            evidence.run_model(feed.database, feed.token, model, feed.clock())
+            assert found(feed, model) == []
     feed.roll_up()
     assert found(feed, model) == []
     counted = {name: value - before.get(name, 0) for name, value in feed.counters().items()}
     names = ("events_ingested", "events_duplicate", "label_conflicts", "prediction_conflicts", "events_rejected")
-    return feed.rollups(model), feed.progress(model), {k: v for k, v in counted.items() if k[0] in names and v}
+    progress = replace(feed.progress(model), consumed_until=None)
+    return feed.rollups(model), progress, {k: v for k, v in counted.items() if k[0] in names and v}
 
 
 @pytest.fixture
