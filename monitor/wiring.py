@@ -2,7 +2,7 @@
 
 import logging
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from monitor import alert, estimate, evaluate, evidence, notify, recalibrate, rollup
@@ -91,13 +91,6 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
     def roll_up(token: int) -> int:
         return rollup.run(database, token, now=wall_clock, events=_events_now(settings, database))
 
-    def judge(token: int) -> None:
-        evaluate.run(database, token, now=wall_clock)
-        estimate.run(database, token, now=wall_clock)
-        evidence.run(database, token, now=wall_clock)
-        alert.run(database, token, now=wall_clock, notify=notifies)
-        recalibrate.run(database, token, now=wall_clock)
-
     def tell(token: int) -> int:
         url, attempts = settings.webhook_url, settings.webhook_attempts
         return notify.run(database, token, now=wall_clock, url=url, send=send, attempts=attempts)
@@ -112,12 +105,21 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
 
     jobs: dict[str, tuple[float, Job]] = {
         "rollup": (settings.rollup_seconds, roll_up),
-        "evaluate": (settings.evaluate_seconds, judge),
+        "evaluate": (settings.evaluate_seconds, lambda token: judge(database, token, now=wall_clock, notify=notifies)),
         "housekeeping": (HOUSEKEEPING_SECONDS, keep_house),
     }
     if notifies:
         jobs["notify"] = (NOTIFY_SECONDS, tell)
     return jobs
+
+
+def judge(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
+    """Run the stages that follow the roll-up, in their order: each reads what those before it stored."""
+    evaluate.run(database, token, now=now)
+    estimate.run(database, token, now=now)
+    evidence.run(database, token, now=now)
+    alert.run(database, token, now=now, notify=notify)
+    recalibrate.run(database, token, now=now)
 
 
 def _events_now(settings: Settings, database: Database) -> int:

@@ -22,6 +22,9 @@ from monitor.export import CalibrationCollector
 from monitor.store.migrate import pending
 from monitor.wiring import Services, wall_clock
 
+ROUTES: Final = (models, calibration, segments, estimates, labels, calibrators, replay)
+"""The modules of the calls on models."""
+
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
     "Referrer-Policy": "no-referrer",
@@ -67,7 +70,7 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
     app.state.now = now
     problems.install(app)
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
-    for part in (models, calibration, segments, estimates, labels, calibrators, replay):
+    for part in ROUTES:
         app.include_router(part.router)
     _add_probes(app, services, now)
     _add_page(app)

@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 from sqlalchemy import event
 
-from monitor import alert, evaluate, recalibrate, rollup
+from monitor import recalibrate, rollup
 from monitor.batch import encode
 from monitor.calibrators.scalar import compile_scalar
 from monitor.records import Model, ModelSettings
@@ -27,6 +27,7 @@ from monitor.store.journal import JournalRow
 from monitor.store.schema import secret
 from monitor.times import DAY, HOUR, micros, moment, parse_time
 from monitor.wire import LabelEvent, PredictionEvent
+from monitor.wiring import judge
 
 Floats = NDArray[np.float64]
 
@@ -210,9 +211,7 @@ class Simulation:
 
         while rollup.run(self.database, self.token, now=clock, events=4000):
             pass
-        evaluate.run(self.database, self.token, now=clock)
-        alert.run(self.database, self.token, now=clock, notify=False)
-        recalibrate.run(self.database, self.token, now=clock)
+        judge(self.database, self.token, now=clock, notify=False)
 
     def report(self) -> Report:
         with self.database.read() as connection:

@@ -11,14 +11,14 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
-from monitor import alert, evaluate, evidence, recalibrate, rollup
+from monitor import rollup
 from monitor.api.app import create_app
 from monitor.api.front import settled
 from monitor.config import Settings
 from monitor.ingest import Ingest
 from monitor.store import lease
 from monitor.store.engine import Database
-from monitor.wiring import Services
+from monitor.wiring import Services, judge
 
 NOON = "2026-01-05T12:00:00Z"
 
@@ -64,11 +64,7 @@ class Api:
 
     def judge(self) -> None:
         """Evaluate, take what has matured into the tests, let alarms change, and refit where one calls for it."""
-        database, token = self.services.database, self.token()
-        evaluate.run(database, token, now=self.clock)
-        evidence.run(database, token, now=self.clock)
-        alert.run(database, token, now=self.clock, notify=False)
-        recalibrate.run(database, token, now=self.clock)
+        judge(self.services.database, self.token(), now=self.clock, notify=False)
 
     def token(self) -> int:
         token = lease.acquire(self.services.database, "test", 3600)

@@ -21,6 +21,7 @@ from monitor.store.schema import secret
 from monitor.times import DAY, HOUR, micros, moment, parse_time
 from monitor.windows import label_delay
 from monitor.wire import LabelEvent, PredictionEvent
+from monitor.wiring import judge
 
 SIX_HOURS = timedelta(hours=6)
 BROKEN = 0.4
@@ -37,7 +38,13 @@ class Life:
     """Traffic of a model, and its stages after each stretch of it."""
 
     def __init__(self, feed: Any, clock: Any, **declared: Any) -> None:
-        settings = {"minimum_labels": 100, "label_delay": 0, "recalibration": "auto", "windows": ("24h", "7d")}
+        settings = {
+            "minimum_labels": 100,
+            "label_delay": 0,
+            "recalibration": "auto",
+            "windows": ("24h", "7d"),
+            "alert_policy": "window",
+        }
         self.feed, self.clock = feed, clock
         self.model: Model = feed.model(**{**settings, **declared})
         self.random = np.random.default_rng(11)
@@ -88,10 +95,7 @@ class Life:
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
     def judge(self) -> None:
-        database, token = self.feed.database, self.feed.token
-        evaluate.run(database, token, now=self.clock)
-        alert.run(database, token, now=self.clock, notify=False)
-        recalibrate.run(database, token, now=self.clock)
+        judge(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
     def transitions(self, kind: str = "miscalibration") -> list[Alert]:
         """Return transitions, oldest first."""
