@@ -104,17 +104,23 @@ def test_a_segment_is_declared_by_its_name() -> None:
 
 
 def test_evidence_about_a_regression_is_an_e_value() -> None:
-    # Tail-heavy within the null: its quantile error is exactly the threshold, where bets pay 1 on average at best.
+    # Off by exactly the threshold, bets pay 1 on average at best; of a threshold far below that they pay more.
     dice = np.random.default_rng(3)
-    share = np.full(20, 0.05)
-    share[:10] += 0.004
-    share[10:] -= 0.004
-    margin = float(np.abs(np.cumsum(share)[:-1] - np.arange(1, 20) / 20).mean())
-    now, before = dice.multinomial(400, share, 3000), dice.multinomial(400, share, 3000)
-    for pairs in (zip(now, before, strict=True), ((counts, None) for counts in now)):
-        paid = np.exp([window_pit_e_value(counts, earlier, threshold=margin) for counts, earlier in pairs])
-        assert paid.mean() <= 1 + 4 * paid.std() / np.sqrt(len(paid))
-        assert (paid >= 100).mean() <= 0.01
-    wide = np.concatenate([np.full(5, 10.0), np.full(10, 30.0), np.full(5, 10.0)])
-    assert window_pit_e_value(wide, None, threshold=0.02) > np.log(100)
+    share = np.repeat([0.07, 0.03], 10)
+    off = float(np.abs(np.cumsum(share)[:-1] - np.arange(1, 20) / 20).mean())
+    windows, before = dice.multinomial(60, share, 4000), dice.multinomial(5000, share)
+
+    def least_mean(threshold: float, previous: np.ndarray | None) -> float:
+        paid = np.exp([window_pit_e_value(each, previous, threshold=threshold) for each in windows])
+        return float(paid.mean() - 4 * paid.std() / np.sqrt(len(paid)))
+
+    for previous in (None, before):
+        assert least_mean(off, previous) <= 1
+        assert least_mean(0.001, previous) > 1
+
+
+def test_evidence_about_a_regression_grows_with_its_labels() -> None:
+    wide = np.repeat([10.0, 30.0, 10.0], [5, 10, 5])
+    few, many = (window_pit_e_value(wide * times, None, threshold=0.02) for times in (1, 3))
+    assert np.log(100) < few < many
     assert window_pit_e_value(wide * 0, wide, threshold=0.02) == 0.0
