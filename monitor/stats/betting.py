@@ -66,6 +66,9 @@ def shares(threshold: float) -> Floats:
 
 def by_row(values: Floats, keys: Integers, count: int) -> Floats:
     """Return sums of values over equal keys along the last axis, which becomes `count` long; keys ascend."""
+    if count == 1:
+        alone: Floats = values.sum(axis=-1, keepdims=True)
+        return alone
     total = np.zeros((*values.shape[:-1], count))
     if len(keys):
         first = np.flatnonzero(np.concatenate([[True], keys[1:] != keys[:-1]]))
@@ -146,7 +149,7 @@ def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
     halves = by_row(sides, 2 * entries.row + above, 2 * entries.rows)
     sided = halves[SIDES[:, 0] + 1, :, 0::2] + halves[SIDES[:, 1] + 1, :, 1::2]
     chosen = 1 + learned[entries.row, :, BIN_OF_CELL[entries.cell]].astype(np.int64).T
-    own = np.take_along_axis(sides, chosen[:, np.newaxis], axis=0)
+    own = sides[chosen, :, np.arange(len(slope))].swapaxes(1, 2)
     rest = by_row(np.concatenate([paid[2:], own]), entries.row, entries.rows)
     return np.concatenate([sided, rest]).transpose(2, 0, 1)
 
