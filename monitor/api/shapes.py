@@ -299,7 +299,8 @@ class SettingsBody(Shape):
     label_delay: str | None = Field(default=None, description="a duration; null learns it", examples=["24h"])
     windows: Annotated[list[str], Field(min_length=1, max_length=10)] = ["1h", "24h", "7d"]
     segments: Annotated[list[str], Field(max_length=20)] = Field(
-        default=[], description="keys of events' segments; two with a comma between them, as in country,device, declare a pair"
+        default=[],
+        description="keys of events' segments; two with a comma between them, as in country,device, declare a pair",
     )
     minimum_labels: Annotated[int, Field(ge=1, le=10**9)] = 500
     thresholds: dict[Literal["ece", "psi"], Annotated[float, Field(gt=0)]] = {"ece": 0.05, "psi": 0.2}
