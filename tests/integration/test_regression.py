@@ -8,6 +8,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.export import CalibrationCollector
+from monitor.rebuild import rebuild
 from monitor.store import models
 from monitor.verify import verify
 
@@ -181,6 +182,25 @@ def test_an_event_is_shown_as_it_was_sent(api, tools):
     assert shown["label"]["label"] == 7
     other = api.get("/v1/models/m/events/b")["prediction"]
     assert (other["quantiles"], other["served"], other["raw"]) == ({"0.9": 3, "0.10": 1}, 2.0, None)
+
+
+def test_a_rebuild_sums_segments_declared_later(sqlite_api, tools):
+    sqlite_api.put("m", status=201, **SETTINGS)
+    predictions, labels, corrections = stream(tools, "quantiles")
+    for i, each in enumerate(predictions):
+        each["segments"] = {"side": "left" if i < SIZE // 3 else "right"}
+    sqlite_api.send(*predictions, *labels)
+    sqlite_api.send(*corrections)
+    before = sqlite_api.get(CALIBRATION, window="1h")
+    sqlite_api.put("m", segments=["side"])
+    with sqlite_api.services.database.read() as connection:
+        model = models.by_name(connection, "m")
+    assert rebuild(sqlite_api.services.database, model) == SIZE
+    assert differences(sqlite_api) == []
+    assert sqlite_api.get(CALIBRATION, window="1h") == before
+    parts = [sqlite_api.get(CALIBRATION, window="1h", segment=f"side:{side}") for side in ("left", "right")]
+    assert [part["labelled"] for part in parts] == [SIZE // 3, SIZE - SIZE // 3]
+    assert [sum(pair) for pair in zip(*(part["pit"] for part in parts), strict=True)] == before["pit"]
 
 
 def test_what_is_no_regression_is_refused(sqlite_api, tools):
