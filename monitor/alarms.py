@@ -307,8 +307,8 @@ def missing_labels(
     comparable = 0 < now.predictions <= MOST_GROWTH * week_before.predictions
     expected = min(usual.share, week_before.at_least(rate)) if comparable else usual.share
     highest, lowest = now.at_most(rate), now.at_least(EVEN_ODDS)
-    said = f"{percent(now.share)} of {now.predictions:,} predictions over {window} whose label is due have one"
-    usually = f"{percent(usual.share)} of {usual.predictions:,} since {rfc3339(usual_over[0])}"
+    said = f"{percent(now.share)} of the {now.predictions:,} predictions over {window} whose label is due have one"
+    usually = f"{percent(usual.share)} of the {usual.predictions:,} before"
     return Finding(
         kind=MISSING_LABELS,
         window=window,
@@ -320,8 +320,8 @@ def missing_labels(
         beyond=highest < FEWER_SHARE * expected,
         back=lowest >= BACK_SHARE * usual.share,
         anew=False,
-        claim=f"{said}, usual are {usually}; by chance so few come in at most {percent(rate)} of windows",
-        relief=f"{said} again, usual were {usually}",
+        claim=f"{said}, but {usually}; by chance so few come in at most {percent(rate)} of windows",
+        relief=f"{said} again, as {usually}",
         evidence={
             "label_coverage": now.share,
             "label_coverage_upper_bound": highest,

@@ -28,7 +28,7 @@ from monitor.errors import BadInput
 from monitor.records import ModelSettings
 from monitor.times import DAY, HOUR, parse_time, rfc3339
 
-SETTINGS = ModelSettings(class_thresholds={"fraud": 0.02})
+SETTINGS = ModelSettings(class_thresholds={"fraud": 0.02}, alert_policy="window")
 START = parse_time("start", "2026-01-05T00:00:00Z")
 
 
@@ -173,7 +173,7 @@ def test_labels_that_stop_coming_are_missed() -> None:
     found = covered((0, 200), (9000, 10_000))
     assert transition(None, found, SETTINGS) == FIRING
     said = in_words("m", found, FIRING)
-    assert "0 % of 200 predictions over 24h whose label is due have one, usual are 90 % of 10,000" in said
+    assert "0 % of the 200 predictions over 24h whose label is due have one, but 90 % of the 10,000 before;" in said
     assert said.endswith("at most 1 % of windows")
     assert transition(None, covered((120, 200), (9000, 10_000)), SETTINGS) == FIRING
 
