@@ -142,6 +142,13 @@ def test_an_alarm_fires_and_no_refit_answers_it(api, tools, clock):
     assert api.get("/v1/models/m/history", window="1h")["evaluations"][0]["bias"] == listed["evaluation"]["bias"]
 
 
+def test_a_replay_raises_the_alarm_that_there_was(sqlite_api, tools):
+    served(sqlite_api, tools, "quantiles", spread=2.5)
+    found = sqlite_api.post("/v1/models/m/replay", {"recalibration": "auto"})
+    assert [(each["kind"], each["state"]) for each in found["alerts"]][-1] == ("miscalibration", "firing")
+    assert (found["promotions"], found["rollbacks"]) == ([], [])
+
+
 def test_metrics_carry_the_quantile_error_where_others_have_their_ece(api, tools, clock):
     served(api, tools, "quantiles", spread=2.5)
     clock.advance(timedelta(hours=1))
