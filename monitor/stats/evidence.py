@@ -3,8 +3,12 @@
 Each step bets on the labelled events of one bucket, with witnesses chosen from earlier steps only. What the bets have won is an
 e-process: where the null holds, the chance that it ever reaches 1/alpha is at most alpha (Ville's inequality).
 
-Two nulls are tested. "ECE <= threshold" (E-lin) is what alarms ask. "Every confidence is within δ of the truth" (E-LR, with δ = .02 or
-the threshold if that is smaller) is broken sooner, by likelihood ratios; since a model with a small ECE may break it, it is only reported.
+Two nulls are tested. "ECE <= threshold" (E-lin) is what alarms ask; the ECE is that of the cells, the finest that sums can tell, and
+never below that of wider bins. "Every confidence is within δ of the truth" (E-LR, with δ = .02 or the threshold if that is smaller) is
+broken sooner, by likelihood ratios; since a model with a small ECE may break it, it is only reported.
+
+Betting against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009. Restarts: Shin, Ramdas and Rinaldo 2023,
+doi:10.51387/23-NEJSDS51. Averages of e-values: Vovk and Wang 2021, doi:10.1214/20-AOS2020.
 """
 
 import struct
@@ -25,13 +29,13 @@ __all__ = ["Clusters", "Direction", "Evidence", "window_e_value"]
 Direction = Literal["overconfident", "underconfident", "none"]
 Kind = Literal["none", "cells", "pit"]
 
-_KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 RECENT: Final = 1
 """The memory whose gaps say how much each half of the confidences counts."""
 
 SLIGHT: Final = 0.2
 """Halves that cancel to less than this share of what they add up to have no direction."""
 
+_KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
 _FORMAT: Final = 1  # another once witnesses, shares or alternatives change: what is stored belongs to them
 _HEADER: Final = struct.Struct("<4sHHqq")
@@ -132,7 +136,8 @@ class Evidence:
         Parameters
         ----------
         cells : sums of the step's labelled events without a cluster
-        clusters : sums of those with one; a cluster pays the average of its events' factors, since they share their luck
+        clusters : sums of those with one; a cluster pays the average of its events' factors, since they share their luck. Events of one
+            cluster in different steps count as independent
         threshold : δ of the null "ECE <= δ"
 
         Raises
