@@ -131,7 +131,7 @@ def _evaluation(window: _Window, costly: _Costly) -> dict[str, Any]:
     found = noise.ece_lower_bound(window.bins, window.before, alpha=settings.false_alarm_rate)
     margin = noise.ece_margin(window.bins, window.before, alpha=settings.false_alarm_rate)
     bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
-    ranked = selective.ranking(window.answers, binary=False)
+    ranked = selective.ranking(window.cells, binary=window.question.model.task == "binary")
     return {
         **_head(window.question, window.summary),
         **_verdict(window.question.model, int(window.bins.n.sum()), bound, margin),

