@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,10 +10,11 @@ from scipy.special import expit, logit, ndtri
 
 from monitor.stats import betting
 from monitor.stats.betting import Entries
-from monitor.stats.cells import Cells, Floats
-from monitor.stats.ledger import Ledger
+from monitor.stats.cells import Cells, Floats, place
+from monitor.stats.ledger import Ledger, margin
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import bins_of
+from monitor.stats.witnesses import FIXED
 from tests.benchmarks.alarms import ALPHA, THRESHOLD
 from tests.benchmarks.streams import POPULATIONS, Counts, drawn, rows, table, temperature
 
@@ -23,7 +24,8 @@ REFERENCE: Final = {(0.10, "LR, δ = 0"): 350, (0.10, "LR, δ = .02"): 550, (0.1
 REFERENCE_HALF: Final = {(0.05, "LR, δ = 0"): 1_300, (0.05, "LR, δ = .02"): 4_200, (0.05, "Lin, δ = .02"): 6_950}
 REFERENCES: Final = REFERENCE | REFERENCE_HALF
 
-Bets = Callable[[Ledger, Entries], Ledger]
+Bets = Callable[[Ledger, Any], Ledger]
+"""A step: what is held, the labelled events as entries or counts, and what is held thereafter."""
 
 
 def lin(threshold: float) -> Bets:
@@ -55,9 +57,9 @@ class Watched:
     def __post_init__(self) -> None:
         self.at = np.full(len(self.ledger.steps), np.inf)
 
-    def see(self, entries: Entries) -> None:
+    def see(self, events: Entries | Counts) -> None:
         """Take a step."""
-        self.ledger = self.step(self.ledger, entries)
+        self.ledger = self.step(self.ledger, events)
         fired = (self.ledger.log_ratio if self.ratio else self.ledger.log_e) >= -np.log(ALPHA)
         self.at = np.where(fired & np.isinf(self.at), self.ledger.labels, self.at)
 
@@ -175,6 +177,44 @@ def sabotaged(threshold: float) -> Bets:
     return step
 
 
+class Tied:
+    """Steps over events that have one of a few confidences: what a bet pays on one of them is looked up, and adds up exactly.
+
+    The same as `Ledger.advanced` over their entries, many times as fast.
+    """
+
+    def __init__(self, p: Floats, threshold: float, *, own: bool = False) -> None:
+        self.bin, self.own = (
+            betting.BIN_OF_CELL[place(p)],
+            own,
+        )  # own: whether learned witnesses have seen their own step
+        signs = np.tile(np.array([-1.0, 0.0, 1.0])[:, np.newaxis], (len(p), 1, betting.BINS))
+        self.paid, self.ratio = {}, {}
+        for y in (0.0, 1.0):
+            one = np.ones(len(p))
+            each = Entries(
+                rows=len(p), row=np.arange(len(p)), cell=place(p), n=one, sy=y * one, sp=p, spp=p**2, spy=y * p
+            )
+            self.paid[y] = betting.linear(each, signs, threshold)
+            self.ratio[y] = betting.ratio(each, margin(threshold))
+
+    def __call__(self, ledger: Ledger, counts: Counts) -> Ledger:
+        """Take a step."""
+        n, ones = counts.n.sum(axis=0), counts.sy.sum(axis=0)
+        by_outcome = {0.0: n - ones, 1.0: ones}
+        runs = len(n)
+        seen = ones - n * counts.p
+        gap = np.stack([np.bincount(self.bin, row, betting.BINS) for row in seen])
+        signs = np.sign(ledger.gaps + gap[:, np.newaxis] * self.own)[..., self.bin]
+        fixed = sum(np.tensordot(k, self.paid[y][:, : len(FIXED)], 1) for y, k in by_outcome.items())
+        learned = np.zeros((runs, signs.shape[1], fixed.shape[2]))
+        for at, sign in enumerate((-1.0, 0.0, 1.0)):
+            for y, k in by_outcome.items():
+                learned += (k[:, np.newaxis] * (signs == sign)) @ self.paid[y][:, len(FIXED) + at]
+        ratio = sum(k @ self.ratio[y] for y, k in by_outcome.items())
+        return ledger.after(n.sum(axis=1), np.concatenate([fixed, learned], axis=1), ratio, gap)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Long:
     """Of so many runs watched for long, those in which each test ever alarmed."""
@@ -194,7 +234,8 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
     dice = np.random.default_rng(seed)
     p = POPULATIONS[0].p
     chances = {"calm": p, "edge": POPULATIONS[0].edge(THRESHOLD)}
-    tests = {"calm": {"lin": lin(0.05), "strict": lin(0.02), "sabotaged": sabotaged(0.02)}, "edge": {"lin": lin(0.05)}}
+    default, strict, own = Tied(p, 0.05), Tied(p, 0.02), Tied(p, 0.02, own=True)
+    tests = {"calm": {"lin": default, "strict": strict, "sabotaged": own}, "edge": {"lin": default}}
     ever: dict[str, NDArray[np.bool_]] = {}
     for name, chance in chances.items():
         watched = {key: Watched(key, step, False, Ledger.begin(runs)) for key, step in tests[name].items()}
@@ -203,10 +244,8 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
         for _ in range(0, labels, bucket):
             step = drawn(dice, p, chance, runs=runs, labels=bucket)
             total = step if total is None else total + step
-            entries = step.entries()
-            for key, each in watched.items():
-                if key != "sabotaged" or np.isinf(each.at).any():
-                    each.see(entries)
+            for each in watched.values():
+                each.see(step)
             by_ratio |= watched["lin"].ledger.log_ratio >= -np.log(ALPHA)
             peeked |= rejected(total) if name == "calm" else bounded(total)
         ever |= {f"{name} {key}": np.isfinite(each.at) for key, each in watched.items()}
@@ -218,7 +257,7 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
     )  # fmt: skip
 
 
-def longest(runs: int, labels: int, bucket: int, *, at_once: int = 25) -> Long:
+def longest(runs: int, labels: int, bucket: int, *, at_once: int = 100) -> Long:
     """Return the same of many runs, some at a time, so that their arrays stay in the processor's cache."""
     parts = [asdict(long(at_once, labels, bucket, seed=seed)) for seed in range(runs // at_once)]
     return Long(**{name: sum(part[name] for part in parts) for name in parts[0]})

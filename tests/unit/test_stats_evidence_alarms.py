@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from monitor.stats.ledger import Ledger
 from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
-from tests.benchmarks.watch import REFERENCES, TESTS, delays, long, rejected
+from tests.benchmarks.watch import REFERENCES, TESTS, Tied, delays, lin, long, rejected, sabotaged
 
 SLACK = 1e-4
 
@@ -70,6 +71,19 @@ def test_looking_often_is_free_for_the_tests_and_not_for_bets_that_see_their_own
     for count in (found.calibrated, found.strict, found.ratio, found.edge):
         assert count <= at_most(ALPHA, 20)
     assert found.own_step == 20
+
+
+@pytest.mark.parametrize(("threshold", "own"), [(0.05, False), (0.02, False), (0.02, True)])
+def test_steps_over_tied_confidences_are_those_over_their_entries(threshold: float, own: bool) -> None:  # noqa: FBT001 - pytest
+    dice = np.random.default_rng(8)
+    for population in POPULATIONS:
+        quick, plain = Ledger.begin(3), Ledger.begin(3)
+        for labels in (3, 40, 500):
+            counts = drawn(dice, population.p, population.edge(0.1), runs=3, labels=labels)
+            quick = Tied(population.p, threshold, own=own)(quick, counts)
+            plain = (sabotaged if own else lin)(threshold)(plain, counts.entries())
+        for name in Ledger.__slots__:
+            assert getattr(quick, name) == pytest.approx(getattr(plain, name))
 
 
 def test_looking_often_is_not_free_for_a_z_test_of_fixed_size() -> None:
