@@ -3,7 +3,7 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -33,8 +33,7 @@ class Seen:
         )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Aged:
+class Aged(NamedTuple):
     """Predictions of one bucket of time, by their ages in microseconds."""
 
     youngest: int
@@ -56,7 +55,7 @@ def delay_limit(bucket: int) -> int:
 def learned(seen: Mapping[int, int], aged: Sequence[Aged]) -> Arrivals:
     """Return how labels come, from how many were seen per bucket of delay and from what is still unlabelled, by age."""
     buckets = sorted(seen)
-    table = np.array([(a.youngest, a.oldest, a.predictions, a.unlabelled) for a in aged], dtype=float).reshape(-1, 4)
+    table = np.array(aged, dtype=float).reshape(-1, 4)
     if not table[:, 2].sum():  # nothing is known of ages: all are as old as they need to be
         table = np.array([[np.inf, np.inf, 1.0, 0.0]])
     youngest, oldest, predictions, unlabelled = np.minimum(table, 1e18).T

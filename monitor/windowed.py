@@ -22,7 +22,7 @@ from monitor.store.rollups import Span
 from monitor.times import DAY, HOUR, floor, parse_time
 from monitor.windows import first_after, learned_delay, matured_until, merged, newest_end, own_time, spans, widened
 
-HOURLY: Final = 2 * DAY
+HOURLY: Final = DAY
 """Up to this age, what is unlabelled is told apart by hours."""
 
 SEGMENTS_AT_ONCE: Final = 32
@@ -83,7 +83,7 @@ def learned_now(connection: Connection, model: Model, progress: Progress, now: i
 def aged(connection: Connection, model: Model, progress: Progress, seen: Collection[int], now: int) -> list[Aged]:
     """Return how many predictions are unlabelled, by age; those older than the longest delay seen count as one group.
 
-    Ages are told apart by hours up to two days, and by days beyond.
+    Ages are told apart by hours up to a day, and by days beyond.
     """
     present = own_time(progress, now)
     if present is None or not seen:

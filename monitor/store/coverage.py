@@ -2,9 +2,8 @@
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Executable, Integer, bindparam, func, select, union_all
 
@@ -19,8 +18,7 @@ _SLOTS: Final = {total_slot(name): name for name in _NAMES}
 _ENTRY_BYTES: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Totals:
+class Totals(NamedTuple):
     """What one stored bucket counts."""
 
     version: str
@@ -68,11 +66,5 @@ def _totals(row: Any) -> Totals:
     slots = struct.unpack_from(f"<{count}H", head)
     values = struct.unpack_from(f"<{count}q", tail)
     found = {_SLOTS[slot]: value for slot, value in zip(slots, values, strict=True) if slot in _SLOTS}
-    return Totals(
-        version=version,
-        level=level,
-        begin=begin,
-        predictions=found.get("events", 0),
-        labelled=found.get("labels", 0),
-        late=found.get("late", 0),
-    )
+    counts = (found.get(name, 0) for name in _NAMES)
+    return Totals(version, level, begin, *counts)
