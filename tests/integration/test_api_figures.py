@@ -364,7 +364,8 @@ def test_drift_takes_no_bins(twelve):
 @pytest.fixture
 def judged(api, tools, clock):
     """Return a model that was evaluated in three successive minutes."""
-    api.put("m", status=201, label_delay="0s", minimum_labels=10, windows=["1m", "1h"], cooldown="0s")
+    declared = {"label_delay": "0s", "windows": ["1m", "1h"], "cooldown": "0s", "alert_policy": "window"}
+    api.put("m", status=201, minimum_labels=10, **declared)
     for minute, share in ((0, 2), (1, 2), (2, 1)):
         miscalibrated(api, tools, 120, share=share, minute=minute)
         clock.micros += 60_000_000

@@ -67,7 +67,10 @@ def test_bodies_are_described(document):
         "PUT /v1/models/{model}",
         "POST /v1/models/{model}/calibrators",
         "POST /v1/models/{model}/calibrate",
+        "POST /v1/models/{model}/replay",
     }
+    policy = bodies["POST /v1/models/{model}/replay"]["content"]["application/json"]["schema"]
+    assert set(policy["properties"]) == {*shapes.SettingsBody.model_fields, "start", "end", "step"}
     settings = bodies["PUT /v1/models/{model}"]["content"]["application/json"]["schema"]
     assert set(settings["properties"]) == set(shapes.SettingsBody.model_fields)
 
