@@ -26,6 +26,7 @@ OUTPUT: Final = Path(__file__).with_name("calibration.json")
 
 SOURCE: Final = shapes.DataSourceRef(type_val="prometheus", uid="${datasource}")
 WIDTH: Final = 24
+DASH: Final = {"fill": "dash", "dash": [10, 10]}
 GREEN, AMBER, RED, BLUE, GREY = "green", "orange", "red", "blue", "#8e8e8e"
 
 # What the variables choose. The custom value behind "All" of the segment matches the empty label: the model as a whole.
@@ -112,6 +113,10 @@ def rows() -> list[tuple[str, list[Panel]]]:
     return [
         ("All models", [models()]),
         ("$model over $window", [reliability(), ece(), samples(), coverage(), drift(), losses()]),
+        (
+            "Tests, segments and labels to come of $model",
+            [evidence(), expected_accuracy(), expected_ece(), flagged(), crps()],
+        ),
         ("Alarms and calibrators of $model", [alarms(), calibrator_version(), calibrator()]),
         ("Pipeline", [ingested(), refused(), behind(), job_ages(), trouble()]),
     ]
@@ -120,11 +125,14 @@ def rows() -> list[tuple[str, list[Panel]]]:
 def models() -> Panel:
     """Return the table of every version of every model, with its state."""
     shown = f'{BY_MODEL} (calibration_window_samples{{segment=""}})'
-    firing = f'{BY_MODEL} (calibration_alert_active{{kind="miscalibration", segment=""}})'
+    alarm = 'calibration_alert_active{kind="miscalibration", segment="", window%s"sequential"}'
+    firing = f"{BY_MODEL} ({alarm % '!='}) == 1"
+    # The sequential test is of a version as a whole: where its alarm fires, every window's line says so.
+    tested = f"max by (model, model_version) ({alarm % '='}) == 1"
     error = f'{BY_MODEL} (calibration_ece_ratio{{segment=""}})'
     serving = "max by (model) (calibration_calibrator_version)"
     columns = {
-        "State": f"({firing} == 1) or (0 * {error}) or (2 + 0 * {shown})",
+        "State": f"({firing}) or (1 + 0 * {shown} and on (model, model_version) {tested}) or (0 * {error}) or (2 + 0 * {shown})",
         "ECE": error,
         "at least": f'{BY_MODEL} (calibration_ece_lower_bound_ratio{{segment=""}})',
         "PSI": f'{BY_MODEL} (calibration_drift_psi{{segment=""}})',
@@ -233,7 +241,12 @@ def coverage() -> Panel:
     """Return the share of predictions that have a label."""
     panel = _lines({"{{model_version}} {{segment}}": f"{BY_VERSION} (calibration_window_labelled_ratio{{{CHOSEN}}})"})
     panel.unit("percentunit").min(0).max(1)
-    return _described(panel, "Labelled", "The share of the window's predictions whose label has come.", 6)
+    return _described(
+        panel,
+        "Labelled",
+        "The share of the window's predictions whose label has come. Where surely fewer come than usual, the alarm `missing_labels` fires.",
+        6,
+    )
 
 
 def drift() -> Panel:
@@ -261,6 +274,85 @@ def losses() -> Panel:
     )
     panel.axis_soft_min(0)
     return _described(panel, "Brier score, log loss, largest gap of a bin", "Lower is better.", 6)
+
+
+def evidence() -> Panel:
+    """Return what the sequential tests say."""
+    panel = _lines(
+        {
+            "e-value {{model_version}}": f"max by (model_version) (calibration_e_value_log{{{VERSIONS}}})",
+            "alarm": f'max(calibration_threshold{{{MODEL}, metric="e_value_log"}})',
+        }
+    )
+    panel.decimals(1).override_by_name("alarm", _dashed(RED))
+    return _described(
+        panel,
+        "Evidence (natural logarithm of the e-value)",
+        "The sequential test against an error within the threshold, of each version as a whole. A model that is within it ever gets to the "
+        "dashed line, ln(1/false_alarm_rate), with at most that probability, however often one looks.",
+        8,
+    )
+
+
+def expected_accuracy() -> Panel:
+    """Return the accuracy that is expected of the newest predictions beside the one seen last."""
+    return _expected("Accuracy", "accuracy")
+
+
+def expected_ece() -> Panel:
+    """Return the calibration error that is expected of the newest predictions beside the one seen last."""
+    return _expected("ECE", "ece", limited=True)
+
+
+def _expected(title: str, name: str, *, limited: bool = False) -> Panel:
+    lines = {
+        "expected {{model_version}}": f"max by (model_version) (calibration_expected_{name}_ratio{{{WHOLE}}})",
+        "observed {{model_version}}": f"max by (model_version) (calibration_{name}_ratio{{{WHOLE}}})",
+    }
+    if limited:
+        lines["threshold"] = f'max(calibration_threshold{{{MODEL}, metric="ece"}})'
+    panel = _lines(lines)
+    panel.unit("percentunit").override_by_regexp("/^expected/", [_property("custom.lineStyle", DASH)])
+    if limited:
+        panel.axis_soft_min(0).override_by_name("threshold", _dashed(RED))
+    return _described(
+        panel,
+        f"{title}: expected and observed",
+        "Expected of the newest window, whose labels are still to come, if confidences are right as often as they were; observed in the "
+        "newest window whose labels have matured.",
+        8,
+    )
+
+
+def flagged() -> Panel:
+    """Return which segments are off."""
+    place = f'{VERSIONS}, segment!="", window="$window"'
+    expression = f"max by (segment, model_version) (calibration_segment_flagged{{{place}}})"
+    panel = (
+        statetimeline.Panel()
+        .with_target(_range(expression, "A", "{{segment}} {{model_version}}"))
+        .mappings([_named({"0": ("within chance", GREEN), "1": ("flagged", RED)})])
+        .show_value(shapes.VisibilityMode.NEVER)
+        .legend(_legend())
+    )
+    return _described(
+        panel,
+        "Segments that are off",
+        "Flagged where there is evidence for it; of the flagged ones, at most the share `false_alarm_rate` is calibrated, on average.",
+        16,
+    )
+
+
+def crps() -> Panel:
+    """Return the proper score of regressions."""
+    panel = _lines({"CRPS {{model_version}} {{segment}}": f"{BY_VERSION} (calibration_crps{{{CHOSEN}}})"})
+    panel.axis_soft_min(0)
+    return _described(
+        panel,
+        "CRPS (regressions)",
+        "Mean continuous ranked probability score, in the unit of the label; lower is better.",
+        8,
+    )
 
 
 def alarms() -> Panel:
@@ -428,8 +520,7 @@ def _color(color: str) -> model.DynamicConfigValue:
 
 
 def _dashed(color: str) -> list[model.DynamicConfigValue]:
-    dashes = _property("custom.lineStyle", {"fill": "dash", "dash": [10, 10]})
-    return [dashes, _property("custom.lineWidth", 1), _color(color)]
+    return [_property("custom.lineStyle", DASH), _property("custom.lineWidth", 1), _color(color)]
 
 
 def _on_the_right() -> list[model.DynamicConfigValue]:

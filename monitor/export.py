@@ -1,5 +1,6 @@
 """Export: a Prometheus collector that builds fresh families from the database at each scrape."""
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ SCORES: Final = {
     "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
     "log_loss": ("log_loss", "Mean log loss in nats."),
     "crps": ("crps", "Mean continuous ranked probability score of a regression, in the label's unit."),
+    "accuracy_ratio": ("accuracy", "Share of answers that were right; of a binary model, class 1 above one half."),
     "mce_ratio": ("mce", "Largest gap of any bin that has at least 30 labels."),
 }
 EXPECTED: Final = {
@@ -157,6 +159,7 @@ def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
     for model in known.values():
         for metric, value in model.settings.thresholds.items():
             threshold.add_metric([model.name, metric], value)
+        threshold.add_metric([model.name, "e_value_log"], -math.log(model.settings.false_alarm_rate))
     yield from (active, threshold)
 
 
