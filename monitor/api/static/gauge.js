@@ -2,7 +2,7 @@
 
 import { label, line, linear, round } from "./axes.js";
 import { svg } from "./dom.js";
-import { known, score } from "./words.js";
+import { errorOf, known, score } from "./words.js";
 
 const WIDTH = 280;
 const HEIGHT = 74;
@@ -10,8 +10,9 @@ const BASE = 38;
 const EDGE = 6;
 
 /** Draw the gauge of an evaluation, or return null where there is no score. */
-export function gauge({ ece, ece_lower_bound: bound, ece_null_mean: floor, verdict }, threshold) {
-  if (!known(ece) || verdict === "too_few_labels") return null;
+export function gauge(evaluation, threshold) {
+  const { name, ece, bound, floor } = errorOf(evaluation);
+  if (!known(ece) || evaluation.verdict === "too_few_labels") return null;
   const top = Math.max(ece * 1.15, (threshold ?? 0) * 1.6, 0.02);
   const x = linear([0, top], [EDGE, WIDTH - EDGE]);
   return svg(
@@ -40,7 +41,7 @@ export function gauge({ ece, ece_lower_bound: bound, ece_null_mean: floor, verdi
       label("gauge-note", clamp(x(threshold)), BASE + 26, "middle", `threshold ${threshold}`),
     ],
     svg("circle", { class: "at", cx: x(ece), cy: BASE, r: 6.5 }),
-    label("gauge-name", clamp(x(ece)), BASE - 16, "middle", `ECE ${score(ece)}`),
+    label("gauge-name", clamp(x(ece), name === "ECE" ? 44 : 70), BASE - 16, "middle", `${name} ${score(ece)}`),
   );
 }
 

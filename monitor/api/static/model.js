@@ -3,41 +3,79 @@
 import { get, KeyNeeded, modelPath, Unreachable } from "./api.js";
 import { drawAlerts } from "./alerts.js";
 import { drawCalibrators } from "./calibrators.js";
+import { drawClasses } from "./classes.js";
 import { el, joined } from "./dom.js";
+import { drawEvidence, evidenceCharts } from "./evidence.js";
+import { cohortChart, drawLabels } from "./labels.js";
 import { backlog } from "./models.js";
 import { loadHistory, spanFor, SPANS } from "./history.js";
 import { section, since, trouble, valueOr } from "./parts.js";
+import { coverageChart, hasPit, missesLevel, pitHistogram } from "./pit.js";
 import { isOff, reliabilityDiagram } from "./reliability.js";
+import { drawSegments } from "./segments.js";
+import { aside } from "./side.js";
 import { timeline } from "./timeline.js";
-import { alertWords, compact, count, known, percent, plain, score, stateName, utc, whyMissing } from "./words.js";
+import {
+  alertWords,
+  compact,
+  count,
+  known,
+  milliseconds,
+  percent,
+  plain,
+  score,
+  segmentName,
+  stateName,
+  utc,
+  whyMissing,
+} from "./words.js";
 import { figures, verdictPanel } from "./verdict.js";
 
 const BINS = ["10", "12", "15", "20", "30"];
+const USUAL_BINS = "15";
 
 /** Ask for what the page of a model shows; parts that fail carry their error. */
 export async function loadModel(name, choices) {
   const settings = await get(modelPath(name));
   const chosen = chosenFrom(settings, choices);
+  const regression = settings.task === "regression";
   const query = {
     window: chosen.window,
-    bins: chosen.bins,
-    scores: chosen.scores,
+    ...(chosen.bins && !regression && { bins: chosen.bins }),
+    ...(!regression && { scores: chosen.scores }),
     ...(chosen.version && { version: chosen.version }),
+    ...(chosen.segment && { segment: chosen.segment }),
   };
-  const [evaluation, alerts, calibrators, system] = await Promise.all([
+  const [evaluation, alerts, calibrators, system, beside] = await Promise.all([
     part(get(modelPath(name, "calibration"), query)),
     part(get(modelPath(name, "alerts"))),
     part(get(modelPath(name, "calibrators"))),
     part(get("v1/models")),
+    loadBeside(name, settings, chosen),
   ]);
   const until = Date.parse(evaluation.value?.end ?? settings.last_event_at) || Date.now();
   const history = await part(loadHistory(name, chosen, until));
-  return { name, settings, chosen, evaluation, alerts, calibrators, system, history };
+  return { name, settings, chosen, evaluation, alerts, calibrators, system, history, ...beside };
+}
+
+// Each is asked for now and then, and none of them is waited for long.
+async function loadBeside(name, settings, chosen) {
+  const { window } = chosen;
+  const version = chosen.version && { version: chosen.version };
+  const { champion, revision } = settings;
+  const ask = (call, query) => aside(name, call, query, [champion, revision]);
+  const [evidence, labels, segments, estimate] = await Promise.all([
+    ask("evidence"),
+    ask("labels", { window: milliseconds(window) > milliseconds("48h") ? "30d" : "48h" }),
+    settings.segments?.length ? ask("segments", { window, ...version }) : {},
+    settings.task === "regression" ? {} : ask("estimate", { window, ...version }),
+  ]);
+  return { evidence, labels, segments, estimate };
 }
 
 /** Draw the page of a model. */
 export function drawModel(data, { now }) {
-  const { name, settings, chosen, evaluation, alerts, calibrators, system } = data;
+  const { name, settings, chosen, evaluation, alerts, calibrators, system, evidence, segments, labels, estimate } = data;
   const listed = system.value?.models?.find(({ model }) => model === name);
   const current = evaluation.value;
   const firing = listed?.alerts ? `${listed.alerts} firing \u00b7 ` : "";
@@ -46,11 +84,15 @@ export function drawModel(data, { now }) {
     charts: charts(data),
     nodes: [
       head(name, settings, listed, now),
-      toolbar(settings, chosen, alerts.value),
+      toolbar(settings, chosen, alerts.value, segments.value),
       current ? verdictPanel(current, settings) : el("div", { "data-key": "verdict" }, trouble(evaluation.error)),
       current && figures(current),
       el("div", { class: "columns", "data-key": "charts" }, diagramPart(current, settings), historyPart(data)),
-      drawCalibrators(calibrators, settings, now),
+      drawEvidence(evidence, settings, chosen),
+      drawSegments(segments, settings, chosen),
+      drawClasses(current),
+      drawLabels(labels, estimate),
+      settings.task !== "regression" && drawCalibrators(calibrators, settings),
       drawAlerts(alerts),
       backlog(system.value ?? {}),
     ],
@@ -71,9 +113,10 @@ function chosenFrom(settings, choices) {
   const window = windows.includes(choices.window) ? choices.window : windows.includes("24h") ? "24h" : windows[0];
   return {
     window,
-    bins: BINS.includes(choices.bins) ? choices.bins : "15",
+    bins: BINS.includes(choices.bins) ? choices.bins : "",
     scores: choices.scores === "raw" ? "raw" : "served",
     version: choices.version ?? "",
+    segment: choices.segment ?? "",
     span: SPANS.includes(choices.span) ? choices.span : spanFor(window),
   };
 }
@@ -82,16 +125,22 @@ function windowsOf(settings) {
   return settings.windows?.length ? settings.windows : ["1h", "24h", "7d"];
 }
 
-function charts({ evaluation, settings, history, alerts, calibrators, chosen }) {
+function charts(data) {
+  const { evaluation, settings, history, alerts, calibrators, chosen, evidence, labels } = data;
   const bins = evaluation.value?.reliability ?? [];
   return {
+    ...evidenceCharts(evidence, chosen),
+    cohorts: (width) => cohortChart(labels.value.cohorts, width),
+    pit: (width) => pitHistogram(evaluation.value.pit, width),
+    coverage: (width) => coverageChart(evaluation.value.coverage, width),
     reliability: (width) => reliabilityDiagram(bins, observedName(settings.task), width),
     timeline: (width) =>
       timeline(
         {
           ...history.value,
+          name: errorName(settings),
           threshold: settings.thresholds?.ece,
-          events: eventsOf(alerts.value, calibrators.value, chosen.window),
+          events: eventsOf(alerts.value, calibrators.value, chosen),
         },
         width,
         timelineHeight(width),
@@ -108,9 +157,14 @@ function observedName(task) {
   return task === "binary" ? "happens" : "is right";
 }
 
-function eventsOf(alerts, calibrators, window) {
+function errorName({ task }) {
+  return task === "regression" ? "Quantile ECE" : "ECE";
+}
+
+function eventsOf(alerts, calibrators, { window, segment }) {
   const ofAlerts = (alerts?.alerts ?? [])
-    .filter((alert) => alert.kind === "miscalibration" && (!alert.window || alert.window === window))
+    .filter(({ kind }) => kind === "miscalibration")
+    .filter((alert) => ["", "sequential", window].includes(alert.window ?? "") && (alert.segment ?? "") === segment)
     .map((alert) => ({ time: Date.parse(alert.at), kind: alert.state, words: alertWords(alert) }));
   const promotions = (calibrators?.promotions ?? []).map(({ at, number }) => ({
     time: Date.parse(at),
@@ -137,7 +191,8 @@ function head(name, settings, listed, now) {
   );
 }
 
-function toolbar(settings, chosen, alerts) {
+function toolbar(settings, chosen, alerts, segments) {
+  const regression = settings.task === "regression";
   const versions = settings.versions ?? [
     ...new Set((alerts?.alerts ?? []).map(({ version }) => version).filter(Boolean)),
   ];
@@ -150,21 +205,18 @@ function toolbar(settings, chosen, alerts) {
       windowsOf(settings).map((window) => [window, window]),
       chosen.window,
     ),
-    segmented(
-      "scores",
-      "Scores",
-      [
-        ["served", "Served"],
-        ["raw", "Raw"],
-      ],
-      chosen.scores,
-    ),
-    select(
-      "bins",
-      "Bins",
-      BINS.map((bins) => [bins, bins]),
-      chosen.bins,
-    ),
+    !regression &&
+      segmented(
+        "scores",
+        "Scores",
+        [
+          ["served", "Served"],
+          ["raw", "Raw"],
+        ],
+        chosen.scores,
+      ),
+    !regression && select("bins", "Bins", binsOf(settings), binsChosen(settings, chosen)),
+    settings.segments?.length > 0 && select("segment", "Segment", segmentsOf(segments, chosen), chosen.segment),
     versions.length > 1 &&
       select(
         "version",
@@ -173,6 +225,22 @@ function toolbar(settings, chosen, alerts) {
         chosen.version,
       ),
   );
+}
+
+// What is stated in words or round figures is binned by value, unless another binning is asked for.
+function binsOf({ task }) {
+  if (task === "confidence") return [["", "By value, or 15"], ...BINS.map((bins) => [bins, bins])];
+  return BINS.map((bins) => [bins === USUAL_BINS ? "" : bins, bins]);
+}
+
+function binsChosen({ task }, { bins }) {
+  return task !== "confidence" && bins === USUAL_BINS ? "" : bins;
+}
+
+function segmentsOf(segments, { segment: chosen }) {
+  const names = (segments?.segments ?? []).map(({ segment }) => segment).sort();
+  const known_ = !chosen || names.includes(chosen) ? names : [chosen, ...names];
+  return [["", "All"], ...known_.map((segment) => [segment, segmentName(segment)])];
 }
 
 function segmented(name, title, options, chosen) {
@@ -209,6 +277,7 @@ function select(name, title, options, chosen) {
 }
 
 function diagramPart(evaluation, settings) {
+  if (settings.task === "regression") return distributionPart(evaluation);
   const bins = (evaluation?.reliability ?? []).filter(({ count: size }) => size > 0);
   if (!bins.some((bin) => known(bin.observed)))
     return section(
@@ -228,7 +297,7 @@ function diagramPart(evaluation, settings) {
       "Bins",
       ["Said", "Mean", plain(observedName(settings.task)), "95 % interval", "Labels"],
       bins.map((bin) => [
-        `${percent(bin.lower)} \u2013 ${percent(bin.upper)}`,
+        bin.upper > bin.lower ? `${percent(bin.lower)} \u2013 ${percent(bin.upper)}` : percent(bin.lower),
         valueOr(bin.mean_confidence, percent, "no labels"),
         valueOr(bin.observed, percent, "no labels"),
         known(bin.observed_low) ? `${percent(bin.observed_low)} \u2013 ${percent(bin.observed_high)}` : "\u2014",
@@ -238,30 +307,66 @@ function diagramPart(evaluation, settings) {
   );
 }
 
-function historyPart({ history, chosen, alerts, calibrators }) {
+function distributionPart(evaluation) {
+  if (!hasPit(evaluation))
+    return section(
+      "diagram",
+      "Distributions",
+      el("p", { class: "blank" }, `Nothing to draw: ${whyMissing(evaluation)}.`),
+    );
+  const levels = evaluation.coverage ?? [];
+  return section(
+    "diagram",
+    "Distributions",
+    el("h3", null, "Where labels fell"),
+    el("div", { class: "canvas", "data-canvas": "pit" }),
+    legend(["bar", "share of labels"], ["uniform", "95 % band if calibrated"]),
+    levels.length > 0 && [
+      el("h3", { class: "second" }, "How often stated intervals held"),
+      el("div", { class: "canvas", "data-canvas": "coverage" }),
+      legend(["dot", "agrees"], levels.some(missesLevel) && ["dot off", "interval misses the diagonal"], [
+        "error-bar",
+        "95 % interval",
+      ]),
+      asTable(
+        "Intervals",
+        ["Stated", "Held", "95 % interval"],
+        levels.map(({ level, observed, low, high }) => [
+          percent(level, 0),
+          percent(observed),
+          `${percent(low)} \u2013 ${percent(high)}`,
+        ]),
+      ),
+    ],
+  );
+}
+
+function historyPart({ history, chosen, alerts, calibrators, settings }) {
   const spans = segmentedSpans(chosen.span);
-  if (history.error) return section("history", "ECE over time", spans, trouble(history.error));
+  const error = errorName(settings);
+  const title = `${error} over time`;
+  if (history.error) return section("history", title, spans, trouble(history.error));
   const { points } = history.value;
   if (!points.length)
     return section(
       "history",
-      "ECE over time",
+      title,
       spans,
       el("p", { class: "blank" }, "No evaluation is stored for this time yet."),
     );
   const recent = points.slice(-12).reverse();
   const shown = new Set(
-    eventsOf(alerts.value, calibrators.value, chosen.window)
+    eventsOf(alerts.value, calibrators.value, chosen)
       .filter(({ time }) => time >= history.value.start)
       .map(({ kind }) => kind),
   );
   return section(
     "history",
-    "ECE over time",
+    title,
     spans,
     el("div", { class: "canvas", "data-canvas": "timeline" }),
     legend(
-      ["score", `ECE over ${chosen.window}`],
+      ["score", `${error} over ${chosen.window}`],
       ["bound", "at least"],
       ["floor", "by chance"],
       shown.has("firing") && ["firing", "alert"],
@@ -272,7 +377,7 @@ function historyPart({ history, chosen, alerts, calibrators }) {
       el("p", { class: "hint" }, "History is kept for served scores of all versions."),
     asTable(
       "Latest evaluations",
-      ["At (UTC)", "ECE", "At least", "By chance", "Verdict"],
+      ["At (UTC)", error, "At least", "By chance", "Verdict"],
       recent.map((point) => [
         utc(point.time),
         ...[point.ece, point.bound, point.floor].map((value) =>

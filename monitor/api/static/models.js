@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { el, joined } from "./dom.js";
 import { section, sign, since, toneOf, valueOr } from "./parts.js";
-import { compact, count, known, plain, score, verdict, whyMissing } from "./words.js";
+import { compact, count, errorOf, known, plain, score, verdict, whyMissing } from "./words.js";
 
 const FILTER_FROM = 9;
 const TROUBLE_FIRST = { bad: 0, good: 1, unsure: 2 };
@@ -108,8 +108,8 @@ function row(model, now) {
       "dl",
       { class: "model-figures" },
       pair(
-        "ECE",
-        valueOr(evaluation?.verdict === "too_few_labels" ? null : evaluation?.ece, score, whyMissing(evaluation)),
+        errorOf(evaluation).name,
+        valueOr(evaluation?.verdict === "too_few_labels" ? null : errorOf(evaluation).ece, score, whyMissing(evaluation)),
         evaluation?.window,
       ),
       pair("Labelled", valueOr(model.labelled, compact, "not counted")),

@@ -89,10 +89,12 @@ function histogram(bins, x, { top, bottom }) {
     .filter((bin) => bin.count > 0)
     .map((bin) => {
       const height = Math.max(1.5, round(((bottom - top) * bin.count) / most));
-      const width = Math.max(1, round(x(bin.upper) - x(bin.lower) - 1.5));
+      // A bin of one value, as of what people say, is as wide as can be seen.
+      const width = bin.upper > bin.lower ? Math.max(1, round(x(bin.upper) - x(bin.lower) - 1.5)) : 4;
+      const from = bin.upper > bin.lower ? x(bin.lower) + 0.75 : x(bin.lower) - width / 2;
       return svg("rect", {
         class: "bar",
-        x: round(x(bin.lower) + 0.75),
+        x: round(from),
         y: round(bottom - height),
         width,
         height,

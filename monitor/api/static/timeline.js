@@ -11,7 +11,7 @@ const BOTTOM = 26;
 const GAP_STEPS = 5;
 
 /** Draw evaluations `{time, ece, bound, floor, verdict}` and events `{time, kind, words}` between two times. */
-export function timeline({ points, events, threshold, start, end }, width, height = 340) {
+export function timeline({ name = "ECE", points, events, threshold, start, end }, width, height = 340) {
   const sparse = thin(points, Math.max(60, Math.floor(width / 3)));
   const top = Math.max(
     0.02,
@@ -21,14 +21,14 @@ export function timeline({ points, events, threshold, start, end }, width, heigh
   const ticks = steps(top);
   const x = linear([start, end], [LEFT, width - RIGHT]);
   const y = linear([0, ticks.at(-1)], [height - BOTTOM, TOP]);
-  const box = { x, y, start, end, width, height };
+  const box = { x, y, start, end, width, height, name };
   const shown = events.filter((event) => event.time >= start && event.time <= end);
   const runs = runsOf(sparse);
   return chart(
     "timeline",
     width,
     height,
-    "ECE over time. Arrow keys move along it.",
+    `${name} over time. Arrow keys move along it.`,
     frame(box, ticks),
     voids(sparse, box),
     runs.map((run) => curves(run, box)),
@@ -140,7 +140,7 @@ function clearSide(points, threshold) {
   return nearest(points.slice(-third)) >= nearest(points.slice(0, third)) ? "end" : "start";
 }
 
-function readings(points, { x, y, start, end }) {
+function readings(points, { x, y, start, end, name }) {
   return points.map((point, i) => {
     const from = x(i ? (points[i - 1].time + point.time) / 2 : Math.max(start, point.time - 1));
     const to = x(i < points.length - 1 ? (points[i + 1].time + point.time) / 2 : end);
@@ -154,7 +154,7 @@ function readings(points, { x, y, start, end }) {
     const dot = judged(point) && svg("circle", { class: "cursor-dot", cx: x(point.time), cy: y(point.ece), r: 4 });
     return spot(
       "reading",
-      tipOf(point),
+      tipOf(point, name),
       i === points.length - 1,
       area,
       line("cursor", x(point.time), TOP, x(point.time), y(0)),
@@ -163,9 +163,9 @@ function readings(points, { x, y, start, end }) {
   });
 }
 
-function tipOf(point) {
+function tipOf(point, name) {
   const parts = [`${utc(point.time)} UTC`];
-  if (known(point.ece)) parts.push(`ECE ${score(point.ece)}`);
+  if (known(point.ece)) parts.push(`${name} ${score(point.ece)}`);
   if (known(point.bound)) parts.push(`At least ${score(Math.max(0, point.bound))}`);
   if (known(point.floor)) parts.push(`By chance ${score(point.floor)}`);
   return [...parts, stateName(point.verdict)].join("\n");

@@ -3,7 +3,7 @@
 import { el, joined } from "./dom.js";
 import { gauge } from "./gauge.js";
 import { sign, toneOf, valueOr } from "./parts.js";
-import { compact, grounds, known, percent, score, span, verdict, whyMissing } from "./words.js";
+import { compact, errorOf, figure as number, grounds, known, percent, score, segmentName, span, verdict, whyMissing } from "./words.js";
 
 /** Draw the verdict of an evaluation. */
 export function verdictPanel(evaluation, settings) {
@@ -30,7 +30,9 @@ export function verdictPanel(evaluation, settings) {
         joined(
           [
             evaluation.start && evaluation.end && el("span", null, span(evaluation.start, evaluation.end)),
-            evaluation.scores === "raw" ? "raw scores, before calibration" : "scores as served",
+            settings.task !== "regression" &&
+              (evaluation.scores === "raw" ? "raw scores, before calibration" : "scores as served"),
+            evaluation.segment ? el("strong", null, el("bdi", null, segmentName(evaluation.segment))) : null,
             evaluation.version && el("span", null, "version ", el("bdi", null, evaluation.version)),
             evaluation.matured === false && el("span", { class: "badge" }, "provisional: labels still arrive"),
           ],
@@ -53,16 +55,12 @@ export function figures(evaluation) {
       el("dd", null, valueOr(value, form, why)),
       note && el("dd", { class: "note" }, note),
     );
-  const { ece_null_mean: floor, ece_lower_bound: bound } = evaluation;
-  return el(
-    "dl",
-    { class: "figures", "data-key": "figures" },
-    figure("ECE", evaluation.ece, score, known(floor) && `by chance ${score(floor)}`),
+  const { name, ece, bound, floor } = errorOf(evaluation);
+  const error = [
+    figure(name, ece, score, known(floor) && `by chance ${score(floor)}`),
     figure("At least", bound, (value) => score(Math.max(0, value)), "lower bound"),
-    figure("Brier", evaluation.brier, score),
-    figure("Log loss", evaluation.log_loss, score),
-    figure("Accuracy", evaluation.accuracy, percent),
-    figure("Confidence", evaluation.mean_confidence, percent, "mean"),
+  ];
+  const counts = [
     figure(
       "Labels",
       evaluation.labelled,
@@ -70,5 +68,20 @@ export function figures(evaluation) {
       known(evaluation.predictions) && `of ${compact(evaluation.predictions)}`,
     ),
     figure("Coverage", evaluation.label_coverage, percent, "have a label"),
-  );
+  ];
+  const others =
+    name === "ECE"
+      ? [
+          figure("Brier", evaluation.brier, score),
+          figure("Log loss", evaluation.log_loss, score),
+          figure("Accuracy", evaluation.accuracy, percent),
+          figure("Confidence", evaluation.mean_confidence, percent, "mean"),
+        ]
+      : [
+          figure("CRPS", evaluation.crps, number, "in the label\u2019s unit"),
+          figure("Bias", evaluation.bias, number, evaluation.bias > 0 ? "too high" : "too low"),
+          figure("Mean error", evaluation.mean_absolute_error, number, "absolute"),
+          figure("Mean z\u00b2", evaluation.mean_squared_z, number, "1 if calibrated"),
+        ];
+  return el("dl", { class: "figures", "data-key": "figures" }, error, others, counts);
 }

@@ -14,6 +14,13 @@ const FORMATS = {
   full: new Intl.DateTimeFormat("en-GB", { ...DAY, ...CLOCK, year: "numeric", second: "2-digit" }),
 };
 
+const LENGTHS = [
+  ["d", 86400],
+  ["h", 3600],
+  ["min", 60],
+];
+const RAISED = Object.fromEntries([..."0123456789-"].map((sign, i) => [sign, "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"[i]]));
+
 const STATES = {
   calibrated: "Calibrated",
   miscalibrated: "Miscalibrated",
@@ -26,12 +33,18 @@ const ALERTS = {
   stale: ["No fresh events", "Events arrive again"],
 };
 const EVIDENCE = {
+  e_value: (value) => `e-value ${power(value)}`,
   ece: (value) => `ECE ${score(value)}`,
+  quantile_ece: (value) => `quantile ECE ${score(value)}`,
+  quantile_ece_lower_bound: (value) => `at least ${score(value)}`,
+  label_coverage: (value) => `${percent(value)} have a label`,
+  usual_label_coverage: (value) => `usually ${percent(value)}`,
   ece_lower_bound: (value) => `at least ${score(value)}`,
   psi: (value) => `PSI ${score(value)}`,
   psi_null_95: (value) => `by chance up to ${score(value)}`,
   threshold: (value) => `threshold ${score(value)}`,
   labelled: (value) => `${count(value)} labels`,
+  labels: (value) => `${count(value)} labels`,
 };
 const METHODS = {
   temperature: "Temperature",
@@ -71,6 +84,47 @@ export function count(value) {
 /** Write a count in little room. */
 export function compact(value) {
   return value < 10_000 ? COUNT.format(value) : COMPACT.format(value);
+}
+
+/** Write an e-value, or any number of unknown size; `log` is its natural logarithm, for those beyond all numbers. */
+export function power(value, log = Math.log(value)) {
+  const ten = log / Math.LN10;
+  if (ten > 6 - 1e-9 || ten < -4) {
+    const exponent = Math.floor(ten + 1e-9);
+    const leading = (10 ** (ten - exponent)).toFixed(1);
+    const raised = `10${[...String(exponent)].map((sign) => RAISED[sign]).join("")}`;
+    return leading === "1.0" ? raised : `${leading}\u00d7${raised}`;
+  }
+  return value >= 100 ? COUNT.format(Math.round(value)) : String(Number(value.toPrecision(value >= 1 ? 3 : 2)));
+}
+
+/** Write a duration of the API, such as `46341s`, in its largest unit. */
+export function duration(text) {
+  const seconds = milliseconds(text) / 1000;
+  if (!Number.isFinite(seconds)) return String(text);
+  const [unit, size] = LENGTHS.find(([, length]) => seconds >= 2 * length) ?? ["s", 1];
+  return `${Number((seconds / size).toFixed(seconds / size < 10 ? 1 : 0))}${NB}${unit}`;
+}
+
+/** Name a segment: `country,device:de,phone` is country: de, device: phone. */
+export function segmentName(segment) {
+  if (segment.startsWith("class=")) return `class ${segment.slice(6)}`;
+  const at = segment.indexOf(":");
+  const keys = segment.slice(0, at).split(",");
+  // Commas and backslashes within values stand behind a backslash.
+  const values = (segment.slice(at + 1).match(/(?:\\.|[^\\,])+|(?<=,)(?=,|$)|^(?=,)/g) ?? [""]).map((value) =>
+    value.replace(/\\(.)/g, "$1"),
+  );
+  if (keys.length === 1) return `${keys[0]}: ${segment.slice(at + 1)}`;
+  return keys.map((key, i) => `${key}: ${values[i] ?? ""}`).join(", ");
+}
+
+/** Return the error that an evaluation is judged by, with its bound, the noise it would have anyway, and its name. */
+export function errorOf(evaluation) {
+  const { quantile_ece: ece, quantile_ece_lower_bound: bound, quantile_ece_null_mean: floor } = evaluation ?? {};
+  if (ece !== undefined) return { name: "Quantile ECE", ece, bound, floor };
+  const { ece: error, ece_lower_bound: least, ece_null_mean: chance } = evaluation ?? {};
+  return { name: "ECE", ece: error, bound: least, floor: chance };
 }
 
 /** Write a time in UTC; `form` is day, clock, second, moment or full. */
@@ -129,6 +183,7 @@ export function verdict(evaluation, task) {
   if (evaluation.verdict === "too_few_labels") return tooFew(evaluation);
   const off = evaluation.verdict === "miscalibrated";
   const name = off ? leaning(evaluation.direction) : stateName(evaluation.verdict);
+  if (evaluation.quantile_ece !== undefined) return regressionVerdict(evaluation, name, off);
   const [says, is] = saysAndIs(evaluation, task);
   if (!known(says) || !known(is)) return off && known(evaluation.ece) ? `${name}: ${offBy(evaluation.ece)}` : name;
   if (off && !shownByMeans(evaluation.direction, says, is)) return `${name}: ${tilted(evaluation, task)}`;
@@ -139,10 +194,10 @@ export function verdict(evaluation, task) {
 
 /** Say on what a verdict rests. */
 export function grounds(evaluation, { thresholds, false_alarm_rate: rate = 0.01 }) {
-  const { ece, ece_null_mean: floor, ece_lower_bound: bound } = evaluation;
+  const { name, ece, bound, floor } = errorOf(evaluation);
   const threshold = thresholds?.ece;
   if (!known(ece)) return "";
-  const parts = [`ECE is ${score(ece)}`];
+  const parts = [`${name} is ${score(ece)}`];
   if (known(bound))
     parts.push(`${bound > 0 ? `at least ${score(bound)}` : "not above zero"} with ${sureness(rate)} confidence`);
   if (known(threshold)) parts.push(`the threshold is ${score(threshold)}`);
@@ -168,11 +223,12 @@ export function alertWords(alert) {
     `${plain(alert.kind ?? "alert")} resolved`,
   ];
   const where = [
-    alert.window && `over ${alert.window}`,
+    alert.window && (alert.window === "sequential" ? "by the sequential test" : `over ${alert.window}`),
     alert.version && `version ${alert.version}`,
-    alert.segment && `in ${alert.segment}`,
+    alert.segment && segmentName(alert.segment),
   ];
-  return [alert.state === "resolved" ? resolved : firing, ...where.filter(Boolean)].join(" ");
+  const [over, ...rest] = where.filter(Boolean);
+  return [[alert.state === "resolved" ? resolved : firing, over].filter(Boolean).join(" "), ...rest].join(", ");
 }
 
 /** Put the evidence of an alert in one line. */
@@ -268,7 +324,18 @@ function gained(gate) {
 
 function tooFew({ labelled, labels_needed: needed }) {
   if (!known(labelled)) return "Too few labels";
-  return `Too few labels: ${count(labelled)}${needed > 0 ? ` of ${count(labelled + needed)}` : ""}`;
+  const more = needed > 0 ? `, needs about ${count(Number(needed.toPrecision(2)))} more` : "";
+  return `Too few labels: ${count(labelled)}${more}`;
+}
+
+function regressionVerdict({ direction, quantile_ece: ece, bias, coverage = [] }, name, off) {
+  const [stated] = [...coverage].sort((a, b) => Math.abs(a.level - 0.9) - Math.abs(b.level - 0.9));
+  const held = stated && `${percent(stated.observed, 0)} of labels lie in ${percent(stated.level, 0)} intervals`;
+  if (!off) return held ? `${name}: ${held}` : name;
+  const wrong = { overconfident: "too narrow", underconfident: "too wide" }[direction];
+  const shift = known(bias) ? `predictions are too ${bias > 0 ? "high" : "low"}` : null;
+  const words = wrong ? [wrong, held] : [shift, known(ece) && `quantiles ${offBy(ece)}`];
+  return [name, words.filter(Boolean).join(", ")].filter(Boolean).join(": ");
 }
 
 function leaning(direction) {
