@@ -26,8 +26,12 @@ RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
 DASHBOARD = ROOT / "grafana" / "calibration.json"
 
 MODEL = 'credit/risk "v2"'
-SMALL = "small"
+SMALL, LATE, ETA = "small", "late", "eta"
+MODELS = [MODEL, ETA, LATE, SMALL]
 FINE, BROKEN, FEW = 2000, 2400, 100
+NARROW = 1200
+"""How many predictions of the regression there are, whose intervals are half as wide as they should be."""
+
 REJECTED, REPEATED, CONFLICTING = 3, 5, 2
 PATIENCE = 60.0
 
@@ -39,6 +43,12 @@ CONTRACT = {
     "calibration_brier_score": PLACE,
     "calibration_log_loss": PLACE,
     "calibration_mce_ratio": PLACE,
+    "calibration_accuracy_ratio": PLACE,
+    "calibration_crps": PLACE,
+    "calibration_e_value_log": PLACE,
+    "calibration_expected_accuracy_ratio": PLACE,
+    "calibration_expected_ece_ratio": PLACE,
+    "calibration_segment_flagged": PLACE,
     "calibration_drift_psi": PLACE,
     "calibration_window_samples": PLACE,
     "calibration_window_labelled_ratio": PLACE,
@@ -65,6 +75,7 @@ SCORES = {
     "calibration_brier_score": "brier",
     "calibration_log_loss": "log_loss",
     "calibration_mce_ratio": "mce",
+    "calibration_accuracy_ratio": "accuracy",
 }
 COUNTS = {"calibration_window_samples": "predictions", "calibration_window_labelled_ratio": "label_coverage"}
 
@@ -214,7 +225,11 @@ def sigmoid(x: np.ndarray) -> np.ndarray:
 
 
 def feed(http: httpx.Client, url: str) -> None:
-    """Send an hour that is calibrated, then one whose temperature is off; and of another model too little to judge."""
+    """Send an hour that is calibrated, then one whose temperature is off; of another model too little to judge.
+
+    Of a third model the labels of the last hour are still to come, and a fourth one is a regression that is too sure of itself, watched
+    by the sequential test.
+    """
     rng = np.random.default_rng(20260105)
     end = datetime.now(UTC).replace(second=0, microsecond=0)
     settings = {
@@ -224,16 +239,30 @@ def feed(http: httpx.Client, url: str) -> None:
         "label_delay": "0s",
         "minimum_labels": 300,
         "recalibration": "auto",
+        "alert_policy": "window",
     }
-    for name in (MODEL, SMALL):
-        assert http.put(f"{url}/v1/models/{quote(name, safe='')}", json=settings).status_code < 300
+    declared = {
+        MODEL: settings,
+        SMALL: settings,
+        LATE: {**settings, "label_delay": "1h"},
+        ETA: {**settings, "task": "regression", "alert_policy": "sequential", "recalibration": "off"},
+    }
+    for name, wanted in declared.items():
+        answer = http.put(f"{url}/v1/models/{quote(name, safe='')}", json=wanted)
+        assert answer.status_code < 300, answer.text
     logit = rng.normal(0, 1.5, FINE + BROKEN)
     outcome = rng.random(logit.size) < sigmoid(logit)
     hot = sigmoid(2.5 * logit)
     fine = events_of(MODEL, sigmoid(logit[:FINE]), outcome[:FINE], end - timedelta(hours=2), model_version="1")
     broken = events_of(MODEL, hot[FINE:], outcome[FINE:], end - timedelta(hours=1), model_version="1")
     small = events_of(SMALL, hot[:FEW], outcome[:FEW], end - timedelta(hours=1))
+    known = events_of(LATE, sigmoid(logit[:FINE]), outcome[:FINE], end - timedelta(hours=2), model_version="1")
+    coming = events_of(LATE, sigmoid(logit[FINE:]), outcome[FINE:], end - timedelta(hours=1), model_version="1")[::2]
+    narrow = narrow_events(rng, end - timedelta(hours=1))
     for batch in (
+        known,
+        coming,
+        narrow,
         fine,
         broken + small,
         fine[: 2 * REPEATED : 2],
@@ -242,6 +271,17 @@ def feed(http: httpx.Client, url: str) -> None:
     ):
         answer = http.post(f"{url}/v1/events", json={"events": batch})
         assert answer.status_code == 200, answer.text
+
+
+def narrow_events(rng: np.random.Generator, start: datetime) -> list[dict[str, Any]]:
+    """Return an hour of a regression whose labels are twice as far off as it says."""
+    found = []
+    for number, (mean, error) in enumerate(zip(rng.normal(30, 5, NARROW), rng.normal(0, 2, NARROW), strict=True)):
+        event = {"event_id": str(number), "model": ETA}
+        at = (start + timedelta(hours=1) * number / NARROW).isoformat()
+        found.append(event | {"type": "prediction", "timestamp": at, "mean": mean, "std": 1.0, "model_version": "1"})
+        found.append(event | {"type": "label", "label": mean + error})
+    return found
 
 
 def contradicting(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -266,6 +306,8 @@ def watched(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Watched]:
             "calibration_alert_active{kind='miscalibration',window='1h'} == 1": 2,
             f"{selector('calibration_calibrator_version', model=MODEL)} == 1": 2,
             'ALERTS{alertname="CalibrationMiscalibrated",alertstate="firing",window="1h"}': 1,
+            selector("calibration_expected_ece_ratio", model=LATE, window="1h"): 2,
+            'ALERTS{alertname="CalibrationMiscalibrated",alertstate="firing",window="sequential"}': 1,
             "count_over_time(up[1m]) > 3": 2,
         }
         for expression, count in settled.items():
@@ -310,6 +352,24 @@ def test_drift_in_prometheus_is_that_of_the_api(watched: Watched) -> None:
     )
 
 
+def test_tests_and_estimates_in_prometheus_are_those_of_the_api(watched: Watched) -> None:
+    (tested,) = watched.api("/evidence", model=ETA)["evidence"]
+    expected = watched.api("/estimate", model=LATE, window="1h")["past"][-1]  # stored once an hour of the model's time
+    place = {"model": LATE, "model_version": "1", "segment": "", "window": "1h"}
+
+    alarm = watched.value("calibration_threshold", model=ETA, metric="e_value_log")
+    assert alarm == pytest.approx(np.log(1 / tested["false_alarm_rate"]))
+    assert alarm < tested["log_e"] == watched.value("calibration_e_value_log", model=ETA)
+    for figure in ("accuracy", "ece"):
+        assert expected[figure] == watched.value(f"calibration_expected_{figure}_ratio", **place)
+
+
+def test_the_crps_in_prometheus_is_that_of_the_api(watched: Watched) -> None:
+    place = {"model": ETA, "model_version": "1", "segment": "", "window": "1h"}
+
+    assert watched.api("/calibration", model=ETA, window="1h")["crps"] == watched.value("calibration_crps", **place)
+
+
 def test_thresholds_in_prometheus_are_the_model_s(watched: Watched) -> None:
     for metric, value in watched.api()["thresholds"].items():
         assert value == watched.value("calibration_threshold", model=MODEL, metric=metric)
@@ -337,11 +397,11 @@ def test_the_promoted_calibrator_is_the_one_in_prometheus(watched: Watched) -> N
 
 
 def test_counters_count_what_was_sent(watched: Watched) -> None:
-    whole = FINE + BROKEN + FEW
+    whole = FINE + BROKEN + FEW + (FINE + BROKEN) + NARROW
     repeated = REPEATED + 1
 
     assert watched.value("calibration_events_ingested_total", event_type="prediction") == whole + repeated
-    assert watched.value("calibration_events_ingested_total", event_type="label") == whole + CONFLICTING
+    assert watched.value("calibration_events_ingested_total", event_type="label") == whole - BROKEN + CONFLICTING
     assert watched.value("calibration_events_duplicate_total") == repeated
     assert watched.value("calibration_label_conflicts_total") == CONFLICTING
     assert (
@@ -391,6 +451,15 @@ def test_names_and_labels_are_those_that_others_build_against(watched: Watched) 
     assert [name for name in exported if not name.startswith("calibration_")] == []
 
 
+PANELS_OF_OTHERS = {
+    "Accuracy: expected and observed": LATE,
+    "ECE: expected and observed": LATE,
+    "CRPS (regressions)": ETA,
+    "Evidence (natural logarithm of the e-value)": ETA,
+}
+"""What has nothing to show of a model whose labels have all come, that is no regression, and whose tests begin afresh."""
+
+
 def dashboard_expressions() -> list[tuple[str, str]]:
     panels = json.loads(DASHBOARD.read_text())["panels"]
     return [(panel["title"], target["expr"]) for panel in panels for target in panel.get("targets", ())]
@@ -400,7 +469,6 @@ def dashboard_expressions() -> list[tuple[str, str]]:
 def test_every_expression_of_the_dashboard_returns_data(watched: Watched, segment: str) -> None:
     chosen = {
         "$model_version": ".*",
-        "$model": json.dumps(MODEL)[1:-1],
         "$window": "1h",
         "$segment": segment,
         "$__rate_interval": "10s",
@@ -409,8 +477,11 @@ def test_every_expression_of_the_dashboard_returns_data(watched: Watched, segmen
     expressions = dashboard_expressions()
     silent = []
     for title, expression in expressions:
+        shown = PANELS_OF_OTHERS.get(title, MODEL)
+        if shown == ETA and segment != "^$":
+            continue  # it has no segments
         asked = expression
-        for name, value in chosen.items():
+        for name, value in (chosen | {"$model": json.dumps(shown)[1:-1]}).items():
             asked = asked.replace(name, value)
         assert "$" not in asked.replace("^$", "")
         values = [float(each["value"][1]) for each in watched.query(asked)]
@@ -446,7 +517,7 @@ def test_what_a_reader_may_choose_comes_from_prometheus(watched: Watched) -> Non
             found[variable["name"]] = answer["data"]
 
     assert found == {
-        "model": [MODEL, SMALL],
+        "model": MODELS,
         "model_version": ["1"],
         "window": ["1h", "24h"],
         "segment": ["country:de", "country:fr"],
@@ -457,7 +528,7 @@ def test_alert_rules_load_and_only_those_that_should_fire_do(watched: Watched) -
     groups = watched.http.get(f"{watched.prometheus}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
 
-    assert len(rules) == 9
+    assert len(rules) == 10
     assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
     firing = {
         (rule["name"], each["labels"].get("window"))
@@ -465,7 +536,7 @@ def test_alert_rules_load_and_only_those_that_should_fire_do(watched: Watched) -
         if rule["state"] == "firing"
         for each in rule["alerts"]
     }
-    assert ("CalibrationMiscalibrated", "1h") in firing
+    assert {("CalibrationMiscalibrated", "1h"), ("CalibrationMiscalibrated", "sequential")} <= firing
     assert {name for name, _ in firing} <= {"CalibrationMiscalibrated", "CalibrationScoreDrift"}
 
 
