@@ -65,6 +65,14 @@ export function label(kind, x, y, anchor, text) {
   return svg("text", { class: kind, x, y, "text-anchor": anchor }, text);
 }
 
+/** Draw the interval of a point. */
+export function errorBar(x, low, high) {
+  return svg("path", {
+    class: "error-bar",
+    d: `M${round(x - 4)} ${low}H${round(x + 4)}M${x} ${low}V${high}M${round(x - 4)} ${high}H${round(x + 4)}`,
+  });
+}
+
 /** Make a group that can be pointed at and reached by keyboard, with what it then says. */
 export function spot(kind, tip, reachable, ...children) {
   return svg(

@@ -20,7 +20,8 @@ export function drawClasses(evaluation) {
       known(evaluation.sce) && ` On average over classes the error is ${score(evaluation.sce)}.`,
     ),
     table(rows.slice(0, SHOWN)),
-    rows.length > SHOWN && el("details", null, el("summary", null, `${rows.length - SHOWN} more`), table(rows.slice(SHOWN))),
+    rows.length > SHOWN &&
+      el("details", null, el("summary", null, `${rows.length - SHOWN} more`), table(rows.slice(SHOWN))),
   );
 }
 
@@ -31,7 +32,8 @@ function byWeight(a, b) {
 
 function table(rows) {
   const guarded = rows.some(({ threshold }) => known(threshold));
-  const columns = ["Class", "Says", "Happens", "ECE", "At least", ...(guarded ? ["Threshold", "Verdict"] : []), "Labels"];
+  const limits = guarded ? ["Threshold", "Verdict"] : [];
+  const columns = ["Class", "Says", "Happens", "ECE", "At least", ...limits, "Labels"];
   return el(
     "div",
     { class: "scroll", tabindex: 0 },
@@ -64,7 +66,7 @@ function line(row, guarded) {
     valueOr(row.observed, percent, "no labels"),
     valueOr(row.ece, score, "too few labels"),
     valueOr(row.ece_lower_bound, score, "the window before has too few labels"),
-    ...(guarded ? [valueOr(row.threshold, String, "none of its own"), row.verdict ? stateName(row.verdict) : "\u2014"] : []),
+    ...(guarded ? [valueOr(row.threshold, String, "none of its own"), verdictOf(row)] : []),
     count(row.positives),
   ];
   return el(
@@ -72,4 +74,8 @@ function line(row, guarded) {
     { class: row.verdict === "miscalibrated" ? "flagged" : null, "data-key": `class-${row.class}` },
     cells.map((cell) => el("td", null, cell)),
   );
+}
+
+function verdictOf({ verdict }) {
+  return verdict ? stateName(verdict) : "\u2014";
 }

@@ -3,7 +3,7 @@
 import { chart, label, line, linear, round } from "./axes.js";
 import { el, joined, svg } from "./dom.js";
 import { moment, section, trouble } from "./parts.js";
-import { count, known, percent, power } from "./words.js";
+import { count, known, power, sharePercent } from "./words.js";
 
 const SHOWN = 3;
 const HEIGHT = 56;
@@ -15,17 +15,10 @@ export function drawEvidence({ value, error }, settings, chosen) {
   if (error) return section("tests", "Evidence", trouble(error));
   const rows = shownOf(value?.evidence ?? [], chosen.version);
   if (!rows.length) return null;
-  const claim = `${measure(settings)} stays at or under ${rows[0].threshold}`;
   return section(
     "tests",
     "Evidence",
-    el(
-      "p",
-      { class: "hint" },
-      `Bets against the claim that the model\u2019s ${claim}. Each label moves the e-value once, and it holds however often one looks: ` +
-        `if the claim is true, it ever reaches ${power(1 / rows[0].false_alarm_rate)} with a probability of at most ` +
-        `${percent(rows[0].false_alarm_rate, 0)}. ${settings.alert_policy === "window" ? "This model\u2019s alarms go by windows, not by this test." : "That raises the alarm."}`,
-    ),
+    el("p", { class: "hint" }, claim(rows[0], settings)),
     el("ol", { class: "tests-list" }, rows.map(versionRow)),
   );
 }
@@ -43,8 +36,16 @@ function shownOf(rows, version) {
     .slice(0, SHOWN);
 }
 
-function measure({ task }) {
-  return task === "regression" ? "quantile ECE" : "ECE";
+function claim({ threshold, false_alarm_rate: rate }, { task, alert_policy: policy }) {
+  const measure = task === "regression" ? "quantile ECE" : "ECE";
+  const then =
+    policy === "window" ? "This model\u2019s alarms go by windows, not by this test." : "That raises the alarm.";
+  return [
+    `Bets against the claim that the model\u2019s ${measure} stays at or under ${threshold}.`,
+    "Each label moves the e-value once, and it holds however often one looks:",
+    `if the claim is true, it ever reaches ${power(1 / rate)} with a probability of at most ${sharePercent(rate)}.`,
+    then,
+  ].join(" ");
 }
 
 function versionRow(row) {
@@ -77,7 +78,8 @@ function versionRow(row) {
 }
 
 function saysOf(row) {
-  if (reached(row)) return { overconfident: "too sure", underconfident: "not sure enough" }[row.direction] ?? "beyond it";
+  const leaning = { overconfident: "too sure", underconfident: "not sure enough" }[row.direction];
+  if (reached(row)) return leaning ?? "beyond it";
   if (row.log_e > Math.log(3)) return "some evidence against the claim";
   return "no evidence against the claim";
 }
@@ -94,7 +96,8 @@ function scale(row, width) {
   const x = linear([low, high], [EDGE, width - EDGE]);
   const place = x(Math.min(Math.max(at, low), high));
   const step = Math.max(1, Math.ceil((high - low) / Math.max(3, width / 62)));
-  const ticks = Array.from({ length: Math.floor(high - low) + 1 }, (_, i) => low + i).filter((tick) => tick % step === 0);
+  const powers = Array.from({ length: Math.floor(high - low) + 1 }, (_, i) => low + i);
+  const ticks = powers.filter((each) => each % step === 0);
   return chart(
     "scale",
     width,

@@ -34,7 +34,12 @@ export function drawLabels(labels, estimate) {
           { class: "legend" },
           el("li", null, el("span", { class: "swatch bar", "aria-hidden": "true" }), "final"),
           provisional &&
-            el("li", null, el("span", { class: "swatch provisional", "aria-hidden": "true" }), "provisional: labels still arrive"),
+            el(
+              "li",
+              null,
+              el("span", { class: "swatch provisional", "aria-hidden": "true" }),
+              "provisional: labels still arrive",
+            ),
         ),
       ),
       expectation(estimate),
@@ -85,11 +90,13 @@ function cohortBar(cohort, x, y, first) {
   );
 }
 
-function delayWords({ label_delay: delay, learned, delays, matured_until: until, share_never: never, labels_seen: seen }) {
+function delayWords(found) {
+  const { label_delay: delay, learned, delays, matured_until: until, share_never: never, labels_seen: seen } = found;
   const quantile = (share) => delays?.find((each) => each.share === share)?.estimated;
   const [half, most] = [quantile(0.5), quantile(0.9)];
   const parts = [];
-  if (half && most && seen) parts.push(`Half of the labels come within ${duration(half)}, nine in ten within ${duration(most)}.`);
+  if (half && most && seen)
+    parts.push(`Half of the labels come within ${duration(half)}, nine in ten within ${duration(most)}.`);
   if (known(never) && never > 0.005) parts.push(`About ${percent(never, 0)} of predictions never get one.`);
   if (delay) parts.push(`A cohort is final after ${duration(delay)}${learned ? ", as learned" : ", as declared"}`);
   const sure = until ? `, which is so for predictions before ${utc(until)}\u00a0UTC.` : ".";
@@ -98,8 +105,9 @@ function delayWords({ label_delay: delay, learned, delays, matured_until: until,
 
 function earlyLate({ within, early, late }) {
   return (
-    `Early labels are not like late ones. Outcome less confidence is ${signed(early)} on average among labels that come within ` +
-    `${duration(within)}, and ${signed(late)} among later ones: figures of young cohorts lean towards the early ones.`
+    `Early labels are not like late ones. Outcome less confidence is ${signed(early)} on average among labels that ` +
+    `come within ${duration(within)}, and ${signed(late)} among later ones: figures of young cohorts lean towards ` +
+    "the early ones."
   );
 }
 
@@ -155,7 +163,8 @@ function expectation({ value, error }) {
         moment(now.end),
         `, with 95\u00a0% intervals. ${now.assumption}`,
       ),
-    past && el("p", { class: "hint" }, `Right so far: how often the truth lay in the interval, of ${count(value.record.judged)}.`),
+    past &&
+      el("p", { class: "hint" }, `Right so far: how often the truth lay in the interval, of ${value.record.judged}.`),
   );
 }
 

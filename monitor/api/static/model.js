@@ -75,7 +75,8 @@ async function loadBeside(name, settings, chosen) {
 
 /** Draw the page of a model. */
 export function drawModel(data, { now }) {
-  const { name, settings, chosen, evaluation, alerts, calibrators, system, evidence, segments, labels, estimate } = data;
+  const { name, settings, chosen, evaluation, alerts, calibrators, system } = data;
+  const { evidence, segments, labels, estimate } = data;
   const listed = system.value?.models?.find(({ model }) => model === name);
   const current = evaluation.value;
   const firing = listed?.alerts ? `${listed.alerts} firing \u00b7 ` : "";

@@ -93,6 +93,7 @@ function filter() {
 
 function row(model, now) {
   const { evaluation } = model;
+  const judged = evaluation?.verdict !== "too_few_labels";
   return el(
     "li",
     { class: `model ${toneOf(model.state)}`, "data-key": model.model },
@@ -109,7 +110,7 @@ function row(model, now) {
       { class: "model-figures" },
       pair(
         errorOf(evaluation).name,
-        valueOr(evaluation?.verdict === "too_few_labels" ? null : errorOf(evaluation).ece, score, whyMissing(evaluation)),
+        valueOr(judged && errorOf(evaluation).ece, score, whyMissing(evaluation)),
         evaluation?.window,
       ),
       pair("Labelled", valueOr(model.labelled, compact, "not counted")),

@@ -1,6 +1,6 @@
 /** What predictive distributions were worth: where labels fell in them, and how often stated intervals held. */
 
-import { chart, label, line, linear, round, spot } from "./axes.js";
+import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
 import { svg } from "./dom.js";
 import { count, percent } from "./words.js";
 
@@ -57,7 +57,14 @@ function pitBar({ size, i, parts, low, high, total }, x, y) {
     tip,
     i === 0,
     svg("rect", { class: "reach", x: from, y: TOP, width: round(to - from), height: HEIGHT - BOTTOM - TOP }),
-    svg("rect", { class: "fill", x: round(from + 0.75), y: y(size), width: round(to - from - 1.5), height: round(y(0) - y(size)), rx: 1 }),
+    svg("rect", {
+      class: "fill",
+      x: round(from + 0.75),
+      y: y(size),
+      width: round(to - from - 1.5),
+      height: round(y(0) - y(size)),
+      rx: 1,
+    }),
   );
 }
 
@@ -99,10 +106,7 @@ function levelSpot(level, x, y, first) {
     tip,
     first,
     svg("circle", { class: "reach", cx: at, cy: y(level.observed), r: 12 }),
-    svg("path", {
-      class: "error-bar",
-      d: `M${round(at - 4)} ${y(level.low)}H${round(at + 4)}M${at} ${y(level.low)}V${y(level.high)}M${round(at - 4)} ${y(level.high)}H${round(at + 4)}`,
-    }),
+    errorBar(at, y(level.low), y(level.high)),
     svg("circle", { class: "dot", cx: at, cy: y(level.observed), r: 4.5 }),
   );
 }

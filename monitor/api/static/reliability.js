@@ -1,6 +1,6 @@
 /** The reliability diagram: what was said against what happened, with intervals, and how often it was said. */
 
-import { chart, label, line, linear, round, spot } from "./axes.js";
+import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
 import { svg } from "./dom.js";
 import { count, known, percent, plain } from "./words.js";
 
@@ -74,13 +74,6 @@ function point(bin, x, y, most, observedName, first) {
   const shape = svg("circle", { class: "dot", cx: at, cy: height, r: radius });
   const reach = svg("circle", { class: "reach", cx: at, cy: height, r: Math.max(14, radius) });
   return spot(isOff(bin) ? "bin off" : "bin", tipOf(bin, observedName), first, reach, bar, shape);
-}
-
-function errorBar(x, low, high) {
-  return svg("path", {
-    class: "error-bar",
-    d: `M${round(x - 4)} ${low}H${round(x + 4)}M${x} ${low}V${high}M${round(x - 4)} ${high}H${round(x + 4)}`,
-  });
 }
 
 function histogram(bins, x, { top, bottom }) {

@@ -3,7 +3,7 @@
 import { label, line, linear, round } from "./axes.js";
 import { el, svg } from "./dom.js";
 import { section, trouble, valueOr } from "./parts.js";
-import { count, known, percent, power, score, segmentName, span } from "./words.js";
+import { count, known, power, score, segmentName, sharePercent, span } from "./words.js";
 
 const SHOWN = 8;
 const WIDTH = 150;
@@ -31,10 +31,14 @@ export function drawSegments({ value, error }, settings, chosen) {
 
 function saying(rows, { false_discovery_rate: rate, start, end, threshold }) {
   const flagged = rows.filter((row) => row.flagged).length;
-  const found = flagged
-    ? `${flagged} of ${rows.length} ${flagged === 1 ? "is" : "are"} flagged: there is evidence of an ECE beyond ${score(threshold)}. On average at most ${percent(rate, 0)} of flags are wrong, however many segments there are.`
-    : `None of ${rows.length} is flagged: differences like these are within what chance does.`;
-  return `${found} ${span(start, end)}.`;
+  const over = `${span(start, end)}.`;
+  if (!flagged) return `None of ${rows.length} is flagged: differences like these are within what chance does. ${over}`;
+  return [
+    `${flagged} of ${rows.length} ${flagged === 1 ? "is" : "are"} flagged:`,
+    `there is evidence of an ECE beyond ${score(threshold)}.`,
+    `On average at most ${sharePercent(rate)} of flags are wrong, however many segments there are.`,
+    over,
+  ].join(" ");
 }
 
 function barWords({ task }, { threshold }) {
@@ -55,7 +59,8 @@ function valueOf(row) {
 
 function table(rows, { threshold }, top, settings, chosen) {
   const regression = settings.task === "regression";
-  const columns = ["Segment", regression ? "Quantile ECE" : "ECE", regression ? "Surely" : "95 % interval", "Leans", "Labels", "e-value"];
+  const measures = regression ? ["Quantile ECE", "Surely"] : ["ECE", "95\u00a0% interval"];
+  const columns = ["Segment", ...measures, "Leans", "Labels", "e-value"];
   return el(
     "div",
     { class: "scroll", tabindex: 0 },

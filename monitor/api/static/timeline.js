@@ -16,7 +16,7 @@ export function timeline({ name = "ECE", points, events, threshold, start, end }
   const top = Math.max(
     0.02,
     (threshold ?? 0) * 1.25,
-    ...sparse.map((point) => (known(point.ece) ? point.ece * 1.06 : 0)),
+    ...sparse.map((point) => (judged(point) ? point.ece * 1.06 : 0)),
   );
   const ticks = steps(top);
   const x = linear([start, end], [LEFT, width - RIGHT]);

@@ -3,7 +3,19 @@
 import { el, joined } from "./dom.js";
 import { gauge } from "./gauge.js";
 import { sign, toneOf, valueOr } from "./parts.js";
-import { compact, errorOf, figure as number, grounds, known, percent, score, segmentName, span, verdict, whyMissing } from "./words.js";
+import {
+  compact,
+  errorOf,
+  figure as number,
+  grounds,
+  known,
+  percent,
+  score,
+  segmentName,
+  span,
+  verdict,
+  whyMissing,
+} from "./words.js";
 
 /** Draw the verdict of an evaluation. */
 export function verdictPanel(evaluation, settings) {

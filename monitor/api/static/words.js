@@ -19,7 +19,8 @@ const LENGTHS = [
   ["h", 3600],
   ["min", 60],
 ];
-const RAISED = Object.fromEntries([..."0123456789-"].map((sign, i) => [sign, "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b"[i]]));
+const HIGH_SIGNS = "\u2070\u00b9\u00b2\u00b3\u2074\u2075\u2076\u2077\u2078\u2079\u207b";
+const RAISED = Object.fromEntries([..."0123456789-"].map((sign, i) => [sign, HIGH_SIGNS[i]]));
 
 const STATES = {
   calibrated: "Calibrated",
@@ -74,6 +75,11 @@ export function figure(value) {
 /** Write a share as a percentage. */
 export function percent(value, decimals = 1) {
   return `${(100 * value).toFixed(decimals)}${NB}%`;
+}
+
+/** Write a share with as many decimals as it has. */
+export function sharePercent(value) {
+  return `${Number((100 * value).toPrecision(3))}${NB}%`;
 }
 
 /** Write a count in full. */
