@@ -28,6 +28,9 @@ ARGUMENTS = [
 TOO_SURE = ((0.9, 14), (0.7, 12), (0.3, 8), (0.1, 6))
 """Probabilities, and of 20 such predictions how many come true: off by .2, .1, .1 and .2."""
 
+Case = tuple[dict[str, Any], Any]
+"""Fields of a prediction, and its label; None for none."""
+
 
 class Server:
     """A `calwatch serve` in a process of its own."""
@@ -73,6 +76,9 @@ class Server:
         )  # fmt: skip
         return done.stdout.strip()
 
+    def wait(self, happened: Callable[[], bool], otherwise: Callable[[], str]) -> None:
+        wait_for(happened, otherwise)
+
     def ask(self, method: str, path: str, body: Any = None) -> Any:
         data = None if body is None else json.dumps(body).encode()
         request = Request(self.url + path, data, {"Content-Type": "application/json"}, method=method)  # noqa: S310
@@ -97,6 +103,26 @@ class Server:
             self.ask("POST", f"{address}/calibrators", {"method": "platt", "holdout": 0})
         wait_for(
             lambda: (self.get(address)["evaluation"] or {"labelled": 0})["labelled"] == 1600,
+            lambda: f"{name} was not evaluated: {self.get(address)}",
+        )
+        return address
+
+    def send(self, name: str, cases: list[Case], times: int = 1, **settings: Any) -> str:
+        """Send each case so many times, a minute apart, and return the model's address in the API once all are evaluated."""
+        address = f"/v1/models/{quote(name, safe='')}"
+        self.ask("PUT", address, {"label_delay": "0s", "minimum_labels": 200, "recalibration": "off", **settings})
+        now = int(time.time()) // 60 * 60
+        sent = []
+        for number, (fields, label) in enumerate(cases * times):
+            at = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(now - 60 * (times - number // len(cases))))
+            which = {"model": name, "event_id": str(number)}
+            sent.append({"type": "prediction", **which, "timestamp": at, "model_version": "1", **fields})
+            if label is not None:
+                sent.append({"type": "label", **which, "label": label})
+        self.ask("POST", "/v1/events", {"events": sent})
+        labelled = times * sum(label is not None for _, label in cases)
+        wait_for(
+            lambda: (self.get(address)["evaluation"] or {"labelled": 0})["labelled"] == labelled,
             lambda: f"{name} was not evaluated: {self.get(address)}",
         )
         return address

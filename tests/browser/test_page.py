@@ -1,5 +1,6 @@
 """The page, as a person meets it: in a real browser, on a real server."""
 
+import math
 import re
 import subprocess
 import time
@@ -76,7 +77,7 @@ def test_the_list_shows_every_model_with_its_state(server, open_page):
     assert (
         row.locator(".model-name p").inner_text() == f"Overconfident: too extreme, off by 15.0{NBSP}points on average"
     )
-    row.locator(".firing", has_text="3 firing").wait_for()  # one for each window
+    row.locator(".firing", has_text="1 firing").wait_for()  # by the sequential test
     assert page.title().endswith("firing \u2013 calwatch")
     assert "Every event that arrived is rolled up." in page.inner_text("main")
 
@@ -88,6 +89,100 @@ def test_a_version_is_looked_at_alone(server, shared, open_page):
     page.locator(".range", has_text="version 1.0").wait_for()
     labelled = server.get(f"/v1/models/{shared}/calibration?version=1.0")["labelled"]
     assert page.locator(".figures div", has_text="Labels").locator("dd").first.inner_text() == f"{labelled}"
+
+
+# Segments, tests, labels, classes, and tasks with figures of their own
+
+SLICED = [
+    ({"probability": p, "segments": {"country": country}}, int(i < right))
+    for country, p, right in (("de", 0.95, 14), ("de", 0.05, 6), ("fr", 0.6, 19), ("fr", 0.4, 1))
+    for i in range(20)
+]
+"""Of ten predictions, in one country those that say 95 % are right seven times, in the other those that say 60 % nearly always."""
+
+
+def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
+    address = server.send("sliced", SLICED, times=15, segments=["country"])
+    tests = f"{address}/evidence"
+    server.wait(lambda: [each["labels"] for each in server.get(tests)["evidence"]] == [1200], lambda: "not all tested")
+    (tested,) = server.get(tests)["evidence"]
+    segments = server.get(f"{address}/segments?window=24h")["segments"]
+    page = open_page(model_url(server, "sliced"))
+    page.wait_for_selector(".ranked")
+    rows = page.locator(".ranked tbody tr")
+    assert rows.locator("button").all_inner_texts() == [each["segment"].replace(":", ": ") for each in segments]
+    assert rows.locator("td:nth-child(2)").all_inner_texts() == [f"{each['ece']:.3f}" for each in segments]
+    assert [each["flagged"] for each in segments] == [True, True]
+    assert rows.locator(".badge", has_text="flagged").count() == 2
+    assert f"{tested['labels']:,} labels" in page.inner_text(".tests-list")
+    alarms = tested["log_e"] >= -math.log(tested["false_alarm_rate"])
+    assert page.locator(".tests-list .badge", has_text="alarm").count() == alarms == 1
+    page.locator(".cohort").first.focus()
+    assert f"100.0{NBSP}% of " in page.inner_text("#tip")
+    rows.locator("button", has_text="fr").click()
+    page.locator(".range", has_text="country: fr").wait_for()
+    assert page.inner_text(".sentence").startswith("Underconfident")
+    assert "segment=country%3Afr" in page.url
+    assert page.locator("select[name=segment]").input_value() == "country:fr"
+
+
+def test_a_verdict_says_how_many_labels_it_lacks(server, open_page):
+    address = server.send("lacking", [({"probability": 0.5}, 1), ({"probability": 0.5}, 0)], times=30)
+    lacks = server.get(f"{address}/calibration")["labels_needed"]
+    page = open_page(model_url(server, "lacking"))
+    assert page.inner_text(".sentence") == f"Too few labels: 60, needs about {float(f'{lacks:.2g}'):,.0f} more"
+
+
+def test_a_regression_shows_where_labels_fell_and_which_intervals_held(server, open_page):
+    cases = [({"mean": 10.0, "std": 1.0}, 10.0 + step / 5) for step in range(-15, 16)]
+    address = server.send("minutes", cases, times=20, task="regression")
+    answer = server.get(f"{address}/calibration")
+    page = open_page(model_url(server, "minutes"))
+    page.wait_for_selector(".pit")
+    assert page.inner_text(".sentence").startswith("Overconfident: too narrow, ")
+    assert page.locator(".figures dt").all_inner_texts()[:4] == ["Quantile ECE", "At least", "CRPS", "Bias"]
+    tips = page.locator(".pit-bar").evaluate_all("(bars) => bars.map((bar) => bar.dataset.tip.split('\\n')[1])")
+    share = sum(answer["pit"]) / 100
+    assert tips == [f"{size} labels, {size / share:.1f}{NBSP}%" for size in answer["pit"]]
+    page.locator("summary", has_text="Intervals as a table").click()
+    shown = page.locator(".diagram .as-table td:nth-child(2)").all_inner_texts()
+    assert shown == [percent(each["observed"]) for each in answer["coverage"]]
+    assert page.locator(".calibrators, .reliability, select[name=bins]").count() == 0
+
+
+def test_what_people_say_is_drawn_value_by_value_and_classes_one_by_one(server, open_page):
+    said = {0.62: 12, 0.68: 11, 0.9: 13, 0.99: 15}
+    source = {"prediction": "x", "confidence_source": "verbalized"}
+    cases = [({"confidence": p, **source}, i < right) for p, right in said.items() for i in range(20)]
+    server.send("said", cases, times=5, task="confidence")
+    page = open_page(model_url(server, "said"))
+    page.wait_for_selector(".reliability")
+    assert page.locator(".spot.bin").count() == len(said)
+    page.select_option("select[name=bins]", "10")
+    page.locator(".spot.bin").nth(3).wait_for(state="detached")
+    assert page.locator(".spot.bin").count() == 3
+    cases = [({"probabilities": [0.8, 0.1, 0.1]}, "abc"[i % 3]) for i in range(3)]
+    server.send("kinds", cases, times=200, task="multiclass", classes=["a", "b", "c"], class_thresholds={"b": 0.05})
+    page = open_page(model_url(server, "kinds"))
+    page.wait_for_selector(".classes")
+    rows = page.locator(".classes tbody tr").all()
+    said = [f"10.0{NBSP}%", f"33.3{NBSP}%"]
+    assert [row.locator("td").all_inner_texts()[:3] for row in rows] == [
+        ["b", *said], ["a", f"80.0{NBSP}%", said[1]], ["c", *said],
+    ]  # fmt: skip
+
+
+def test_the_page_stands_without_what_is_asked_beside(server, open_page, watched):
+    watched.expected = ("500",)
+    server.send("beside", SLICED, times=5, segments=["country"])
+    page = open_page(server.url)
+    for call in ("segments", "labels", "evidence", "estimate"):
+        page.route(f"**/v1/models/beside/{call}*", lambda route: route.fulfill(status=500, json={"title": "Broken"}))
+    page.locator(".model-name a", has_text="beside").click()
+    page.wait_for_selector(".reliability")
+    assert page.locator(".part .trouble").all_inner_texts() == ["Broken."] * 3
+    assert page.locator(".part.tests, .part.segments, .part.labels").count() == 3
+    assert page.inner_text("#link").startswith("Live")
 
 
 # Keyboard
