@@ -10,6 +10,7 @@ const RIGHT = 8;
 const TOP = 10;
 const BOTTOM = 24;
 const HEIGHT = 170;
+const FEWEST = 12;
 
 /** Draw the section of a model's labels; nothing before the first prediction. */
 export function drawLabels(labels, estimate) {
@@ -50,8 +51,10 @@ export function drawLabels(labels, estimate) {
 
 /** Draw the coverage of each cohort. */
 export function cohortChart(cohorts, width) {
-  const shown = cohorts.slice(-Math.max(12, Math.floor((width - LEFT) / 6)));
-  const [start, end] = [Date.parse(shown[0].start), Date.parse(shown.at(-1).end)];
+  const shown = cohorts.slice(-Math.max(FEWEST, Math.floor((width - LEFT) / 6)));
+  const end = Date.parse(shown.at(-1).end);
+  const length = end - Date.parse(shown.at(-1).start);
+  const start = Math.min(Date.parse(shown[0].start), end - FEWEST * length);
   const x = linear([start, end], [LEFT, width - RIGHT]);
   const y = linear([0, 1], [HEIGHT - BOTTOM, TOP]);
   return chart(

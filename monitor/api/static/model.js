@@ -177,6 +177,7 @@ function eventsOf(alerts, calibrators, { window, segment }) {
 
 function head(name, settings, listed, now) {
   const facts = [
+    listed?.alerts > 0 && el("span", { class: "badge firing" }, `${listed.alerts} firing`),
     settings.task && plain(settings.task),
     known(listed?.predictions) && `${compact(listed.predictions)} predictions`,
     known(listed?.labelled) && `${compact(listed.labelled)} labelled`,

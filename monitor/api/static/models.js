@@ -102,7 +102,7 @@ function row(model, now) {
       "div",
       { class: "model-name" },
       el("a", { href: modelHref(model.model) }, el("bdi", null, model.model)),
-      el("p", null, verdict(evaluation ?? { verdict: model.state }, model.task)),
+      el("p", null, sentence(model)),
     ),
     model.alerts ? el("span", { class: "badge firing" }, `${model.alerts} firing`) : null,
     el(
@@ -126,6 +126,13 @@ function row(model, now) {
       ),
     ),
   );
+}
+
+// An alarm may be about what the shown window does not show: a longer time, or one class.
+function sentence({ evaluation, state, task }) {
+  const words = verdict(evaluation ?? { verdict: state }, task);
+  if (!evaluation || toneOf(state) !== "bad" || evaluation.verdict === state) return words;
+  return `An alarm fires. Over ${evaluation.window} ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
 }
 
 function pair(name, value, detail) {
