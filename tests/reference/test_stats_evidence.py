@@ -27,6 +27,11 @@ def test_a_likelihood_ratio_pays_as_published(y: int, expected: float) -> None:
     assert round(expected, 7) == {0: 1.8181818, 1: 0.7692308}[y]
 
 
+def inside(p: float, margin: float) -> float:
+    """Return a probability, moved so that it has some distance from 0 and from 1."""
+    return min(max(p, margin), 1 - margin)
+
+
 def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[float, float, float]:
     """Return E-lin, its Shiryaev-Roberts form and E-LR, from the definitions, one event at a time."""
     experts = [(witness, share) for witness in range(len(FIXED) + len(MEMORIES)) for share in SHARES]
@@ -47,9 +52,9 @@ def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[
             e = 1.0
             for confidence, outcome in events:
                 cell = int(place([confidence])[0])
-                middle = (LOWER[cell] + UPPER[cell]) / 2
-                q = 1 / (1 + np.exp(-(a + b * np.log(middle / (1 - middle)))))
-                near = min(max(q, LOWER[cell] - 0.02), UPPER[cell] + 0.02)
+                middle = inside((LOWER[cell] + UPPER[cell]) / 2, 1e-6)
+                q = inside(1 / (1 + np.exp(-(a + b * np.log(middle / (1 - middle))))), 1e-3)
+                near = inside(min(max(q, LOWER[cell] - 0.02), UPPER[cell] + 0.02), 1e-3)
                 e *= q / near if outcome else (1 - q) / (1 - near)
             ratio[i] = e * (ratio[i] + stake)
         gaps *= np.exp(-len(events) / MEMORIES)[:, None]
@@ -80,6 +85,24 @@ def test_the_tests_from_sums_fall_short_of_those_from_rows_by_little() -> None:
     exact, roberts, _ = of_rows(p, y, 40, 0.05)
     assert exact - 160 * 2e-5 < evidence.log_e <= exact
     assert roberts - 160 * 2e-5 < evidence.log_sr <= roberts
+
+
+def test_the_tests_of_hostile_events_never_exceed_those_from_rows(window: tuple[np.ndarray, np.ndarray]) -> None:
+    p, y = window[0][:120], window[1][:120]
+    evidence = Evidence.begin()
+    for first in range(0, len(p), 40):
+        evidence = evidence.advanced(Cells.from_rows(p[first : first + 40], y[first : first + 40]), threshold=0.05)
+    exact, roberts, ratio = of_rows(p, y, 40, 0.05)
+    assert evidence.log_e <= exact + EXACT
+    assert evidence.log_sr <= roberts + EXACT
+    assert evidence.log_ratio == pytest.approx(ratio, abs=EXACT)
+    if len(np.unique(p)) == len(np.unique(place(p))):  # one value in each cell leaves nothing to bound
+        assert (evidence.log_e, evidence.log_sr) == pytest.approx((exact, roberts), abs=EXACT)
+
+
+def test_a_step_without_events_is_none() -> None:
+    begun = Evidence.begin().advanced(Cells.from_rows([0.3, 1.0], [1, 0]), threshold=0.05)
+    assert begun.advanced(Cells.from_rows([], []), threshold=0.05) == begun
 
 
 def test_wealth_is_kept_in_logs() -> None:

@@ -57,6 +57,20 @@ def test_corp_is_that_of_model_diagnostics(seed: int) -> None:
     assert celled.miscalibration == pytest.approx(peer["miscalibration"], abs=0.1 / len(p) + 0.004)
 
 
+def test_corp_of_hostile_windows_is_that_of_model_diagnostics(window: Rows) -> None:
+    p, y = np.round(window[0], 9), window[1]  # of values an ulp apart it makes NaN
+    parts = corp(distinct(p, y))
+    assert parts is not None
+    if len(p) == 1:  # which it refuses: the fit is perfect, and nothing is left to tell apart
+        assert parts.miscalibration == pytest.approx((p[0] - y[0]) ** 2, abs=1e-12)
+        assert (parts.discrimination, parts.uncertainty) == (0.0, 0.0)
+        return
+    peer = decompose(y, p, scoring_function=SquaredError()).row(0, named=True)
+    assert parts.miscalibration == pytest.approx(peer["miscalibration"], abs=1e-9)
+    assert parts.discrimination == pytest.approx(peer["discrimination"], abs=1e-9)
+    assert parts.uncertainty == pytest.approx(peer["uncertainty"], abs=1e-9)
+
+
 def test_corp_over_cells_is_within_a_thousandth_of_the_rows_at_full_size() -> None:
     generator = np.random.default_rng(3)
     p = generator.beta(3, 0.4, 10_000)
