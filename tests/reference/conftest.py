@@ -29,6 +29,7 @@ HOSTILE: dict[str, tuple[list[float], list[int]]] = {
         [math.nextafter(each, side) for each in SIXTIETHS for side in (0.0, 1.0)],
         [0, 1, 1] * 40 + [1, 0],
     ),
+    "told apart but for a tie": ([0.2, 0.5, 0.5, 0.8], [0, 0, 1, 1]),
     "told apart": ([0.1, 0.2, 0.2, 0.6, 0.9], [0, 0, 0, 1, 1]),
 }
 
