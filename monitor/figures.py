@@ -12,14 +12,15 @@ from monitor.records import Model
 from monitor.stats import cox as line
 from monitor.stats import noise, reliability, selective
 from monitor.stats import scores as overall
+from monitor.stats.alike import ratio, rows, stacked
 from monitor.stats.cells import Cells, Floats, place
 from monitor.stats.classwise import ClassCalibration, class_calibration, sce
-from monitor.stats.cox import Cox, coxes
-from monitor.stats.decomposition import Corp, corps, murphy
+from monitor.stats.cox import coxes
+from monitor.stats.decomposition import corps, murphies
 from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
-from monitor.stats.reliability import Bins, ReliabilityPoint, bins_of
+from monitor.stats.reliability import Bins, bins_of, emptied
 from monitor.stats.smooth import smooth_eces
-from monitor.stats.summary import MAX_CLASSES, Scores, Summary
+from monitor.stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
 from monitor.stats.values import has_scores, score_counts, value_bins
 from monitor.times import rfc3339
 
@@ -78,68 +79,85 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
 def evaluations(asked: Sequence[Asked]) -> list[dict[str, Any]]:
     """Return `evaluation` of many windows, at a fraction of the cost: what costs most is found for all of them together."""
     windows = [_window(*each) for each in asked if each[0].model.task != "regression"]
-    judged = map(_evaluation, windows, _costly(windows))
+    judged = iter(_together(windows))
     return [_of_regression(*each) if each[0].model.task == "regression" else next(judged) for each in asked]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Window:
-    """A window of probabilities, in cells and in bins."""
+    """A window of probabilities."""
 
     question: Question
     summary: Summary
-    previous: Summary | None
-    cells: Cells
-    answers: Cells  # the same by the confidence of the answer, which is p itself unless the model is binary
-    bins: Bins
-    before: Bins | None  # of the window before, in the same bins
+    previous: Summary
+    values: Bins | None  # where each distinct value is a bin
 
-
-@dataclass(frozen=True, slots=True)
-class _Costly:
-    """Figures of a window that cost less per window when many are found together."""
-
-    line: Cox | None
-    smooth_ece: float | None
-    corp: Corp | None
-    debiased_l2: tuple[float, float] | None
-    points: list[ReliabilityPoint]
+    @property
+    def alike(self) -> tuple[bool, Scores, int, int]:
+        """What must agree between windows that are computed together."""
+        asked = self.question
+        return asked.model.task == "binary", asked.scores, asked.bins, 0 if self.values is None else len(self.values.n)
 
 
 def _window(question: Question, summary: Summary, previous: Summary | None) -> _Window:
-    cells = summary.cells(question.scores)
-    bins, before = _bins(question, summary, previous, cells)
-    return _Window(
-        question=question,
-        summary=summary,
-        previous=previous,
-        cells=cells,
-        answers=overall.folded(cells) if question.model.task == "binary" else cells,
-        bins=bins,
-        before=before,
-    )
+    values = value_bins(summary, question.scores) if question.by_value else None
+    return _Window(question=question, summary=summary, previous=previous or Summary.of([]), values=values)
 
 
-def _costly(windows: Sequence[_Window]) -> Iterator[_Costly]:
-    cells, bins = [window.cells for window in windows], [window.bins for window in windows]
-    intervals, diagrams = reliability.debiased_l2_intervals(bins), reliability.reliability_diagrams(bins)
-    return map(_Costly, coxes(cells), smooth_eces(cells), corps(cells), intervals, diagrams)
+def _together(windows: Sequence[_Window]) -> list[dict[str, Any]]:
+    """Return the evaluations of windows in their order, those that are alike computed together."""
+    groups: dict[Any, list[int]] = {}
+    for number, window in enumerate(windows):
+        groups.setdefault(window.alike, []).append(number)
+    found: dict[int, dict[str, Any]] = {}
+    for numbers in groups.values():
+        found |= zip(numbers, _alike([windows[each] for each in numbers]), strict=True)
+    return [found[each] for each in range(len(windows))]
 
 
-def _evaluation(window: _Window, costly: _Costly) -> dict[str, Any]:
-    settings = window.question.model.settings
-    found = noise.ece_lower_bound(window.bins, window.before, alpha=settings.false_alarm_rate)
-    margin = noise.ece_margin(window.bins, window.before, alpha=settings.false_alarm_rate)
-    bound = None if found is None else max(found, 0.0)  # nothing was found: the ECE is at least 0
-    ranked = selective.ranking(window.cells, binary=window.question.model.task == "binary")
+def _alike(windows: Sequence[_Window]) -> Iterator[dict[str, Any]]:
+    """Yield the evaluations of windows that are alike."""
+    binary, scores, count, _ = windows[0].alike
+    cells = cells_of([window.summary for window in windows], scores)
+    bins, before = _bins(windows, cells)
+    answers = overall.folded(cells) if binary else cells
+    alphas = np.array([window.question.model.settings.false_alarm_rate for window in windows])
+    bounds, margins = noise.ece_lower_bounds(bins, before, alphas)
+    lines, ranked = coxes(cells), selective.rankings(cells, binary=binary)
+    found = {
+        "judged": bins.n.sum(axis=-1).astype(np.int64),
+        "margin": margins,
+        "direction": line.directions(answers, lines),
+        "accuracy": overall.accuracies(answers),
+        **_figures(cells, bins, count),
+        "cox_slope": [None if each is None else each.slope for each in lines],
+        "cox_intercept": [None if each is None else each.intercept for each in lines],
+        **_losses(windows, cells.n.sum(axis=-1)),
+        **_decompositions(cells, bins),
+        "ece_lower_bound": np.maximum(bounds, 0.0),  # nothing was found: the ECE is at least 0
+        "reliability": reliability.reliability_diagrams(bins),
+        "aurc": selective.aurcs(ranked),
+        "risk_coverage": selective.risk_coverages(ranked),
+    }
+    return map(_evaluation, windows, rows(found))
+
+
+def _bins(windows: Sequence[_Window], cells: Cells) -> tuple[Bins, Bins]:
+    """Return the bins of windows and the same ones of the windows before them."""
+    _, scores, count, valued = windows[0].alike
+    if not valued:
+        return bins_of(cells, count), bins_of(cells_of([window.previous for window in windows], scores), count)
+    now = [window.values for window in windows if window.values is not None]
+    before = [value_bins(each.previous, scores, bins) or emptied(bins) for each, bins in zip(windows, now, strict=True)]
+    return stacked(now), stacked(before)
+
+
+def _evaluation(window: _Window, found: dict[str, Any]) -> dict[str, Any]:
+    judged, margin = found.pop("judged"), found.pop("margin")
     return {
         **_head(window.question, window.summary),
-        **_verdict(window.question.model, int(window.bins.n.sum()), bound, margin),
-        **_figures(window, costly),
-        "ece_lower_bound": bound,
-        "reliability": [_plain(point) for point in costly.points],
-        "aurc": selective.aurc(ranked),
-        "risk_coverage": [_plain(point) for point in selective.risk_coverage(ranked)],
+        **_verdict(window.question.model, judged, found["ece_lower_bound"], margin),
+        **found,
         **_classwise(window),
     }
 
@@ -165,20 +183,6 @@ def _head(question: Question, summary: Summary) -> dict[str, Any]:
     }
 
 
-def _bins(question: Question, summary: Summary, previous: Summary | None, cells: Cells) -> tuple[Bins, Bins | None]:
-    """Return the bins of a window and the same ones of the window before it."""
-    values = value_bins(summary, question.scores) if question.by_value else None
-    if values is not None:
-        return values, None if previous is None else value_bins(previous, question.scores, values)
-    before = None if previous is None else bins_of(previous.cells(question.scores), question.bins)
-    return bins_of(cells, question.bins), before
-
-
-def _plain(record: Any) -> dict[str, Any]:
-    """Return a record of numbers as an object; `asdict` copies deeply, at half the cost of an evaluation."""
-    return {name: getattr(record, name) for name in record.__slots__}
-
-
 def _verdict(model: Model, labelled: int, bound: float | None, margin: float | None) -> dict[str, Any]:
     """Return what is said of a model whose ECE is at least `bound`; "calibrated" only where a breach would have shown."""
     settings = model.settings
@@ -195,29 +199,32 @@ def _judged(
     return (TOO_FEW_LABELS, needed) if needed else (CALIBRATED, 0)
 
 
-def _figures(window: _Window, costly: _Costly) -> dict[str, Any]:
-    cells, bins, found = window.cells, window.bins, costly.line
-    l2_low, l2_high = costly.debiased_l2 or (None, None)
-    null = noise.null_ece(bins)
-    figures = {
-        "direction": line.direction(window.answers, found, binary=False),
-        "accuracy": overall.accuracy(window.answers, binary=False),
-        "mean_confidence": overall.mean_confidence(cells),
-        "ece": reliability.ece(bins),
-        "ece_null_mean": None if null is None else null[0],
-        "ece_z": noise.ece_z(bins),
-        "debiased_l2_squared": reliability.debiased_l2_squared(bins),
-        "debiased_l2": reliability.debiased_l2(bins),
-        "debiased_l2_low": l2_low,
-        "debiased_l2_high": l2_high,
-        "mce": reliability.mce(bins),
-        "ace": reliability.ace(cells, window.question.bins),
-        "smooth_ece": costly.smooth_ece,
-        "cox_slope": None if found is None else found.slope,
-        "cox_intercept": None if found is None else found.intercept,
-        "calibration_in_the_large_z": overall.calibration_in_the_large_z(cells),
+def _figures(cells: Cells, bins: Bins, count: int) -> dict[str, Floats]:
+    """Return the calibration errors of each window, and what they are compared with."""
+    low, high = reliability.debiased_l2_intervals(bins)
+    return {
+        "mean_confidence": overall.mean_confidences(cells),
+        "ece": reliability.eces(bins),
+        "ece_null_mean": noise.null_eces(bins)[0],
+        "ece_z": noise.ece_zs(bins),
+        "debiased_l2_squared": reliability.debiased_l2_squares(bins),
+        "debiased_l2": reliability.debiased_l2s(bins),
+        "debiased_l2_low": low,
+        "debiased_l2_high": high,
+        "mce": reliability.mces(bins),
+        "ace": reliability.aces(cells, count),
+        "smooth_ece": smooth_eces(cells),
+        "calibration_in_the_large_z": overall.calibration_in_the_large_zs(cells),
     }
-    return figures | _losses(window.question, window.summary, cells) | _decompositions(bins, costly.corp)
+
+
+def _decompositions(cells: Cells, bins: Bins) -> dict[str, Floats]:
+    parts = corps(cells)
+    return {
+        **{f"brier_{name}": term for name, term in murphies(bins).items()},
+        "corp_miscalibration": parts["miscalibration"],
+        "corp_discrimination": parts["discrimination"],
+    }
 
 
 def _classwise(window: _Window) -> dict[str, Any]:
@@ -258,29 +265,15 @@ def _of_class(model: Model, name: str, found: ClassCalibration) -> dict[str, Any
     }
 
 
-def _losses(question: Question, summary: Summary, cells: Cells) -> dict[str, Any]:
-    scores = question.scores
-    count = float(cells.n.sum())  # less than there are labels where some values can't be read yet
+def _losses(windows: Sequence[_Window], labelled: Floats) -> dict[str, Floats]:
+    """Return losses per event that is in the cells: less than there are labels where some values can't be read yet."""
+    sums = np.stack([window.summary.losses(window.question.scores) for window in windows], axis=1)
+    found = dict(zip(LOSSES, sums, strict=True))
     return {
-        "brier": summary.loss(scores, "brier") / count if count else None,
-        "log_loss": summary.loss(scores, "log_loss") / count if count else None,
-        "log_loss_clipped": int(summary.loss(scores, "clipped")),
-        "spiegelhalter_z": overall.spiegelhalter_z(
-            summary.loss(scores, "spiegelhalter_numerator"), summary.loss(scores, "spiegelhalter_denominator")
-        ),
-    }
-
-
-def _decompositions(bins: Bins, parts: Corp | None) -> dict[str, Any]:
-    terms = murphy(bins)
-    return {
-        "brier_reliability": None if terms is None else terms.reliability,
-        "brier_resolution": None if terms is None else terms.resolution,
-        "brier_uncertainty": None if terms is None else terms.uncertainty,
-        "brier_within_bin_variance": None if terms is None else terms.within_bin_variance,
-        "brier_within_bin_covariance": None if terms is None else terms.within_bin_covariance,
-        "corp_miscalibration": None if parts is None else parts.miscalibration,
-        "corp_discrimination": None if parts is None else parts.discrimination,
+        "brier": ratio(found["brier"], labelled),
+        "log_loss": ratio(found["log_loss"], labelled),
+        "log_loss_clipped": found["clipped"].astype(np.int64),
+        "spiegelhalter_z": overall.standardised(found["spiegelhalter_numerator"], found["spiegelhalter_denominator"]),
     }
 
 

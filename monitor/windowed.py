@@ -8,6 +8,7 @@ from itertools import chain, groupby
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from monitor.declare import CHAMPION
@@ -168,8 +169,14 @@ def _by_place(
     stored: dict[Place, list[tuple[int, int, bytes]]] = {}
     for number, level, begin, blob in rollups.read(connection, list(series), merged(cut)):
         stored.setdefault((series[number].version, series[number].segment), []).append((level, begin, blob))
-    decoded = {place: _Stored.of(found, cut) for place, found in sorted(stored.items())}
-    return {each: _sums(decoded, each, parts, known) for each in ranges}
+    sums: dict[Range, dict[Place, Summary]] = {each: {} for each in ranges}
+    for place, found in sorted(stored.items()):
+        totals = _totals(found, parts, cut)
+        for each in ranges:
+            total = _read(totals, each, known.get(place[0], UNREAD), parts)
+            if total is not None:
+                sums[each][place] = total
+    return sums
 
 
 def _parts(ranges: Collection[Range], known: Collection[Reading]) -> dict[Range, list[Span]]:
@@ -178,51 +185,42 @@ def _parts(ranges: Collection[Range], known: Collection[Reading]) -> dict[Range,
     return {each: spans(*each) for each in {*ranges, *later}}
 
 
-@dataclass(frozen=True, slots=True)
-class _Stored:
-    """Stored buckets of one place, summed up between the bounds of all ranges."""
+def _totals(
+    found: Sequence[tuple[int, int, bytes]], parts: Mapping[Range, Sequence[Span]], cut: Collection[Span]
+) -> dict[Range, Summary]:
+    """Return the sum of one place's stored buckets over each range that has any; each bucket is added once.
 
-    level: Integers  # (pieces,)
-    begin: Integers  # (pieces,)
-    sums: list[Summary]  # of each piece
-
-    @classmethod
-    def of(cls, found: Sequence[tuple[int, int, bytes]], parts: Collection[Span]) -> "_Stored":
-        """Return buckets as pieces that lie in a span whole or not at all."""
-        levels, begins, blobs = (list(column) for column in zip(*found, strict=True))
-        level, begin = np.array(levels), np.array(begins)
-        key = level << _LEVEL_SHIFT  # and how many bounds of its level lie at or before it
-        for each in set(levels):
-            bounds = sorted({bound for part in parts if part.level == each for bound in (part.first, part.last)})
-            key[level == each] += np.searchsorted(bounds, begin[level == each], side="right")
-        _, first, piece = np.unique(key, return_index=True, return_inverse=True)
-        return cls(level[first], begin[first], Summary.grouped(blobs, piece, len(first)))
-
-    def within(self, wanted: Sequence[Span]) -> Summary | None:
-        """Return the sum of the buckets in spans that share none; None where there is none."""
-        chosen = np.zeros(len(self.level), dtype=bool)
-        for span in wanted:
-            chosen |= (self.level == span.level) & (self.begin >= span.first) & (self.begin < span.last)
-        found = [self.sums[i] for i in np.flatnonzero(chosen).tolist()]
-        return reduce(operator.add, found) if found else None
+    Buckets are summed between the bounds of all ranges first, to pieces that lie in a span whole or not at all.
+    """
+    levels, begins, blobs = (list(column) for column in zip(*found, strict=True))
+    level, begin = np.array(levels), np.array(begins)
+    key = level << _LEVEL_SHIFT  # and how many bounds of its level lie at or before it
+    for each in set(levels):
+        bounds = sorted({bound for part in cut if part.level == each for bound in (part.first, part.last)})
+        key[level == each] += np.searchsorted(bounds, begin[level == each], side="right")
+    _, first, piece = np.unique(key, return_index=True, return_inverse=True)
+    chosen = np.array([_within(level[first], begin[first], spans_) for spans_ in parts.values()])
+    sums = zip(parts, chosen, Summary.grouped(blobs, piece, chosen), strict=True)
+    return {over: total for over, pieces, total in sums if pieces.any()}
 
 
-def _sums(
-    decoded: Mapping[Place, _Stored], over: Range, parts: Mapping[Range, Sequence[Span]], known: Mapping[str, Reading]
-) -> dict[Place, Summary]:
-    found = {place: _read(stored, over, parts, known.get(place[0], UNREAD)) for place, stored in decoded.items()}
-    return {place: summary for place, summary in found.items() if summary is not None}
+def _within(level: Integers, begin: Integers, wanted: Sequence[Span]) -> NDArray[np.bool_]:
+    """Return which pieces lie in spans, shape (pieces,)."""
+    chosen = np.zeros(len(level), dtype=bool)
+    for span in wanted:
+        chosen |= (level == span.level) & (begin >= span.first) & (begin < span.last)
+    return chosen
 
 
-def _read(stored: _Stored, over: Range, parts: Mapping[Range, Sequence[Span]], reading: Reading) -> Summary | None:
+def _read(totals: Mapping[Range, Summary], over: Range, reading: Reading, parts: Collection[Range]) -> Summary | None:
     """Return the sum of a range as its values are read; scores only from where their map was not fitted on them."""
-    whole = stored.within(parts[over])
+    whole = totals.get(over)
     if whole is None:
         return None
     later = (reading.score_from, over[1])
     if reading.score_from <= over[0] or later not in parts:
         return read(whole, reading.at(over[0]))
-    return read(whole, reading, stored.within(parts[later]) or Summary.of([]))
+    return read(whole, reading, totals.get(later) or Summary.of([]))
 
 
 def of_series(
@@ -237,7 +235,7 @@ def of_series(
     for number, level, begin, blob in rollups.read(connection, list(versions), merged(cut)):
         stored.setdefault(versions[number], []).append((level, begin, blob))
     found = (
-        _read(_Stored.of(rows, cut), (start, end), parts, known.get(version, UNREAD))
+        _read(_totals(rows, parts, cut), (start, end), known.get(version, UNREAD), parts)
         for version, rows in stored.items()
     )
     return reduce(operator.add, (each for each in found if each is not None), Summary.of([]))

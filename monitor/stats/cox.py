@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
+from monitor.stats.alike import stacked
 from monitor.stats.cells import Cells, Floats, Integers
 from monitor.stats.scores import folded
 
@@ -55,13 +56,13 @@ def cox(cells: Cells) -> Cox | None:
     (0.0, 0.0)
 
     """
-    return coxes([cells])[0]
+    return coxes(stacked([cells]))[0]
 
 
-def coxes(windows: Sequence[Cells]) -> list[Cox | None]:
-    """Return `cox` of many windows over the same cells, at a fraction of the cost."""
-    found: list[Cox | None] = [None] * len(windows)
-    identified, problem = _identified(windows)
+def coxes(cells: Cells) -> list[Cox | None]:
+    """Return the `cox` of each window."""
+    found: list[Cox | None] = [None] * len(cells.n)
+    identified, problem = _identified(cells)
     if problem is None:
         return found
     solved, coefficients, covariance = _newton(problem, free=2)
@@ -87,7 +88,7 @@ def offset(cells: Cells) -> Offset | None:
     1.098612
 
     """
-    groups = _observations([cells])
+    groups = _observations(stacked([cells]), np.arange(1))
     if abs(groups.sign.sum()) == len(groups.sign):
         return None
     problem = groups.centred()
@@ -157,9 +158,9 @@ class _Regressions:
         return np.asarray(np.add.reduceat(values, self.first), dtype=np.float64)
 
 
-def _observations(windows: Sequence[Cells]) -> _Regressions:
+def _observations(cells: Cells, windows: Integers) -> _Regressions:
     """Return log odds, number of events and sign of the outcome, one per cell and outcome that occurs; all windows have events."""
-    n, sy, sp, spy = (np.stack([getattr(cells, name) for cells in windows]) for name in ("n", "sy", "sp", "spy"))
+    n, sy, sp, spy = (getattr(cells, name)[windows] for name in ("n", "sy", "sp", "spy"))
     counts, totals = np.concatenate([sy, n - sy], axis=1), np.concatenate([spy, sp - spy], axis=1)
     window, column = np.nonzero(counts > 0)
     weight = counts[window, column]
@@ -168,12 +169,12 @@ def _observations(windows: Sequence[Cells]) -> _Regressions:
     return _Regressions.of(window.astype(np.int64), logit(means), weight, sign)
 
 
-def _identified(windows: Sequence[Cells]) -> tuple[list[int], _Regressions | None]:
+def _identified(cells: Cells) -> tuple[list[int], _Regressions | None]:
     """Return which windows have a line at all, and their regressions."""
-    filled = np.flatnonzero([cells.n.any() for cells in windows])
+    filled = np.flatnonzero(cells.n.any(axis=-1))
     if not len(filled):
         return [], None
-    problem = _observations([windows[i] for i in filled.tolist()])
+    problem = _observations(cells, filled)
     chosen = ~problem.separated()
     return filled[chosen].tolist(), problem.among(chosen).centred() if chosen.any() else None
 
@@ -253,8 +254,16 @@ def direction(cells: Cells, line: Cox | None, *, binary: bool) -> Direction:
     'overconfident'
 
     """
-    answers = folded(cells) if binary else cells
-    gap, variance = float((answers.sp - answers.sy).sum()), float((answers.sp - answers.spp).sum())
+    return directions(stacked([folded(cells) if binary else cells]), [line])[0]
+
+
+def directions(answers: Cells, lines: Sequence[Cox | None]) -> list[Direction]:
+    """Return the `direction` of each window, from the sums of its answers: a binary model's are folded."""
+    gaps, variances = (answers.sp - answers.sy).sum(axis=-1), (answers.sp - answers.spp).sum(axis=-1)
+    return [_direction(*row) for row in zip(gaps.tolist(), variances.tolist(), lines, strict=True)]
+
+
+def _direction(gap: float, variance: float, line: Cox | None) -> Direction:
     if gap != 0 and gap**2 >= SIGNIFICANT**2 * max(variance, 0.0):
         return "overconfident" if gap > 0 else "underconfident"
     if line is None or abs(line.slope - 1) <= SIGNIFICANT * line.slope_error:

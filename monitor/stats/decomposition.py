@@ -1,11 +1,11 @@
 """Decompositions of the Brier score: how much of it is miscalibration, and how much the forecasts tell apart."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import isotonic_regression
 
+from monitor.stats.alike import ratio, stacked
 from monitor.stats.cells import Cells, Floats
 from monitor.stats.reliability import Bins
 
@@ -44,17 +44,21 @@ def murphy(bins: Bins) -> Murphy | None:
     (0.04, 0.0, 0.222222)
 
     """
-    total = float(bins.n.sum())
-    if total <= 0:
-        return None
-    size, base = np.maximum(bins.n, 1), float(bins.sy.sum()) / total
-    return Murphy(
-        reliability=float(((bins.sp - bins.sy) ** 2 / size).sum()) / total,
-        resolution=float(((bins.sy - bins.n * base) ** 2 / size).sum()) / total,
-        uncertainty=base * (1 - base),
-        within_bin_variance=float((bins.spp - bins.sp**2 / size).sum()) / total,
-        within_bin_covariance=2 * float((bins.spy - bins.sp * bins.sy / size).sum()) / total,
-    )
+    terms = murphies(bins)
+    return Murphy(**{name: float(term) for name, term in terms.items()}) if bins.n.any() else None
+
+
+def murphies(bins: Bins) -> dict[str, Floats]:
+    """Return the fields of the `murphy` of each window, NaN without events."""
+    total, size = bins.n.sum(axis=-1), np.maximum(bins.n, 1)
+    base = ratio(bins.sy.sum(axis=-1), total)
+    return {
+        "reliability": ratio(((bins.sp - bins.sy) ** 2 / size).sum(axis=-1), total),
+        "resolution": ratio(((bins.sy - bins.n * base[..., None]) ** 2 / size).sum(axis=-1), total),
+        "uncertainty": base * (1 - base),
+        "within_bin_variance": ratio((bins.spp - bins.sp**2 / size).sum(axis=-1), total),
+        "within_bin_covariance": ratio(2 * (bins.spy - bins.sp * bins.sy / size).sum(axis=-1), total),
+    }
 
 
 def corp(cells: Cells) -> Corp | None:
@@ -73,22 +77,18 @@ def corp(cells: Cells) -> Corp | None:
     (0.1016667, 0.125, 0.25)
 
     """
-    return corps([cells])[0]
+    parts = corps(stacked([cells]))
+    return Corp(**{name: float(part[0]) for name, part in parts.items()}) if cells.n.any() else None
 
 
-def corps(windows: Sequence[Cells]) -> list[Corp | None]:
-    """Return `corp` of many windows over the same cells, at a fraction of the cost."""
-    if not windows:
-        return []
-    n, sy, spp, spy = (np.stack([getattr(cells, name) for cells in windows]) for name in ("n", "sy", "spp", "spy"))
-    total = n.sum(axis=1)
-    size = np.maximum(total, 1)
-    best = _recalibrated(n, sy) / size
-    score = (spp - 2 * spy + sy).sum(axis=1) / size
-    base = sy.sum(axis=1) / size
+def corps(cells: Cells) -> dict[str, Floats]:
+    """Return the fields of the `corp` of each window, NaN without events."""
+    total = cells.n.sum(axis=-1)
+    best = ratio(_recalibrated(cells.n, cells.sy), total)
+    score = ratio((cells.spp - 2 * cells.spy + cells.sy).sum(axis=-1), total)
+    base = ratio(cells.sy.sum(axis=-1), total)
     uncertainty = base * (1 - base)
-    columns = (column.tolist() for column in (total, score - best, uncertainty - best, uncertainty))
-    return [_parts(*row) for row in zip(*columns, strict=True)]
+    return {"miscalibration": score - best, "discrimination": uncertainty - best, "uncertainty": uncertainty}
 
 
 def _recalibrated(n: Floats, sy: Floats) -> Floats:
@@ -103,9 +103,3 @@ def _recalibrated(n: Floats, sy: Floats) -> Floats:
     pools = isotonic_regression(ones / weight + 2.0 * window, weights=weight).blocks[:-1]
     size, hits = np.add.reduceat(weight, pools), np.add.reduceat(ones, pools)
     return np.asarray(np.bincount(window[pools], hits * (1 - hits / size), minlength=len(n)), dtype=np.float64)
-
-
-def _parts(total: float, miscalibration: float, discrimination: float, uncertainty: float) -> Corp | None:
-    if total <= 0:
-        return None
-    return Corp(miscalibration=miscalibration, discrimination=discrimination, uncertainty=uncertainty)

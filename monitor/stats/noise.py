@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtri
 
+from monitor.stats.alike import known, ratio
 from monitor.stats.cells import Floats
-from monitor.stats.reliability import Bins, ece
+from monitor.stats.reliability import Bins, eces, emptied
 
 FEWEST_FOR_SIGNS: Final = 100
 MEAN_ABS_NORMAL: Final = math.sqrt(2 / math.pi)
@@ -25,12 +26,15 @@ def null_ece(bins: Bins) -> tuple[float, float] | None:
     [0.039894, 0.030141]
 
     """
-    total = bins.n.sum()
-    if total <= 0:
-        return None
-    variance = _variance(bins)
-    mean = MEAN_ABS_NORMAL * np.sqrt(variance).sum() / total
-    return float(mean), math.sqrt((1 - 2 / math.pi) * variance.sum()) / float(total)
+    mean, spread = null_eces(bins)
+    return None if np.isnan(mean) else (float(mean), float(spread))
+
+
+def null_eces(bins: Bins) -> tuple[Floats, Floats]:
+    """Return the `null_ece` of each window: means, and standard deviations."""
+    total, variance = bins.n.sum(axis=-1), np.maximum(bins.sp - bins.spp, 0.0)  # rounding may leave it a hair under 0
+    spread = np.sqrt((1 - 2 / math.pi) * variance.sum(axis=-1))
+    return ratio(MEAN_ABS_NORMAL * np.sqrt(variance).sum(axis=-1), total), ratio(spread, total)
 
 
 def ece_z(bins: Bins) -> float | None:
@@ -44,14 +48,13 @@ def ece_z(bins: Bins) -> float | None:
     -1.3236
 
     """
-    null, seen = null_ece(bins), ece(bins)
-    if null is None or seen is None or null[1] <= 0:
-        return None
-    return (seen - null[0]) / null[1]
+    return known(ece_zs(bins))
 
 
-def _variance(bins: Bins) -> Floats:
-    return np.maximum(bins.sp - bins.spp, 0.0)  # rounding of the sums may leave it a hair under 0
+def ece_zs(bins: Bins) -> Floats:
+    """Return the `ece_z` of each window."""
+    mean, spread = null_eces(bins)
+    return ratio(eces(bins) - mean, spread)
 
 
 def signs(bins: Bins) -> Floats:
@@ -82,27 +85,26 @@ def signed_sum_lower_bound(n: Floats, sy: Floats, sp: Floats, sign: Floats, alph
     0.1144
 
     """
-    total = n.sum()
-    if total <= 0:
-        return None
-    return float((sign * (sp - sy)).sum() / total - _margins(n, sy, sign, alpha))
+    return known(signed_sum_lower_bounds(n, sy, sp, sign, alpha)[0]) if n.any() else None
 
 
-def _margins(n: Floats, sy: Floats, sign: Floats | float, alpha: float) -> Floats:
+def _margins(n: Floats, sy: Floats, sign: Floats | float, alpha: float | Floats) -> Floats:
     """Return z·√(Σ s²·n·m(1 - m))/N along the last axis, m = (Sy + .5)/(n + 1); 0 without events."""
     rate = (sy + 0.5) / (n + 1)
     spread = np.sqrt((sign**2 * n * rate * (1 - rate)).sum(axis=-1))
-    found: Floats = float(ndtri(1 - alpha)) * spread / np.maximum(n.sum(axis=-1), 1)
+    found: Floats = ndtri(1 - alpha) * spread / np.maximum(n.sum(axis=-1), 1)
     return found
 
 
-def signed_sum_lower_bounds(n: Floats, sy: Floats, sp: Floats, sign: Floats, alpha: float) -> tuple[Floats, Floats]:
+def signed_sum_lower_bounds(
+    n: Floats, sy: Floats, sp: Floats, sign: Floats, alpha: float | Floats
+) -> tuple[Floats, Floats]:
     """Return `signed_sum_lower_bound` along the last axis, and by how much chance alone makes a bound fall short where all signs are right.
 
     Parameters
     ----------
     n, sy, sp, sign : arrays of shape (series, bins)
-    alpha : how often each bound may exceed the truth, in (0, 1)
+    alpha : how often each bound may exceed the truth, in (0, 1), one or of shape (series,)
 
     Returns
     -------
@@ -157,16 +159,21 @@ def ece_lower_bound(
     (0.1075, 0.0996)
 
     """
-    bounds = [split_lower_bound(bins, alpha)]
-    if previous is not None and _has_signs(previous, minimum):
-        bounds = [split_lower_bound(bins, alpha / 2), previous_lower_bound(bins, previous, alpha / 2)]
-    seen = ece(bins)
-    found = [bound for bound in bounds if bound is not None]
-    return min(max(found), seen) if found and seen is not None else None
+    return known(ece_lower_bounds(bins, emptied(bins) if previous is None else previous, alpha, minimum)[0])
 
 
-def _has_signs(previous: Bins, minimum: float) -> bool:
-    return float(previous.n.sum()) >= minimum
+def ece_lower_bounds(
+    bins: Bins, previous: Bins, alpha: float | Floats, minimum: float = FEWEST_FOR_SIGNS
+) -> tuple[Floats, Floats]:
+    """Return the `ece_lower_bound` and the `ece_margin` of each window; where there is none before, the previous one is empty."""
+    signed = (previous.n.sum(axis=-1) >= minimum) & bins.n.any(axis=-1)
+    n, sy, sp = bins.n - bins.hn, bins.sy - bins.hsy, bins.sp - bins.hsp
+    direction, share = np.sign(bins.hsp - bins.hsy), np.where(signed, alpha / 2, alpha)
+    splits, split_margins = signed_sum_lower_bounds(n, sy, sp, direction, share)
+    earlier, margins = signed_sum_lower_bounds(bins.n, bins.sy, bins.sp, signs(previous), share)
+    splits, split_margins = (np.where(n.any(axis=-1), each, np.nan) for each in (splits, split_margins))
+    bounds = np.where(signed, np.fmax(splits, earlier), splits)
+    return np.minimum(bounds, eces(bins)), np.where(signed, margins, split_margins)
 
 
 def ece_margin(bins: Bins, previous: Bins | None, *, alpha: float, minimum: float = FEWEST_FOR_SIGNS) -> float | None:
@@ -183,10 +190,7 @@ def ece_margin(bins: Bins, previous: Bins | None, *, alpha: float, minimum: floa
     (0.0425, 0.0504)
 
     """
-    if previous is not None and _has_signs(previous, minimum) and bins.n.any():
-        return float(_margins(bins.n, bins.sy, 1.0, alpha / 2))
-    rest = bins.n - bins.hn
-    return float(_margins(rest, bins.sy - bins.hsy, 1.0, alpha)) if rest.any() else None
+    return known(ece_lower_bounds(bins, emptied(bins) if previous is None else previous, alpha, minimum)[1])
 
 
 def labels_for_verdict(labelled: int, margin: float | None, *, threshold: float, minimum: int) -> int:

@@ -1,19 +1,19 @@
 """Reliability: confidences against outcomes, bin by bin, and how far apart they are.
 
 Every function takes sums, never rows, and returns None where a figure can't be computed. Bins are right-closed,
-(lower, upper]; p = 0 belongs to the first and p = 1 to the last.
+(lower, upper]; p = 0 belongs to the first and p = 1 to the last. A function named in the plural takes the sums of many
+windows and returns an array.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from itertools import islice
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, ndtr
 
+from monitor.stats.alike import known, placed, ratio, rows, stacked
 from monitor.stats.cells import Cells, Floats, Integers, bin_of_cell
 
 SUMS: Final = ("n", "sy", "sp", "spp", "spy", "hn", "hsy", "hsp")
@@ -32,7 +32,7 @@ NORMAL_FROM: Final = 9.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bins:
-    """Sums over labelled events in equal-width, right-closed bins; every array has shape (bins,) and is float64."""
+    """Sums over labelled events in equal-width, right-closed bins; every array has shape (bins,), or (windows, bins), and is float64."""
 
     lower: Floats
     upper: Floats
@@ -113,8 +113,14 @@ def bins_of(cells: Cells, bins: int = 15) -> Bins:
     """
     starts = _starts(bins)
     edges = np.arange(bins + 1) / bins
-    sums = {name: np.add.reduceat(getattr(cells, name), starts) for name in SUMS}
-    return Bins(lower=edges[:-1], upper=edges[1:], **sums)
+    sums = {name: np.add.reduceat(getattr(cells, name), starts, axis=-1) for name in SUMS}
+    lower, upper = (np.broadcast_to(each, sums["n"].shape) for each in (edges[:-1], edges[1:]))
+    return Bins(lower=lower, upper=upper, **sums)
+
+
+def emptied(bins: Bins) -> Bins:
+    """Return the same bins without events."""
+    return replace(bins, **dict.fromkeys(SUMS, np.zeros_like(bins.n)))
 
 
 @lru_cache(maxsize=8)
@@ -157,8 +163,12 @@ def ece(bins: Bins) -> float | None:
     0.25
 
     """
-    total = bins.n.sum()
-    return float(np.abs(bins.sp - bins.sy).sum() / total) if total > 0 else None
+    return known(eces(bins))
+
+
+def eces(bins: Bins) -> Floats:
+    """Return the `ece` of each window."""
+    return ratio(np.abs(bins.sp - bins.sy).sum(axis=-1), bins.n.sum(axis=-1))
 
 
 def mce(bins: Bins, minimum: int = FEWEST_FOR_MCE) -> float | None:
@@ -170,10 +180,14 @@ def mce(bins: Bins, minimum: int = FEWEST_FOR_MCE) -> float | None:
     True
 
     """
+    return known(mces(bins, minimum))
+
+
+def mces(bins: Bins, minimum: int = FEWEST_FOR_MCE) -> Floats:
+    """Return the `mce` of each window."""
     enough = bins.n >= max(minimum, 1)
-    if not enough.any():
-        return None
-    return float((np.abs(bins.sp - bins.sy)[enough] / bins.n[enough]).max())
+    gaps = np.where(enough, np.abs(bins.sp - bins.sy) / np.maximum(bins.n, 1), 0.0)
+    return np.where(enough.any(axis=-1), gaps.max(axis=-1), np.nan)
 
 
 def equal_mass(n: ArrayLike, bins: int) -> Integers:
@@ -183,12 +197,12 @@ def equal_mass(n: ArrayLike, bins: int) -> Integers:
 
     Parameters
     ----------
-    n : array of shape (groups,), events in each group, with a positive sum
+    n : array of shape (..., groups), events in each group
     bins : the number of bins
 
     Returns
     -------
-    array of shape (groups,), ascending integers in [0, bins)
+    array of that shape, ascending integers in [0, bins)
 
     Examples
     --------
@@ -197,8 +211,8 @@ def equal_mass(n: ArrayLike, bins: int) -> Integers:
 
     """
     counts = np.asarray(n, dtype=np.float64)
-    reached = np.cumsum(counts)
-    middle = np.floor(bins * (reached - counts / 2) / reached[-1])
+    reached = np.cumsum(counts, axis=-1)
+    middle = np.floor(bins * (reached - counts / 2) / np.maximum(reached[..., -1:], 1))
     found: Integers = np.minimum(middle, bins - 1).astype(np.int64)
     return found
 
@@ -215,11 +229,13 @@ def ace(cells: Cells, bins: int = 15) -> float | None:
     0.4
 
     """
-    total = cells.n.sum()
-    if total <= 0:
-        return None
-    gaps = np.bincount(equal_mass(cells.n, bins), weights=cells.sp - cells.sy, minlength=bins)
-    return float(np.abs(gaps).sum() / total)
+    return known(aces(cells, bins))
+
+
+def aces(cells: Cells, bins: int = 15) -> Floats:
+    """Return the `ace` of each window."""
+    gaps = placed(equal_mass(cells.n, bins), cells.sp - cells.sy, bins)
+    return ratio(np.abs(gaps).sum(axis=-1), cells.n.sum(axis=-1))
 
 
 def root_mean_square_gap(bins: Bins) -> float | None:
@@ -267,9 +283,13 @@ def debiased_l2_squared(bins: Bins) -> float | None:
     -0.073333333333
 
     """
-    if not (bins.n >= FEWEST_FOR_VARIANCE).any():
-        return None
-    return float(_debiased(bins.n, bins.sy, bins.sp))
+    return known(debiased_l2_squares(bins))
+
+
+def debiased_l2_squares(bins: Bins) -> Floats:
+    """Return the `debiased_l2_squared` of each window."""
+    possible = (bins.n >= FEWEST_FOR_VARIANCE).any(axis=-1)
+    return np.where(possible, _debiased(bins.n, bins.sy, bins.sp), np.nan)
 
 
 def debiased_l2(bins: Bins) -> float | None:
@@ -281,8 +301,13 @@ def debiased_l2(bins: Bins) -> float | None:
     0.0
 
     """
-    squared = debiased_l2_squared(bins)
-    return None if squared is None else _root(squared)
+    return known(debiased_l2s(bins))
+
+
+def debiased_l2s(bins: Bins) -> Floats:
+    """Return the `debiased_l2` of each window."""
+    found: Floats = np.sqrt(np.maximum(debiased_l2_squares(bins), 0.0))
+    return found
 
 
 def debiased_l2_interval(
@@ -314,38 +339,27 @@ def debiased_l2_interval(
     True
 
     """
-    return debiased_l2_intervals([bins], level=level, replicates=replicates, seed=seed)[0]
+    low, high = debiased_l2_intervals(stacked([bins]), level=level, replicates=replicates, seed=seed)
+    return None if np.isnan(low[0]) else (float(low[0]), float(high[0]))
 
 
 def debiased_l2_intervals(
-    windows: Sequence[Bins], *, level: float = LEVEL, replicates: int = REPLICATES, seed: int = SEED
-) -> list[tuple[float, float] | None]:
-    """Return `debiased_l2_interval` of many windows, at a fraction of the cost."""
-    found: list[tuple[float, float] | None] = [None] * len(windows)
-    for some in _alike(windows):
-        for i, interval in zip(some, _intervals([windows[i] for i in some], level, replicates, seed), strict=True):
-            found[i] = interval
-    return found
+    bins: Bins, *, level: float = LEVEL, replicates: int = REPLICATES, seed: int = SEED
+) -> tuple[Floats, Floats]:
+    """Return both ends of the `debiased_l2_interval` of each window."""
+    n, sy, sp = bins.n, bins.sy, bins.sp
+    parts = [slice(first, first + AT_ONCE) for first in range(0, len(n), AT_ONCE)]
+    deviations = np.concatenate([_deviations(n[part], sy[part], sp[part], (level, replicates, seed)) for part in parts])
+    high, low = np.sqrt(np.maximum(debiased_l2_squares(bins)[:, None] - deviations, 0.0)).T
+    return low, np.minimum(high, 1.0)
 
 
-def _alike(windows: Sequence[Bins]) -> Iterator[list[int]]:
-    """Yield places of windows of equally many bins, few enough to be computed together."""
-    by_size: dict[int, list[int]] = {}
-    for i, bins in enumerate(windows):
-        by_size.setdefault(len(bins.n), []).append(i)
-    for same in by_size.values():
-        yield from (same[first : first + AT_ONCE] for first in range(0, len(same), AT_ONCE))
-
-
-def _intervals(windows: Sequence[Bins], level: float, replicates: int, seed: int) -> list[tuple[float, float] | None]:
-    n, sy, sp = (np.stack([getattr(bins, name) for bins in windows]) for name in ("n", "sy", "sp"))
+def _deviations(n: Floats, sy: Floats, sp: Floats, how: tuple[float, int, int]) -> Floats:
+    """Return the outer quantiles of how far estimates lie from the truth that outcomes are drawn from, shape (windows, 2)."""
     rate = (sy + 0.5) / (n + 1)
+    level, replicates, seed = how
     drawn = _debiased(n[:, None], _drawn(n, rate, replicates, seed), sp[:, None])
-    deviations = _quantiles(drawn, (1 - level) / 2, (1 + level) / 2) - _squared_distance(n, sp, rate)[:, None]
-    ends = np.sqrt(np.maximum(_debiased(n, sy, sp)[:, None] - deviations, 0.0))
-    possible = np.asarray((n >= FEWEST_FOR_VARIANCE).any(axis=1)).tolist()
-    rows = zip(possible, *ends.T.tolist(), strict=True)
-    return [(low, min(high, 1.0)) if each else None for each, high, low in rows]
+    return _quantiles(drawn, (1 - level) / 2, (1 + level) / 2) - _squared_distance(n, sp, rate)[:, None]
 
 
 def _quantiles(values: Floats, *shares: float) -> Floats:
@@ -407,10 +421,6 @@ def _squared_distance(n: Floats, sp: Floats, rate: Floats) -> Floats:
     return found
 
 
-def _root(squared: float) -> float:
-    return float(np.sqrt(max(squared, 0.0)))
-
-
 def clopper_pearson(k: ArrayLike, n: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
     """Return the exact two-sided binomial interval of a rate (Clopper & Pearson 1934, doi:10.1093/biomet/26.4.404).
 
@@ -460,32 +470,19 @@ def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoin
     [0.5, None]
 
     """
-    return reliability_diagrams([bins], level)[0]
+    return [ReliabilityPoint(**fields) for fields in reliability_diagrams(stacked([bins]), level)[0]]
 
 
-def reliability_diagrams(windows: Sequence[Bins], level: float = LEVEL) -> list[list[ReliabilityPoint]]:
-    """Return `reliability_points` of many windows, at a fraction of the cost."""
-    if not windows:
-        return []
-    lower, upper, n, sy, sp = (
-        np.concatenate([getattr(bins, name) for bins in windows]) for name in ("lower", "upper", "n", "sy", "sp")
-    )
-    size = np.maximum(n, 1)
-    low, high = np.zeros_like(n), np.ones_like(n)
-    low[n > 0], high[n > 0] = clopper_pearson(sy[n > 0], n[n > 0], level)
-    columns = (column.tolist() for column in (lower, upper, n, sp / size, sy / size, low, high))
-    points = (_point(*row) for row in zip(*columns, strict=True))
-    return [list(islice(points, len(bins.n))) for bins in windows]
-
-
-def _point(lower: float, upper: float, n: float, *figures: float) -> ReliabilityPoint:
-    mean, observed, low, high = figures if n > 0 else (None, None, None, None)
-    return ReliabilityPoint(
-        lower=lower,
-        upper=upper,
-        count=int(n),
-        mean_confidence=mean,
-        observed=observed,
-        observed_low=low,
-        observed_high=high,
-    )
+def reliability_diagrams(bins: Bins, level: float = LEVEL) -> list[list[dict[str, Any]]]:
+    """Return the fields of the `reliability_points` of each window."""
+    windows, size = bins.n.shape
+    lower, upper, n, sy, sp = (each.ravel() for each in (bins.lower, bins.upper, bins.n, bins.sy, bins.sp))
+    observed_low, observed_high = clopper_pearson(sy, n, level)
+    found = {
+        "mean_confidence": ratio(sp, n),
+        "observed": ratio(sy, n),
+        "observed_low": np.where(n > 0, observed_low, np.nan),
+        "observed_high": np.where(n > 0, observed_high, np.nan),
+    }
+    points = rows({"lower": lower, "upper": upper, "count": n.astype(np.int64), **found})
+    return [points[first : first + size] for first in range(0, windows * size, size)]

@@ -1,10 +1,10 @@
 """Scores of a window as a whole, from sums: Brier, accuracy, mean confidence, tests of the mean."""
 
-import math
 from typing import Final
 
 import numpy as np
 
+from monitor.stats.alike import known, ratio
 from monitor.stats.cells import EDGES, Cells, Floats
 
 CELLS_TO_HALF: Final = int(np.searchsorted(EDGES, 0.5)) + 1
@@ -20,7 +20,7 @@ def brier(cells: Cells) -> float | None:
     0.025
 
     """
-    return _ratio(float((cells.spp - 2 * cells.spy + cells.sy).sum()), float(cells.n.sum()))
+    return known(ratio((cells.spp - 2 * cells.spy + cells.sy).sum(), cells.n.sum()))
 
 
 def mean_confidence(cells: Cells) -> float | None:
@@ -32,7 +32,12 @@ def mean_confidence(cells: Cells) -> float | None:
     0.5
 
     """
-    return _ratio(float(cells.sp.sum()), float(cells.n.sum()))
+    return known(mean_confidences(cells))
+
+
+def mean_confidences(cells: Cells) -> Floats:
+    """Return the `mean_confidence` of each window."""
+    return ratio(cells.sp.sum(axis=-1), cells.n.sum(axis=-1))
 
 
 def accuracy(cells: Cells, *, binary: bool) -> float | None:
@@ -44,8 +49,12 @@ def accuracy(cells: Cells, *, binary: bool) -> float | None:
     True
 
     """
-    right = float((folded(cells).sy if binary else cells.sy).sum())
-    return _ratio(right, float(cells.n.sum()))
+    return known(accuracies(folded(cells) if binary else cells))
+
+
+def accuracies(answers: Cells) -> Floats:
+    """Return the `accuracy` of each window, from the sums of its answers: a binary model's are folded."""
+    return ratio(answers.sy.sum(axis=-1), answers.n.sum(axis=-1))
 
 
 def folded(cells: Cells) -> Cells:
@@ -59,7 +68,7 @@ def folded(cells: Cells) -> Cells:
     1.5
 
     """
-    low = np.arange(len(cells.n)) < CELLS_TO_HALF
+    low = np.arange(cells.n.shape[-1]) < CELLS_TO_HALF
 
     def turned(n: Floats, total: Floats) -> Floats:
         return np.where(low, n - total, total)
@@ -89,7 +98,12 @@ def calibration_in_the_large_z(cells: Cells) -> float | None:
     2.0
 
     """
-    return _standardised(float((cells.sy - cells.sp).sum()), float((cells.sp - cells.spp).sum()))
+    return known(calibration_in_the_large_zs(cells))
+
+
+def calibration_in_the_large_zs(cells: Cells) -> Floats:
+    """Return the `calibration_in_the_large_z` of each window."""
+    return standardised((cells.sy - cells.sp).sum(axis=-1), (cells.sp - cells.spp).sum(axis=-1))
 
 
 def spiegelhalter_z(numerator: float, denominator: float) -> float | None:
@@ -103,12 +117,9 @@ def spiegelhalter_z(numerator: float, denominator: float) -> float | None:
     3.333333
 
     """
-    return _standardised(numerator, denominator)
+    return known(standardised(np.array(numerator), np.array(denominator)))
 
 
-def _ratio(total: float, count: float) -> float | None:
-    return total / count if count > 0 else None
-
-
-def _standardised(total: float, variance: float) -> float | None:
-    return total / math.sqrt(variance) if variance > 0 else None
+def standardised(total: Floats, variance: Floats) -> Floats:
+    """Return totals in units of their standard deviations, NaN where those are not positive."""
+    return ratio(total, np.sqrt(np.maximum(variance, 0.0)))

@@ -2,11 +2,13 @@
 
 import math
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from scipy.special import digamma
 
+from monitor.stats.alike import known, placed, ratio, stacked
 from monitor.stats.cells import CELLS, Cells, Floats, Integers, place
 from monitor.stats.scores import folded
 
@@ -29,8 +31,10 @@ class RiskPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Answers in groups of tied confidence, the highest first; every array has shape (groups,)."""
+    """Answers in groups of tied confidence, the highest first, those of each window after those of the one before it."""
 
+    total: Floats  # answers of each window, shape (windows,)
+    window: Integers  # of each group, shape (groups,), as all that follow
     n: Floats  # answers
     wrong: Floats  # wrong ones among them
     before: Floats  # answers of higher confidence
@@ -52,30 +56,44 @@ def ranking(cells: Cells, *, binary: bool) -> Ranking:
     [2.0, 1.0]
 
     """
+    return rankings(stacked([cells]), binary=binary)
+
+
+def rankings(cells: Cells, *, binary: bool) -> Ranking:
+    """Return the `ranking` of many windows in one."""
     answers = _merged(folded(cells)) if binary else cells
-    full = np.flatnonzero(answers.n)
-    if not len(full):
-        return Ranking(n=np.zeros(0), wrong=np.zeros(0), before=np.zeros(0), wrong_before=np.zeros(0), late=np.zeros(0))
-    confidence = np.round(answers.sp[full] / answers.n[full], SAME)
-    order = np.argsort(-confidence)
-    first = np.flatnonzero(np.diff(confidence[order], prepend=np.inf))
-    columns = (answers.n[full], (answers.n - answers.sy)[full], _late(answers, full))
-    n, wrong, late = (np.add.reduceat(each[order], first) for each in columns)
-    return Ranking(n=n, wrong=wrong, before=np.cumsum(n) - n, wrong_before=np.cumsum(wrong) - wrong, late=late)
+    full = np.nonzero(answers.n)
+    n, sy, sp = (getattr(answers, name)[full] for name in ("n", "sy", "sp"))
+    confidence = np.round(sp / n, SAME)
+    order = np.lexsort((-confidence, full[0]))
+    window, confidence = full[0][order], confidence[order]
+    first = np.flatnonzero((np.diff(confidence, prepend=np.inf) != 0) | (np.diff(window, prepend=-1) != 0))
+    n, wrong, late = (
+        np.add.reduceat(each[order], first) if len(first) else each for each in (n, n - sy, _late(answers, full))
+    )
+    total, window = answers.n.sum(axis=-1), window[first]
+    before, wrong_before = (np.cumsum(each) - each for each in (n, wrong))
+    start = np.searchsorted(window, window)
+    return Ranking(
+        total=total,
+        window=window,
+        n=n,
+        wrong=wrong,
+        before=before - before[start],
+        wrong_before=wrong_before - wrong_before[start],
+        late=late,
+    )
 
 
 def _merged(answers: Cells) -> Cells:
     """Return folded sums with what two cells hold of the same confidences in one."""
     at = place(answers.sp / np.maximum(answers.n, 1))
-    n, sy, sp, spp, spy = (
-        np.bincount(at, getattr(answers, name), minlength=CELLS).astype(np.float64) for name in MERGED
-    )
-    return replace(answers, n=n, sy=sy, sp=sp, spp=spp, spy=spy)
+    return replace(answers, **{name: placed(at, getattr(answers, name), CELLS) for name in MERGED})
 
 
-def _late(answers: Cells, full: Integers) -> Floats:
+def _late(answers: Cells, full: tuple[Integers, ...]) -> Floats:
     """Return n²·cov(p, y)/(√12·sd(p)) of cells: n times the covariance of rank and outcome, were confidences even within a cell."""
-    n, sy, sp, spp, spy = (getattr(answers, name)[full] for name in ("n", "sy", "sp", "spp", "spy"))
+    n, sy, sp, spp, spy = (getattr(answers, name)[full] for name in MERGED)
     spread = np.sqrt(np.maximum(spp / n - (sp / n) ** 2, 0.0))
     together = spy - sp * sy / n
     found: Floats = np.where(spread > NARROW, n * together / (math.sqrt(12) * np.maximum(spread, NARROW)), 0.0)
@@ -96,13 +114,16 @@ def aurc(ranked: Ranking) -> float | None:
     True
 
     """
-    total = ranked.n.sum()
-    if total <= 0:
-        return None
+    return known(aurcs(ranked))
+
+
+def aurcs(ranked: Ranking) -> Floats:
+    """Return the `aurc` of each window."""
     rate = ranked.wrong / ranked.n
     harmonic = digamma(ranked.before + ranked.n + 1) - digamma(ranked.before + 1)
     even = ranked.wrong + (ranked.wrong_before - rate * ranked.before) * harmonic
-    return float((even - ranked.late / (ranked.before + (ranked.n + 1) / 2)).sum() / total)
+    terms = even - ranked.late / (ranked.before + (ranked.n + 1) / 2)
+    return ratio(np.bincount(ranked.window, terms, len(ranked.total)).astype(np.float64), ranked.total)
 
 
 def augrc(ranked: Ranking) -> float | None:
@@ -133,12 +154,20 @@ def risk_coverage(ranked: Ranking, points: int = POINTS) -> list[RiskPoint]:
     [RiskPoint(coverage=0.5, risk=0.0), RiskPoint(coverage=1.0, risk=0.5)]
 
     """
-    total = ranked.n.sum()
-    count = min(points, int(total))
-    accepted = total * np.arange(1, count + 1) / max(count, 1)
-    reached = np.concatenate([[0.0], ranked.before + ranked.n])
-    errors = np.interp(accepted, reached, np.concatenate([[0.0], ranked.wrong_before + ranked.wrong]))
-    return [
-        RiskPoint(coverage=coverage, risk=risk)
-        for coverage, risk in zip((accepted / max(total, 1)).tolist(), (errors / accepted).tolist(), strict=True)
-    ]
+    return [RiskPoint(**fields) for fields in risk_coverages(ranked, points)[0]]
+
+
+def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[dict[str, float]]]:
+    """Return the fields of the `risk_coverage` of each window."""
+    counts = np.minimum(points, ranked.total).astype(np.int64)
+    ends = np.cumsum(counts)
+    window = np.repeat(np.arange(len(counts)), counts)
+    coverage = (np.arange(len(window)) - (ends - counts)[window] + 1) / counts[window]
+    accepted = ranked.total[window] * coverage
+    earlier, wrong = np.cumsum(ranked.total) - ranked.total, np.cumsum(ranked.wrong)
+    reached = np.concatenate([[0.0], np.cumsum(ranked.n)])  # over all windows, one after another
+    errors = np.interp(earlier[window] + accepted, reached, np.concatenate([[0.0], wrong]))
+    before = np.interp(earlier, reached, np.concatenate([[0.0], wrong]))
+    rows = zip(coverage.tolist(), ((errors - before[window]) / accepted).tolist(), strict=True)
+    found = [{"coverage": each, "risk": risk} for each, risk in rows]
+    return [found[first:last] for first, last in pairwise([0, *ends.tolist()])]

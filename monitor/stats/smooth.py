@@ -1,12 +1,13 @@
 """Smooth calibration error: residuals smoothed by a kernel instead of binned, at the bandwidth that equals the error itself."""
 
-from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 from typing import Final
 
 import numpy as np
 from scipy.fft import dct
 
+from monitor.stats.alike import known, stacked
 from monitor.stats.cells import Cells, Floats, Integers
 
 NODES: Final = (256, 2048, 16_384)
@@ -49,44 +50,62 @@ def smooth_ece(cells: Cells) -> float | None:
     0.25
 
     """
-    return smooth_eces([cells])[0]
+    return known(smooth_eces(stacked([cells])))
 
 
-def smooth_eces(windows: Sequence[Cells]) -> list[float | None]:
-    """Return `smooth_ece` of many windows, at a fraction of the cost."""
+def smooth_eces(cells: Cells) -> Floats:
+    """Return the `smooth_ece` of each window."""
+    residuals, windows = _Residuals.of(cells), np.arange(len(cells.n))
     parts = [windows[first : first + AT_ONCE] for first in range(0, len(windows), AT_ONCE)]
-    return [figure for part in parts for figure in _solved(part)]
+    found = np.concatenate([_solved(residuals.among(part)) for part in parts])
+    return np.where(cells.n.any(axis=-1), found, np.nan)
 
 
-def _solved(windows: Sequence[Cells]) -> list[float | None]:
-    residuals = [_residuals(cells) for cells in windows]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Residuals:
+    """Residuals of many windows: two atoms for each cell, one standard deviation either side of its mean confidence."""
+
+    windows: int
+    window: Integers  # of each atom, shape (atoms,)
+    at: Floats  # where it lies
+    size: Floats  # per event of its window
+
+    @classmethod
+    def of(cls, cells: Cells) -> "_Residuals":
+        """Return atoms that keep each cell's Σ(y - p) and Σp(y - p)."""
+        window, cell = np.nonzero(cells.n)
+        n, sy, sp, spp, spy = (getattr(cells, name)[window, cell] for name in ("n", "sy", "sp", "spp", "spy"))
+        mean, residual = sp / n, sy - sp
+        spread = np.sqrt(np.maximum(spp / n - mean**2, 0.0))
+        spread = np.minimum(spread, np.minimum(mean, 1 - mean))
+        moment = spy - spp - mean * residual
+        tilt = np.where(spread > NARROW, moment / np.maximum(spread, NARROW), 0.0)
+        per_event = np.tile(2 * cells.n.sum(axis=-1)[window], 2)
+        at = np.concatenate([mean - spread, mean + spread])
+        size = np.concatenate([residual - tilt, residual + tilt]) / per_event
+        return cls(windows=len(cells.n), window=np.tile(window, 2), at=at, size=size)
+
+    def among(self, chosen: Integers) -> "_Residuals":
+        """Return those of some windows, given in ascending order."""
+        number = np.full(self.windows, -1)
+        number[chosen] = np.arange(len(chosen))
+        window = number[self.window]
+        kept = window >= 0
+        return _Residuals(windows=len(chosen), window=window[kept], at=self.at[kept], size=self.size[kept])
+
+
+def _solved(residuals: _Residuals) -> Floats:
     found = _fixed_points(residuals, NODES[0])
     for coarse, fine in pairwise(NODES):
         again = np.flatnonzero(found * coarse < FEWEST_STEPS)
         if len(again):
-            found[again] = _fixed_points([residuals[i] for i in again], fine)
-    return [float(each) if cells.n.any() else None for each, cells in zip(found, windows, strict=True)]
+            found[again] = _fixed_points(residuals.among(again), fine)
+    return found
 
 
-def _residuals(cells: Cells) -> tuple[Floats, Floats]:
-    """Return where a window's residuals lie and how large they are per event, shapes (atoms,).
-
-    Two atoms for each cell, one standard deviation either side of its mean confidence, which keep Σ(y - p) and Σp(y - p).
-    """
-    full = np.flatnonzero(cells.n)
-    n, sp = cells.n[full], cells.sp[full]
-    mean, residual = sp / n, cells.sy[full] - sp
-    spread = np.sqrt(np.maximum(cells.spp[full] / n - mean**2, 0.0))
-    spread = np.minimum(spread, np.minimum(mean, 1 - mean))
-    moment = cells.spy[full] - cells.spp[full] - mean * residual
-    tilt = np.where(spread > NARROW, moment / np.maximum(spread, NARROW), 0.0)
-    at = np.concatenate([mean - spread, mean + spread])
-    return at, np.concatenate([residual - tilt, residual + tilt]) / (2 * max(n.sum(), 1.0))
-
-
-def _fixed_points(residuals: Sequence[tuple[Floats, Floats]], nodes: int) -> Floats:
+def _fixed_points(residuals: _Residuals, nodes: int) -> Floats:
     """Return the bandwidths at which the error equals the bandwidth, shape (windows,), found by secants that stay in a bracket."""
-    windows = len(residuals)
+    windows = residuals.windows
     series = _series(residuals, nodes)
     low, high = np.abs(series[:, 0]), np.ones(windows)
     width = np.clip(low * 1.2, 4 / nodes, 1.0)
@@ -125,14 +144,13 @@ def _kinks(smoothed: Floats, size: Floats) -> Floats:
     return np.asarray(np.bincount(rows, rise / 6 - left * right / rise, minlength=len(smoothed)), dtype=np.float64)
 
 
-def _series(residuals: Sequence[tuple[Floats, Floats]], nodes: int) -> Floats:
+def _series(residuals: _Residuals, nodes: int) -> Floats:
     """Return the cosine coefficients of the residuals, shape (windows, nodes + 1): Σ residual·cos(πk·place)."""
-    windows = np.repeat(np.arange(len(residuals)), [len(at) for at, _ in residuals])
-    at, size = (np.concatenate(column) for column in zip(*residuals, strict=True))
-    place, share = _nearest(np.clip(at, 0.0, 1.0) * nodes, nodes)
-    flat = place + windows * (nodes + 1)
-    placed = np.bincount(flat.ravel(), (share * size).ravel(), minlength=len(residuals) * (nodes + 1))
-    return _sums_of_cosines(np.asarray(placed, dtype=np.float64).reshape(len(residuals), nodes + 1))
+    windows = residuals.windows
+    place, share = _nearest(np.clip(residuals.at, 0.0, 1.0) * nodes, nodes)
+    flat = place + residuals.window * (nodes + 1)
+    placed = np.bincount(flat.ravel(), (share * residuals.size).ravel(), minlength=windows * (nodes + 1))
+    return _sums_of_cosines(np.asarray(placed, dtype=np.float64).reshape(windows, nodes + 1))
 
 
 def _nearest(at: Floats, nodes: int) -> tuple[Integers, Floats]:

@@ -80,6 +80,8 @@ _VALUE_BASES: Final = {
 SLOTS: Final = _VALUE_BASE + len(VALUE_FIELDS) * sum(VALUES.values())
 _SIZES: Final = np.array([_RESERVED + _KIND_SIZE, _CLASS_BASE, _PIT_BASE, SLOTS])
 """Where a summary's arrays may end: after the cells of events without a raw score, after all cells, after the classes, after all."""
+_CELL_SLOTS: Final = slice(_RESERVED, _KIND_SIZE)
+_LOSS_SLOTS: Final = slice(0, len(LOSSES))
 _UNITS: Final = np.array([[1.0 if name in COUNTED_FIELDS else float(ONE)] for name in CELL_FIELDS])
 _ENTRY_BYTES: Final = 10
 _HALF: Final = 4294967296.0
@@ -334,12 +336,21 @@ class Summary:
         return cls(high, low)
 
     @classmethod
-    def grouped(cls, blobs: Sequence[bytes], groups: Integers, count: int) -> list["Summary"]:
-        """Return the sums of encoded summaries by group, an array of shape (blobs,) of integers below `count`."""
+    def grouped(cls, blobs: Sequence[bytes], groups: Integers, chosen: NDArray[np.bool_]) -> list["Summary"]:
+        """Return sums of the chosen groups of encoded summaries.
+
+        Parameters
+        ----------
+        blobs : encoded summaries
+        groups : array of shape (blobs,), the group of each
+        chosen : array of shape (sums, groups), which groups each sum is of
+
+        """
         counts, slots, values = _decoded(blobs)
-        size = _size(slots)
+        size, count = _size(slots), chosen.shape[1]
         keys = slots + np.repeat(groups * size, counts)
-        high, low = (half.reshape(count, size) for half in _halves(keys, values, count * size, len(blobs)))
+        halves = (half.reshape(count, size) for half in _halves(keys, values, count * size, len(blobs)))
+        high, low = (chosen.astype(np.float64) @ half for half in halves)
         return [cls(*rows) for rows in zip(high, low, strict=True)]
 
     def __add__(self, other: "Summary") -> "Summary":
@@ -377,12 +388,17 @@ class Summary:
 
     def cells(self, scores: Scores) -> Cells:
         """Return the sums of served or of raw scores, cell by cell."""
-        found, own = (kind_base(kind) + _RESERVED for kind in _kinds(scores))
-        sums = self._floats(found, CELLS * len(CELL_FIELDS))
-        if own < len(self.high):
-            sums = sums + self._floats(own, CELLS * len(CELL_FIELDS))
-        table = np.divide(sums.reshape(CELLS, len(CELL_FIELDS)).T, _UNITS, order="C")
-        return Cells(**dict(zip(CELL_FIELDS, table, strict=True)))
+        return _cells(self.scored(scores, _CELL_SLOTS))
+
+    def losses(self, scores: Scores) -> Floats:
+        """Return what `loss` does, in the order of LOSSES."""
+        return self.scored(scores, _LOSS_SLOTS) / [1.0 if name == "clipped" else float(ONE) for name in LOSSES]
+
+    def scored(self, scores: Scores, slots: slice) -> Floats:
+        """Return the sums of slots of a kind of score, of both kinds that served or raw scores are."""
+        found, own = (kind_base(kind) + slots.start for kind in _kinds(scores))
+        sums = self._floats(found, slots.stop - slots.start)
+        return sums + self._floats(own, slots.stop - slots.start) if own < len(self.high) else sums
 
     def classwise(self, classes: int) -> Floats:
         """Return n, Σp and Σy of each class's sixty cells; shape (classes, 60, 3)."""
@@ -424,6 +440,17 @@ class Summary:
         part = slice(first, first + size)
         found: Floats = self.high[part] * _HALF + self.low[part]
         return found
+
+
+def cells_of(summaries: Sequence[Summary], scores: Scores) -> Cells:
+    """Return `Summary.cells` of many summaries as one, arrays of shape (summaries, cells)."""
+    return _cells(np.stack([each.scored(scores, _CELL_SLOTS) for each in summaries]))
+
+
+def _cells(sums: Floats) -> Cells:
+    table = np.moveaxis(sums.reshape(*sums.shape[:-1], CELLS, len(CELL_FIELDS)), -1, 0)
+    units = _UNITS.reshape(-1, *[1] * (table.ndim - 1))
+    return Cells(**dict(zip(CELL_FIELDS, np.divide(table, units, order="C"), strict=True)))
 
 
 def _size(slots: NDArray[np.integer[Any]]) -> int:

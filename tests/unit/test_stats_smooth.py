@@ -8,6 +8,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.optimize import brentq
 from scipy.stats import norm
 
+from monitor.stats.alike import known, stacked
 from monitor.stats.cells import Cells
 from monitor.stats.reliability import distinct
 from monitor.stats.smooth import smooth_ece, smooth_eces
@@ -79,7 +80,8 @@ def test_windows_together_are_as_each_alone() -> None:
     for n in (0, 1, 5, 300, 20_000):
         p = generator.beta(5, 0.5, n)
         windows.append(Cells.from_rows(p, generator.random(n) < p))
-    assert smooth_eces(windows) == pytest.approx([smooth_ece(each) for each in windows], abs=1e-8)
+    together = [known(each) for each in smooth_eces(stacked(windows))]
+    assert together == pytest.approx([smooth_ece(each) for each in windows], abs=1e-8)
 
 
 def test_a_width_far_under_the_first_grid_is_resolved() -> None:
