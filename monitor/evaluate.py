@@ -77,8 +77,7 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
     parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
-    rows = (row for sums in parts for each in asked for row in _compare(clock, each, sums[each.now], sums[each.other]))
-    return _flagged(clock.model, list(rows))
+    return _flagged(clock.model, [row for sums in parts for row in _compare(clock, asked, sums)])
 
 
 def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
@@ -94,21 +93,25 @@ def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
     return found
 
 
-def _compare(clock: Clocked, asked: Comparison, now: Sums, other: Sums) -> Iterator[Stored]:
-    if asked.reference is not None:
-        nothing = Summary.of([])
-        for place, summary in now.items():
-            found = drift(_question(clock, place, asked.now), summary, other.get(place, nothing), asked.reference)
-            yield _stored(clock, asked, place, found)
-        return
-    wanted = {**now, **_together(now)}
-    parts = [
-        (_question(clock, place, asked.now), summary, _before_of(place, other)) for place, summary in wanted.items()
+def _compare(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums]) -> Iterator[Stored]:
+    """Yield the figures of some segments: the evaluations of all windows together, which costs least, then drift."""
+    wanted = [
+        (one, place, (_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
+        for one in asked
+        if one.reference is None
+        for place, summary in {**sums[one.now], **_together(sums[one.now])}.items()
     ]
-    for place, part, fields in zip(wanted, parts, evaluations_of(parts), strict=True):
+    for (one, place, part), fields in zip(wanted, evaluations_of([part for *_, part in wanted]), strict=True):
         if segments.declared(clock.model, place[1]):
             fields["e_value_log"] = segments.worthwhile(clock.model, fields, *part[1:])
-        yield _stored(clock, asked, place, fields)
+        yield _stored(clock, one, place, fields)
+    nothing = Summary.of([])
+    for one in asked:
+        if one.reference is not None:
+            for place, summary in sums[one.now].items():
+                before = sums[one.other].get(place, nothing)
+                found = drift(_question(clock, place, one.now), summary, before, one.reference)
+                yield _stored(clock, one, place, found)
 
 
 def _before_of(place: Place, other: Sums) -> Summary | None:

@@ -276,8 +276,10 @@ def _decoded(blobs: Sequence[bytes]) -> tuple[Integers, NDArray[np.uint16], Inte
     pairs = list(zip(blobs, counts.tolist(), strict=True))
     slots = np.frombuffer(b"".join(blob[: 2 * n] for blob, n in pairs), dtype="<u2")
     values = np.frombuffer(b"".join(blob[2 * n :] for blob, n in pairs), dtype="<i8")
-    falls = np.flatnonzero(slots[1:] <= slots[:-1]) + 1
-    if len(slots) and (slots.max() >= SLOTS or not np.isin(falls, np.cumsum(counts)).all()):
+    ends = np.cumsum(counts)
+    rises = slots[1:] > slots[:-1]
+    rises[ends[(ends > 0) & (ends < len(slots))] - 1] = True  # from the last of a summary to the first of the next
+    if len(slots) and (slots.max() >= SLOTS or not rises.all()):
         raise ValueError("a summary's slots are not ascending")
     return counts, slots, values
 
