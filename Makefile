@@ -55,7 +55,7 @@ bench: .venv/dev.stamp
 	$(PY) -m tests.benchmarks
 
 soak: .venv/dev.stamp test-tools
-	$(PY) -m pytest tests/faults --kills 500 --timeout 21600
+	$(PY) -m pytest tests/faults tests/acceptance/test_simulations.py --kills 500 --lives 20 --timeout 21600
 
 # For maintainers: pin anew, write a migration for changed tables, draw the dashboards.
 lock: .venv/bin/python

@@ -7,6 +7,7 @@ transactions, each of which moves that moment together with what it changes, so 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
@@ -16,6 +17,7 @@ from monitor import mapped, windowed
 from monitor.each import each_model
 from monitor.figures import finite
 from monitor.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model
+from monitor.stats.betting import SUMS, Entries
 from monitor.stats.cells import Cells, Floats
 from monitor.stats.evidence import Clusters, Evidence
 from monitor.stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
@@ -31,7 +33,7 @@ from monitor.windows import first_after
 
 log = logging.getLogger(__name__)
 
-STEPS: Final = 20
+STEPS: Final = 200
 """So many buckets, and so many moments of late labels, are taken in one transaction."""
 
 TWENTIETHS: Final = 20
@@ -71,6 +73,31 @@ def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, rea
         return evidence.advanced_pit(_twentieths(alone), apart, threshold=threshold)
     clusters = _read_apart(parts, read, step.begin) if has_values(alone) else _clusters(parts)
     return evidence.advanced(read(alone, step.begin), clusters, threshold=threshold)
+
+
+def advanced_through(evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, read: Read) -> Evidence:
+    """Return the tests after several steps of one version; those that need nothing but their cells are taken together."""
+    for plain, some in groupby(steps, key=lambda step: _is_plain(step, task)):
+        found = list(some)
+        if plain:
+            evidence = evidence.advanced_through(_entries(found), threshold=threshold)
+            continue
+        for step in found:
+            evidence = advanced(evidence, step, task=task, threshold=threshold, read=read)
+    return evidence
+
+
+def _is_plain(step: Step, task: str) -> bool:
+    """Return whether a step has neither clusters nor anything but confidences that are taken at their word."""
+    if step.clusters or task == "regression":
+        return False
+    return task != "confidence" or not has_values(Summary.of(step.total))
+
+
+def _entries(steps: Sequence[Step]) -> Entries:
+    owner = np.repeat(np.arange(len(steps)), [len(step.total) for step in steps])
+    row, cell, sums = cell_sums([blob for step in steps for blob in step.total], ("both", "served"), SUMS)
+    return Entries.gathered(len(steps), owner[row], cell, sums)
 
 
 def _merged(clusters: Sequence[tuple[int, bytes]]) -> list[bytes]:
@@ -164,12 +191,10 @@ class _Taking:
         buckets, until = self._buckets(testing)
         moved = until != self.progress.consumed_until
         counted = 0
-        for step in (*late, *buckets):
-            before = testing[step.version]
-            after = self._advanced(before, step)
-            if after.evidence is not before.evidence:
-                testing[step.version] = after
-                counted += 1
+        for version, steps in _by_version((*late, *buckets)).items():
+            before = testing[version].evidence
+            testing[version] = replace(testing[version], evidence=self._advanced(version, before, steps))
+            counted += testing[version].evidence.steps - before.steps
         if moved or late or any(each.fresh for each in testing.values()):
             store.save(
                 self.connection, self.model.id, [self._standing(*each, basis, until) for each in testing.items()]
@@ -275,14 +300,14 @@ class _Taking:
             for (begin, version), blobs in sorted(total.items())
         ]
 
-    def _advanced(self, testing: Testing, step: Step) -> Testing:
-        threshold = self.model.settings.thresholds["ece"]
-        task = self.model.task or ""
-        read = mapped.reader(self.readings.get(step.version, UNREAD))
-        evidence = advanced(testing.evidence, step, task=task, threshold=threshold, read=read)
-        if evidence is testing.evidence:
-            return testing
-        return replace(testing, evidence=evidence)
+    def _advanced(self, version: str, evidence: Evidence, steps: Sequence[Step]) -> Evidence:
+        return advanced_through(
+            evidence,
+            steps,
+            task=self.model.task or "",
+            threshold=self.model.settings.thresholds["ece"],
+            read=mapped.reader(self.readings.get(version, UNREAD)),
+        )
 
     def _standing(self, version: str, testing: Testing, basis: dict[str, Any], until: int) -> Standing:
         evidence = testing.evidence
@@ -306,6 +331,13 @@ class _Taking:
             fields=finite(fields),
             state=evidence.to_bytes(),
         )
+
+
+def _by_version(steps: Iterable[Step]) -> dict[str, list[Step]]:
+    found: dict[str, list[Step]] = {}
+    for step in steps:
+        found.setdefault(step.version, []).append(step)
+    return found
 
 
 def run_model(database: Database, token: int, model: Model, now: int) -> int:

@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.special import expit, logit
 
-from monitor.stats.cells import Cells, Floats, Integers
+from monitor.stats.cells import CELLS, Cells, Floats, Integers
 from monitor.stats.witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SIDES, TEMPERED, UPPER
 
 SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
@@ -21,6 +21,9 @@ SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
 
 MOST: Final = 0.95
 """No bet may lose more than this share of what it has on one event."""
+
+SUMS: Final = ("n", "sy", "sp", "spp", "spy")
+"""What bets are computed from."""
 
 INSIDE: Final = 1e-3
 """The likelihood ratio keeps probabilities inside [ε, 1 - ε]."""
@@ -43,8 +46,26 @@ class Entries:
     def of(cls, cells: Cells) -> "Entries":
         """Return the occupied cells of one row."""
         at = np.flatnonzero(cells.n)
-        fields = {name: getattr(cells, name)[at] for name in ("n", "sy", "sp", "spp", "spy")}
+        fields = {name: getattr(cells, name)[at] for name in SUMS}
         return cls(rows=1, row=np.zeros(len(at), dtype=np.int64), cell=at, **fields)
+
+    @classmethod
+    def gathered(cls, rows: int, row: Integers, cell: Integers, sums: Floats) -> "Entries":
+        """Return sums by row and cell, given in any order and parts.
+
+        Parameters
+        ----------
+        rows : how many rows there are
+        row, cell : of each part; shape (m,)
+        sums : n, Σy, Σp, Σp² and Σpy of each part; shape (m, 5)
+
+        """
+        keys, place = np.unique(row * CELLS + cell, return_inverse=True)
+        total = np.zeros((len(keys), len(SUMS)))
+        np.add.at(total, place, sums)
+        labelled = total[:, 0] > 0
+        found = {name: total[labelled, i] for i, name in enumerate(SUMS)}
+        return cls(rows=rows, row=keys[labelled] // CELLS, cell=keys[labelled] % CELLS, **found)
 
 
 @dataclass(frozen=True, slots=True)

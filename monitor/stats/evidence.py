@@ -157,6 +157,41 @@ class Evidence:
         labels = np.array([entries.n.sum() + shared.n.sum()])
         return self._after("cells", self.ledger.after(labels, linear, ratio, betting.by_bin(cell * 0, cell, gap, 1)))
 
+    def advanced_through(self, steps: Entries, *, threshold: float) -> Self:
+        """Return the state after several steps at once, as `advanced` would leave it one by one.
+
+        What the learned witnesses say depends on outcomes only, not on what was won: so they are found first, step by step, and all
+        bets are then paid together.
+
+        Parameters
+        ----------
+        steps : sums of labelled events without a cluster, one row a step, in the order of time
+        threshold : δ
+
+        Raises
+        ------
+        ValueError
+            when earlier steps were of regression.
+
+        """
+        labels = np.bincount(steps.row, steps.n, steps.rows).astype(np.float64)
+        if not labels.any():
+            return self
+        seen = betting.by_bin(steps.row, steps.cell, steps.sy - steps.sp, steps.rows)
+        kept = np.exp(-labels[:, np.newaxis] / MEMORIES)
+        known = np.empty((steps.rows, len(MEMORIES), BINS))
+        gaps = self.ledger.gaps[0]
+        for i in range(steps.rows):
+            known[i] = gaps
+            gaps = gaps * kept[i, :, np.newaxis] + seen[i]
+        linear = betting.linear(steps, np.sign(known), threshold)
+        ratio = betting.ratio(steps, margin(threshold))
+        ledger = self.ledger
+        for i in range(steps.rows):
+            one = slice(i, i + 1)
+            ledger = ledger.after(labels[one], linear[one], ratio[one], seen[one])
+        return self._after("cells", ledger)
+
     def advanced_pit(self, counts: Floats, clusters: Floats | None = None, *, threshold: float) -> Self:
         """Return the state after a step of a regression model; one without labelled events is no step.
 

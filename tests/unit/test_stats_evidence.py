@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from monitor.stats import betting
-from monitor.stats.betting import SHARES, Entries, linear_clustered, log_factors, ratio, ratio_clustered, unseen
+from monitor.stats.betting import SHARES, SUMS, Entries, linear_clustered, log_factors, ratio, ratio_clustered, unseen
 from monitor.stats.cells import CELLS, Cells, place
 from monitor.stats.evidence import Clusters, Evidence, window_e_value
 from monitor.stats.ledger import Ledger
@@ -565,3 +565,25 @@ def test_every_cell_lies_in_its_range() -> None:
     assert (LOWER[place(p)] < p).all()
     assert (p <= UPPER[place(p)]).all()
     assert (LOWER[0], UPPER[0], LOWER[-1], UPPER[-1]) == (0, 0, 1, 1)
+
+
+def test_evidence_through_several_steps_is_that_of_each_in_turn():
+    random = np.random.default_rng(3)
+    steps = []
+    for count in random.integers(0, 40, 60):
+        p = random.uniform(size=count)
+        steps.append(Cells.from_rows(p, random.uniform(size=count) < p**1.5))
+    one = Evidence.begin()
+    for step in steps:
+        one = one.advanced(step, threshold=0.02)
+    each = [Entries.of(step) for step in steps]
+    together = Entries.gathered(
+        len(steps),
+        np.repeat(np.arange(len(steps)), [len(found.n) for found in each]),
+        np.concatenate([found.cell for found in each]),
+        np.concatenate([np.stack([getattr(found, name) for name in SUMS], axis=1) for found in each]),
+    )
+    begun = Evidence.begin().advanced(steps[0], threshold=0.02)
+    assert one.to_bytes() == Evidence.begin().advanced_through(together, threshold=0.02).to_bytes()
+    assert begun.advanced_through(together, threshold=0.02).to_bytes() != one.to_bytes()
+    assert (one.steps, one.labels) == (sum(step.n.sum() > 0 for step in steps), sum(step.n.sum() for step in steps))
