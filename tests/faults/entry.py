@@ -48,7 +48,7 @@ POINTS = {
     "effects computed, transaction not begun": ("monitor.rollup", "effects_of"),
     "lease locked by the roll-up": ("monitor.rollup", "hold"),
     "event rows written, not committed": ("monitor.store.events", "add_labels"),
-    "sums written, not committed": ("monitor.store.rollups", "replace"),
+    "sums written, not committed": ("monitor.rollup", "_add"),
     "counters written, not committed": ("monitor.store.counters", "add"),
     "journal rows deleted, not committed": ("monitor.store.journal", "remove"),
     "lease acquired": ("monitor.store.lease", "acquire"),

@@ -16,7 +16,7 @@ DEFAULTS = {
     "segments": [],
     "minimum_labels": 500,
     "thresholds": {"ece": 0.05, "psi": 0.2},
-    "alert_policy": "window",
+    "alert_policy": "sequential",
     "false_alarm_rate": 0.01,
     "reference": None,
     "recalibration": "propose",
