@@ -17,7 +17,7 @@ import pytest
 
 PROGRAM: Final = Path(__file__).with_name("simulation.py")
 PROCESSES: Final = 2
-LIVES: Final = 3
+LIVES: Final = 2
 """How many of each kind live on SQLite."""
 
 POSTGRES_SEEDS: Final = (13,)
