@@ -6,6 +6,7 @@ from operator import attrgetter
 from typing import Any, Final
 
 import msgspec
+from msgspec.structs import fields
 
 from monitor.errors import Corrupt
 from monitor.wire import LabelEvent, PredictionEvent
@@ -19,6 +20,7 @@ _FIELDS: Final = {
     PredictionEvent: tuple(f for f in PredictionEvent.__struct_fields__ if f != "model"),
     LabelEvent: tuple(f for f in LabelEvent.__struct_fields__ if f != "model"),
 }
+_DEFAULTS: Final = {cls: {f.name: f.default for f in fields(cls)} for cls in (PredictionEvent, LabelEvent)}
 _VALUES_OF: Final = {cls: attrgetter(*fields) for cls, fields in _FIELDS.items()}
 _UNREADABLE: Final = (
     zlib.error,
@@ -48,8 +50,8 @@ def encode(events: Sequence[Event], model_ids: Sequence[int]) -> bytes:
 
 def _columns(cls: type[Event], events: list[Any]) -> dict[str, tuple[Any, ...]]:
     columns = zip(_FIELDS[cls], zip(*map(_VALUES_OF[cls], events), strict=True), strict=False)
-    none = (None,) * len(events)
-    return {name: values for name, values in columns if values != none}
+    left_out = {default: (default,) * len(events) for default in (None, False)}
+    return {name: values for name, values in columns if values != left_out.get(_DEFAULTS[cls][name])}
 
 
 def decode(blob: bytes) -> tuple[list[Event], list[int]]:

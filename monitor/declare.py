@@ -13,10 +13,19 @@ from monitor.wire import MAX_CLASSES, MAX_NAME
 
 T = TypeVar("T")
 
-RECALIBRATION: Final = ("off", "propose", "auto")
+RECALIBRATION: Final = ("off", "propose", "auto", "shadow")
 ALERT_POLICIES: Final = ("window", "sequential")
 CHAMPION: Final = "champion"
 """The reference that is what the calibrator in service was fitted on."""
+
+VALIDATION: Final = "validation"
+"""The reference that is the validation set, sent as events with `reference: true`."""
+
+GUARDS: Final = ("label_rate_jump", "mean_change")
+SELECTS: Final = ("above", "below")
+MAX_DECISIONS: Final = 20
+MAX_SOURCES: Final = 50
+LARGEST_CANARY: Final = 0.5
 
 THRESHOLDS: Final = ("ece", "psi")
 MAX_WINDOWS: Final = 10
@@ -73,8 +82,8 @@ def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings
             known = ", ".join(sorted([*_PARSERS, "task", "classes"]))
             raise BadInput(name, value, f"there is no such setting; the settings are {known}")
         changes[name] = _PARSERS[name](name, value)
-    if "thresholds" in changes:
-        changes["thresholds"] = {**old.thresholds, **changes["thresholds"]}
+    for name in {"thresholds", "guards"} & changes.keys():
+        changes[name] = {**getattr(old, name), **changes[name]}
     return replace(old, **changes)
 
 
@@ -127,6 +136,11 @@ def as_json(model: Model) -> dict[str, Any]:
         if isinstance(s.reference, tuple)
         else s.reference,
         "recalibration": s.recalibration,
+        "canary": s.canary,
+        "trusted_sources": None if s.trusted_sources is None else list(s.trusted_sources),
+        "guards": s.guards,
+        "decisions": s.decisions,
+        "stale_after": duration_text(s.stale_after),
         "cooldown": duration_text(s.cooldown),
         "revision": model.revision,
         "created_at": rfc3339(model.created_at),
@@ -252,17 +266,72 @@ def _class_thresholds(name: str, value: Any) -> dict[str, float]:
     return {key: float(number) for key, number in value.items()}
 
 
-def _reference(name: str, value: Any) -> tuple[int, int] | Literal["champion"] | None:
+def _reference(name: str, value: Any) -> tuple[int, int] | Literal["champion", "validation"] | None:
     if value is None:
         return None
     if value == CHAMPION:
         return CHAMPION
+    if value == VALIDATION:
+        return VALIDATION
     if not isinstance(value, dict) or set(value) != {"start", "end"}:
-        raise BadInput(name, value, f'must be null, "{CHAMPION}", or an object of start and end')
+        raise BadInput(name, value, f'must be null, "{CHAMPION}", "{VALIDATION}", or an object of start and end')
     start, end = (parse_bound(f"{name}.{key}", value[key]) for key in ("start", "end"))
     if start >= end:
         raise BadInput(name, value, "start must be before end")
     return start, end
+
+
+def _canary(name: str, value: Any) -> float:
+    if type(value) not in (int, float) or not 0 <= value <= LARGEST_CANARY:
+        raise BadInput(name, value, f"must be a ratio from 0, for none, to {LARGEST_CANARY}")
+    return float(value)
+
+
+def _trusted_sources(name: str, value: Any) -> tuple[str, ...] | None:
+    if value is None:
+        return None
+    names = _names(name, value, MAX_SOURCES)
+    if not names:
+        raise BadInput(name, value, "must name at least one source of labels, or be null, which trusts all")
+    return names
+
+
+def _guards(name: str, value: Any) -> dict[str, float]:
+    if not isinstance(value, dict):
+        raise BadInput(name, value, 'must be an object such as {"label_rate_jump": 0.1, "mean_change": 0.25}')
+    for key, number in value.items():
+        if key not in GUARDS:
+            raise BadInput(f"{name}.{key}", number, f"there is no such guard; there are {', '.join(GUARDS)}")
+        if type(number) not in (int, float) or not 0 < number <= 1:
+            raise BadInput(f"{name}.{key}", number, "must be a ratio above 0; 1 lets everything pass")
+    return {key: float(number) for key, number in value.items()}
+
+
+def _decisions(name: str, value: Any) -> dict[str, dict[str, Any]]:
+    if not isinstance(value, dict) or len(value) > MAX_DECISIONS:
+        example = '{"approve": {"threshold": 0.9, "selects": "above", "precision": 0.95}}'
+        raise BadInput(name, value, f"must be an object of at most {MAX_DECISIONS} decisions, such as {example}")
+    for key in value:
+        fault = name_fault(key)
+        if fault is not None:
+            raise BadInput(f"{name}.{key}", key, fault)
+    return {key: _decision(f"{name}.{key}", each) for key, each in value.items()}
+
+
+def _decision(name: str, value: Any) -> dict[str, Any]:
+    if not isinstance(value, dict) or not {"threshold"} <= value.keys() <= {"threshold", "selects", "precision"}:
+        raise BadInput(name, value, "must be an object of threshold and, if wanted, selects and precision")
+    for key in ("threshold", "precision"):
+        number = value.get(key)
+        if key in value and not (isinstance(number, int | float) and 0 < number < 1):
+            raise BadInput(f"{name}.{key}", number, "must be a ratio above 0 and below 1")
+    selects = _choice(f"{name}.selects", value.get("selects", "above"), SELECTS)
+    precision = value.get("precision")
+    return {
+        "threshold": float(value["threshold"]),
+        "selects": selects,
+        "precision": None if precision is None else float(precision),
+    }
 
 
 def _choice(name: str, value: Any, among: tuple[Any, ...]) -> Any:
@@ -282,5 +351,10 @@ _PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
     "false_alarm_rate": _rate,
     "reference": _reference,
     "recalibration": lambda name, value: _choice(name, value, RECALIBRATION),
+    "canary": _canary,
+    "trusted_sources": _trusted_sources,
+    "guards": _guards,
+    "decisions": _decisions,
+    "stale_after": parse_span,
     "cooldown": parse_span,
 }

@@ -82,6 +82,10 @@ def _is_plain(event: PredictionEvent) -> bool:
         and event.mean is None
         and event.std is None
         and event.quantiles is None
+        and event.raw_mean is None
+        and event.raw_std is None
+        and event.raw_quantiles is None
+        and event.members is None
     )
 
 
@@ -94,6 +98,10 @@ _BESIDE: Final = {
     "agreeing": ("confidence",),
     "samples": ("confidence",),
     "std": ("mean",),
+    "raw_mean": ("mean", "quantiles"),
+    "raw_std": ("mean", "quantiles"),
+    "raw_quantiles": ("quantiles",),
+    "members": ("probability", "probabilities"),
 }
 """Beside which forms the other fields may stand."""
 

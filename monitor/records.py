@@ -37,8 +37,13 @@ class ModelSettings:
     class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
     alert_policy: str = "sequential"
     false_alarm_rate: float = 0.01
-    reference: tuple[int, int] | Literal["champion"] | None = None  # microseconds; or what the champion was fitted on
+    reference: tuple[int, int] | Literal["champion", "validation"] | None = None  # microseconds, or what they name
     recalibration: str = "propose"
+    canary: float = 0.0  # share of traffic that a version serves before it is promoted; 0: none
+    trusted_sources: tuple[str, ...] | None = None  # of labels that may decide; None: all
+    guards: dict[str, float] = field(default_factory=lambda: {"label_rate_jump": 0.1, "mean_change": 0.25})
+    decisions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> threshold, selects, precision
+    stale_after: int = HOUR // 4
     cooldown: int = HOUR
 
 
@@ -87,6 +92,7 @@ class PredictionRow:
     payload: bytes | None
     digest: int
     revision: int
+    reference: bool = False  # of the validation set: no traffic
 
 
 @dataclass(slots=True, kw_only=True)

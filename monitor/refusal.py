@@ -21,6 +21,7 @@ from monitor.wire import (
     MAX_CALIBRATOR,
     MAX_CLASSES,
     MAX_LEVELS,
+    MAX_MEMBERS,
     MAX_NAME,
     MAX_SAMPLES,
     MAX_SCORE,
@@ -171,7 +172,7 @@ def _missing_field(item: dict[str, Any], kind: str) -> Fault | None:
 
 def _bad_field(item: dict[str, Any], kind: str) -> Fault | None:
     for key, value in item.items():
-        if value is None and key not in REQUIRED[kind]:
+        if value is None and key not in REQUIRED[kind] and FIELDS[kind][key] is not _flag:
             continue
         if fault := FIELDS[kind][key](key, value):
             return fault
@@ -281,6 +282,20 @@ def _vector(field: str, value: Any, check: Callable[[str, Any], Fault | None]) -
     return Fault("wrong_length", f"{field} has {len(value)} values: must have 2 to {MAX_CLASSES}, one per class")
 
 
+def _members(field: str, value: Any) -> Fault | None:
+    if not isinstance(value, list):
+        return Fault(
+            "wrong_type", f"{field} is {quoted(value)}: must be an array, with a probability or vector of each"
+        )
+    for place, member in enumerate(value):
+        check = partial(_vector, check=_ratio) if isinstance(member, list) else _ratio
+        if fault := check(f"{field}[{place}]", member):
+            return fault
+    if len(value) in range(2, MAX_MEMBERS + 1):
+        return None
+    return Fault("wrong_length", f"{field} has {len(value)} values: must have 2 to {MAX_MEMBERS}, one per member")
+
+
 def _segments(field: str, value: Any) -> Fault | None:
     if not isinstance(value, dict):
         return Fault("wrong_type", f"{field} is {quoted(value)}: must be an object")
@@ -365,6 +380,11 @@ FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
         "mean": partial(_amount, limit=MAX_AMOUNT),
         "std": _spread,
         "quantiles": _quantiles,
+        "raw_mean": partial(_amount, limit=MAX_AMOUNT),
+        "raw_std": _spread,
+        "raw_quantiles": _quantiles,
+        "members": _members,
+        "reference": _flag,
         "metadata": _object,
     },
     "label": {

@@ -167,6 +167,7 @@ def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
             payload=payload,
             digest=_digest(event),
             revision=model.revision,
+            reference=bool(event.reference),
         )
     return LabelRow(
         key=hashed,

@@ -22,6 +22,7 @@ MAX_SCORE: Final = 2.0**30
 """No score that is not a probability is farther from 0."""
 MAX_SAMPLES: Final = 50
 MAX_LEVELS: Final = 199
+MAX_MEMBERS: Final = 100
 WHOLE: Final = range(-(2**63), 2**63)
 """The integers that a label, an answer or a segment may be."""
 
@@ -38,6 +39,9 @@ Logits = Annotated[list[float], _Classes] | Annotated[dict[Name, float], _Classe
 Segments = Annotated[dict[Name, Name | Whole | bool], Meta(max_length=MAX_SEGMENTS)]
 
 Quantiles = Annotated[dict[Name, Amount], Meta(min_length=2, max_length=MAX_LEVELS)]
+Members = Annotated[list[Ratio | Annotated[list[Ratio], _Classes]], Meta(min_length=2, max_length=MAX_MEMBERS)]
+"""What the members of an ensemble said: of a binary model a probability each, of a multiclass one a vector each."""
+
 Source = Literal["verbalized", "self_consistency", "logprob", "judge", "other"]
 """Where the confidence of an answer comes from."""
 
@@ -107,6 +111,11 @@ class PredictionEvent(
     mean: Amount | None = None
     std: Spread | None = None
     quantiles: Quantiles | None = None
+    raw_mean: Amount | None = None
+    raw_std: Spread | None = None
+    raw_quantiles: Quantiles | None = None
+    members: Members | None = None
+    reference: bool = False
     metadata: dict[str, Any] | None = None
 
 

@@ -291,6 +291,19 @@ class Drift(Shape):
     drifted: bool
 
 
+Recalibration = Literal["off", "propose", "auto", "shadow"]
+
+
+class Decision(Shape):
+    """A threshold that the scores are used with."""
+
+    threshold: Annotated[float, Field(gt=0, lt=1)]
+    selects: Literal["above", "below"] = "above"
+    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(
+        default=None, description="the share of what is selected that is to be right"
+    )
+
+
 class SettingsBody(Shape):
     """Settings of a model; any subset may be given."""
 
@@ -309,11 +322,25 @@ class SettingsBody(Shape):
     )
     alert_policy: Literal["window", "sequential"] = "sequential"
     false_alarm_rate: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
-    reference: dict[Literal["start", "end"], datetime] | Literal["champion"] | None = Field(
+    reference: dict[Literal["start", "end"], datetime] | Literal["champion", "validation"] | None = Field(
         default=None,
-        description="what drift is measured against; null for the window before, `champion` for what it was fitted on",
+        description="what drift is measured against: a range, `champion` for what it was fitted on, `validation` for the events sent "
+        "with `reference: true`; null for these where there are any, else the window before",
     )
-    recalibration: Literal["off", "propose", "auto"] = "propose"
+    recalibration: Recalibration = "propose"
+    canary: Annotated[float, Field(ge=0, le=0.5)] = Field(
+        default=0.0, description="share of traffic that a version serves before it is promoted; 0 for none"
+    )
+    trusted_sources: Annotated[list[str], Field(min_length=1, max_length=50)] | None = Field(
+        default=None, description="sources of labels that candidates may be judged by; null trusts all"
+    )
+    guards: dict[Literal["label_rate_jump", "mean_change"], Annotated[float, Field(gt=0, le=1)]] = Field(
+        default={"label_rate_jump": 0.1, "mean_change": 0.25}, description="beyond these a person decides"
+    )
+    decisions: dict[str, Decision] = Field(default={}, description="thresholds that the scores are used with, by name")
+    stale_after: str = Field(
+        default="15m", description="how long clients may take to serve what was promoted before an alarm"
+    )
     cooldown: str = Field(default="1h", description="how long an alarm rests after it resolved")
 
 
@@ -330,7 +357,7 @@ class Summary(Shape):
 
     model: str
     task: Task | None
-    recalibration: Literal["off", "propose", "auto"]
+    recalibration: Recalibration
     state: Literal["calibrated", "miscalibrated", "too_few_labels", "no_data"]
     alerts: Count = Field(description="how many fire now")
     champion: int | None = Field(description="the calibrator in service; null for none")

@@ -20,6 +20,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
 )
 
 metadata: Final = MetaData(
@@ -133,6 +134,7 @@ prediction = Table(
     Column("payload", LargeBinary),  # vectors and answers exactly as sent, and metadata
     Column("digest", BigInteger, nullable=False),  # of the whole event: tells a repeat from a conflict
     Column("revision", Integer, nullable=False),
+    Column("reference", Boolean, nullable=False, server_default=false()),  # of the validation set: no traffic
     Index(None, "key"),
 )
 
@@ -319,6 +321,7 @@ alias = Table(
     Column("number", Integer),  # null: identity
     Column("since", BigInteger, nullable=False),  # wall clock
     Column("since_event_time", BigInteger),  # where in the model's own time it began
+    Column("share", Double),  # of a challenger: the share of traffic that it serves as a canary; null: none
 )
 
 refit = Table(
@@ -328,6 +331,20 @@ refit = Table(
     Column("attempted_at", BigInteger, nullable=False),  # in event time
     Column("labels", BigInteger, nullable=False),  # how many the model had at that moment
     Column("waits_for_person", Boolean, nullable=False),
+    Column("reference_labels", BigInteger, nullable=False, server_default="0"),  # of the validation set, when it was tried
+)
+
+trial = Table(
+    "trial",  # two calibrators side by side on live labels: the champion and what it replaced, or a challenger and the champion
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("role", Text, primary_key=True),  # watch, shadow or canary
+    Column("number", Integer),  # on trial; null: identity
+    Column("against", Integer),  # what it is compared with; null: identity
+    Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
+    Column("until", BigInteger, nullable=False),  # and before here have been taken in
+    Column("fields", Text, nullable=False),  # JSON: what it says
+    Column("state", LargeBinary, nullable=False),
 )
 
 audit = Table(

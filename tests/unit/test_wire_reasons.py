@@ -117,9 +117,9 @@ def long(count: int, value: str = "0") -> str:
             "prediction is given without confidence or score: must stand beside it, and only there",
         ),
         (
-            '"mean":1,"std":1,"raw_mean":1',
+            '"mean":1,"std":1,"raw_meen":1',
             "unknown_field",
-            '"raw_mean" is not a field of a prediction: did you mean "mean"?',
+            '"raw_meen" is not a field of a prediction: did you mean "raw_mean"?',
         ),
         ('"quantiles":[1,2]', "wrong_type", "quantiles is an array of 2: must be an object by level"),
         ('"quantiles":{"0.5":1}', "wrong_length", "quantiles has 1 levels: must have 2 to 199"),
