@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from sqlalchemy import Connection
@@ -70,7 +70,7 @@ def conclude(
         now=now,
     )
     wanted = model.settings.recalibration == "auto" if promote is None else promote
-    promoted = wanted and outcome.passed
+    promoted = wanted and outcome.passed and (promote is not None or outcome.held is None)
     if promoted:
         # How far traffic has come by now: what was served during the fit does not count for the new version.
         progress = models.progress_of(connection, [model.id])[model.id]
@@ -209,7 +209,8 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
         if not stands(connection, model, found):
             return None
         clock = windowed.clocked(connection, model, now)
-        attempt = Attempt(attempted_at=found.end, labels=clock.progress.labels, waits_for_person=False)
+        before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
+        attempt = replace(before, attempted_at=found.end, labels=clock.progress.labels)
         versions.note_attempt(connection, model.id, attempt)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 

@@ -1,7 +1,7 @@
 """Refit: candidates fitted on the earlier part of a sample, judged on the later, to the simplest that passes or a refusal."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -34,6 +34,7 @@ class Outcome:
     reason: str  # for a person
     passed: bool
     fitted_from: dict[str, Any]
+    held: str | None = None  # why a person must decide, although it passed; None: nobody must
 
 
 def refit(
@@ -180,10 +181,4 @@ def described(outcome_range: tuple[int, int], version: str | None, outcome: Outc
         "scores": "raw",
         "holdout": holdout,
     }
-    return Outcome(
-        fitted=outcome.fitted,
-        gate=outcome.gate,
-        reason=outcome.reason,
-        passed=outcome.passed,
-        fitted_from=source | outcome.fitted_from,
-    )
+    return replace(outcome, fitted_from=source | outcome.fitted_from)

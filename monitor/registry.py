@@ -1,5 +1,6 @@
 """Move calibrators in and out of service; every step leaves a line in the audit log, in the same transaction."""
 
+from dataclasses import replace
 from typing import Any
 
 from sqlalchemy import Connection
@@ -84,16 +85,8 @@ def roll_back(
         raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
     restored = served[-2] if len(served) > 1 else None
     at = _serve(connection, model, restored, progress, now)
-    before = registry.attempt(connection, model.id)
-    registry.note_attempt(
-        connection,
-        model.id,
-        Attempt(
-            attempted_at=before.attempted_at if before else 0,
-            labels=before.labels if before else 0,
-            waits_for_person=True,
-        ),
-    )
+    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
+    registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
     detail = {"number": served[-1], "restored": restored, "reason": reason, "event_time": at}
     registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
     return restored
@@ -124,8 +117,7 @@ def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | N
 def _free_from_waiting(connection: Connection, model: Model) -> None:
     before = registry.attempt(connection, model.id)
     if before is not None and before.waits_for_person:
-        freed = Attempt(attempted_at=before.attempted_at, labels=before.labels, waits_for_person=False)
-        registry.note_attempt(connection, model.id, freed)
+        registry.note_attempt(connection, model.id, replace(before, waits_for_person=False))
 
 
 def _served(connection: Connection, model: Model) -> list[int]:

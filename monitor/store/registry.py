@@ -1,6 +1,6 @@
 """The registry of calibrators: immutable numbered versions, aliases that move, and an audit log that only grows."""
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
 
 import msgspec
@@ -20,6 +20,7 @@ class Alias:
     number: int | None  # None: identity
     since: int
     since_event_time: int | None
+    share: float | None = None  # of traffic that a challenger serves as a canary; None: none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +30,7 @@ class Attempt:
     attempted_at: int  # in event time
     labels: int  # how many the model had
     waits_for_person: bool
+    reference_labels: int = 0  # how many the validation set had when a calibrator was fitted on it
 
 
 def next_number(connection: Connection, model_id: int) -> int:
@@ -67,7 +69,10 @@ def documents(connection: Connection, model_id: int) -> list[dict[str, Any]]:
 def aliases(connection: Connection, model_id: int) -> dict[str, Alias]:
     """Return a model's aliases by name."""
     rows = connection.execute(select(alias).where(alias.c.model_id == model_id))
-    return {row.name: Alias(number=row.number, since=row.since, since_event_time=row.since_event_time) for row in rows}
+    return {
+        row.name: Alias(number=row.number, since=row.since, since_event_time=row.since_event_time, share=row.share)
+        for row in rows
+    }
 
 
 def champions(connection: Connection) -> dict[int, int]:
@@ -81,17 +86,11 @@ def champions(connection: Connection) -> dict[int, int]:
 def move(connection: Connection, model_id: int, name: str, value: Alias) -> None:
     """Let an alias name a version."""
     build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(alias).values(
-        model_id=model_id, name=name, number=value.number, since=value.since, since_event_time=value.since_event_time
-    )
+    values = asdict(value)
+    statement = build(alias).values(model_id=model_id, name=name, **values)
     connection.execute(
         statement.on_conflict_do_update(
-            index_elements=["model_id", "name"],
-            set_={
-                "number": statement.excluded.number,
-                "since": statement.excluded.since,
-                "since_event_time": statement.excluded.since_event_time,
-            },
+            index_elements=["model_id", "name"], set_={column: statement.excluded[column] for column in values}
         )
     )
 
@@ -106,20 +105,13 @@ def attempt(connection: Connection, model_id: int) -> Attempt | None:
     row = connection.execute(select(refit).where(refit.c.model_id == model_id)).one_or_none()
     if row is None:
         return None
-    return Attempt(attempted_at=row.attempted_at, labels=row.labels, waits_for_person=row.waits_for_person)
+    return Attempt(**{column.name: getattr(row, column.name) for column in fields(Attempt)})
 
 
 def note_attempt(connection: Connection, model_id: int, value: Attempt) -> None:
     """Store the last attempt to refit."""
     connection.execute(delete(refit).where(refit.c.model_id == model_id))
-    connection.execute(
-        insert(refit).values(
-            model_id=model_id,
-            attempted_at=value.attempted_at,
-            labels=value.labels,
-            waits_for_person=value.waits_for_person,
-        )
-    )
+    connection.execute(insert(refit).values(model_id=model_id, **asdict(value)))
 
 
 def log(connection: Connection, model_id: int, *, at: int, actor: str, action: str, detail: dict[str, Any]) -> None:

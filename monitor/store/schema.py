@@ -331,7 +331,9 @@ refit = Table(
     Column("attempted_at", BigInteger, nullable=False),  # in event time
     Column("labels", BigInteger, nullable=False),  # how many the model had at that moment
     Column("waits_for_person", Boolean, nullable=False),
-    Column("reference_labels", BigInteger, nullable=False, server_default="0"),  # of the validation set, when it was tried
+    Column(
+        "reference_labels", BigInteger, nullable=False, server_default="0"
+    ),  # of the validation set, when it was tried
 )
 
 trial = Table(
