@@ -6,29 +6,13 @@ brought to one form before they are hashed (1 and 1.0 are the same temperature),
 
 import hashlib
 import json
-import math
-from collections.abc import Callable, Mapping
-from itertools import pairwise
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from monitor.calibrators.errors import BadDocument
+from monitor.calibrators.parameters import PARAMETERS, TASKS
 
-TASKS: Final = ("binary", "multiclass", "confidence")
 HASHED: Final = ("model", "number", "method", "task", "parameters")
-
-LOWEST: Final = 1e-6
-"""A single probability is clipped to [LOWEST, HIGHEST] before its logit is taken."""
-HIGHEST: Final = 1.0 - LOWEST
-SMALLEST: Final = 1e-15
-"""An entry of a probability vector is at least this before its logarithm is taken."""
-SUM_TOLERANCE: Final = 1e-3
-"""How far from 1 a probability vector may sum."""
-
-COLDEST: Final = 1e-3
-HOTTEST: Final = 1e3
-STEEPEST: Final = 1e4
-MOST_CLASSES: Final = 1_000_000
-MOST_KNOTS: Final = 20_000
 LONGEST_NAME: Final = 200
 
 
@@ -126,10 +110,13 @@ def canonical(value: Any) -> bytes:
 
 def _check_working_part(document: Mapping[str, Any]) -> Checked:
     method, task = _one_of(document, "method", PARAMETERS), _one_of(document, "task", TASKS)
+    tasks, check_parameters = PARAMETERS[method]
+    if task not in tasks:
+        raise BadDocument("task", task, f"{method} calibrates {' and '.join(tasks)}")
     parameters = document.get("parameters")
     if not isinstance(parameters, Mapping):
         raise BadDocument("parameters", parameters, "it must be an object")
-    return Checked(method, task, PARAMETERS[method](parameters, task))
+    return Checked(method, task, check_parameters(parameters, task))
 
 
 def _check_hash(document: Mapping[str, Any], checked: Checked) -> None:
@@ -150,97 +137,8 @@ def _digest(model: Any, number: Any, checked: Checked) -> str:
     return hashlib.sha256(text).hexdigest()
 
 
-def _no_parameters(parameters: Mapping[str, Any], _task: str) -> dict[str, Any]:
-    _exactly(parameters, set())
-    return {}
-
-
-def _temperature(parameters: Mapping[str, Any], task: str) -> dict[str, Any]:
-    _exactly(parameters, {"temperature", "classes"} if task == "confidence" else {"temperature"})
-    checked: dict[str, Any] = {"temperature": _number(parameters, "temperature", COLDEST, HOTTEST)}
-    if task == "confidence":
-        checked["classes"] = _count(parameters, "classes", 2, MOST_CLASSES)
-    return checked
-
-
-def _platt(parameters: Mapping[str, Any], task: str) -> dict[str, Any]:
-    _of_single_probabilities("platt", task)
-    _exactly(parameters, {"slope", "intercept"})
-    slope = _number(parameters, "slope", 0.0, STEEPEST)
-    if slope == 0.0:
-        raise BadDocument("parameters.slope", slope, "it must be positive, or every score becomes the same")
-    return {"slope": slope, "intercept": _number(parameters, "intercept", -STEEPEST, STEEPEST)}
-
-
-def _isotonic(parameters: Mapping[str, Any], task: str) -> dict[str, Any]:
-    _of_single_probabilities("isotonic", task)
-    _exactly(parameters, {"x", "y"})
-    x, y = _numbers(parameters, "x"), _numbers(parameters, "y")
-    if len(x) != len(y):
-        raise BadDocument("parameters.y", len(y), f"it must have as many entries as x, {len(x)}")
-    if any(after <= before for before, after in pairwise(x)):
-        raise BadDocument("parameters.x", x, "it must be strictly increasing")
-    if any(after < before for before, after in pairwise(y)):
-        raise BadDocument("parameters.y", y, "it must not decrease")
-    if not all(math.isfinite(slope) for slope in slopes(x, y)):
-        raise BadDocument("parameters.x", x, "its entries lie too close together")
-    return {"x": x, "y": y}
-
-
-def slopes(x: list[float], y: list[float]) -> list[float]:
-    """Return the slope of each piece between two knots."""
-    return [
-        (above - below) / (after - before)
-        for (before, after), (below, above) in zip(pairwise(x), pairwise(y), strict=True)
-    ]
-
-
 def _one_of(document: Mapping[str, Any], field: str, allowed: Any) -> str:
     value = document.get(field)
     if not isinstance(value, str) or value not in allowed:
         raise BadDocument(field, value, f"it must be one of {', '.join(allowed)}")
     return value
-
-
-def _of_single_probabilities(method: str, task: str) -> None:
-    if task == "multiclass":
-        raise BadDocument("task", task, f"{method} calibrates single probabilities: binary or confidence")
-
-
-def _exactly(parameters: Mapping[str, Any], expected: set[str]) -> None:
-    if set(parameters) != expected:
-        raise BadDocument("parameters", dict(parameters), f"its keys must be {sorted(expected)}")
-
-
-def _numbers(parameters: Mapping[str, Any], field: str) -> list[float]:
-    values = parameters[field]
-    if not isinstance(values, list | tuple) or not 1 <= len(values) <= MOST_KNOTS:
-        raise BadDocument(f"parameters.{field}", values, f"it must be a list of 1 to {MOST_KNOTS} numbers")
-    return [_within(f"parameters.{field}[{i}]", value, 0.0, 1.0) for i, value in enumerate(values)]
-
-
-def _number(parameters: Mapping[str, Any], field: str, low: float, high: float) -> float:
-    return _within(f"parameters.{field}", parameters[field], low, high)
-
-
-def _count(parameters: Mapping[str, Any], field: str, low: int, high: int) -> int:
-    value = parameters[field]
-    if int(_within(f"parameters.{field}", value, low, high)) != value:
-        raise BadDocument(f"parameters.{field}", value, "it must be a whole number")
-    return int(value)
-
-
-def _within(field: str, value: Any, low: float, high: float) -> float:
-    # Compared before it is converted: an integer of a thousand digits is no float.
-    if isinstance(value, bool) or not isinstance(value, int | float) or not low <= value <= high:
-        raise BadDocument(field, value, f"it must be a number from {low:g} to {high:g}")
-    return float(value) + 0.0  # -0.0 becomes 0.0: one number, one text
-
-
-PARAMETERS: Final[dict[str, Callable[[Mapping[str, Any], str], dict[str, Any]]]] = {
-    "identity": _no_parameters,
-    "temperature": _temperature,
-    "platt": _platt,
-    "isotonic": _isotonic,
-}
-"""How each method's parameters are checked; its keys are the methods that exist."""

@@ -1,12 +1,14 @@
 """The families of calibrators by their method's name: the one place that turns a name or a document into an object."""
 
+from inspect import signature
 from typing import Any, ClassVar, Final, Protocol, Self
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.document import TASKS, check
+from monitor.calibrators.document import check
 from monitor.calibrators.identity import Identity
 from monitor.calibrators.isotonic import Isotonic
+from monitor.calibrators.parameters import PARAMETERS, TASKS
 from monitor.calibrators.platt import Platt
 from monitor.calibrators.rows import Floats
 from monitor.calibrators.temperature import Temperature
@@ -28,9 +30,7 @@ class Calibrator(Protocol):
         """Return `{"method", "task", "parameters"}` in plain JSON types."""
 
 
-FAMILIES: Final[dict[str, type[Identity | Temperature | Platt | Isotonic]]] = {
-    family.method: family for family in (Identity, Temperature, Platt, Isotonic)
-}
+FAMILIES: Final[dict[str, Any]] = {family.method: family for family in (Identity, Temperature, Platt, Isotonic)}
 
 
 def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Calibrator:
@@ -58,15 +58,13 @@ def make(method: str, *, task: str, classes: int | None = None, logits: bool = F
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(FAMILIES)}")
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
+    if task not in PARAMETERS[method].tasks:
+        raise ValueError(f"task is {task!r}; {method} calibrates {' and '.join(PARAMETERS[method].tasks)}")
     if logits and task != "multiclass":
         raise ValueError(f"logits go with the multiclass task, not with {task!r}")
-    if method == "temperature":
-        return Temperature(task=task, classes=classes, logits=logits)
-    if method == "identity":
-        return Identity(task=task, logits=logits)
-    if task == "multiclass":
-        raise ValueError(f"method is {method!r}; vectors of probabilities are calibrated by temperature")
-    return FAMILIES[method](task=task)
+    settings = {"task": task, "classes": classes, "logits": logits}
+    taken = signature(FAMILIES[method]).parameters
+    return FAMILIES[method](**{name: value for name, value in settings.items() if name in taken})
 
 
 def from_document(document: Any, *, logits: bool = False) -> Calibrator:
@@ -88,6 +86,6 @@ def from_document(document: Any, *, logits: bool = False) -> Calibrator:
     family = FAMILIES[checked.method]
     if not logits:
         return family.from_document(document)
-    if checked.task != "multiclass" or not issubclass(family, Identity | Temperature):
+    if checked.task != "multiclass":
         raise ValueError(f"logits go with the multiclass task, not with {checked.task!r}")
     return family.from_document(document, logits=True)

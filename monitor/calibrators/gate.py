@@ -23,7 +23,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtri
 
-from monitor.calibrators.document import SMALLEST
+from monitor.calibrators.parameters import SMALLEST
 from monitor.calibrators.rows import Floats, classes, confidences, outcomes, vectors, weights
 
 LEVEL: Final = 0.05

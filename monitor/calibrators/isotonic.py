@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from monitor.calibrators.document import MOST_KNOTS, check
+from monitor.calibrators.document import check
+from monitor.calibrators.parameters import MOST_KNOTS
 from monitor.calibrators.rows import Floats, Integers, confidences, single_rows
 
 # Confidences closer than this are one: it keeps every slope between knots finite.

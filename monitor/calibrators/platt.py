@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.document import STEEPEST, check
+from monitor.calibrators.document import check
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.parameters import STEEPEST
 from monitor.calibrators.rows import Floats, confidences, logit, single_rows
 
 MOST_STEPS: Final = 250

@@ -8,7 +8,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from monitor.calibrators.document import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, Checked, check, slopes
+from monitor.calibrators.document import Checked, check
+from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, slopes
 
 ToProbability = Callable[[float], float]
 ToProbabilities = Callable[[Sequence[float]], list[float]]

@@ -8,8 +8,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.document import COLDEST, HOTTEST, check
+from monitor.calibrators.document import check
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.parameters import COLDEST, HOTTEST
 from monitor.calibrators.rows import (
     Floats,
     Integers,

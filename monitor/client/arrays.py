@@ -10,7 +10,8 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.calibrators.document import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, check
+from monitor.calibrators.document import check
+from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
 
 Floats = NDArray[np.float64]
 Apply = Callable[[Floats], Floats]

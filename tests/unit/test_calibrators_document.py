@@ -7,9 +7,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.calibrators.document import MOST_KNOTS, PARAMETERS, canonical, check, seal, verify
+from monitor.calibrators.document import canonical, check, seal, verify
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES, from_document, make
+from monitor.calibrators.parameters import MOST_KNOTS, PARAMETERS
 
 NAN, INFINITY = float("nan"), float("inf")
 DOCUMENTS: list[dict[str, Any]] = [

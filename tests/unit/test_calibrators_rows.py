@@ -110,9 +110,10 @@ def test_rows_of_cells_keep_every_sum() -> None:
     ("method", "task", "why"),
     [
         ("magic", "binary", "method is"),
-        ("platt", "regression", "task is"),
-        ("platt", "multiclass", "temperature"),
-        ("isotonic", "multiclass", "temperature"),
+        ("platt", "magic", "task is"),
+        ("platt", "regression", "platt calibrates binary and confidence"),
+        ("platt", "multiclass", "platt calibrates binary and confidence"),
+        ("isotonic", "multiclass", "isotonic calibrates binary and confidence"),
     ],
 )
 def test_make_names_what_does_not_go_together(method: str, task: str, why: str) -> None:

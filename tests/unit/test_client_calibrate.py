@@ -17,8 +17,9 @@ import numpy as np
 import pytest
 
 from monitor import Client
-from monitor.calibrators.document import PARAMETERS, seal
+from monitor.calibrators.document import seal
 from monitor.calibrators.families import from_document
+from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.scalar import compile_scalar, compile_vector
 from monitor.client import Calibrated
 from monitor.client.arrays import compile_array
