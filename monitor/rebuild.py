@@ -20,7 +20,7 @@ CHUNK = 5000
 
 
 def rebuild(database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None) -> int:
-    """Delete a model's rollups and sum its rows again under the newest revision; return how many predictions it has.
+    """Delete a model's rollups and sum its rows again under the newest revision; return how many predictions of traffic it has.
 
     All of it is one transaction, in which nobody else can roll up: a leader's work of the same moment is void.
 
@@ -49,8 +49,9 @@ def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], 
     for chunk in events.scan(connection, model.id, chunk=CHUNK):
         changes = _changes(connection, model, [row for _, row in chunk])
         _add(connection, model, changes, before.minutes_from or 0)
-        predictions += len(changes)
-        labels += sum(change.after is not None for change in changes)
+        traffic = [change for change in changes if not change.row.reference]
+        predictions += len(traffic)
+        labels += sum(change.after is not None for change in traffic)
         report(predictions, before.predictions)
     events.restamp(connection, model.id, model.revision)
     models.save_progress(connection, model.id, replace(before, predictions=predictions, labels=labels))

@@ -13,6 +13,9 @@ DAY_LEVEL: Final = 2
 LATE_LEVEL: Final = 3
 """Labels of predictions that the sequential tests had taken in without them; the bucket is when they were rolled up."""
 
+REFERENCE_SEGMENT: Final = "reference"
+"""What the validation set is summed under, and nothing else: declared segments have a colon. By hours and days only."""
+
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
 
 

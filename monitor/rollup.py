@@ -8,7 +8,7 @@ What the sequential tests of the same leader took in meanwhile is compared too, 
 import hashlib
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from sqlalchemy import Connection
 from monitor.batch import Event, decode, encode
 from monitor.delays import Seen, delay_bucket
 from monitor.errors import LeaseLost, Unavailable
-from monitor.join import Arrival, Joined, join
+from monitor.join import Arrival, EventRef, Joined, join
 from monitor.outcomes import confidences, outcome
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
 from monitor.stats.summary import ONE
@@ -98,8 +98,9 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     before = model_rows.progress_of(connection, list(models))
     key = event_rows.hash_key(connection)
     keys = sorted({row.key for row in arrivals})
-    joined = join(arrivals, event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys), models)
-    progress = _advanced(before, arrivals, joined)
+    predictions, labels = event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys)
+    joined = join(arrivals, predictions, labels, models)
+    progress = _advanced(before, joined, _label_times(arrivals, joined, predictions, labels))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, revisions, halves(key, clusters))
@@ -196,13 +197,44 @@ def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
     }
 
 
-def _advanced(before: Mapping[int, Progress], arrivals: Sequence[Arrival], joined: Joined) -> dict[int, Progress]:
-    newest = _newest((row.model_id, row.at) for row in joined.predictions)
-    received = _newest((row.model_id, row.received_at) for row in joined.predictions)
-    labelled = _newest((row.model_id, row.at) for row in arrivals if type(row) is LabelRow and row.at is not None)
-    predictions = Counter(change.row.model_id for change in joined.changes if change.fresh)
-    labels = Counter(change.row.model_id for change in joined.changes if change.after is not None)
-    labels.subtract(change.row.model_id for change in joined.changes if change.before is not None)
+def _label_times(
+    arrivals: Sequence[Arrival],
+    joined: Joined,
+    predictions: Mapping[EventRef, PredictionRow],
+    labels: Mapping[EventRef, Sequence[LabelRow]],
+) -> Iterator[tuple[int, int]]:
+    """Yield the models and times of labels whose predictions are known, those that waited for theirs until now among them.
+
+    Until then nobody can say whether a label is of traffic or of the validation set, which moves no model's time.
+
+    Parameters
+    ----------
+    predictions, labels : all that are known of the events, by model and event
+
+    """
+    for row in arrivals:
+        if type(row) is LabelRow and row.at is not None:
+            known = predictions.get((row.model_id, row.event_id))
+            if known is not None and not known.reference:
+                yield row.model_id, row.at
+    for come in joined.predictions:
+        if not come.reference:
+            waited = labels.get((come.model_id, come.event_id), ())
+            yield from ((each.model_id, each.at) for each in waited if each.at is not None)
+
+
+def _advanced(
+    before: Mapping[int, Progress], joined: Joined, label_times: Iterable[tuple[int, int]]
+) -> dict[int, Progress]:
+    """Return how far models have come with their traffic."""
+    rows = [row for row in joined.predictions if not row.reference]
+    changes = [change for change in joined.changes if not change.row.reference]
+    newest = _newest((row.model_id, row.at) for row in rows)
+    received = _newest((row.model_id, row.received_at) for row in rows)
+    labelled = _newest(label_times)
+    predictions = Counter(change.row.model_id for change in changes if change.fresh)
+    labels = Counter(change.row.model_id for change in changes if change.after is not None)
+    labels.subtract(change.row.model_id for change in changes if change.before is not None)
     after = {}
     for model_id, state in before.items():
         newest_prediction = _later(state.newest_prediction, newest.get(model_id))
@@ -251,15 +283,15 @@ def _stored(connection: Connection, table: Summaries, sums: Sums) -> dict[Target
 def _series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
     found: dict[SeriesKey, int] = {}
     for model_id in sorted({key.model_id for key in series}):
-        found |= rollups.series_ids(connection, model_id)
+        found |= rollups.every_series(connection, model_id)
     return found
 
 
 def _delays(joined: Joined, models: Mapping[int, Model]) -> dict[tuple[int, int], Seen]:
-    """Return how many first labels came per bucket of delay, and what they said; sums in fixed point."""
+    """Return how many first labels of traffic came per bucket of delay, and what they said; sums in fixed point."""
     found: dict[tuple[int, int], list[int]] = {}
     for change in joined.changes:
-        if change.before is None and change.after is not None:
+        if change.before is None and change.after is not None and not change.row.reference:
             row, delay = change.row, _delay(change.row, change.after)
             if delay is not None:
                 sums = found.setdefault((row.model_id, delay_bucket(delay)), [0, 0, 0, 0])

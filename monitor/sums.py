@@ -25,6 +25,7 @@ from monitor.records import (
     HOUR_LEVEL,
     LEVEL_STEP,
     MINUTE_LEVEL,
+    REFERENCE_SEGMENT,
     LabelRow,
     Model,
     PredictionRow,
@@ -60,8 +61,13 @@ class Sums:
 
 
 def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
-    """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment or pair of them."""
+    """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment or pair of them.
+
+    One of the validation set counts in a series of its own and nowhere else.
+    """
     calibrator = row.calibrator or 0
+    if row.reference:
+        return [SeriesKey(row.model_id, row.version, calibrator, REFERENCE_SEGMENT)]
     keys = [SeriesKey(row.model_id, row.version, calibrator, "")]
     if revision.segments and (row.segments or own_segments(revision.segments)):
         values = segments_of(row, revision.segments)
@@ -201,14 +207,15 @@ def sums_of(
 ) -> Sums:
     """Return the changes' entries added up per series, level and bucket.
 
-    Minutes are summed where minute rollups are kept, hours and days always.
+    Minutes are summed where minute rollups are kept, and not of the validation set; hours and days always.
     """
     if not changes:
         return Sums([], [], entries)
     at = np.array([change.row.at for change in changes], dtype=np.int64)
     kept_from = np.array([minutes_from[change.row.model_id] for change in changes], dtype=np.int64)
     series, counts, places = _series_of_all([change.row for change in changes], revisions)
-    level = np.where(at >= kept_from, MINUTE_LEVEL, HOUR_LEVEL)
+    traffic = np.array([not change.row.reference for change in changes])
+    level = np.where(traffic & (at >= kept_from), MINUTE_LEVEL, HOUR_LEVEL)
     pairs = _keys(np.repeat(level, counts), places, np.repeat(at, counts))
     finest, targets = np.unique(pairs, return_inverse=True)
     sums = gather(*of.expanded(entries, counts, targets))
@@ -231,7 +238,7 @@ def _series_of_all(
     for row in rows:
         revision = revisions[row.model_id, row.revision]
         own = segments_of(row, revision.segments).items() if own_segments(revision.segments) else ()
-        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments, *own)
+        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments, row.reference, *own)
         places = known.get(alike)
         if places is None:
             keys = series_of(row, revision)

@@ -34,6 +34,7 @@ from monitor.records import (
     HOUR_LEVEL,
     LEVEL_STEP,
     MINUTE_LEVEL,
+    REFERENCE_SEGMENT,
     LabelRow,
     Model,
     PredictionRow,
@@ -154,7 +155,7 @@ def verify(connection: Connection, model: Model) -> list[Difference]:
 
 
 def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Bucket, bytes]]:
-    series = {number: key for key, number in rollups.series_ids(connection, model.id).items()}
+    series = {number: key for key, number in rollups.every_series(connection, model.id).items()}
     found: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
     for number, begin, cluster, blob in evidence.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
         found[cluster][series[number], MINUTE_LEVEL, begin] = blob
@@ -171,15 +172,15 @@ def _labelled(connection: Connection, model: Model) -> Iterator[tuple[Prediction
 def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: LabelRow | None) -> None:
     terms = _arrival(settings.model, row) + ([] if label is None else _outcome(settings, row, label))
     terms += _answer(settings.model, row)
-    rows.predictions += 1
-    rows.labels += label is not None
+    rows.predictions += not row.reference
+    rows.labels += label is not None and not row.reference
     for series in _series(settings, row):
         for level, step in LEVEL_STEP.items():
-            if level != MINUTE_LEVEL or row.at >= settings.minutes_from:
+            if level != MINUTE_LEVEL or (row.at >= settings.minutes_from and not row.reference):
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
-    if row.cluster is not None and row.at >= settings.consumed_until:
+    if row.cluster is not None and not row.reference and row.at >= settings.consumed_until:
         digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=settings.secret).digest()
         buckets = rows.clusters[int.from_bytes(digest, "little") // 2]
         bucket = buckets[_series(settings, row)[0], MINUTE_LEVEL, floor(row.at, MINUTE)]
@@ -202,7 +203,8 @@ def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
     own = {name: str(kept[name]) for name in OWN_SEGMENTS if name in kept}
     sent = own | (msgspec.json.decode(row.segments) if row.segments else {})
     declared = settings.revisions[row.model_id, row.revision].segments
-    segments = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
+    traffic = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
+    segments = [REFERENCE_SEGMENT] if row.reference else traffic
     return [SeriesKey(row.model_id, row.version, row.calibrator or 0, segment) for segment in segments]
 
 

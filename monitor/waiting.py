@@ -122,10 +122,15 @@ def waiting(
 
 
 def _apart(changes: Sequence[Change], taken: Mapping[int, Taken]) -> tuple[list[int], list[int]]:
-    """Return which changes are first labels of cohorts that were taken in, and which are of clusters in cohorts that were not."""
+    """Return which changes are first labels of cohorts that were taken in, and which are of clusters in cohorts that were not.
+
+    The validation set is no evidence of how the model does.
+    """
     until = {model_id: come.until or 0 for model_id, come in taken.items()}
     late, early = [], []
     for i, change in enumerate(changes):
+        if change.row.reference:
+            continue
         if change.row.at >= until[change.row.model_id]:
             if change.row.cluster is not None:
                 early.append(i)

@@ -205,7 +205,12 @@ def declare_model(context: Context, now: Now, model: ModelName, given: Given) ->
 def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] | None) -> None:
     """Refuse to name the classes of a binary model that has events: a label 1 may have meant the other one."""
     seen = models.progress_of(connection, [old.id])[old.id]
-    if old.task == "binary" and old.classes is None and classes is not None and seen.predictions:
+    if (
+        old.task == "binary"
+        and old.classes is None
+        and classes is not None
+        and (seen.predictions or rollups.reference_series(connection, old.id))
+    ):
         raise Conflict(
             f"model {old.name} has events whose labels were read as 0 and 1; its classes can't be named any more. "
             "Delete the model or use another name."

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Executable, Integer, Text, bindparam, delete, func, insert, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from monitor.records import LATE_LEVEL, SeriesKey
+from monitor.records import LATE_LEVEL, REFERENCE_SEGMENT, SeriesKey
 from monitor.store.bulk import among
 from monitor.store.schema import clustered, rollup, series
 from monitor.store.summaries import Summaries
@@ -31,7 +31,21 @@ class Span:
 
 
 def series_ids(connection: Connection, model_id: int) -> dict[SeriesKey, int]:
-    """Return all series of a model."""
+    """Return the series of a model's traffic."""
+    return {
+        key: number for key, number in every_series(connection, model_id).items() if key.segment != REFERENCE_SEGMENT
+    }
+
+
+def reference_series(connection: Connection, model_id: int) -> dict[SeriesKey, int]:
+    """Return the series of a model's validation set."""
+    return {
+        key: number for key, number in every_series(connection, model_id).items() if key.segment == REFERENCE_SEGMENT
+    }
+
+
+def every_series(connection: Connection, model_id: int) -> dict[SeriesKey, int]:
+    """Return all series of a model, those of its validation set among them."""
     rows = connection.execute(select(series).where(series.c.model_id == model_id))
     return {SeriesKey(row.model_id, row.version, row.calibrator, row.segment): row.id for row in rows}
 
