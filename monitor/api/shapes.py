@@ -579,6 +579,23 @@ class Champion(Shape):
     champion: int | None
 
 
+class Canary(Shape):
+    """A calibrator that serves a share of traffic, on trial."""
+
+    share: Ratio = Field(
+        description="it serves an event where the first 53 bits of the BLAKE2b hash (of 8 bytes) of model, number and event id, "
+        "each but the last followed by a line feed, over 2^53, are under this"
+    )
+    document: Calibrator
+
+
+class Serving(Shape):
+    """What a model is to be served with now."""
+
+    champion: Calibrator | None = Field(description="null for no calibrator")
+    canary: Canary | None
+
+
 class Calibrated(Shape):
     """Probabilities as they should be served, and by which version."""
 

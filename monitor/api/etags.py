@@ -1,0 +1,26 @@
+"""Entity tags: who has something already is told that it still stands, and saved the body (RFC 9110, section 13.1.2)."""
+
+from fastapi import Request
+from starlette.responses import Response
+
+from monitor.api.context import JsonObject, answer
+
+NOT_MODIFIED = 304
+
+
+def answer_unless_known(request: Request, tag: str, content: JsonObject) -> Response:
+    """Return an answer under an entity tag, without a body where `If-None-Match` names the tag."""
+    quoted = f'"{tag}"'
+    headers = {"ETag": quoted, "Cache-Control": "no-cache"}
+    if matches(",".join(request.headers.getlist("if-none-match")), quoted):
+        return Response(status_code=NOT_MODIFIED, headers=headers)
+    return answer(content, headers=headers)
+
+
+def matches(given: str, quoted: str) -> bool:
+    """Return whether an `If-None-Match` header names a tag.
+
+    >>> matches('"a", W/"b"', '"b"'), matches('"a"', '"b"'), matches("*", '"b"')
+    (True, False, True)
+    """
+    return given.strip() == "*" or quoted in {each.strip().removeprefix("W/") for each in given.split(",")}
