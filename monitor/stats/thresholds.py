@@ -1,0 +1,322 @@
+"""Thresholds: how far down a scale one may select, or answer, and still be wrong at most so often, with so much confidence.
+
+A scale is cut at pre-set places into steps. Steps are added one after another, the surest first, and each prefix is tested: is the
+share of wrong ones among all events like these at most the wanted risk? Where to begin may depend on how many events a prefix has,
+but on no label.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+from scipy.stats import beta, binom
+
+from monitor.stats.cells import EDGES, Floats, Integers
+
+APART: Final = 4
+"""Each later beginning has so many times the events of the one before it."""
+
+POINTS: Final = 20
+INTERVAL: Final = 0.95
+
+CUTS: Final[Floats] = np.concatenate([EDGES[:-1], [np.nextafter(1.0, 0.0), 1.0]])
+"""The upper end of each cell: `p > CUTS[i]` selects exactly the cells after i, `p <= CUTS[i]` the others; shape (CELLS,)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Steps:
+    """Labelled and other events along a scale of scores, in ascending steps; arrays of shape (steps,)."""
+
+    upper: Floats  # `score > upper[i]` selects exactly the steps after i
+    n: Floats  # labelled events
+    sy: Floats  # those of them that came true
+    events: Floats  # all events
+    expected: Floats  # Σ of the scores of all events, were they calibrated
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cutoff:
+    """How far one may go."""
+
+    steps: int  # how many are in, in the order in which they are added
+    labelled: int
+    wrong: int
+
+
+def fewest(risk: float, delta: float) -> int:
+    """Return how many events without any error show a risk of at most `risk`, but for a chance of `delta`: ln δ / ln(1 - ε).
+
+    >>> fewest(0.05, 0.05), fewest(0.1, 0.01)
+    (59, 44)
+    """
+    return math.ceil(math.log(delta) / math.log1p(-risk))
+
+
+def cutoff(n: ArrayLike, wrong: ArrayLike, *, risk: float, confidence: float) -> Cutoff | None:
+    """Return the longest prefix of steps whose risk is at most `risk`, which holds with probability `confidence` at the least.
+
+    The prefix of j steps, with k of N labelled events wrong, has p_j = P(Binomial(N, ε) ≤ k), ε the risk. Prefixes are tested in a
+    fixed order, each at the level that the one before it was tested at, if that one passed (Bauer 1991), and begun at every place
+    where a prefix has 4 times the events of the last beginning; the beginnings share δ = 1 - confidence (the fallback procedure,
+    Bretz et al. 2011, which allows for any dependence between the tests). The first beginning is where N ≥ ln δ / ln(1 - ε), below which
+    no outcome passes. That each prefix that passes is right with probability 1 - δ, all of them at once, lets one choose the longest
+    (Angelopoulos et al. 2021).
+
+    Parameters
+    ----------
+    n : array of shape (steps,), labelled events of each step, in the order in which steps are added
+    wrong : array of shape (steps,), the wrong ones among them
+    risk : ε, in (0, 1)
+    confidence : 1 - δ, in (0, 1)
+
+    Returns
+    -------
+    None where no prefix passes. Steps without labels at the end are left out.
+
+    Examples
+    --------
+    >>> cutoff([59, 30, 60], [0, 0, 30], risk=0.05, confidence=0.95)
+    Cutoff(steps=2, labelled=89, wrong=0)
+    >>> cutoff([58, 30], [0, 30], risk=0.05, confidence=0.95) is None
+    True
+
+    References
+    ----------
+    Bauer 1991, doi:10.1002/sim.4780100609; Bretz, Posch, Glimm, Klinglmueller, Maurer & Rohmeyer 2011,
+    doi:10.1002/bimj.201000239; Angelopoulos, Bates, Candès, Jordan & Lei 2021, doi:10.48550/arXiv.2110.01052
+
+    """
+    total, errors = np.cumsum(np.asarray(n, dtype=np.float64)), np.cumsum(np.asarray(wrong, dtype=np.float64))
+    if not len(total):
+        return None
+    own = _levels(total, risk, 1.0 - confidence)
+    p = binom.cdf(np.rint(errors), np.rint(total), risk)
+    passed = np.flatnonzero(_passed(p.tolist(), own.tolist()))
+    if not len(passed):
+        return None
+    last = int(np.searchsorted(total, total[passed[-1]]))
+    return Cutoff(steps=last + 1, labelled=round(total[last]), wrong=round(errors[last]))
+
+
+def _levels(total: Floats, risk: float, delta: float) -> Floats:
+    """Return the share of δ that each prefix is given of its own, from how many events it has."""
+    most = float(total[-1])
+    count = 1
+    while fewest(risk, delta / (count + 1)) * APART**count <= most:
+        count += 1
+    wanted = fewest(risk, delta / count) * APART ** np.arange(count)
+    first = np.searchsorted(total, wanted)
+    own = np.zeros(len(total))
+    np.add.at(own, first[first < len(total)], delta / count)
+    return own
+
+
+def _passed(p: list[float], own: list[float]) -> list[bool]:
+    found = []
+    level = 0.0
+    for each, added in zip(p, own, strict=True):
+        level += added
+        if not each <= level:
+            level = 0.0
+        found.append(level > 0.0)
+    return found
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """What a threshold selects."""
+
+    threshold: float
+    rule: str  # in words that leave no tie open
+    labelled: int
+    right: int
+    precision: float  # observed
+    precision_low: float  # 95 % interval
+    precision_high: float
+    selected: int  # of all events
+    share: float | None
+
+
+def precision_threshold(steps: Steps, *, precision: float, confidence: float, below: bool = False) -> Selection | None:
+    """Return the threshold that selects the most events and still gives the wanted precision, with the wanted confidence.
+
+    Above a threshold an event is right where its outcome is 1; below it, where that is 0.
+
+    Parameters
+    ----------
+    steps : along the scale that is cut
+    precision : 1 - ε, the share of the selected that is to be right
+    confidence : 1 - δ
+    below : select scores of at most the threshold instead of those above it
+
+    Returns
+    -------
+    None where no threshold can be shown to give that precision
+
+    Examples
+    --------
+    >>> steps = Steps(upper=np.array([0.5, 0.9, 1.0]), n=np.array([100.0, 100.0, 100.0]), sy=np.array([30.0, 70.0, 99.0]),
+    ...     events=np.array([200.0, 200.0, 200.0]), expected=np.array([60.0, 140.0, 196.0]))
+    >>> found = precision_threshold(steps, precision=0.9, confidence=0.95)
+    >>> found.rule, found.labelled, found.right, found.selected
+    ('score > 0.9', 100, 99, 200)
+
+    """
+    order = slice(None) if below else slice(None, None, -1)
+    wrong = steps.sy if below else steps.n - steps.sy
+    found = cutoff(steps.n[order], wrong[order], risk=1.0 - precision, confidence=confidence)
+    if found is None:
+        return None
+    chosen = float(steps.events[order][: found.steps].sum())
+    low, high = share_interval(found.labelled - found.wrong, found.labelled)
+    threshold, rule = _below(steps, found.steps) if below else _above(steps, found.steps)
+    return Selection(
+        threshold=threshold,
+        rule=rule,
+        labelled=found.labelled,
+        right=found.labelled - found.wrong,
+        precision=1.0 - found.wrong / found.labelled,
+        precision_low=low,
+        precision_high=high,
+        selected=round(chosen),
+        share=_share(chosen, float(steps.events.sum())),
+    )
+
+
+def _above(steps: Steps, count: int) -> tuple[float, str]:
+    if count == len(steps.upper):
+        return 0.0, "score >= 0"
+    threshold = float(steps.upper[-1 - count])
+    return threshold, f"score > {threshold!r}"
+
+
+def _below(steps: Steps, count: int) -> tuple[float, str]:
+    threshold = float(steps.upper[count - 1])
+    return threshold, f"score <= {threshold!r}"
+
+
+def _share(part: float, whole: float) -> float | None:
+    return part / whole if whole > 0 else None
+
+
+def share_interval(successes: float, trials: float, level: float = INTERVAL) -> tuple[float, float]:
+    """Return the Clopper-Pearson interval of a share; [0, 1] without trials.
+
+    Clopper & Pearson 1934 (doi:10.1093/biomet/26.4.404).
+
+    >>> [round(end, 6) for end in share_interval(0, 59, level=0.9)]
+    [0.0, 0.049508]
+    """
+    tail = (1.0 - level) / 2.0
+    low = float(beta.ppf(tail, successes, trials - successes + 1.0)) if successes > 0 else 0.0
+    high = float(beta.ppf(1.0 - tail, successes + 1.0, trials - successes)) if successes < trials else 1.0
+    return low, high
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answering:
+    """Where a model answers: 1 above `above`, 0 at `below` or less, and nothing in between."""
+
+    above: float | None  # None: never 1
+    below: float | None  # None: never 0, or answers are not of two classes
+    labelled: int
+    wrong: int
+    risk: float
+    coverage: float  # share of events answered; of those with a label in points of the curve
+
+
+@dataclass(frozen=True, slots=True)
+class Abstention:
+    """Steps in the order in which a model that abstains would come to answer them, the surest first."""
+
+    order: Integers  # places of steps
+    low: NDArray[np.bool_]  # whether the answer is 0
+    steps: Steps
+
+    @classmethod
+    def of(cls, steps: Steps, *, binary: bool) -> "Abstention":
+        """Return the order by the score at the end of each step that is least sure; of a binary model from both ends."""
+        lower = np.concatenate([[0.0], steps.upper[:-1]])
+        low = (lower + steps.upper) / 2 <= 0.5 if binary else np.zeros(len(lower), dtype=bool)  # noqa: PLR2004 - where the answer changes
+        sure = np.where(low, 1.0 - steps.upper, lower)
+        # Ties in the order of distance from the middle, so that what is answered stays two ends of the scale.
+        place = np.arange(len(sure))
+        order = np.lexsort((np.where(low, place, -place), -sure))
+        return cls(order, low[order], steps)
+
+    @property
+    def wrong(self) -> Floats:
+        """Return how many labelled answers of each step would be wrong."""
+        n, sy = self.steps.n[self.order], self.steps.sy[self.order]
+        return np.where(self.low, sy, n - sy)
+
+    def answering(self, count: int, coverage: float) -> Answering:
+        """Return the rule that answers the first steps."""
+        n, wrong = float(self.steps.n[self.order[:count]].sum()), float(self.wrong[:count].sum())
+        chosen, low = self.order[:count], self.low[:count]
+        tops, bottoms = chosen[~low], chosen[low]
+        above = None if not len(tops) else 0.0 if tops.min() == 0 else float(self.steps.upper[tops.min() - 1])
+        return Answering(
+            above=above,
+            below=float(self.steps.upper[bottoms.max()]) if len(bottoms) else None,
+            labelled=round(n),
+            wrong=round(wrong),
+            risk=wrong / n,
+            coverage=coverage,
+        )
+
+
+def abstention(steps: Steps, *, binary: bool, risk: float, confidence: float) -> Answering | None:
+    """Return where to answer so that as many events as possible are answered, and at most the share `risk` of the answers is wrong.
+
+    The same test as of thresholds. A binary model answers 1 above one score and 0 up to another, and both move towards each other;
+    any other model answers above one confidence. Geifman & El-Yaniv 2017 (doi:10.48550/arXiv.1705.08500).
+
+    Parameters
+    ----------
+    steps : of the probability of class 1, or of the confidence of the answer
+    binary : which of both
+    risk : the largest share of wrong answers, in (0, 1)
+    confidence : 1 - δ
+
+    Returns
+    -------
+    None where no such rule can be shown to be right so often
+
+    Examples
+    --------
+    >>> steps = Steps(upper=np.array([0.1, 0.9, 1.0]), n=np.full(3, 100.0), sy=np.array([1.0, 50.0, 98.0]),
+    ...     events=np.full(3, 100.0), expected=np.array([5.0, 50.0, 95.0]))
+    >>> found = abstention(steps, binary=True, risk=0.1, confidence=0.95)
+    >>> found.below, found.above, found.wrong, round(found.coverage, 3)
+    (0.1, 0.9, 3, 0.667)
+
+    """
+    ordered = Abstention.of(steps, binary=binary)
+    found = cutoff(steps.n[ordered.order], ordered.wrong, risk=risk, confidence=confidence)
+    if found is None:
+        return None
+    chosen = float(steps.events[ordered.order[: found.steps]].sum())
+    return ordered.answering(found.steps, chosen / float(steps.events.sum()))
+
+
+def risk_coverage_rules(steps: Steps, *, binary: bool, points: int = POINTS) -> list[Answering]:
+    """Return rules of about evenly spaced coverages of the labelled events, up to all of them, with the risk that they showed.
+
+    Examples
+    --------
+    >>> steps = Steps(upper=np.array([0.5, 1.0]), n=np.full(2, 10.0), sy=np.array([4.0, 9.0]), events=np.full(2, 10.0),
+    ...     expected=np.array([4.0, 9.0]))
+    >>> [(each.coverage, each.risk) for each in risk_coverage_rules(steps, binary=False)]
+    [(0.5, 0.1), (1.0, 0.35)]
+
+    """
+    ordered = Abstention.of(steps, binary=binary)
+    reached = np.cumsum(steps.n[ordered.order])
+    if not len(reached) or reached[-1] <= 0:
+        return []
+    wanted = reached[-1] * np.arange(1, points + 1) / points
+    ends = np.unique(np.searchsorted(reached, wanted))
+    return [ordered.answering(int(end) + 1, float(reached[end] / reached[-1])) for end in ends]
