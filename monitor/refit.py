@@ -8,7 +8,8 @@ from typing import Any, Final
 import numpy as np
 
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.families import Calibrator, from_document, make
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.families import from_document, make
 from monitor.calibrators.gate import GateResult, judge
 from monitor.calibrators.ladder import ladder
 from monitor.errors import BadInput

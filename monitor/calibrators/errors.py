@@ -1,7 +1,8 @@
-"""What can go wrong with a calibrator. Both are ValueErrors, since this package imports nothing else of ours.
+"""What can go wrong with a calibrator. All are ValueErrors, since this package imports nothing else of ours.
 
 ValueError
 ├── NotIdentified       the rows do not determine the calibrator's parameters
+├── NotFitted           a calibrator was asked before it was fitted; an AttributeError too, as in scikit-learn
 └── BadDocument         a document that is not a calibrator: names the field, the value and what would be right
 """
 
@@ -11,6 +12,10 @@ from typing import Any
 
 class NotIdentified(ValueError):
     """The rows do not determine the parameters: no fit, rather than a wild one."""
+
+
+class NotFitted(ValueError, AttributeError):
+    """The calibrator has not been fitted yet."""
 
 
 class BadDocument(ValueError):

@@ -1,36 +1,19 @@
 """The families of calibrators by their method's name: the one place that turns a name or a document into an object."""
 
 from inspect import signature
-from typing import Any, ClassVar, Final, Protocol, Self
-
-from numpy.typing import ArrayLike
+from typing import Any, Final
 
 from monitor.calibrators.document import check
+from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.identity import Identity
 from monitor.calibrators.isotonic import Isotonic
 from monitor.calibrators.parameters import PARAMETERS, TASKS
 from monitor.calibrators.platt import Platt
-from monitor.calibrators.rows import Floats
 from monitor.calibrators.temperature import Temperature
 
-
-class Calibrator(Protocol):
-    """What every family offers: scikit-learn's estimator manner, and plain JSON."""
-
-    method: ClassVar[str]
-    task: str
-
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
-        """Fit on raw probabilities and what came true, and return itself."""
-
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities in the shape of X."""
-
-    def to_document(self) -> dict[str, Any]:
-        """Return `{"method", "task", "parameters"}` in plain JSON types."""
-
-
-FAMILIES: Final[dict[str, Any]] = {family.method: family for family in (Identity, Temperature, Platt, Isotonic)}
+FAMILIES: Final[dict[str, type[Calibrator]]] = {
+    family.method: family for family in (Identity, Temperature, Platt, Isotonic)
+}
 
 
 def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Calibrator:

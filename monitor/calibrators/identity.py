@@ -4,12 +4,12 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.document import check
-from monitor.calibrators.rows import Floats, log_scores, single_rows, softmax_rows, vector_rows, vectors
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.rows import Floats, log_scores, softmax_rows, vectors
 from monitor.calibrators.rows import confidences as single_probabilities
 
 
-class Identity:
+class Identity(Calibrator):
     """Return the probabilities as they are.
 
     Parameters
@@ -27,10 +27,7 @@ class Identity:
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Check the rows as every family does; there is nothing to learn."""
-        if self.task == "multiclass":
-            vector_rows(X, y, sample_weight, logits=self.logits)
-        else:
-            single_rows(X, y, sample_weight)
+        self._rows(X, y, sample_weight)
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
@@ -39,11 +36,11 @@ class Identity:
             return single_probabilities(X)
         return softmax_rows(log_scores(X, logits=True)) if self.logits else vectors(X)
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the calibrator as plain JSON."""
-        return check({"method": self.method, "task": self.task, "parameters": {}})._asdict()
+    def _parameters(self) -> dict[str, Any]:
+        return {}
 
-    @classmethod
-    def from_document(cls, document: Any, *, logits: bool = False) -> Self:
-        """Return the calibrator that a document describes."""
-        return cls(task=check(document).task, logits=logits)
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        """Do nothing: there is nothing to learn."""
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return True

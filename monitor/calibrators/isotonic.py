@@ -6,15 +6,15 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from monitor.calibrators.document import check
+from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.parameters import MOST_KNOTS
-from monitor.calibrators.rows import Floats, Integers, confidences, single_rows
+from monitor.calibrators.rows import Floats, Integers, confidences
 
 # Confidences closer than this are one: it keeps every slope between knots finite.
 DECIMALS: Final = 15
 
 
-class Isotonic:
+class Isotonic(Calibrator):
     """Map each p to how often such answers were right, pooled until the map does not decrease.
 
     Equal p are averaged, blocks found by pooling adjacent violators, their values clipped to [1/(n + 2), 1 - 1/(n + 2)] with n the total
@@ -63,7 +63,7 @@ class Isotonic:
             when all outcomes are the same.
 
         """
-        p, outcome, weight = single_rows(X, y, sample_weight)
+        p, outcome, weight = self._rows(X, y, sample_weight)
         value, place = np.unique(np.round(p, DECIMALS), return_inverse=True)
         total = np.bincount(place, weights=weight).astype(np.float64)
         observed = np.bincount(place, weights=weight * outcome) / total
@@ -80,20 +80,14 @@ class Isotonic:
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Return calibrated probabilities, shape (n,)."""
+        self.check_fitted()
         return np.asarray(np.interp(confidences(X), self.x_, self.y_))
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the fitted calibrator as plain JSON."""
-        parameters = {"x": self.x_.tolist(), "y": self.y_.tolist()}
-        return check({"method": self.method, "task": self.task, "parameters": parameters})._asdict()
+    def _parameters(self) -> dict[str, Any]:
+        return {"x": self.x_.tolist(), "y": self.y_.tolist()}
 
-    @classmethod
-    def from_document(cls, document: Any) -> Self:
-        """Return the fitted calibrator that a document describes."""
-        _, task, parameters = check(document)
-        restored = cls(task=task)
-        restored.x_, restored.y_ = np.array(parameters["x"]), np.array(parameters["y"])
-        return restored
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        self.x_, self.y_ = np.array(parameters["x"]), np.array(parameters["y"])
 
 
 def _centres(value: Floats, total: Floats, starts: Integers) -> Floats:

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.document import check
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.parameters import STEEPEST
-from monitor.calibrators.rows import Floats, confidences, logit, single_rows
+from monitor.calibrators.rows import Floats, confidences, logit
 
 MOST_STEPS: Final = 250
 LONGEST_STEP: Final = (
@@ -29,7 +29,7 @@ class Line(NamedTuple):
     intercept: float
 
 
-class Platt:
+class Platt(Calibrator):
     """Move and stretch the logit: sigmoid(slope · logit(p) + intercept).
 
     p is clipped to [1e-6, 1 - 1e-6]. The two parameters minimise the log loss against Platt's smoothed targets, (N₊ + 1)/(N₊ + 2) for
@@ -81,7 +81,7 @@ class Platt:
             more often right.
 
         """
-        p, outcome, weight = single_rows(X, y, sample_weight)
+        p, outcome, weight = self._rows(X, y, sample_weight)
         line = fit_line(logit(p), outcome, weight)
         if line.slope <= 0.0:
             raise NotIdentified(
@@ -94,20 +94,14 @@ class Platt:
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Return calibrated probabilities, shape (n,)."""
+        self.check_fitted()
         return np.asarray(expit(self.slope_ * logit(confidences(X)) + self.intercept_))
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the fitted calibrator as plain JSON."""
-        parameters = {"slope": float(self.slope_), "intercept": float(self.intercept_)}
-        return check({"method": self.method, "task": self.task, "parameters": parameters})._asdict()
+    def _parameters(self) -> dict[str, Any]:
+        return {"slope": float(self.slope_), "intercept": float(self.intercept_)}
 
-    @classmethod
-    def from_document(cls, document: Any) -> Self:
-        """Return the fitted calibrator that a document describes."""
-        _, task, parameters = check(document)
-        restored = cls(task=task)
-        restored.slope_, restored.intercept_ = parameters["slope"], parameters["intercept"]
-        return restored
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        self.slope_, self.intercept_ = parameters["slope"], parameters["intercept"]
 
 
 def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:

@@ -17,8 +17,10 @@ WIDEST_GAP: Final = 1e6
 
 
 def confidences(values: ArrayLike, name: str = "X") -> Floats:
-    """Return single probabilities as an array of shape (n,); raise ValueError unless all are in [0, 1]."""
+    """Return single probabilities, of shape (n,) or (n, 1), as an array of shape (n,); raise ValueError unless all are in [0, 1]."""
     p = _floats(values, name)
+    if p.ndim == 2 and p.shape[1] == 1:  # noqa: PLR2004  a column, which is how scikit-learn passes one feature
+        p = p[:, 0]
     if p.ndim != 1:
         raise ValueError(f"{name} has shape {p.shape}; single probabilities have shape (n,)")
     _all_within(p, 0.0, 1.0, name)

@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.document import check
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.parameters import COLDEST, HOTTEST
 from monitor.calibrators.rows import (
     Floats,
@@ -17,9 +17,7 @@ from monitor.calibrators.rows import (
     confidences,
     log_scores,
     logit,
-    single_rows,
     softmax_rows,
-    vector_rows,
 )
 
 MOST_STEPS: Final = 200
@@ -29,7 +27,7 @@ STEP_TOLERANCE: Final = 1e-13
 Derivatives = Callable[[float], tuple[float, float]]
 
 
-class Temperature:
+class Temperature(Calibrator):
     """Divide the scores by a temperature T: T > 1 cures overconfidence.
 
     binary       sigmoid(logit(p) / T)
@@ -85,34 +83,26 @@ class Temperature:
             when all labels are the same, or no temperature in [1e-3, 1e3] is best: the scores separate the labels, or say nothing.
 
         """
-        if self.task == "multiclass":
-            derivatives = _of_vectors(*vector_rows(X, y, sample_weight, logits=self.logits))
-        else:
-            derivatives = _of_singles(*single_rows(X, y, sample_weight), self._rest())
+        rows = self._rows(X, y, sample_weight)
+        derivatives = _of_vectors(*rows) if self.task == "multiclass" else _of_singles(*rows, self._rest())
         self.temperature_ = 1.0 / _best_beta(derivatives)
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities in the shape of X; rows of vectors sum to 1."""
+        """Return calibrated probabilities, of shape (n,) or (n, K); rows of vectors sum to 1."""
+        self.check_fitted()
         if self.task == "multiclass":
             return softmax_rows(log_scores(X, logits=self.logits) / self.temperature_)
         rest = self._rest()
         return np.asarray(expit((logit(confidences(X)) + rest) / self.temperature_ - rest))
 
-    def to_document(self) -> dict[str, Any]:
-        """Return the fitted calibrator as plain JSON."""
+    def _parameters(self) -> dict[str, Any]:
         parameters: dict[str, Any] = {"temperature": float(self.temperature_)}
-        if self.task == "confidence":
-            parameters["classes"] = self.classes
-        return check({"method": self.method, "task": self.task, "parameters": parameters})._asdict()
+        return parameters | ({"classes": self.classes} if self.task == "confidence" else {})
 
-    @classmethod
-    def from_document(cls, document: Any, *, logits: bool = False) -> Self:
-        """Return the fitted calibrator that a document describes."""
-        _, task, parameters = check(document)
-        restored = cls(task=task, classes=parameters.get("classes"), logits=logits)
-        restored.temperature_ = parameters["temperature"]
-        return restored
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        self.classes = parameters.get("classes")
+        self.temperature_ = parameters["temperature"]
 
     def _rest(self) -> float:
         """Return log(K - 1), the number of classes that share what the answer leaves."""
