@@ -46,7 +46,7 @@ def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], 
     before = models.progress_of(connection, [model.id])[model.id]
     rollups.clear(connection, model.id)
     predictions = labels = 0
-    for chunk in events.scan(connection, model.id, chunk=CHUNK):
+    for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
         changes = _changes(connection, model, [row for _, row in chunk])
         _add(connection, model, changes, before.minutes_from or 0)
         traffic = [change for change in changes if not change.row.reference]

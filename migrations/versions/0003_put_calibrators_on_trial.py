@@ -27,6 +27,13 @@ def upgrade() -> None:
     # Columns are added in place: to copy the table of predictions, as batch mode may, would take minutes and its space again.
     op.add_column("alias", sa.Column("share", sa.Double(), nullable=True))
     op.add_column("prediction", sa.Column("reference", sa.Boolean(), server_default=sa.false(), nullable=False))
+    op.create_index(
+        "ix_prediction_reference",
+        "prediction",
+        ["model_id", "id"],
+        sqlite_where=sa.literal_column("reference = 1"),
+        postgresql_where=sa.literal_column("reference"),
+    )
     op.add_column("refit", sa.Column("reference_labels", sa.BigInteger(), server_default="0", nullable=False))
 
 
@@ -36,6 +43,7 @@ def downgrade() -> None:
         batch_op.drop_column("reference_labels")
 
     with op.batch_alter_table("prediction", schema=None) as batch_op:
+        batch_op.drop_index("ix_prediction_reference")
         batch_op.drop_column("reference")
 
     with op.batch_alter_table("alias", schema=None) as batch_op:

@@ -7,7 +7,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, select
+from sqlalchemy import Connection, func, insert, not_, select
 
 from monitor.records import ConflictRow, LabelRow, PredictionRow
 from monitor.store.bulk import among, append
@@ -84,12 +84,21 @@ def add_conflicts(connection: Connection, rows: Sequence[ConflictRow]) -> None:
     append(connection, conflict, _CONFLICT_FIELDS, map(attrgetter(*_CONFLICT_FIELDS), rows))
 
 
-def scan(connection: Connection, model_id: int, *, chunk: int = 5000) -> Iterator[list[tuple[int, PredictionRow]]]:
-    """Yield a model's predictions with their row numbers, newest receipt first, in chunks."""
+def scan(
+    connection: Connection, model_id: int, *, chunk: int = 5000, reference: bool | None = False
+) -> Iterator[list[tuple[int, PredictionRow]]]:
+    """Yield a model's predictions with their row numbers, newest receipt first, in chunks.
+
+    Parameters
+    ----------
+    reference : False for traffic, True for the validation set, None for both
+
+    """
     before: int | None = None
+    only = {False: [not_(prediction.c.reference)], True: [prediction.c.reference], None: []}[reference]
     while True:
         query = select(prediction.c.id, *_columns(prediction, _PREDICTION_FIELDS)).where(
-            prediction.c.model_id == model_id
+            prediction.c.model_id == model_id, *only
         )
         if before is not None:
             query = query.where(prediction.c.id < before)

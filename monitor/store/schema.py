@@ -21,6 +21,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    literal_column,
 )
 
 metadata: Final = MetaData(
@@ -136,6 +137,13 @@ prediction = Table(
     Column("revision", Integer, nullable=False),
     Column("reference", Boolean, nullable=False, server_default=false()),  # of the validation set: no traffic
     Index(None, "key"),
+    Index(  # few rows, which nobody could find otherwise without reading all
+        "ix_prediction_reference",
+        "model_id",
+        "id",
+        sqlite_where=literal_column("reference = 1"),
+        postgresql_where=literal_column("reference"),
+    ),
 )
 
 label = Table(
