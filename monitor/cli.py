@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
+from monitor import cli_calibrators
 from monitor.config import load, unknown
 from monitor.errors import MonitorError
 from monitor.store import keys, models
@@ -214,6 +215,9 @@ def revoke_key(number: Annotated[int, typer.Argument(help="the key's id, as list
     database.close()
     if not ended:
         raise typer.BadParameter(f"there is no key {number} in force")
+
+
+cli_calibrators.add_to(app)
 
 
 def _on_signal(act: Callable[[], None]) -> None:

@@ -80,16 +80,29 @@ def roll_back(
         when no version is in service.
 
     """
-    served = _served(connection, model)
-    if not served:
-        raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
-    restored = served[-2] if len(served) > 1 else None
+    restored = replaced(connection, model)
+    number = _served(connection, model)[-1]
     at = _serve(connection, model, restored, progress, now)
     before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
     registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
-    detail = {"number": served[-1], "restored": restored, "reason": reason, "event_time": at}
+    detail = {"number": number, "restored": restored, "reason": reason, "event_time": at}
     registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
     return restored
+
+
+def replaced(connection: Connection, model: Model) -> int | None:
+    """Return what a rollback would put back, None for identity.
+
+    Raises
+    ------
+    Conflict
+        when no version is in service.
+
+    """
+    served = _served(connection, model)
+    if not served:
+        raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
+    return served[-2] if len(served) > 1 else None
 
 
 def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> str:

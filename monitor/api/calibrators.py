@@ -2,39 +2,28 @@
 
 from typing import Annotated, Any, Final
 
-from fastapi import APIRouter, Body, Path, Request
-from pydantic import BaseModel, ConfigDict, Field
+from fastapi import APIRouter, Body, Path, Query, Request
+from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import registry, windowed
+from monitor import byhand, registry
 from monitor.api import shapes
-from monitor.api.context import Context, JsonObject, ModelName, Now, answer, model_named, usable
+from monitor.api.context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
-from monitor.calibrators.families import FAMILIES, from_document
-from monitor.errors import BadInput, Conflict, NotFound
-from monitor.recalibrate import champion_document, conclude
-from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, refit, refused
-from monitor.sample import Sample, raw_sample
-from monitor.stats.values import has_scores
-from monitor.store import models
+from monitor.calibrators.families import from_document
+from monitor.errors import BadInput, NotFound
+from monitor.recalibrate import champion_document
+from monitor.records import Model
+from monitor.refit import HOLDOUT
 from monitor.store import registry as versions
-from monitor.times import DAY, parse_bound, rfc3339
-from monitor.windows import widened
+from monitor.times import rfc3339
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 
-PERSON: Final = "api"
 REASON: Final = "asked for by the API"
-ONLY_SCORES: Final = (
-    "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
-    "(`mapping` of its calibration); a calibrator takes confidences"
-)
-RECENT_DAYS: Final = 30
 MAX_PROBABILITIES: Final = 100_000
-LARGEST: Final = 10**9
 
 
 class Strict(BaseModel):
@@ -56,6 +45,18 @@ class RefitRequest(Strict):
     promote: bool | None = Field(
         default=None, description="true: if the gate passes; false: never; null: as the model's `recalibration` says"
     )
+    document: dict[str, Any] | None = Field(
+        default=None,
+        description="of a calibrator fitted elsewhere, {method, task, parameters}: judged instead of a fit",
+    )
+    dry_run: bool = Field(default=False, description="fit and judge, register nothing")
+
+
+class MoveRequest(Strict):
+    """What a promotion or a rollback by hand may say."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] = REASON
+    dry_run: bool = Field(default=False, description="say what would change, and change nothing")
 
 
 Number = Annotated[str, Path(description="A version's number.")]
@@ -99,126 +100,86 @@ def show_calibrator(context: Context, model: ModelName, which: Which, request: R
 
 
 def _document(connection: Connection, model: Model, which: str) -> JsonObject:
-    if which in {versions.CHAMPION, versions.CHALLENGER}:
-        alias = versions.aliases(connection, model.id).get(which)
-        number = None if alias is None else alias.number
-        if number is None:
-            raise NotFound(f"model {model.name!r} has no {which}")
-    else:
-        number = number_of(which)
-    document = versions.document(connection, model.id, number)
+    number = byhand.number_of(which) if which == byhand.IDENTITY else byhand.named_version(connection, model, which)
+    document = None if number is None else versions.document(connection, model.id, number)
     if document is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
     return document
-
-
-def number_of(text: str) -> int:
-    """Return the number of a version.
-
-    Raises
-    ------
-    NotFound
-        when nothing can have this number.
-
-    """
-    if not (text.isascii() and text.isdigit() and len(text) < len(str(LARGEST)) and text == str(int(text))):
-        raise NotFound(f"there is no calibrator {text!r}: name a number, champion or challenger")
-    return int(text)
 
 
 def _matches(given: str, tag: str) -> bool:
     return given.strip() == "*" or tag in {each.strip().removeprefix("W/") for each in given.split(",")}
 
 
-@router.post("/{model}/calibrators/rollback", responses=gives(shapes.Champion))
-def roll_back(context: Context, now: Now, model: ModelName) -> Response:
+@router.get(
+    "/{model}/calibrators/{which}/difference",
+    responses=gives(shapes.Difference),
+)
+def show_difference(
+    context: Context,
+    now: Now,
+    model: ModelName,
+    which: Annotated[str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none.")],
+    against: Annotated[str, Query(description="what to compare with, named likewise; the champion by default")] = "",
+) -> Response:
+    """Compare two calibrators: their maps side by side, what the second changes about recent traffic and decisions."""
+    with context.database.read() as connection:
+        found = model_named(connection, model)
+        before = byhand.named_version(connection, found, against) if against else byhand.serving(connection, found)
+        after = byhand.named_version(connection, found, which)
+        return answer(byhand.compared(connection, found, before, after, now))
+
+
+@router.post("/{model}/calibrators/rollback", responses=gives(shapes.Moved))
+def roll_back(
+    context: Context, caller: By, model: ModelName, asked: Annotated[MoveRequest | None, Body()] = None
+) -> Response:
     """Put back what the champion replaced; rolling back the first version leaves identity."""
-    with context.database.write() as connection:
-        found = model_named(connection, model, lock=True)
-        progress = models.progress_of(connection, [found.id])[found.id]
-        champion = registry.roll_back(connection, found, progress, actor=PERSON, now=now, reason=REASON)
-    return answer({"champion": champion})
+    request = asked or MoveRequest()
+    return answer(
+        byhand.roll_back(
+            context.database, model, actor=caller.name, reason=request.reason, now=caller.now, dry_run=request.dry_run
+        )
+    )
 
 
-@router.post("/{model}/calibrators/{number}/promote", responses=gives(shapes.Champion))
-def promote(context: Context, now: Now, model: ModelName, number: Number) -> Response:
+@router.post("/{model}/calibrators/{number}/promote", responses=gives(shapes.Moved))
+def promote(
+    context: Context,
+    caller: By,
+    model: ModelName,
+    number: Number,
+    asked: Annotated[MoveRequest | None, Body()] = None,
+) -> Response:
     """Put a version in service."""
-    with context.database.write() as connection:
-        found = model_named(connection, model, lock=True)
-        progress = models.progress_of(connection, [found.id])[found.id]
-        chosen = number_of(number)
-        registry.promote(connection, found, chosen, progress, actor=PERSON, now=now, reason=REASON)
-    return answer({"champion": chosen})
+    request, chosen = asked or MoveRequest(), byhand.number_of(number)
+    return answer(
+        byhand.promote(
+            context.database,
+            model,
+            chosen,
+            actor=caller.name,
+            reason=request.reason,
+            now=caller.now,
+            dry_run=request.dry_run,
+        )
+    )
 
 
 @router.post(
     "/{model}/calibrators",
-    responses=gives(shapes.Refused, "refused: nothing changed") | {201: {"model": shapes.Refitted}},
+    responses=gives(shapes.Refused, "refused, or a dry run: nothing changed") | {201: {"model": shapes.Refitted}},
 )
 def refit_now(
-    context: Context, now: Now, model: ModelName, asked: Annotated[RefitRequest | None, Body()] = None
+    context: Context, caller: By, model: ModelName, asked: Annotated[RefitRequest | None, Body()] = None
 ) -> Response:
     """Refit on the labelled raw scores of a range, judge on the latest of them, register what passes."""
     request = asked or RefitRequest()
-    if request.method != "auto" and request.method not in FAMILIES:
-        raise BadInput("method", request.method, f"must be auto or one of {', '.join(FAMILIES)}")
-    wanted = _of(usable("version", request.version))
-    with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
-        start, end = _range(request, clock, now)
-        sample = raw_sample(connection, clock, start, end, wanted)
-        incumbent = champion_document(connection, clock.model)
-        scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
-    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(request, clock.model, sample, incumbent)
-    outcome = described((start, end), request.version, outcome, request.holdout)
-    with context.database.write() as connection:
-        _unchanged_since(connection, clock.model, incumbent)
-        concluded = conclude(connection, clock, outcome, promote=request.promote, actor=PERSON, now=now)
+    usable("version", request.version)
+    concluded = byhand.refit_now(
+        context.database, model, byhand.Asked(**request.model_dump()), actor=caller.name, now=caller.now
+    )
     return answer(concluded, status=200 if concluded["number"] is None else 201)
-
-
-def _outcome(request: RefitRequest, model: Model, sample: Sample, incumbent: JsonObject | None) -> Outcome:
-    try:
-        return refit(model, sample, method=request.method, holdout=request.holdout, incumbent=incumbent)
-    except BadInput as error:
-        if error.field != "holdout":
-            raise
-        return refused(error.reason, sample)
-
-
-def _range(request: RefitRequest, clock: windowed.Clocked, now: int) -> tuple[int, int]:
-    """Return the range to fit on: as asked, else the last month of matured predictions."""
-    matured = clock.matured_until or now
-    end = parse_bound("end", request.end) if request.end is not None else matured
-    start = parse_bound("start", request.start) if request.start is not None else end - RECENT_DAYS * DAY
-    if start >= end:
-        raise BadInput("start", request.start, f"must be before the end, {rfc3339(end)}")
-    return widened(start, end, clock.progress.minutes_from)
-
-
-def _of(version: str | None) -> Any:
-    def test(key: SeriesKey) -> bool:
-        return key.segment == "" and version in {None, key.version}
-
-    return test
-
-
-def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject | None) -> None:
-    """Lock the model, whose champion must be the one that a candidate was judged against.
-
-    Raises
-    ------
-    Conflict
-        when another one serves now.
-    NotFound
-        when the model is gone.
-
-    """
-    found = model_named(connection, model.name, lock=True)
-    if found.id != model.id:
-        raise NotFound(f"model {model.name!r} was deleted, and made again, while its calibrator was fitted")
-    if champion_document(connection, found) != incumbent:
-        raise Conflict("another calibrator was put in service while this one was fitted: ask again")
 
 
 class CalibrateRequest(Strict):

@@ -1,17 +1,15 @@
 """What routes work with."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import unquote
 
 import msgspec
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
-from sqlalchemy import Connection
 from starlette.responses import Response
 
 from monitor.declare import name_fault
-from monitor.errors import BadInput, NotFound
-from monitor.records import Model
+from monitor.errors import BadInput
 from monitor.store import models
 from monitor.wiring import Services
 
@@ -26,6 +24,7 @@ ModelName = Annotated[
 
 EventId = Annotated[str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote)]
 
+model_named: Final = models.named
 _encoder: Final = msgspec.json.Encoder()
 
 
@@ -41,28 +40,27 @@ def moment(request: Request) -> int:
     return now
 
 
+class Caller(NamedTuple):
+    """Who calls, and when."""
+
+    name: str  # for the audit log
+    now: int
+
+
+def caller(request: Request) -> Caller:
+    """Return who calls: by the name of the key, or that there was none."""
+    name: str | None = getattr(request.state, "key_name", None)
+    return Caller("api" if name is None else f"api key {name}", moment(request))
+
+
 Context = Annotated[Services, Depends(services)]
+By = Annotated[Caller, Depends(caller)]
 Now = Annotated[int, Depends(moment)]
 
 
 def answer(content: JsonObject, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
     """Return an answer in JSON; a figure that is not finite is null."""
     return Response(_encoder.encode(content), status_code=status, headers=headers, media_type="application/json")
-
-
-def model_named(connection: Connection, name: str, *, lock: bool = False) -> Model:
-    """Return a model, locked against other changes where one is to follow.
-
-    Raises
-    ------
-    NotFound
-        when there is none of this name.
-
-    """
-    found = None if name_fault(name) else models.by_name(connection, name, lock=lock)
-    if found is None:
-        raise NotFound(f"there is no model {name!r}")
-    return found
 
 
 def usable(field: str, value: str | None) -> str | None:

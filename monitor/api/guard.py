@@ -28,7 +28,7 @@ class Guard:
         self.app = app
         self.database = database
         self.local = local
-        self._keys: frozenset[str] = frozenset()
+        self._keys: dict[str, str] = {}
         self._looked_at = float("-inf")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -56,17 +56,19 @@ class Guard:
         if not scope["path"].startswith("/v1/"):
             return None
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        if scheme.lower() == "bearer" and keys.digest_of(key.strip()) in known:
+        name = known.get(keys.digest_of(key.strip())) if scheme.lower() == "bearer" else None
+        if name is not None:
+            scope.setdefault("state", {})["key_name"] = name
             return None
         return 401, "Key needed", "send an API key as `Authorization: Bearer …`; `calwatch keys create NAME` makes one"
 
-    async def _current_keys(self) -> frozenset[str]:
+    async def _current_keys(self) -> dict[str, str]:
         if time.monotonic() - self._looked_at > FRESH_SECONDS:
             self._keys = await run_in_threadpool(self._read_keys)
             self._looked_at = time.monotonic()
         return self._keys
 
-    def _read_keys(self) -> frozenset[str]:
+    def _read_keys(self) -> dict[str, str]:
         with self.database.read() as connection:
             return keys.valid(connection)
 

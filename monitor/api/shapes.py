@@ -565,18 +565,48 @@ class Refitted(Calibrator):
 
 
 class Refused(Shape):
-    """A refit that gave no version, and why."""
+    """A refit that gave no version, and why; of a dry run, what it would have registered."""
 
     number: None
     promoted: Literal[False]
     reason: str
     gate: dict[str, Any] | None
+    dry_run: Literal[True] | None = None
+    held: str | None = Field(default=None, description="of a dry run: why a person would have to decide")
+    passed: bool | None = None
+    fitted: dict[str, Any] | None = None
+    fitted_from: dict[str, Any] | None = None
 
 
-class Champion(Shape):
-    """What is in service now; null for no calibrator."""
+class MapPoint(Shape):
+    """What two calibrators make of a raw probability."""
+
+    probability: Ratio
+    before: Ratio
+    after: Ratio
+
+
+class Difference(Shape):
+    """Two calibrators side by side."""
+
+    before: int | None = Field(description="null for no calibrator")
+    after: int | None
+    map: list[MapPoint] = Field(
+        description="of vectors, from the confidence of the answer, where the other classes share the rest evenly"
+    )
+    mean_change: Ratio | None = Field(description="mean absolute change of what recent traffic would be served")
+    largest_change: Ratio | None
+    predictions: Count = Field(description="of recent traffic, over the longest window")
+    decisions: list[dict[str, Any]] = Field(description="of each declared decision, what it selects before and after")
+
+
+class Moved(Shape):
+    """What is in service now, null for no calibrator; of a dry run also what would be."""
 
     champion: int | None
+    dry_run: Literal[True] | None = None
+    would_serve: int | None = None
+    difference: Difference | None = None
 
 
 class Canary(Shape):

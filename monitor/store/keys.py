@@ -22,10 +22,10 @@ def create(connection: Connection, name: str, now: int) -> str:
     return key
 
 
-def valid(connection: Connection) -> frozenset[str]:
-    """Return the hashes of all keys that are in force."""
-    query = select(api_key.c.digest).where(api_key.c.revoked_at.is_(None))
-    return frozenset(connection.execute(query).scalars())
+def valid(connection: Connection) -> dict[str, str]:
+    """Return the names of all keys that are in force, by their hashes."""
+    rows = connection.execute(select(api_key.c.digest, api_key.c.name).where(api_key.c.revoked_at.is_(None)))
+    return {row.digest: row.name for row in rows}
 
 
 def listed(connection: Connection) -> list[tuple[int, str, int, int | None]]:

@@ -9,7 +9,9 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
+from monitor.declare import name_fault
 from monitor.delays import Seen
+from monitor.errors import NotFound
 from monitor.records import Model, ModelSettings, Progress, Revision
 from monitor.store.schema import delay, model, progress, revision
 
@@ -19,6 +21,21 @@ def by_name(connection: Connection, name: str, *, lock: bool = False) -> Model |
     query = select(model).where(model.c.name == name)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     return None if row is None else _model(row)
+
+
+def named(connection: Connection, name: str, *, lock: bool = False) -> Model:
+    """Return a model, locked against other changes where one is to follow.
+
+    Raises
+    ------
+    NotFound
+        when there is none of this name.
+
+    """
+    found = None if name_fault(name) else by_name(connection, name, lock=lock)
+    if found is None:
+        raise NotFound(f"there is no model {name!r}")
+    return found
 
 
 def everyone(connection: Connection) -> list[Model]:

@@ -9,8 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitor import registry
-from monitor.api import calibrators as routes
+from monitor import byhand, registry
 from monitor.store import models
 
 CALIBRATORS = "/v1/models/m/calibrators"
@@ -392,15 +391,15 @@ def meanwhile(monkeypatch):
     """Return what lets something happen while a candidate is fitted."""
 
     def set_up(happens):
-        fit = routes.refit
+        fit = byhand.refit
 
         def interrupted(*given, **named):
             outcome = fit(*given, **named)
-            monkeypatch.setattr(routes, "refit", fit)
+            monkeypatch.setattr(byhand, "refit", fit)
             happens()
             return outcome
 
-        monkeypatch.setattr(routes, "refit", interrupted)
+        monkeypatch.setattr(byhand, "refit", interrupted)
 
     return set_up
 

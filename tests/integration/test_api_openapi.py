@@ -66,6 +66,8 @@ def test_bodies_are_described(document):
         "POST /v1/events",
         "PUT /v1/models/{model}",
         "POST /v1/models/{model}/calibrators",
+        "POST /v1/models/{model}/calibrators/rollback",
+        "POST /v1/models/{model}/calibrators/{number}/promote",
         "POST /v1/models/{model}/calibrate",
         "POST /v1/models/{model}/replay",
     }

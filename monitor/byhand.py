@@ -1,0 +1,263 @@
+"""By hand: what a person asks for over HTTP or at a terminal, done in one way: refit, register, promote, roll back, compare."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from monitor import registry, windowed
+from monitor.calibrators.document import check
+from monitor.calibrators.errors import BadDocument
+from monitor.calibrators.families import FAMILIES
+from monitor.difference import Floats, difference
+from monitor.errors import BadInput, Conflict, NotFound
+from monitor.recalibrate import champion_document, conclude
+from monitor.records import Model, SeriesKey
+from monitor.refit import HOLDOUT, Outcome, described, refit, refused
+from monitor.sample import Sample, raw_sample
+from monitor.stats.values import has_scores
+from monitor.store import models
+from monitor.store import registry as versions
+from monitor.store.engine import Database
+from monitor.times import DAY, parse_bound, parse_duration, rfc3339
+from monitor.windowed import Clocked
+from monitor.windows import widened
+
+ONLY_SCORES: Final = (
+    "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
+    "(`mapping` of its calibration); a calibrator takes confidences"
+)
+RECENT_DAYS: Final = 30
+IDENTITY: Final = "identity"
+
+JsonObject = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Asked:
+    """What a refit by hand may say."""
+
+    method: str = "auto"
+    start: str | None = None  # RFC 3339; 30 days before the end if not given
+    end: str | None = None  # RFC 3339; the newest matured prediction if not given
+    version: str | None = None  # only predictions of this model version
+    holdout: float = HOLDOUT
+    promote: bool | None = None  # None: as the model's `recalibration` says
+    document: Mapping[str, Any] | None = None  # of a calibrator fitted elsewhere, to be judged instead of a fit
+    dry_run: bool = False  # fit and judge, and change nothing
+
+
+def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: int) -> JsonObject:
+    """Refit on the labelled raw scores of a range, judge on the latest of them, register what passes.
+
+    Returns
+    -------
+    the answer of the API; of a dry run what would be registered, without a number
+
+    Raises
+    ------
+    NotFound
+        when there is no such model, or it went meanwhile.
+    BadInput
+        when what is asked for is not usable.
+    Conflict
+        when another calibrator was put in service meanwhile.
+
+    """
+    if asked.method != "auto" and asked.method not in FAMILIES:
+        raise BadInput("method", asked.method, f"must be auto or one of {', '.join(FAMILIES)}")
+    wanted = of_version(asked.version)
+    with database.read() as connection:
+        clock = windowed.clocked(connection, models.named(connection, name), now)
+        start, end = _range(asked, clock, now)
+        sample = raw_sample(connection, clock, start, end, wanted)
+        incumbent = champion_document(connection, clock.model)
+        scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
+    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(asked, clock.model, sample, incumbent)
+    outcome = described((start, end), asked.version, outcome, asked.holdout)
+    if asked.dry_run:
+        return _tried(outcome)
+    with database.write() as connection:
+        _unchanged_since(connection, clock.model, incumbent)
+        return conclude(connection, clock, outcome, promote=asked.promote, actor=actor, now=now)
+
+
+def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
+    """Return the test for series of a model as a whole, of a version or of all."""
+    return lambda key: key.segment == "" and version in {None, key.version}
+
+
+def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
+    """Return the range to fit on: as asked, else the last month of matured predictions."""
+    matured = clock.matured_until or now
+    end = parse_bound("end", asked.end) if asked.end is not None else matured
+    start = parse_bound("start", asked.start) if asked.start is not None else end - RECENT_DAYS * DAY
+    if start >= end:
+        raise BadInput("start", asked.start, f"must be before the end, {rfc3339(end)}")
+    return widened(start, end, clock.progress.minutes_from)
+
+
+def _outcome(asked: Asked, model: Model, sample: Sample, incumbent: JsonObject | None) -> Outcome:
+    try:
+        return refit(model, sample, method=asked.method, holdout=asked.holdout, incumbent=incumbent)
+    except BadInput as error:
+        if error.field != "holdout":
+            raise
+        return refused(error.reason, sample)
+
+
+def _usable(document: Mapping[str, Any], model: Model) -> JsonObject:
+    """Return the working part of a document of this model's task."""
+    try:
+        checked = check({name: document[name] for name in ("method", "task", "parameters") if name in document})
+    except BadDocument as error:
+        raise BadInput(f"document.{error.field}", error.value, error.reason) from error
+    if checked.task != (model.task or checked.task):
+        raise BadInput("document.task", checked.task, f"the model's task is {model.task}")
+    return checked._asdict()
+
+
+def _tried(outcome: Outcome) -> JsonObject:
+    return {
+        "number": None,
+        "promoted": False,
+        "dry_run": True,
+        "reason": outcome.reason,
+        "held": outcome.held,
+        "gate": outcome.gate,
+        "passed": outcome.passed,
+        "fitted": outcome.fitted,
+        "fitted_from": outcome.fitted_from,
+    }
+
+
+def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject | None) -> None:
+    """Lock the model, whose champion must be the one that a candidate was judged against.
+
+    Raises
+    ------
+    Conflict
+        when another one serves now.
+    NotFound
+        when the model is gone.
+
+    """
+    found = models.named(connection, model.name, lock=True)
+    if found.id != model.id:
+        raise NotFound(f"model {model.name!r} was deleted, and made again, while its calibrator was fitted")
+    if champion_document(connection, found) != incumbent:
+        raise Conflict("another calibrator was put in service while this one was fitted: ask again")
+
+
+def promote(
+    database: Database, name: str, number: int, *, actor: str, reason: str, now: int, dry_run: bool = False
+) -> JsonObject:
+    """Put a version in service; of a dry run, say what that would change."""
+    with database.read() if dry_run else database.write() as connection:
+        model = models.named(connection, name, lock=not dry_run)
+        if dry_run:
+            return _preview(connection, model, number, now)
+        progress = models.progress_of(connection, [model.id])[model.id]
+        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason)
+    return {"champion": number}
+
+
+def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> JsonObject:
+    """Put back what the champion replaced; of a dry run, say what that would change."""
+    with database.read() if dry_run else database.write() as connection:
+        model = models.named(connection, name, lock=not dry_run)
+        if dry_run:
+            return _preview(connection, model, registry.replaced(connection, model), now)
+        progress = models.progress_of(connection, [model.id])[model.id]
+        return {"champion": registry.roll_back(connection, model, progress, actor=actor, now=now, reason=reason)}
+
+
+def serving(connection: Connection, model: Model) -> int | None:
+    """Return the version in service, None for no calibrator."""
+    champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
+    return None if champion is None else champion.number
+
+
+def _preview(connection: Connection, model: Model, number: int | None, now: int) -> JsonObject:
+    champion = serving(connection, model)
+    return {
+        "champion": champion,
+        "dry_run": True,
+        "would_serve": number,
+        "difference": compared(connection, model, champion, number, now),
+    }
+
+
+def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> JsonObject:
+    """Return what one version would make of recent traffic against another; None stands for no calibrator.
+
+    Raises
+    ------
+    NotFound
+        when there is no such version.
+
+    """
+    clock = windowed.clocked(connection, model, now)
+    documents = [None if number is None else _document(connection, model, number) for number in (before, after)]
+    found = difference(
+        *documents,
+        task=model.task or "binary",
+        classes=None if model.classes is None else len(model.classes),
+        traffic=_traffic(connection, clock),
+    )
+    return {"before": before, "after": after, **found, "decisions": []}
+
+
+def _document(connection: Connection, model: Model, number: int) -> JsonObject:
+    found = versions.document(connection, model.id, number)
+    if found is None:
+        raise NotFound(f"model {model.name!r} has no calibrator {number}")
+    return found
+
+
+def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
+    """Return raw probabilities of the longest window up to the newest prediction, and how many predictions had about each."""
+    longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
+    newest = clock.newest_end or 0
+    start, end = widened(newest - longest, newest, clock.progress.minutes_from)
+    cells = windowed.of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
+    some = cells.en > 0.0
+    return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]
+
+
+def named_version(connection: Connection, model: Model, which: str) -> int | None:
+    """Return the number that is meant by a number, `champion`, `challenger` or `identity`, which is None.
+
+    Raises
+    ------
+    NotFound
+        when nothing can have this name, or no version has this alias.
+
+    """
+    if which == IDENTITY:
+        return None
+    if which in {versions.CHAMPION, versions.CHALLENGER}:
+        alias = versions.aliases(connection, model.id).get(which)
+        if alias is None or alias.number is None:
+            raise NotFound(f"model {model.name!r} has no {which}")
+        return alias.number
+    return number_of(which)
+
+
+LARGEST: Final = 10**9
+
+
+def number_of(text: str) -> int:
+    """Return the number of a version.
+
+    Raises
+    ------
+    NotFound
+        when nothing can have this number.
+
+    """
+    if not (text.isascii() and text.isdigit() and len(text) < len(str(LARGEST)) and text == str(int(text))):
+        raise NotFound(f"there is no calibrator {text!r}: name a number, champion or challenger")
+    return int(text)

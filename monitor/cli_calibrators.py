@@ -1,0 +1,201 @@
+"""The commands about calibrators: list, compare, refit, promote, roll back."""
+
+import json
+import os
+import pwd
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from monitor import byhand
+from monitor.config import load
+from monitor.picture import drawn, plotted
+from monitor.refit import HOLDOUT
+from monitor.store import models
+from monitor.store import registry as versions
+from monitor.store.engine import Database
+from monitor.wiring import open_database, wall_clock
+
+Name = Annotated[str, typer.Argument(help="the model")]
+AsJson = Annotated[bool, typer.Option("--json", help="print what the API would answer")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")]
+Reason = Annotated[str, typer.Option(help="why, for the audit log")]
+
+BY_COMMAND: Final = "asked for at a terminal"
+
+calibrators_app = typer.Typer(no_args_is_help=True, help="Calibrators: list and compare versions.")
+
+
+def add_to(app: typer.Typer) -> None:
+    """Add these commands to the whole."""
+    app.add_typer(calibrators_app, name="calibrators")
+    for command in (refit, promote, rollback):
+        app.command()(command)
+
+
+@calibrators_app.command("list")
+def list_calibrators(model: Name, *, as_json: AsJson = False) -> None:
+    """List all versions, newest first, with what is in service."""
+    with _database() as database, database.read() as connection:
+        found = models.named(connection, model)
+        documents = versions.documents(connection, found.id)
+        aliases = {alias.number: name for name, alias in versions.aliases(connection, found.id).items()}
+    if as_json:
+        typer.echo(json.dumps({"calibrators": documents}))
+        return
+    for each in documents:
+        alias = aliases.get(each["number"], "")
+        typer.echo(f"{each['number']}\t{each['method']}\t{each['created_at']}\t{alias}\t{_judged(each['gate'])}")
+    if not documents:
+        typer.echo(f"{model} has no calibrator yet")
+
+
+def _judged(gate: Mapping[str, Any] | None) -> str:
+    return "not judged" if gate is None else str(gate["reason"])
+
+
+@calibrators_app.command("diff")
+def diff(
+    model: Name,
+    before: Annotated[str, typer.Argument(help="a version's number, champion, challenger, or identity for none")],
+    after: Annotated[str, typer.Argument(help="likewise")],
+    *,
+    picture: Annotated[Path | None, typer.Option(help="write the two maps to this SVG file", dir_okay=False)] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare two versions: both maps, and what the second changes about recent traffic and decisions."""
+    with _database() as database, database.read() as connection:
+        found = models.named(connection, model)
+        one, other = (byhand.named_version(connection, found, which) for which in (before, after))
+        compared = byhand.compared(connection, found, one, other, wall_clock())
+    if picture is not None:
+        picture.write_text(drawn(compared["map"], before=_named(one), after=_named(other)), encoding="utf-8")
+    typer.echo(json.dumps(compared) if as_json else _told(compared))
+
+
+def refit(
+    model: Name,
+    *,
+    method: Annotated[str, typer.Option(help="auto for those that the labels allow, or one family")] = "auto",
+    start: Annotated[str | None, typer.Option(help="RFC 3339; 30 days before the end if not given")] = None,
+    end: Annotated[str | None, typer.Option(help="RFC 3339; the newest matured prediction if not given")] = None,
+    version: Annotated[str | None, typer.Option(help="only predictions of this model version")] = None,
+    holdout: Annotated[
+        float, typer.Option(help="share of the labels, the latest, that the gate judges on; 0: none", min=0.0, max=0.9)
+    ] = HOLDOUT,
+    document: Annotated[
+        Path | None,
+        typer.Option(help="a JSON file of a calibrator fitted elsewhere, to be judged instead", exists=True),
+    ] = None,
+    promote: Annotated[
+        bool | None, typer.Option(help="promote what passes, or not; by default as the model's `recalibration` says")
+    ] = None,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Refit now, judge on the latest labels, register what passes."""
+    asked = byhand.Asked(
+        method=method,
+        start=start,
+        end=end,
+        version=version,
+        holdout=holdout,
+        promote=promote,
+        document=None if document is None else _object_in(document),
+        dry_run=dry_run,
+    )
+    with _database() as database:
+        outcome = byhand.refit_now(database, model, asked, actor=_actor(), now=wall_clock())
+    typer.echo(json.dumps(outcome) if as_json else _refitted(outcome))
+
+
+def promote(
+    model: Name,
+    number: Annotated[int, typer.Argument(help="the version's number")],
+    *,
+    reason: Reason = BY_COMMAND,
+    dry_run: DryRun = False,
+    as_json: AsJson = False,
+) -> None:
+    """Put a version in service."""
+    with _database() as database:
+        moved = byhand.promote(
+            database, model, number, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run
+        )
+    typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
+
+
+def rollback(model: Name, *, reason: Reason = BY_COMMAND, dry_run: DryRun = False, as_json: AsJson = False) -> None:
+    """Put back what the version in service replaced."""
+    with _database() as database:
+        moved = byhand.roll_back(database, model, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run)
+    typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
+
+
+@contextmanager
+def _database() -> Iterator[Database]:
+    database = open_database(load())
+    try:
+        yield database
+    finally:
+        database.close()
+
+
+def _actor() -> str:
+    """Return who sits at the terminal."""
+    try:
+        return f"command by {pwd.getpwuid(os.getuid()).pw_name}"
+    except KeyError:
+        return f"command by user {os.getuid()}"
+
+
+def _object_in(path: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise typer.BadParameter(f"{path} is not JSON: {error}") from error
+    if not isinstance(found, dict):
+        raise typer.BadParameter(f"{path} must hold a JSON object of method, task and parameters")
+    return found
+
+
+def _refitted(outcome: Mapping[str, Any]) -> str:
+    if outcome["number"] is not None:
+        served = "promoted" if outcome["promoted"] else "registered, not in service"
+        return f"version {outcome['number']} ({outcome['method']}): {served}\n{outcome['reason']}"
+    if outcome.get("dry_run") and outcome["fitted"] is not None:
+        held = f"\na person would have to decide: {outcome['held']}" if outcome["held"] else ""
+        return f"dry run: a {outcome['fitted']['method']} would be registered\n{outcome['reason']}{held}"
+    return f"refused: {outcome['reason']}"
+
+
+def _moved(model: str, moved: Mapping[str, Any]) -> str:
+    if not moved.get("dry_run"):
+        return f"{model} is served by {_named(moved['champion'])}"
+    return (
+        f"dry run: {model} is served by {_named(moved['champion'])} and would be by {_named(moved['would_serve'])}\n"
+        f"{_told(moved['difference'])}"
+    )
+
+
+def _named(number: int | None) -> str:
+    return "no calibrator" if number is None else f"version {number}"
+
+
+def _told(compared: Mapping[str, Any]) -> str:
+    """Return two maps and what they make of recent traffic, for reading."""
+    lines = [f"o {_named(compared['before'])}   # {_named(compared['after'])}", plotted(compared["map"])]
+    if compared["mean_change"] is None:
+        return "\n".join([*lines, "no recent traffic to compare them on"])
+    lines.append(
+        f"of {compared['predictions']} recent predictions: served values change by {compared['mean_change']:.4f} on average, "
+        f"by {compared['largest_change']:.4f} at the most"
+    )
+    return "\n".join([*lines, *map(_decision, compared["decisions"])])
+
+
+def _decision(found: Mapping[str, Any]) -> str:
+    return f"decision {found['name']}: {json.dumps({key: value for key, value in found.items() if key != 'name'})}"

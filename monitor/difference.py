@@ -1,0 +1,74 @@
+"""Difference: what one calibrator makes of probabilities against another, and of how much traffic."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from monitor.calibrators.families import from_document
+
+STEPS: Final = 100
+
+Document = Mapping[str, Any]
+Floats = NDArray[np.float64]
+
+
+def difference(
+    before: Document | None, after: Document | None, *, task: str, classes: int | None, traffic: tuple[Floats, Floats]
+) -> dict[str, Any]:
+    """Return the map of two calibrators side by side, and what the second changes about recent traffic.
+
+    A map is from the raw probability; of vectors, from the raw confidence of the answer, where the other classes share the rest evenly,
+    averaged over which class is the answer.
+
+    Parameters
+    ----------
+    before, after : documents; None for no calibrator
+    task : `binary`, `confidence` or `multiclass`
+    classes : the number of classes, which vectors need
+    traffic : raw probabilities and how many predictions had about each, arrays of shape (m,)
+
+    Examples
+    --------
+    >>> halved = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+    >>> found = difference(None, halved, task="binary", classes=None, traffic=(np.array([0.9, 0.5]), np.array([1.0, 3.0])))
+    >>> found["map"][90]
+    {'probability': 0.9, 'before': 0.9, 'after': 0.75}
+    >>> found["mean_change"], found["largest_change"], found["predictions"]
+    (0.0375, 0.15, 4)
+
+    """
+    at = np.arange(STEPS + 1) / STEPS
+    if task == "multiclass":
+        at = at[at >= 1.0 / (classes or 2)]  # a smaller one is never the answer's
+    curves = [_applied(document, at, task, classes) for document in (before, after)]
+    p, n = traffic
+    change = np.abs(_applied(after, p, task, classes) - _applied(before, p, task, classes))
+    served = n > 0.0
+    return {
+        "map": [
+            {"probability": float(x), "before": float(one), "after": float(other)}
+            for x, one, other in zip(at, *curves, strict=True)
+        ],
+        "mean_change": round(float(n @ change / n.sum()), 9) if served.any() else None,
+        "largest_change": round(float(change[served].max()), 9) if served.any() else None,
+        "predictions": round(float(n.sum())),
+    }
+
+
+def _applied(document: Document | None, p: Floats, task: str, classes: int | None) -> Floats:
+    if document is None or not len(p):
+        return p
+    calibrator = from_document(document)
+    if task != "multiclass":
+        return calibrator.predict_proba(p)
+    count = classes or 2
+    rest = np.repeat(((1.0 - p) / (count - 1))[:, None], count, axis=1)
+    return np.asarray(np.mean([_of_answer(calibrator, rest, p, answer) for answer in range(count)], axis=0))
+
+
+def _of_answer(calibrator: Any, rest: Floats, p: Floats, answer: int) -> Floats:
+    vectors = rest.copy()
+    vectors[:, answer] = p
+    return np.asarray(calibrator.predict_proba(vectors)[:, answer])
