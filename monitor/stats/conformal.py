@@ -1,0 +1,188 @@
+"""Conformal prediction: sets of answers that hold the right one as often as promised, whatever the model."""
+
+import math
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from monitor.stats.cells import Floats
+
+RATE: Final = 0.005
+"""How far one event moves the level of adaptive sets."""
+
+WARM_UP: Final = 100
+"""Labelled events that come before adaptive sets are judged."""
+
+EVERYTHING: Final = 1.0
+"""A threshold that every answer's score is at most: all answers are in the set."""
+
+NOTHING: Final = -1.0
+
+
+def rank(n: float, coverage: float) -> int:
+    """Return which of n scores in ascending order is the threshold: ⌈(n + 1)(1 - alpha)⌉; beyond n there is none.
+
+    >>> rank(99, 0.9), rank(8, 0.9)
+    (90, 9)
+    """
+    return math.ceil(round((n + 1) * coverage, 9))
+
+
+def conformal_threshold(scores: ArrayLike, weights: ArrayLike, coverage: float) -> float:
+    """Return the score up to which answers are in the set: the ⌈(n + 1)(1 - alpha)⌉-th smallest, 1 where n is too small for that.
+
+    The score of an answer is 1 less its probability. Where scores of old and new events are exchangeable, the set holds the right
+    answer with a probability from 1 - alpha up to 1 - alpha + 1/(n + 1), and beyond by the share of old scores that tie at the threshold.
+    Vovk, Gammerman & Shafer 2005 (doi:10.1007/b106715); Angelopoulos & Bates 2023 (doi:10.1561/2200000101).
+
+    Parameters
+    ----------
+    scores : array of shape (m,), in [0, 1], of the right answers; of events in cells the upper end
+    weights : array of shape (m,), how many events have each score
+    coverage : 1 - alpha
+
+    Examples
+    --------
+    >>> conformal_threshold([0.1, 0.4, 0.2], [5, 1, 3], 0.8), conformal_threshold([0.1], [3], 0.9)
+    (0.2, 1.0)
+
+    """
+    values, counts = np.asarray(scores, dtype=np.float64), np.asarray(weights, dtype=np.float64)
+    order = np.argsort(values)
+    reached = np.cumsum(counts[order])
+    total = float(reached[-1]) if len(reached) else 0.0
+    wanted = rank(total, coverage)
+    if wanted > total:
+        return EVERYTHING
+    return float(values[order][np.searchsorted(reached, wanted)])
+
+
+def binary_scores(lower: ArrayLike, upper: ArrayLike, n: ArrayLike, sy: ArrayLike) -> tuple[Floats, Floats]:
+    """Return the scores of right answers of a binary model, at their upper ends, and how many events have them.
+
+    An event with y = 1 has the score 1 - p, one with y = 0 the score p.
+
+    Parameters
+    ----------
+    lower, upper : arrays of shape (cells,), ends of the probabilities of class 1 in each cell
+    n, sy : arrays of shape (cells,), labelled events and those with y = 1
+
+    Returns
+    -------
+    scores, weights : arrays of shape (2·cells,), those of y = 1 first
+
+    Examples
+    --------
+    >>> scores, weights = binary_scores([0.75], [0.8], [10.0], [7.0])
+    >>> scores.tolist(), weights.tolist()
+    ([0.25, 0.8], [7.0, 3.0])
+
+    """
+    low, high = np.asarray(lower, dtype=np.float64), np.asarray(upper, dtype=np.float64)
+    ones = np.asarray(sy, dtype=np.float64)
+    scores = np.concatenate([1.0 - np.minimum(low, high), np.maximum(low, high)])
+    return scores, np.concatenate([ones, np.asarray(n, dtype=np.float64) - ones])
+
+
+def vector_scores(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
+    """Return 1 less the probability of each event's right answer; shape (n,).
+
+    >>> vector_scores([[0.75, 0.25], [0.5, 0.5]], [1, 0]).tolist()
+    [0.75, 0.5]
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    return np.asarray(1.0 - p[np.arange(len(p)), np.asarray(labels, dtype=np.int64)])
+
+
+def prediction_sets(probabilities: ArrayLike, threshold: float) -> NDArray[np.bool_]:
+    """Return which answers are in each event's set: those whose score, 1 less their probability, is at most the threshold.
+
+    Parameters
+    ----------
+    probabilities : array of shape (n, K), or (n,) of class 1 of two
+
+    Returns
+    -------
+    array of shape (n, K), of two classes (n, 2) with class 0 first
+
+    Examples
+    --------
+    >>> prediction_sets([0.95, 0.5], 0.25).tolist(), prediction_sets([[0.5, 0.5, 0.0]], 0.5).tolist()
+    ([[False, True], [False, False]], [[True, True, False]])
+
+    """
+    p = np.asarray(probabilities, dtype=np.float64)
+    scores = np.stack([p, 1.0 - p], axis=1) if p.ndim == 1 else 1.0 - p
+    return np.asarray(scores <= threshold)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Adapted:
+    """Where adaptive sets have come to."""
+
+    alpha: float  # the level now; at 0 or less all answers are in, at 1 or more none
+    threshold: float
+    labelled: int  # events that were judged
+    covered: float  # how many of them had the right answer in their set
+
+    @property
+    def coverage(self) -> float | None:
+        """The share of sets that held the right answer; None before any was judged."""
+        return self.covered / self.labelled if self.labelled else None
+
+
+def adapted(
+    moments: ArrayLike, scores: ArrayLike, weights: ArrayLike, *, coverage: float, rate: float = RATE
+) -> Adapted:
+    """Return the level at which sets hold the right answer as often as promised although scores drift.
+
+    Adaptive conformal inference (Gibbs & Candès 2021, doi:10.48550/arXiv.2106.00170): alpha ← alpha + rate·(target - err), rate = .005, event by event,
+    with a threshold from all events before. The events of one moment are judged by one threshold, and their mean error moves the
+    level once, by 1 - (1 - rate)ⁿ instead of the rate: what n steps come to where an event's error falls as alpha rises, never more than 1, and the rate
+    itself for n = 1. The mean of the errors, so weighted, tends to the target whatever the scores do.
+
+    Parameters
+    ----------
+    moments : array of shape (m,), when; those that are equal are taken together
+    scores : array of shape (m,), of right answers, in [0, 1]
+    weights : array of shape (m,), how many events have each
+    coverage : 1 - target
+    rate : of the steps
+
+    Examples
+    --------
+    >>> times = np.arange(4000)
+    >>> drifting = np.where(times < 2000, 0.1, 0.3) + times % 10 / 100
+    >>> found = adapted(times, drifting, np.ones(4000), coverage=0.9)
+    >>> abs(found.coverage - 0.9) < 0.01
+    True
+
+    """
+    values, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
+    when, counts = np.asarray(moments), np.asarray(weights, dtype=np.float64)
+    order = np.argsort(when, kind="stable")
+    ends = np.flatnonzero(np.diff(when[order], append=when[order][-1:] + 1)) + 1
+    held = np.zeros(len(values))
+    alpha, labelled, covered, first = 1.0 - coverage, 0.0, 0.0, 0
+    for end in ends.tolist():
+        some = order[first:end]
+        first = end
+        n = float(counts[some].sum())
+        if held.sum() >= WARM_UP and n > 0:
+            inside = float(counts[some][values[place[some]] <= _quantile(values, held, alpha)].sum())
+            alpha += (1.0 - (1.0 - rate) ** n) * ((1.0 - coverage) - (1.0 - inside / n))
+            labelled, covered = labelled + n, covered + inside
+        np.add.at(held, place[some], counts[some])
+    return Adapted(alpha=alpha, threshold=_quantile(values, held, alpha), labelled=round(labelled), covered=covered)
+
+
+def _quantile(values: Floats, held: Floats, alpha: float) -> float:
+    """Return the threshold of a level, over distinct scores in ascending order."""
+    reached = np.cumsum(held)
+    total = float(reached[-1]) if len(reached) else 0.0
+    wanted = rank(total, 1.0 - alpha)
+    if wanted > total:
+        return EVERYTHING
+    return NOTHING if wanted <= 0 else float(values[np.searchsorted(reached, wanted)])
