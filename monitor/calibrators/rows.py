@@ -46,8 +46,10 @@ def log_scores(values: ArrayLike, *, logits: bool) -> Floats:
             raise ValueError("X holds logits that are not finite")
         with np.errstate(over="ignore"):  # a gap wider than any float is cut off below
             return np.asarray(np.maximum(scores - scores.max(axis=1, keepdims=True), -WIDEST_GAP))
-    scores = np.log(np.maximum(vectors(values), SMALLEST))
-    return np.asarray(scores - scores.max(axis=1, keepdims=True))
+    scores = np.maximum(vectors(values), SMALLEST)
+    np.log(scores, out=scores)
+    scores -= scores.max(axis=1, keepdims=True)
+    return np.asarray(scores)
 
 
 def logit(p: Floats) -> Floats:
@@ -150,7 +152,8 @@ def rows_of_cells(n: ArrayLike, sy: ArrayLike, sp: ArrayLike, spy: ArrayLike) ->
 
 def _both_present(scores: Floats, y: Any, weight: Floats) -> tuple[Floats, Any, Floats]:
     used = weight > 0.0
-    scores, y, weight = scores[used], y[used], weight[used]
+    if not used.all():
+        scores, y, weight = scores[used], y[used], weight[used]
     if not len(y):
         raise NotIdentified("there are no rows to fit on")
     if (y == y[0]).all():
