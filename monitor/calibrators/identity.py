@@ -4,9 +4,10 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
+from monitor.calibrators.distribution_rows import distributions, rows_to_fit
 from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.rows import Floats, log_scores, softmax_rows, vectors
 from monitor.calibrators.rows import confidences as single_probabilities
+from monitor.calibrators.rows import log_scores, softmax_rows, vectors
 
 
 class Identity(Calibrator):
@@ -14,7 +15,7 @@ class Identity(Calibrator):
 
     Parameters
     ----------
-    task : `binary`, `confidence` or `multiclass`
+    task : `binary`, `confidence`, `multiclass` or `regression`
     logits : X holds logits instead of probabilities (multiclass only)
 
     """
@@ -27,11 +28,16 @@ class Identity(Calibrator):
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Check the rows as every family does; there is nothing to learn."""
-        self._rows(X, y, sample_weight)
+        if self.task == "regression":
+            rows_to_fit(X, y, sample_weight, None)
+        else:
+            self._rows(X, y, sample_weight)
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return X, shape (n,) or (n, K), or the softmax of logits."""
+    def predict_proba(self, X: ArrayLike) -> Any:  # noqa: N803
+        """Return X, shape (n,) or (n, K), or the softmax of logits; of a regression its distributions, shape (n,)."""
+        if self.task == "regression":
+            return distributions(X)
         if self.task != "multiclass":
             return single_probabilities(X)
         return softmax_rows(log_scores(X, logits=True)) if self.logits else vectors(X)

@@ -7,9 +7,10 @@ import pytest
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.families import FAMILIES, make
+from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.rows import rows_of_cells
 
-METHODS = sorted(FAMILIES)
+METHODS = sorted(method for method in FAMILIES if "binary" in PARAMETERS[method].tasks)
 NAN, INFINITY = float("nan"), float("inf")
 
 

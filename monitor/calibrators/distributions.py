@@ -1,0 +1,239 @@
+"""Predictive distributions of a number, and what a calibrator makes of one: plain Python, without NumPy.
+
+A distribution is normal, by mean and standard deviation, or known by quantiles at some levels. Quantiles alone say nothing of what lies
+between and beyond them; a calibrator completes them to a whole distribution by one rule, when it is fitted as when it is applied, so that
+the rule need not be true: labels say how often each of its levels holds, whatever they are. The rule: standard normal scores of levels and
+quantiles are joined by straight lines, and the outermost ones are continued with the slope of a line through the two of them. Quantiles
+of a normal distribution are so completed to that distribution.
+"""
+
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from itertools import accumulate, pairwise
+from statistics import NormalDist
+from typing import Any, Final, NamedTuple
+
+from monitor.calibrators.document import Checked, check
+
+WHOLE: Final = 1000
+HALF: Final = 500
+
+SERVED_LEVELS: Final = (5, 25, *range(50, 1000, 50), 975, 995)
+"""In thousandths, the levels of the quantiles that a calibrated normal distribution is served by, once it is no longer normal: every
+twentieth, and the ends of the central intervals of 95 and 99 %."""
+
+RAREST: Final = 1e-15
+"""Levels are kept this far from 0 and 1, which is 7.9 standard deviations from a normal distribution's mean."""
+
+_NORMAL: Final = NormalDist()
+
+
+@dataclass(frozen=True, slots=True)
+class Distribution:
+    """A predictive distribution: normal where there are no levels, else known by quantiles.
+
+    Raises
+    ------
+    ValueError
+        unless all values are finite, a standard deviation is above 0, levels rise strictly from 1 to 999 and quantiles don't fall.
+
+    Examples
+    --------
+    >>> Distribution((), (1.0, 2.0)).location, Distribution((250, 750), (1.0, 3.0)).location
+    (1.0, 2.0)
+
+    """
+
+    levels: tuple[int, ...]  # in thousandths; empty: normal
+    values: tuple[float, ...]  # one per level; of a normal distribution mean and standard deviation
+    chance: float = (
+        0.5  # in (0, 1), by which a label's rank is drawn where quantiles say only between which levels it is
+    )
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, self.values)):
+            raise ValueError(f"values are {self.values!r}; they must be finite")
+        if self.levels:
+            _check_quantiles(self.levels, self.values)
+        elif len(self.values) != 2 or not self.values[1] > 0.0:  # noqa: PLR2004  mean and standard deviation
+            raise ValueError(f"values are {self.values!r}; they must be a mean and a standard deviation above 0")
+
+    @property
+    def location(self) -> float:
+        """The mean of a normal distribution, the median of quantiles."""
+        return median(self.levels, self.values) if self.levels else self.values[0]
+
+
+def _check_quantiles(levels: tuple[int, ...], values: tuple[float, ...]) -> None:
+    if len(levels) < 2 or len(levels) != len(values):  # noqa: PLR2004  one quantile is no distribution
+        raise ValueError(
+            f"{len(levels)} levels and {len(values)} quantiles; there must be two or more, as many of each"
+        )
+    if not (levels[0] > 0 and levels[-1] < WHOLE and all(low < high for low, high in pairwise(levels))):
+        raise ValueError(f"levels are {levels}; they must rise, in thousandths from 1 to 999")
+    if any(low > high for low, high in pairwise(values)):
+        raise ValueError(f"quantiles are {values}; they must not fall as levels rise")
+
+
+def median(levels: Sequence[int], values: Sequence[float]) -> float:
+    """Return the median of quantiles: linear between the nearest levels, the outermost value where .5 lies outside.
+
+    >>> median((250, 750), (1.0, 3.0)), median((500, 900), (1.0, 3.0)), median((600, 900), (1.0, 3.0))
+    (2.0, 1.0, 1.0)
+    """
+    base, start, end, share = median_place(tuple(levels))
+    return values[base] + share * (values[end] - values[start])
+
+
+class Place(NamedTuple):
+    """A quantile by way of stated ones: values[base] + share·(values[end] - values[start])."""
+
+    base: int
+    start: int
+    end: int
+    share: float
+
+
+@lru_cache(maxsize=1024)
+def median_place(levels: tuple[int, ...]) -> Place:
+    """Return where the median lies among quantiles at these levels."""
+    above = bisect_right(levels, HALF)
+    if above == 0 or above == len(levels):
+        outermost = max(above - 1, 0)
+        return Place(outermost, outermost, outermost, 0.0)
+    low, high = levels[above - 1], levels[above]
+    return Place(above - 1, above - 1, above, (HALF - low) / (high - low))
+
+
+@lru_cache(maxsize=1024)
+def scores(levels: tuple[int, ...]) -> tuple[float, ...]:
+    """Return the standard normal scores of levels in thousandths.
+
+    >>> [round(z, 3) for z in scores((25, 500, 975))]
+    [-1.96, 0.0, 1.96]
+    """
+    return tuple(_NORMAL.inv_cdf(level / WHOLE) for level in levels)
+
+
+def places(levels: tuple[int, ...], wanted: Sequence[float]) -> tuple[Place, ...]:
+    """Return where quantiles with the given standard normal scores lie among those at some levels, by the rule of completion.
+
+    >>> places((160, 500, 840), (0.0,))
+    (Place(base=1, start=1, end=2, share=0.0),)
+    """
+    known, last = scores(levels), len(levels) - 1
+    width = known[-1] - known[0]
+    found = []
+    for z in wanted:
+        above = bisect_right(known, z)
+        if above == 0:
+            found.append(Place(0, 0, last, (z - known[0]) / width))
+        elif above > last:
+            found.append(Place(last, 0, last, (z - known[-1]) / width))
+        else:
+            low, high = known[above - 1], known[above]
+            found.append(Place(above - 1, above - 1, above, (z - low) / (high - low)))
+    return tuple(found)
+
+
+def inverted(x: Sequence[float], y: Sequence[float], levels: Sequence[int]) -> tuple[float, ...]:
+    """Return at which raw level the map through (0, 0), knots (x, y) and (1, 1) reaches given ones, as standard normal scores.
+
+    Parameters
+    ----------
+    x, y : raw levels, not falling, and how often labels are at or under them, rising
+    levels : in thousandths
+
+    Examples
+    --------
+    >>> [round(z, 3) for z in inverted([0.025, 0.975], [0.05, 0.95], (50, 500, 950))]
+    [-1.96, 0.0, 1.96]
+
+    """
+    raw, observed = [0.0, *x, 1.0], [0.0, *y, 1.0]
+    return tuple(
+        _NORMAL.inv_cdf(min(max(_between(observed, raw, level / WHOLE), RAREST), 1 - RAREST)) for level in levels
+    )
+
+
+def _between(x: Sequence[float], y: Sequence[float], at: float) -> float:
+    above = bisect_right(x, at)
+    low, high = x[above - 1], x[above]
+    return y[above - 1] + (at - low) / (high - low) * (y[above] - y[above - 1])
+
+
+Apply = Callable[[Distribution], Distribution]
+
+
+def compile_distribution(document: Any) -> Apply:
+    """Return the function that a document of a regression describes, distribution → calibrated distribution.
+
+    The function raises ValueError where what comes out is no distribution that floats can hold.
+
+    Raises
+    ------
+    BadDocument
+        when the document is not valid or does not fit its hash.
+    ValueError
+        when it is of another task.
+
+    Examples
+    --------
+    >>> apply = compile_distribution({"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2}})
+    >>> apply(Distribution((), (5.0, 1.5))).values, apply(Distribution((100, 500, 900), (1.0, 2.0, 4.0))).values
+    ((5.0, 3.0), (0.0, 2.0, 6.0))
+
+    """
+    checked = check(document)
+    if checked.task != "regression":
+        raise ValueError(f"task is {checked.task!r}: use compile_scalar or compile_vector, which take probabilities")
+    return COMPILED[checked.method](checked)
+
+
+def _identity(_checked: Checked) -> Apply:
+    return lambda raw: raw
+
+
+def _variance_scaling(checked: Checked) -> Apply:
+    scale: float = checked.parameters["scale"]
+
+    def apply(raw: Distribution) -> Distribution:
+        if not raw.levels:
+            mean, std = raw.values
+            return replace(raw, values=(mean, scale * std))
+        middle = raw.location
+        return replace(raw, values=tuple([middle + scale * (value - middle) for value in raw.values]))
+
+    return apply
+
+
+def _pit_isotonic(checked: Checked) -> Apply:
+    x, y = checked.parameters["x"], checked.parameters["y"]
+
+    @lru_cache(maxsize=64)
+    def plan(levels: tuple[int, ...]) -> tuple[Place, ...]:
+        return places(levels, inverted(x, y, levels))
+
+    normal = inverted(x, y, SERVED_LEVELS)
+
+    def apply(raw: Distribution) -> Distribution:
+        values = raw.values
+        if not raw.levels:
+            mean, std = values
+            return Distribution(SERVED_LEVELS, tuple([mean + z * std for z in normal]), raw.chance)
+        found = [values[base] + share * (values[end] - values[start]) for base, start, end, share in plan(raw.levels)]
+        # Rounding may put the end of one line an ulp above the beginning of the next.
+        return replace(raw, values=tuple(accumulate(found, max)))
+
+    return apply
+
+
+COMPILED: Final[dict[str, Callable[[Checked], Apply]]] = {
+    "identity": _identity,
+    "variance_scaling": _variance_scaling,
+    "pit_isotonic": _pit_isotonic,
+}
+"""How each method of regressions is applied."""

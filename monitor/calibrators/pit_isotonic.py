@@ -1,0 +1,114 @@
+"""Isotonic PIT: each quantile is served from the level that labels have shown it to have."""
+
+from collections.abc import Sequence
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from monitor.calibrators.distribution_rows import (
+    Objects,
+    completed_ranks,
+    distributions,
+    groups,
+    objects,
+    rows_to_fit,
+)
+from monitor.calibrators.distributions import compile_distribution
+from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.rows import Floats
+
+KNOTS: Final = np.arange(1, 200) / 200
+"""The frequencies at which the map is kept: every half of a hundredth."""
+
+
+class PitIsotonic(Calibrator):
+    """Serve at level q the raw quantile at level R⁻¹(q), R(p) being how often labels lie at or under the raw quantile at level p.
+
+    R is the distribution function of the probability integral transforms F(y) of the labels: the isotonic regression of their own
+    frequencies, which rise already. It is kept where it is .005, .010 … .995, at the i/(n + 1) plotting positions, linear in between and
+    from (0, 0) and to (1, 1). Any shape is cured that is the same in all distributions: bias in units of the standard deviation, a wrong
+    width, heavy or uneven tails.
+
+    A normal distribution is served by quantiles, at the levels `monitor.calibrators.distributions.SERVED_LEVELS`, since it is normal no
+    longer; quantiles are served at their own levels. Between and beyond stated quantiles F is completed, alike when R is learned and when
+    it is applied: so a quantile beyond the outermost is not guessed but placed where labels were, as far as there were any.
+
+    Parameters
+    ----------
+    task : `regression`
+    levels : of quantiles, in (0, 1), where X holds them as numbers; by default such an X holds means and standard deviations
+
+    Attributes
+    ----------
+    x_ : array of shape (199,), raw levels, not falling
+    y_ : array of shape (199,), how often labels lie at or under them, rising
+
+    References
+    ----------
+    Kuleshov, Fenner, Ermon 2018, doi:10.48550/arXiv.1807.00263
+
+    Examples
+    --------
+    >>> rng = np.random.default_rng(0)
+    >>> X, y = np.tile([0.0, 1.0], (20_000, 1)), rng.normal(0.5, 2.0, 20_000)
+    >>> found = PitIsotonic().fit(X, y).predict_proba([[0.0, 1.0]])[0]
+    >>> [round(found.values[found.levels.index(level)], 1) for level in (150, 500, 850)]
+    [-1.5, 0.5, 2.6]
+
+    """
+
+    method: ClassVar[str] = "pit_isotonic"
+
+    def __init__(self, *, task: str = "regression", levels: Sequence[float] | None = None) -> None:
+        self.task = task
+        self.levels = levels
+
+    def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Fit the map of levels.
+
+        Parameters
+        ----------
+        X : array of shape (n,) of `monitor.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
+            or with `levels`, of shape (n, levels), quantiles
+        y : array of shape (n,), labels in the unit of the predictions
+        sample_weight : array of shape (n,), how often each row counts
+
+        Raises
+        ------
+        ValueError
+            when the rows are not usable.
+        NotIdentified
+            when half of the labels, or more, are beyond all that the distributions hold for possible.
+
+        """
+        rows, label, weight = rows_to_fit(X, y, sample_weight, self.levels)
+        rank = np.empty(len(label))
+        for group in groups(rows):
+            rank[group.rows] = completed_ranks(group, label[group.rows])
+        self.x_, self.y_ = _positions(rank, weight), KNOTS.copy()
+        if self.x_[len(KNOTS) // 2] in (0.0, 1.0):
+            raise NotIdentified("most labels lie beyond all that the distributions hold for possible")
+        return self
+
+    def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # noqa: N803  distributions, not probabilities
+        """Return calibrated distributions, shape (n,)."""
+        self.check_fitted()
+        apply = compile_distribution(self.to_document())
+        return objects(map(apply, distributions(X, self.levels)))
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"x": self.x_.tolist(), "y": self.y_.tolist()}
+
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        self.x_, self.y_ = np.array(parameters["x"]), np.array(parameters["y"])
+
+
+def _positions(rank: Floats, weight: Floats) -> Floats:
+    """Return the ranks at the frequencies of KNOTS, each rank at its plotting position i/(n + 1), one of weight w as w rows."""
+    order = np.argsort(rank, kind="stable")
+    last = np.cumsum(weight[order])
+    first = last - weight[order] + np.minimum(weight[order], 1.0)
+    position = np.column_stack([first, last]).ravel() / (last[-1] + 1.0)
+    return np.asarray(np.interp(KNOTS, position, np.repeat(rank[order], 2)))
