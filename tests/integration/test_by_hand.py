@@ -1,0 +1,162 @@
+"""By hand: the same repair at a terminal and over HTTP, tried dry first."""
+
+import json
+import xml.etree.ElementTree as ET
+
+import pytest
+from typer.testing import CliRunner
+
+from monitor.api import guard
+from monitor.cli import app as command
+from monitor.store import keys
+
+CALIBRATORS = "/v1/models/m/calibrators"
+TOO_SURE = ((0.9, 14), (0.7, 12), (0.3, 8), (0.1, 6))
+"""Probabilities, and of 20 such predictions how many come true: .7, .6, .4 and .3."""
+
+
+def filled(api, tools):
+    api.put("m", status=201, label_delay="0s")
+    for minute in range(20):
+        events = []
+        for p, right in TOO_SURE:
+            for i in range(20):
+                name = f"{minute}-{p}-{i}"
+                at = f"2026-01-05T10:{minute:02}:00Z"
+                events += [tools.prediction(name, p, timestamp=at), tools.label(name, int(i < right))]
+        api.ask("POST", "/v1/events", json={"events": events})
+    api.roll_up()
+    return api
+
+
+@pytest.fixture
+def sure(api, tools):
+    """Return a model that is too sure of itself."""
+    return filled(api, tools)
+
+
+@pytest.fixture
+def terminal(monkeypatch):
+    """Return what runs a command on a database and gives back what it printed."""
+
+    def run(api, *words, code=0):
+        monkeypatch.setenv("CALWATCH_DATABASE_URL", api.services.settings.database_url)
+        result = CliRunner().invoke(command, list(words))
+        assert result.exit_code == code, (result.output, result.exception)
+        return result.output
+
+    return run
+
+
+def audit(api):
+    return [step["action"] for step in api.get("/v1/models/m/audit")["audit"]]
+
+
+def test_a_dry_refit_says_what_it_would_register_and_changes_nothing(sure):
+    tried = sure.post(CALIBRATORS, {"method": "temperature", "dry_run": True, "promote": True})
+    assert (tried["number"], tried["promoted"], tried["passed"], tried["dry_run"]) == (None, False, True, True)
+    assert tried["fitted"]["method"] == "temperature"
+    assert 2.09 < tried["fitted"]["parameters"]["temperature"] < 2.59
+    assert tried["gate"]["passed"]
+    assert audit(sure) == []
+    assert sure.get(CALIBRATORS)["calibrators"] == []
+    made = sure.post(CALIBRATORS, {"method": "temperature"}, status=201)
+    assert made["parameters"] == tried["fitted"]["parameters"]
+
+
+def test_a_dry_promotion_shows_both_maps_and_moves_nothing(sure):
+    halved = sure.post(CALIBRATORS, {"method": "temperature", "promote": False}, status=201)["parameters"][
+        "temperature"
+    ]
+    tried = sure.post(f"{CALIBRATORS}/1/promote", {"dry_run": True})
+    assert (tried["champion"], tried["would_serve"]) == (None, 1)
+    found = tried["difference"]
+    by_p = {point["probability"]: point for point in found["map"]}
+    expected = 1 / (1 + (0.1 / 0.9) ** (1 / halved))
+    assert by_p[0.9] == {"probability": 0.9, "before": 0.9, "after": pytest.approx(expected)}
+    steps = [abs(1 / (1 + ((1 - p) / p) ** (1 / halved)) - p) for p, _ in TOO_SURE]
+    assert found["mean_change"] == pytest.approx(sum(steps) / 4)
+    assert found["largest_change"] == pytest.approx(max(steps))
+    assert found["predictions"] == 1600
+    assert sure.get(CALIBRATORS)["champion"] is None
+
+
+def test_a_dry_rollback_names_what_would_come_back(sure):
+    for method in ("temperature", "platt"):
+        sure.post(CALIBRATORS, {"method": method, "holdout": 0}, status=201)
+    for number in (1, 2):
+        sure.post(f"{CALIBRATORS}/{number}/promote")
+    tried = sure.post(f"{CALIBRATORS}/rollback", {"dry_run": True})
+    assert (tried["champion"], tried["would_serve"]) == (2, 1)
+    assert sure.post(f"{CALIBRATORS}/rollback", {"reason": "it was better before"})["champion"] == 1
+    last = sure.get("/v1/models/m/audit")["audit"][-1]
+    assert (last["action"], last["detail"]["reason"]) == ("rollback", "it was better before")
+
+
+def test_two_versions_are_compared_by_name(sure):
+    sure.post(CALIBRATORS, {"method": "temperature", "holdout": 0}, status=201)
+    sure.post(f"{CALIBRATORS}/1/promote")
+    same = sure.get(f"{CALIBRATORS}/1/difference")
+    assert (same["before"], same["after"], same["largest_change"]) == (1, 1, 0)
+    undone = sure.get(f"{CALIBRATORS}/identity/difference", against="champion")
+    done = sure.get(f"{CALIBRATORS}/champion/difference", against="identity")
+    assert (undone["before"], undone["after"], done["before"], done["after"]) == (1, None, None, 1)
+    assert undone["mean_change"] == done["mean_change"] > 0.05
+    problem = sure.refused("GET", f"{CALIBRATORS}/7/difference", 404)
+    assert "has no calibrator 7" in problem["detail"]
+
+
+def test_reasons_must_be_text(sqlite_api):
+    sqlite_api.put("m", status=201)
+    error = sqlite_api.refused("POST", f"{CALIBRATORS}/rollback", json={"reason": ""})
+    assert error["field"] == "reason"
+
+
+def test_the_audit_log_names_the_key(sqlite_api, tools, monkeypatch):
+    monkeypatch.setattr(guard, "FRESH_SECONDS", -1.0)
+    filled(sqlite_api, tools)
+    with sqlite_api.services.database.write() as connection:
+        key = keys.create(connection, "night shift", 0)
+    headers = {"Authorization": f"Bearer {key}"}
+    body = {"holdout": 0, "method": "platt"}
+    sqlite_api.ask("POST", CALIBRATORS, status=201, json=body, headers=headers)
+    found = sqlite_api.ask("GET", "/v1/models/m/audit", headers=headers)["audit"]
+    assert [step["actor"] for step in found] == ["api key night shift"]
+
+
+def test_a_model_is_repaired_at_a_terminal(sure, terminal, tmp_path):
+    assert "has no calibrator yet" in terminal(sure, "calibrators", "list", "m")
+    dry = terminal(sure, "refit", "m", "--method", "temperature", "--dry-run", "--start", "2026-01-01T00:00:00Z")
+    assert "dry run: a temperature would be registered" in dry
+    assert audit(sure) == []
+    made = json.loads(terminal(sure, "refit", "m", "--method", "temperature", "--no-promote", "--json"))
+    assert made["number"] == 1
+    assert "is served by no calibrator and would be by version 1" in terminal(sure, "promote", "m", "1", "--dry-run")
+    assert terminal(sure, "promote", "m", "1") == "m is served by version 1\n"
+    assert "champion" in terminal(sure, "calibrators", "list", "m")
+    picture = tmp_path / "maps.svg"
+    told = terminal(sure, "calibrators", "diff", "m", "identity", "champion", "--picture", str(picture))
+    assert "recent predictions: served values change by" in told
+    assert ET.fromstring(picture.read_text()).tag.endswith("svg")  # noqa: S314 - our own
+    assert "is served by version 1 and would be by no calibrator" in terminal(sure, "rollback", "m", "--dry-run")
+    assert terminal(sure, "rollback", "m", "--reason", "a test") == "m is served by no calibrator\n"
+    assert audit(sure) == ["register", "propose", "promote", "rollback"]
+    actors = {step["actor"] for step in sure.get("/v1/models/m/audit")["audit"]}
+    assert all(actor.startswith("command by ") for actor in actors)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("promote", "m", "3"), "has no calibrator 3"),
+        (("rollback", "m"), "there is nothing to roll back"),
+        (("refit", "nobody"), "there is no model 'nobody'"),
+        (("refit", "m", "--method", "magic"), "must be auto or one of"),
+        (("calibrators", "diff", "m", "champion", "1"), "has no champion"),
+    ],
+)
+def test_a_command_that_can_not_be_done_says_why(sqlite_api, monkeypatch, words, said):
+    sqlite_api.put("m", status=201)
+    monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_api.services.settings.database_url)
+    result = CliRunner().invoke(command, list(words))
+    assert said in str(result.exception)
