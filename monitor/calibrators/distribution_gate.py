@@ -1,0 +1,318 @@
+"""Gate of regressions: may this calibrator of distributions replace what serves now? Judged on later, held-out rows, pair by pair.
+
+As `monitor.calibrators.gate`, with another score. Against the incumbent and against no calibrator at all, on the same rows:
+
+1. Continuous ranked probability score (CRPS): the one-sided lower bound of the mean paired gain is above 0, at a level divided by the
+   number of candidates. Each row's gain is in units of the standard deviation that the model itself stated, which was known before the
+   label: so the score stays proper, a row counts alike whatever its scale, and no single label can decide, since a change of width moves
+   a CRPS by a bounded number of standard deviations however far off the label is.
+2. Quantile calibration error, and the CRPS in the label's own unit: not significantly worse.
+3. Segments: in none is the CRPS significantly worse, at a level divided by the number of segments judged.
+4. Against one and the same distribution for every row (the labels' own) the CRPS is better, by the same bound as in 1: where labels have
+   nothing to do with predictions, to widen every distribution is the best fit, and would hide the fault.
+
+All are scored by quantiles at the same levels: stated ones at theirs, normal distributions at those at which calibrated ones are served.
+"""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import ndtri
+
+from monitor.calibrators.distribution_rows import (
+    Group,
+    Objects,
+    crps,
+    drawn_ranks,
+    groups,
+    labels,
+    quantiles,
+    spreads,
+)
+from monitor.calibrators.distributions import WHOLE
+from monitor.calibrators.gate import FEWEST_IN_SEGMENT, FEWEST_ROWS, LEVEL, GateResult
+from monitor.calibrators.rows import Floats, weights
+
+LEVELS: Final = np.arange(1, 20) / 20
+"""The levels that the quantile calibration error is over."""
+
+NAMES: Final = {
+    "identity": "no calibrator",
+    "incumbent": "the calibrator in service",
+    "simpler": "the simpler calibrator that passed",
+}
+
+
+class DistributionSegment(NamedTuple):
+    """Held-out rows of one segment, shapes (n,)."""
+
+    y: ArrayLike
+    raw: Objects
+    candidate: Objects
+    now: Objects  # of what serves now
+    sample_weight: ArrayLike
+
+
+class _Scores(NamedTuple):
+    """What one calibrator's distributions are worth, row by row; arrays of shape (n,)."""
+
+    crps: Floats
+    rank: Floats
+
+
+class _Bound(NamedTuple):
+    """A weighted mean with its standard error."""
+
+    mean: float
+    error: float
+
+    def low(self, level: float) -> float:
+        return self.mean + float(ndtri(level)) * self.error
+
+    def high(self, level: float) -> float:
+        return self.mean - float(ndtri(level)) * self.error
+
+
+class _Rows(NamedTuple):
+    """Rows that are judged, and what their model said of them."""
+
+    groups: list[Group]  # raw
+    y: Floats
+    weight: Floats
+    unit: Floats  # (n,) standard deviations, as stated
+
+
+def judge_distributions(
+    y: ArrayLike,
+    *,
+    raw: Objects,
+    candidate: Objects,
+    incumbent: Objects | None = None,
+    simpler: Objects | None = None,
+    sample_weight: ArrayLike | None = None,
+    candidates: int = 1,
+    segments: Mapping[str, DistributionSegment] | None = None,
+    level: float = LEVEL,
+) -> GateResult:
+    """Judge a candidate against the incumbent and identity on held-out rows.
+
+    Parameters
+    ----------
+    y : array of shape (n,), labels
+    raw, candidate, incumbent : arrays of shape (n,) of Distribution: what the model said, and what each makes of it; without an
+        incumbent, identity is what serves now
+    simpler : what a simpler candidate that passed makes of it: a richer one must be surely better than that too
+    sample_weight : array of shape (n,), how many events a row stands for
+    candidates : how many families are tried on these rows; the level is divided by it
+    segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
+    level : the chance of passing a calibrator that is no better
+
+    Returns
+    -------
+    GateResult; gains are positive when the candidate is better, `gain_in_std` in standard deviations as the model stated them, `crps`
+    and `crps_gain` in the label's unit
+
+    Raises
+    ------
+    ValueError
+        when arrays do not fit each other.
+
+    References
+    ----------
+    Gneiting, Raftery 2007, doi:10.1198/016214506000001437; debiased error: Ferro, Fricker 2012, doi:10.1002/qj.1924
+
+    Examples
+    --------
+    >>> from monitor.calibrators.distribution_rows import distributions
+    >>> rng = np.random.default_rng(0)
+    >>> mean = rng.normal(0.0, 5.0, 1_000)
+    >>> y = rng.normal(mean, 2.0)
+    >>> narrow, right = (distributions(np.column_stack([mean, np.full(1_000, std)])) for std in (1.0, 2.0))
+    >>> judge_distributions(y, raw=narrow, candidate=right).passed, judge_distributions(y, raw=right, candidate=narrow).passed
+    (True, False)
+
+    """
+    rows = _rows(y, raw, sample_weight)
+    evidence: dict[str, Any] = {"rows": float(rows.weight.sum()), "candidates": candidates, "level": level}
+    if evidence["rows"] < FEWEST_ROWS:
+        reason = f"only {evidence['rows']:g} held-out labels; the gate needs {FEWEST_ROWS}"
+        return GateResult(passed=False, reason=reason, evidence=evidence)
+    ours = _scored(rows, candidate, "candidate")
+    others = {"identity": raw, "incumbent": incumbent, "simpler": simpler}
+    evidence["comparisons"] = {
+        name: _compared(rows, ours, _scored(rows, other, name), level / candidates, level)
+        for name, other in others.items()
+        if other is not None
+    }
+    evidence["constant"] = _against_constant(rows, ours, level / candidates)
+    evidence |= _by_segment(segments or {}, level)
+    objections = list(_objections(evidence))
+    reason = "; ".join(objections) if objections else _praise(evidence)
+    return GateResult(passed=not objections, reason=reason, evidence=evidence)
+
+
+def gains(y: ArrayLike, *, raw: Objects, candidate: Objects, other: Objects) -> Floats:
+    """Return by how much each row's CRPS is lower with a candidate than with another, in standard deviations as stated; shape (n,)."""
+    rows = _rows(y, raw, None)
+    return np.asarray((_scored(rows, other, "other").crps - _scored(rows, candidate, "candidate").crps) / rows.unit)
+
+
+def _rows(y: ArrayLike, raw: Objects, sample_weight: ArrayLike | None) -> _Rows:
+    label, found = labels(y, len(raw)), groups(raw)
+    unit = np.ones(len(label))
+    for group in found:
+        unit[group.rows] = spreads(group)
+    wide = unit > 0.0
+    # Where all quantiles are one, calibrators change nothing: any unit will do.
+    unit[~wide] = unit[wide].mean() if wide.any() else 1.0
+    return _Rows(found, label, weights(sample_weight, len(label)), unit)
+
+
+def _scored(rows: _Rows, served: Objects, name: str) -> _Scores:
+    if served.shape != rows.y.shape:
+        raise ValueError(f"{name} has shape {served.shape}; all judge the same {len(rows.y)} rows")
+    found = _Scores(np.empty(len(rows.y)), np.empty(len(rows.y)))
+    for group in rows.groups:
+        levels = quantiles(group).levels
+        for part in groups(served[group.rows]):
+            stated, place = quantiles(part), group.rows[part.rows]
+            if stated.levels != levels:
+                raise ValueError(f"{name} states other levels than the model, {stated.levels} instead of {levels}")
+            found.crps[place] = crps(stated, rows.y[place])
+            found.rank[place] = drawn_ranks(stated, rows.y[place])
+    return found
+
+
+def _compared(rows: _Rows, ours: _Scores, other: _Scores, strict: float, level: float) -> dict[str, float]:
+    weight = rows.weight
+    relative, plain = (_bound((other.crps - ours.crps) / unit, weight) for unit in (rows.unit, 1.0))
+    squared, before = _squared_error(ours.rank, weight), _squared_error(other.rank, weight)
+    worse = _Bound(squared.value - before.value, _bound(squared.influence - before.influence, weight).error)
+    return {
+        "crps": _mean(ours.crps, weight),
+        "crps_other": _mean(other.crps, weight),
+        "crps_gain": plain.mean,
+        "crps_gain_upper_bound": plain.high(level),
+        "gain_in_std": relative.mean,
+        "gain_in_std_lower_bound": relative.low(strict),
+        "quantile_ece": squared.absolute,
+        "quantile_ece_other": before.absolute,
+        "quantile_error_squared": squared.value,
+        "quantile_error_squared_other": before.value,
+        "quantile_error_squared_rise_lower_bound": worse.low(level),
+    }
+
+
+class _Squared(NamedTuple):
+    """The debiased squared quantile calibration error, and what its noise is made of."""
+
+    value: float
+    influence: Floats  # what each row moves it by, shape (n,)
+    absolute: float  # the mean absolute error, with its noise
+
+
+def _squared_error(rank: Floats, weight: Floats) -> _Squared:
+    """Return the mean over levels q of (f - q)² - f(1 - f)/(n - 1), f the share of ranks at or under q."""
+    total = float(weight.sum())
+    under = rank[:, None] <= LEVELS
+    share = weight @ under / total
+    gap = share - LEVELS
+    value = float((gap**2 - share * (1.0 - share) / (total - 1.0)).mean())
+    influence = (2.0 * gap * (under - LEVELS) - gap**2).mean(axis=1)
+    return _Squared(value, np.asarray(influence), float(np.abs(gap).mean()))
+
+
+def _against_constant(rows: _Rows, ours: _Scores, strict: float) -> dict[str, float]:
+    score, share = np.empty(len(rows.y)), rows.weight / rows.unit
+    for group in rows.groups:
+        stated = quantiles(group)
+        same = _weighted_quantiles(rows.y, share, stated.levels)
+        y = rows.y[group.rows]
+        score[group.rows] = crps(stated._replace(values=np.broadcast_to(same, (len(y), len(same)))), y)
+    gain = _bound((score - ours.crps) / rows.unit, rows.weight)
+    return {"gain_in_std": gain.mean, "gain_in_std_lower_bound": gain.low(strict)}
+
+
+def _weighted_quantiles(y: Floats, share: Floats, levels: Sequence[int]) -> Floats:
+    order = np.argsort(y, kind="stable")
+    reached = np.cumsum(share[order])
+    place = np.searchsorted(reached, np.array(levels) / WHOLE * reached[-1])
+    return np.asarray(y[order][np.minimum(place, len(y) - 1)])
+
+
+def _by_segment(segments: Mapping[str, DistributionSegment], level: float) -> dict[str, Any]:
+    sizes = {name: float(np.sum(each.sample_weight)) for name, each in segments.items()}
+    judged = [name for name, rows in sizes.items() if rows >= FEWEST_IN_SEGMENT]
+    return {
+        "segments": {name: _in_segment(name, segments[name], level / len(judged)) for name in judged},
+        "segments_with_few_labels": {name: rows for name, rows in sizes.items() if rows < FEWEST_IN_SEGMENT},
+    }
+
+
+def _in_segment(name: str, segment: DistributionSegment, level: float) -> dict[str, float]:
+    rows = _rows(segment.y, segment.raw, segment.sample_weight)
+    ours, now = (_scored(rows, each, f"segment {name}") for each in (segment.candidate, segment.now))
+    bound = _bound((now.crps - ours.crps) / rows.unit, rows.weight)
+    return {
+        "rows": float(rows.weight.sum()),
+        "gain_in_std": bound.mean,
+        "gain_in_std_upper_bound": bound.high(level),
+    }
+
+
+def _mean(values: Floats, weight: Floats) -> float:
+    return float(weight @ values / weight.sum())
+
+
+def _bound(values: Floats, weight: Floats) -> _Bound:
+    """Return the mean and its standard error, each row counted as often as its weight says."""
+    total, mean = float(weight.sum()), _mean(values, weight)
+    variance = float(weight @ (values - mean) ** 2) / (total - 1.0)
+    return _Bound(mean, math.sqrt(variance / total))
+
+
+def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
+    for name, found in evidence["comparisons"].items():
+        gain, low = found["gain_in_std"], found["gain_in_std_lower_bound"]
+        if not low > 0.0:
+            yield _unproved(NAMES[name], gain, low, evidence["rows"])
+        if found["crps_gain_upper_bound"] < 0.0:
+            yield f"its CRPS is surely worse than with {NAMES[name]}, by {-found['crps_gain']:.5g}"
+        if found["quantile_error_squared_rise_lower_bound"] > 0.0:
+            after, before = found["quantile_ece"], found["quantile_ece_other"]
+            yield f"its quantile calibration error is surely higher than with {NAMES[name]}: {after:.4f}, was {before:.4f}"
+    gain, low = evidence["constant"]["gain_in_std"], evidence["constant"]["gain_in_std_lower_bound"]
+    if not low > 0.0:
+        yield (
+            "its distributions do not surely predict the labels better than one and the same for every event, that of all labels "
+            f"(CRPS better by {gain:.5f} standard deviations, surely by {low:.5f}): look at the labels and the model first"
+        )
+    for name, found in evidence["segments"].items():
+        if found["gain_in_std_upper_bound"] < 0.0:
+            yield (
+                f"it does harm in the segment {name}: its CRPS on {found['rows']:g} labels is worse by "
+                f"{-found['gain_in_std']:.5f} standard deviations, surely by {-found['gain_in_std_upper_bound']:.5f}"
+            )
+
+
+def _unproved(opponent: str, gain: float, low: float, rows: float) -> str:
+    if gain <= 0.0:
+        return f"on {rows:g} held-out labels it is no better than {opponent}: its CRPS is higher by {-gain:.5f} standard deviations"
+    return (
+        f"on {rows:g} held-out labels it is not surely better than {opponent}: its CRPS is lower by {gain:.5f} standard deviations, "
+        f"which chance alone could do (lower bound {low:.5f})"
+    )
+
+
+def _praise(evidence: Mapping[str, Any]) -> str:
+    comparisons = evidence["comparisons"]
+    now = "incumbent" if "incumbent" in comparisons else "identity"
+    found = comparisons[now]
+    return (
+        f"on {evidence['rows']:g} held-out labels its CRPS is {found['crps']:.4g}, was {found['crps_other']:.4g} with {NAMES[now]}: "
+        f"better by {found['gain_in_std']:.5f} standard deviations, surely by {found['gain_in_std_lower_bound']:.5f}; quantile "
+        f"calibration error {found['quantile_ece']:.4f}, was {found['quantile_ece_other']:.4f}"
+    )
