@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from monitor import windowed
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
-from monitor.calibrators.platt import Line, fit_line
+from monitor.calibrators.logistic import Line, fit_line
 from monitor.records import DAY_LEVEL, SeriesKey
 from monitor.stats.cells import Cells, Floats
 from monitor.stats.summary import VALUE_FIELDS, Scores, Summary

@@ -3,16 +3,32 @@
 from inspect import signature
 from typing import Any, Final
 
+from monitor.calibrators.beta import Beta
 from monitor.calibrators.document import check
 from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.identity import Identity
 from monitor.calibrators.isotonic import Isotonic
 from monitor.calibrators.parameters import PARAMETERS, TASKS
+from monitor.calibrators.pit_isotonic import PitIsotonic
 from monitor.calibrators.platt import Platt
+from monitor.calibrators.quadratic import QuadraticLogit
+from monitor.calibrators.scaling_binning import ScalingBinning
 from monitor.calibrators.temperature import Temperature
+from monitor.calibrators.variance_scaling import VarianceScaling
 
 FAMILIES: Final[dict[str, type[Calibrator]]] = {
-    family.method: family for family in (Identity, Temperature, Platt, Isotonic)
+    family.method: family
+    for family in (
+        Identity,
+        Temperature,
+        Platt,
+        Beta,
+        QuadraticLogit,
+        ScalingBinning,
+        Isotonic,
+        VarianceScaling,
+        PitIsotonic,
+    )
 }
 
 

@@ -15,6 +15,7 @@ TASKS: Final = ("binary", "multiclass", "confidence", "regression")
 SINGLE: Final = ("binary", "confidence")
 """The tasks whose events carry one probability."""
 PROBABILITIES: Final = ("binary", "multiclass", "confidence")
+REGRESSIONS: Final = ("regression",)
 
 LOWEST: Final = 1e-6
 """A single probability is clipped to [LOWEST, HIGHEST] before its logit is taken."""
@@ -24,6 +25,9 @@ SMALLEST: Final = 1e-15
 SUM_TOLERANCE: Final = 1e-3
 """How far from 1 a probability vector may sum."""
 
+NARROWEST: Final = 1e-3
+WIDEST: Final = 1e3
+"""How narrow and how wide variance scaling may make a distribution, in its own width."""
 COLDEST: Final = 1e-3
 HOTTEST: Final = 1e3
 STEEPEST: Final = 1e4
@@ -40,6 +44,36 @@ class Method(NamedTuple):
     check: Callable[
         [Parameters, str], dict[str, Any]
     ]  # parameters and task → parameters with every number in its one form
+
+
+def slopes(x: list[float], y: list[float]) -> list[float]:
+    """Return the slope of each piece between two knots."""
+    return [
+        (above - below) / (after - before)
+        for (before, after), (below, above) in zip(pairwise(x), pairwise(y), strict=True)
+    ]
+
+
+def rising_side(square: float, slope: float) -> tuple[float, float]:
+    """Return between which probabilities square·l² + slope·l rises, l = logit(p); equal ones where it nowhere does.
+
+    Examples
+    --------
+    >>> rising_side(0.0, 1.0) == (LOWEST, HIGHEST)
+    True
+    >>> rising_side(0.5, 0.0)[0], rising_side(-0.5, 0.0)[1]
+    (0.5, 0.5)
+
+    """
+    if square == 0.0:
+        return (LOWEST, HIGHEST) if slope > 0.0 else (LOWEST, LOWEST)
+    vertex = _sigmoid(-slope / (2.0 * square))
+    return (max(LOWEST, vertex), max(HIGHEST, vertex)) if square > 0.0 else (min(LOWEST, vertex), min(HIGHEST, vertex))
+
+
+def _sigmoid(z: float) -> float:
+    grown = math.exp(-abs(z))
+    return (1.0 if z >= 0.0 else grown) / (1.0 + grown)
 
 
 def _no_parameters(parameters: Parameters, _task: str) -> dict[str, Any]:
@@ -77,12 +111,50 @@ def _isotonic(parameters: Parameters, _task: str) -> dict[str, Any]:
     return {"x": x, "y": y}
 
 
-def slopes(x: list[float], y: list[float]) -> list[float]:
-    """Return the slope of each piece between two knots."""
-    return [
-        (above - below) / (after - before)
-        for (before, after), (below, above) in zip(pairwise(x), pairwise(y), strict=True)
-    ]
+def _variance_scaling(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"scale"})
+    return {"scale": _number(parameters, "scale", NARROWEST, WIDEST)}
+
+
+def _pit_isotonic(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"x", "y"})
+    x, y = _numbers(parameters, "x"), _numbers(parameters, "y")
+    if len(x) != len(y):
+        raise BadDocument("parameters.y", len(y), f"it must have as many entries as x, {len(x)}")
+    if any(after < before for before, after in pairwise(x)):
+        raise BadDocument("parameters.x", x, "it must not decrease")
+    if any(after <= before for before, after in pairwise([0.0, *y, 1.0])):
+        raise BadDocument("parameters.y", y, "it must be strictly increasing, between 0 and 1")
+    return {"x": x, "y": y}
+
+
+def _beta(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"a", "b", "c"})
+    a, b = (_number(parameters, name, 0.0, STEEPEST) for name in "ab")
+    if a == b == 0.0:
+        raise BadDocument("parameters.a", a, "a and b must not both be 0, or every score becomes the same")
+    return {"a": a, "b": b, "c": _number(parameters, "c", -STEEPEST, STEEPEST)}
+
+
+def _quadratic_logit(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"square", "slope", "intercept"})
+    checked = {name: _number(parameters, name, -STEEPEST, STEEPEST) for name in ("square", "slope", "intercept")}
+    low, high = rising_side(checked["square"], checked["slope"])
+    if not low < high:
+        raise BadDocument("parameters.slope", checked["slope"], "with this square, every score becomes the same")
+    return checked
+
+
+def _scaling_binning(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"edges", "values"})
+    edges, values = _numbers(parameters, "edges"), _numbers(parameters, "values")
+    if len(values) != len(edges) + 1:
+        raise BadDocument("parameters.values", len(values), f"it must have one entry more than edges, {len(edges) + 1}")
+    if any(after <= before for before, after in pairwise(edges)):
+        raise BadDocument("parameters.edges", edges, "it must be strictly increasing")
+    if any(after < before for before, after in pairwise(values)):
+        raise BadDocument("parameters.values", values, "it must not decrease")
+    return {"edges": edges, "values": values}
 
 
 def _exactly(parameters: Parameters, expected: set[str]) -> None:
@@ -116,9 +188,14 @@ def _within(field: str, value: Any, low: float, high: float) -> float:
 
 
 PARAMETERS: Final[dict[str, Method]] = {
-    "identity": Method(PROBABILITIES, _no_parameters),
+    "identity": Method(TASKS, _no_parameters),
     "temperature": Method(PROBABILITIES, _temperature),
     "platt": Method(SINGLE, _platt),
+    "beta": Method(SINGLE, _beta),
+    "quadratic_logit": Method(SINGLE, _quadratic_logit),
+    "scaling_binning": Method(SINGLE, _scaling_binning),
     "isotonic": Method(SINGLE, _isotonic),
+    "variance_scaling": Method(REGRESSIONS, _variance_scaling),
+    "pit_isotonic": Method(REGRESSIONS, _pit_isotonic),
 }
 """The methods that exist: one line each."""

@@ -1,8 +1,6 @@
 """Platt scaling: a slope and an intercept on the logit."""
 
-import math
-from collections.abc import Callable
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -10,23 +8,9 @@ from scipy.special import expit
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.logistic import fit_line
 from monitor.calibrators.parameters import STEEPEST
 from monitor.calibrators.rows import Floats, confidences, logit
-
-MOST_STEPS: Final = 250
-LONGEST_STEP: Final = (
-    4.0  # of any row's logit: a longer one can end where all rows are saturated and the Hessian says nothing
-)
-SETTLED: Final = 1e-8  # a last step that moves every logit by less; the next would move them by its square
-ENOUGH_DECREASE: Final = 1e-4
-ROUNDING: Final = 1e-15  # of the mean log loss, per unit of the largest logit
-
-
-class Line(NamedTuple):
-    """A slope and an intercept."""
-
-    slope: float
-    intercept: float
 
 
 class Platt(Calibrator):
@@ -102,78 +86,3 @@ class Platt(Calibrator):
 
     def _restore(self, parameters: dict[str, Any]) -> None:
         self.slope_, self.intercept_ = parameters["slope"], parameters["intercept"]
-
-
-def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:
-    """Return the slope and intercept of P(y = 1) = sigmoid(slope·score + intercept), by Newton's method with step-halving.
-
-    Parameters
-    ----------
-    scores : array of shape (n,), any finite numbers (logits, margins)
-    y : array of shape (n,), 0 or 1; smoothed here
-    weight : array of shape (n,), positive
-
-    Raises
-    ------
-    NotIdentified
-        when all scores are the same.
-
-    Examples
-    --------
-    >>> fit_line(np.array([5.0, -4.0, 1.0]), np.array([1.0, 0.0, 0.0]), np.ones(3)).slope.__round__(5)
-    0.20261
-
-    """
-    share = weight / weight.sum()
-    centre = share @ scores
-    spread = math.sqrt(share @ (scores - centre) ** 2)
-    if not spread > 1e-9 * (1.0 + abs(centre)):  # less is rounding
-        raise NotIdentified("all scores are the same")
-    slope, intercept = _newton((scores - centre) / spread, _smoothed(y, weight), share)
-    return Line(float(slope / spread), float(intercept - slope * centre / spread))
-
-
-def _smoothed(y: Floats, weight: Floats) -> Floats:
-    positive = weight @ y
-    negative = weight.sum() - positive
-    return np.where(y > 0.0, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
-
-
-def _newton(scores: Floats, target: Floats, share: Floats) -> Floats:
-    design = np.column_stack([scores, np.ones_like(scores)])
-    rate = share @ target
-    line = np.array([0.0, math.log(rate / (1.0 - rate))])
-
-    def loss(at: Floats) -> float:
-        z = design @ at
-        return float(share @ (np.logaddexp(0.0, z) - target * z))
-
-    for _ in range(MOST_STEPS):
-        mean = expit(design @ line)
-        gradient = design.T @ (share * (mean - target))
-        hessian = (design * (share * mean * (1.0 - mean))[:, None]).T @ design
-        step = _solved(hessian, -gradient)
-        slope, reach = float(gradient @ step), float(np.abs(design @ step).max())
-        rounding = ROUNDING * (1.0 + float(np.abs(design @ line).max()))
-        if reach <= SETTLED or abs(slope) <= rounding / 100.0:
-            return line + step
-        longest = min(1.0, LONGEST_STEP / reach)
-        line = line + _length(loss, line, step, longest=longest, slope=slope, rounding=rounding) * step
-    raise NotIdentified("slope and intercept did not settle")
-
-
-def _solved(hessian: Floats, right: Floats) -> Floats:
-    try:
-        return np.asarray(np.linalg.solve(hessian, right), dtype=np.float64)
-    except np.linalg.LinAlgError as error:
-        raise NotIdentified("the weight lies on scores that are all the same") from error
-
-
-def _length(
-    loss: Callable[[Floats], float], line: Floats, step: Floats, *, longest: float, slope: float, rounding: float
-) -> float:
-    """Return the longest of 1, 1/2, 1/4 … of the longest step that lowers the loss as much as its slope promises."""
-    length, now = longest, loss(line) + rounding
-    while loss(line + length * step) > now + ENOUGH_DECREASE * length * slope:
-        length /= 2.0
-    return length

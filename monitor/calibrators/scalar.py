@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 from monitor.calibrators.document import Checked, check
-from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, slopes
+from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side, slopes
 
 ToProbability = Callable[[float], float]
 ToProbabilities = Callable[[Sequence[float]], list[float]]
@@ -35,6 +35,8 @@ def compile_scalar(document: Any) -> ToProbability:
     checked = check(document)
     if checked.task == "multiclass":
         raise ValueError("task is 'multiclass': use compile_vector, which takes all probabilities of an event")
+    if checked.task == "regression":
+        raise ValueError("task is 'regression': use compile_distribution of monitor.calibrators.distributions")
     return _SCALAR[checked.method](checked)
 
 
@@ -94,6 +96,53 @@ def _logistic(slope: float, intercept: float) -> ToProbability:
             return 1.0 / (1.0 + exp(-z))
         grown = exp(z)
         return grown / (1.0 + grown)
+
+    return apply
+
+
+def _beta(checked: Checked) -> ToProbability:
+    a, b, c = (checked.parameters[name] for name in "abc")
+    log, exp, low, high = math.log, math.exp, LOWEST, HIGHEST
+
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise _no_probability(p)
+        clipped = low if p < low else high if p > high else p  # noqa: FURB136  as above
+        z = a * log(clipped) - b * log(1.0 - clipped) + c
+        if z >= 0.0:
+            return 1.0 / (1.0 + exp(-z))
+        grown = exp(z)
+        return grown / (1.0 + grown)
+
+    return apply
+
+
+def _quadratic_logit(checked: Checked) -> ToProbability:
+    square, slope, intercept = (checked.parameters[name] for name in ("square", "slope", "intercept"))
+    log, exp, (low, high) = math.log, math.exp, rising_side(square, slope)
+
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise _no_probability(p)
+        clipped = low if p < low else high if p > high else p  # noqa: FURB136  as above
+        score = log(clipped / (1.0 - clipped))
+        z = (square * score + slope) * score + intercept
+        if z >= 0.0:
+            return 1.0 / (1.0 + exp(-z))
+        grown = exp(z)
+        return grown / (1.0 + grown)
+
+    return apply
+
+
+def _scaling_binning(checked: Checked) -> ToProbability:
+    edges: list[float] = checked.parameters["edges"]
+    values: list[float] = checked.parameters["values"]
+
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise _no_probability(p)
+        return values[bisect_right(edges, p)]
 
     return apply
 
@@ -167,6 +216,9 @@ _SCALAR: Final[dict[str, Callable[[Checked], ToProbability]]] = {
     "identity": _identity,
     "temperature": _temperature,
     "platt": _platt,
+    "beta": _beta,
+    "quadratic_logit": _quadratic_logit,
+    "scaling_binning": _scaling_binning,
     "isotonic": _isotonic,
 }
 _VECTOR: Final[dict[str, Callable[[Checked], ToProbabilities]]] = {

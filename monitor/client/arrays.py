@@ -1,6 +1,7 @@
 """Apply a calibrator to whole arrays, with NumPy and nothing else; imported only when serving code passes an array.
 
 The formulas are those of `monitor.calibrators.scalar`; NumPy's logarithms and exponentials may differ from them in the last digit.
+Single probabilities are worked on in pieces that stay in the processor's cache: moving them to memory and back costs more than a logarithm.
 """
 
 import math
@@ -11,10 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.calibrators.document import check
-from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
+from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side
+
+PIECE: Final = 8_192
 
 Floats = NDArray[np.float64]
 Apply = Callable[[Floats], Floats]
+Into = Callable[[Floats, Floats], None]
+"""Calibrates a piece of shape (m,), in [0, 1], into an array of the same shape."""
 
 
 def compile_array(document: Any) -> Apply:
@@ -35,13 +40,28 @@ def compile_array(document: Any) -> Apply:
 
     """
     checked = check(document)
-    multiclass = checked.task == "multiclass"
-    check_input = _check_vectors if multiclass else _check_probabilities
-    calibrate = (_VECTORS if multiclass else _SINGLES)[checked.method](checked.parameters)
+    if checked.task == "multiclass":
+        return _of_vectors(_VECTORS[checked.method](checked.parameters))
+    return _in_pieces(_SINGLES[checked.method](checked.parameters))
 
+
+def _of_vectors(calibrate: Apply) -> Apply:
     def apply(p: Floats) -> Floats:
-        check_input(p)
+        _check_vectors(p)
         return calibrate(p)
+
+    return apply
+
+
+def _in_pieces(calibrate: Into) -> Apply:
+    def apply(p: Floats) -> Floats:
+        served = np.empty(len(p))
+        with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that it should be
+            for start in range(0, len(p), PIECE):
+                piece = p[start : start + PIECE]
+                _check_probabilities(piece)
+                calibrate(piece, served[start : start + PIECE])
+        return served
 
     return apply
 
@@ -57,33 +77,98 @@ def _check_vectors(p: Floats) -> None:
         raise ValueError(f"probabilities of at least two classes must sum to 1 within {SUM_TOLERANCE}")
 
 
-def _same(_parameters: dict[str, Any]) -> Apply:
-    return np.copy
+def _identity(_parameters: dict[str, Any]) -> Into:
+    def into(p: Floats, out: Floats) -> None:
+        out[:] = p
+
+    return into
 
 
-def _temperature(parameters: dict[str, Any]) -> Apply:
+def _temperature(parameters: dict[str, Any]) -> Into:
     beta = 1.0 / parameters["temperature"]
     rest = math.log(parameters.get("classes", 2) - 1)
-    return _logistic(beta, beta * rest - rest)
+    return _line(beta, beta * rest - rest)
 
 
-def _platt(parameters: dict[str, Any]) -> Apply:
-    return _logistic(parameters["slope"], parameters["intercept"])
+def _platt(parameters: dict[str, Any]) -> Into:
+    return _line(parameters["slope"], parameters["intercept"])
 
 
-def _logistic(slope: float, intercept: float) -> Apply:
-    def apply(p: Floats) -> Floats:
-        clipped = np.clip(p, LOWEST, HIGHEST)
-        z = slope * np.log(clipped / (1.0 - clipped)) + intercept
-        with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that it should be
-            return np.asarray(1.0 / (1.0 + np.exp(-z)))
+def _line(slope: float, intercept: float) -> Into:
+    def into(p: Floats, out: Floats) -> None:
+        _logit(p, LOWEST, HIGHEST, out)
+        out *= slope
+        out += intercept
+        _sigmoid(out)
 
-    return apply
+    return into
 
 
-def _isotonic(parameters: dict[str, Any]) -> Apply:
+def _beta(parameters: dict[str, Any]) -> Into:
+    a, b, c = (parameters[name] for name in "abc")
+
+    def into(p: Floats, out: Floats) -> None:
+        np.clip(p, LOWEST, HIGHEST, out=out)
+        rest = np.subtract(1.0, out)
+        np.log(rest, out=rest)
+        np.log(out, out=out)
+        out *= a
+        rest *= b
+        out -= rest
+        out += c
+        _sigmoid(out)
+
+    return into
+
+
+def _quadratic_logit(parameters: dict[str, Any]) -> Into:
+    square, slope, intercept = (parameters[name] for name in ("square", "slope", "intercept"))
+    low, high = rising_side(square, slope)
+
+    def into(p: Floats, out: Floats) -> None:
+        _logit(p, low, high, out)
+        score = out.copy()
+        out *= square
+        out += slope
+        out *= score
+        out += intercept
+        _sigmoid(out)
+
+    return into
+
+
+def _scaling_binning(parameters: dict[str, Any]) -> Into:
+    edges, values = np.array(parameters["edges"]), np.array(parameters["values"])
+
+    def into(p: Floats, out: Floats) -> None:
+        np.take(
+            values, np.searchsorted(edges, p, side="right"), out=out, mode="clip"
+        )  # nothing lies outside: clip is quicker
+
+    return into
+
+
+def _isotonic(parameters: dict[str, Any]) -> Into:
     x, y = np.array(parameters["x"]), np.array(parameters["y"])
-    return lambda p: np.minimum(np.interp(p, x, y), y[-1])
+
+    def into(p: Floats, out: Floats) -> None:
+        np.minimum(np.interp(p, x, y), y[-1], out=out)
+
+    return into
+
+
+def _logit(p: Floats, low: float, high: float, out: Floats) -> None:
+    np.clip(p, low, high, out=out)
+    out /= np.subtract(1.0, out)
+    np.log(out, out=out)
+
+
+def _sigmoid(z: Floats) -> None:
+    """Replace logits by their probabilities."""
+    np.negative(z, out=z)
+    np.exp(z, out=z)
+    z += 1.0
+    np.reciprocal(z, out=z)
 
 
 def _vector_temperature(parameters: dict[str, Any]) -> Apply:
@@ -97,13 +182,16 @@ def _vector_temperature(parameters: dict[str, Any]) -> Apply:
     return apply
 
 
-_SINGLES: Final[dict[str, Callable[[dict[str, Any]], Apply]]] = {
-    "identity": _same,
+_SINGLES: Final[dict[str, Callable[[dict[str, Any]], Into]]] = {
+    "identity": _identity,
     "temperature": _temperature,
     "platt": _platt,
+    "beta": _beta,
+    "quadratic_logit": _quadratic_logit,
+    "scaling_binning": _scaling_binning,
     "isotonic": _isotonic,
 }
 _VECTORS: Final[dict[str, Callable[[dict[str, Any]], Apply]]] = {
-    "identity": _same,
+    "identity": lambda _parameters: np.copy,
     "temperature": _vector_temperature,
 }

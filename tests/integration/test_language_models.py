@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import numpy as np
 import pytest
 
-from monitor.calibrators.platt import fit_line
+from monitor.calibrators.logistic import fit_line
 from monitor.client import agreement, token_logprobs, verbalized
 from monitor.stats.values import SCORE_VALUES, agreement_place, beta_binomial, score_place
 from monitor.store import models

@@ -11,7 +11,8 @@ from sklearn.frozen import FrozenEstimator
 from sklearn.linear_model import LogisticRegression
 
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.platt import Platt, fit_line
+from monitor.calibrators.logistic import fit_line
+from monitor.calibrators.platt import Platt
 from monitor.calibrators.rows import Floats, logit, rows_of_cells
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import betaln, expit
 from scipy.stats import betabinom
 
-from monitor.calibrators.platt import fit_line
+from monitor.calibrators.logistic import fit_line
 from monitor.mapped import cells_of, reader, score_line
 from monitor.stats import entries as of
 from monitor.stats.cells import Cells

@@ -1,0 +1,112 @@
+"""Scaling-binning: Platt's line, flattened to a few steps, whose calibration error can be measured."""
+
+from typing import Any, ClassVar, Final, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.special import expit
+
+from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.logistic import fit_line
+from monitor.calibrators.parameters import MOST_KNOTS
+from monitor.calibrators.rows import Floats, Integers, confidences, logit
+
+FEWEST_BINS: Final = 2
+
+
+class ScalingBinning(Calibrator):
+    """Map each p to the mean of Platt's line over its bin; the bins hold equal weight.
+
+    1. Platt's line g is fitted as `Platt` does it.
+    2. Bins of equal weight are made of the rows' scores; equal scores stay together, so that a bin may hold more than its share.
+    3. Each bin's value is the weighted mean of g over its rows.
+
+    Only the first step looks at labels, so nothing is gained by keeping a part of the rows from it: all three steps use all rows, as in the
+    authors' own package. The order of the rows does not matter.
+
+    Parameters
+    ----------
+    task : `binary` or `confidence`
+    bins : how many, at least 2
+
+    Attributes
+    ----------
+    edges_ : array of shape (B - 1,), strictly increasing; a p equal to an edge lies above it. B ≤ bins
+    values_ : array of shape (B,), not decreasing
+
+    References
+    ----------
+    Kumar, Liang, Ma 2019, doi:10.48550/arXiv.1909.10155
+
+    Examples
+    --------
+    >>> fitted = ScalingBinning(bins=2).fit([0.1, 0.2, 0.3, 0.6, 0.7, 0.8], [0, 0, 1, 0, 1, 1])
+    >>> fitted.edges_.round(6).tolist(), fitted.predict_proba([0.1, 0.3, 0.6]).round(3).tolist()
+    ([0.45], [0.332, 0.332, 0.668])
+
+    """
+
+    method: ClassVar[str] = "scaling_binning"
+
+    def __init__(self, *, task: str = "binary", bins: int = 15) -> None:
+        self.task = task
+        self.bins = bins
+
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+        """Fit the line, and flatten it.
+
+        Parameters
+        ----------
+        X : array of shape (n,), probabilities
+        y : array of shape (n,), outcomes 0 or 1
+        sample_weight : array of shape (n,), how often each row counts
+
+        Raises
+        ------
+        ValueError
+            when the rows or the number of bins are not usable.
+        NotIdentified
+            when all outcomes or all scores are the same, or higher scores are not more often right.
+
+        """
+        if not FEWEST_BINS <= self.bins <= MOST_KNOTS:
+            raise ValueError(f"bins is {self.bins}; it must be from {FEWEST_BINS} to {MOST_KNOTS}")
+        p, outcome, weight = self._rows(X, y, sample_weight)
+        line = fit_line(logit(p), outcome, weight)
+        if line.slope <= 0.0:
+            raise NotIdentified(
+                f"the slope is {line.slope:.4g}: higher scores are not more often right; are labels swapped?"
+            )
+        value, place = np.unique(p, return_inverse=True)
+        mass = np.bincount(place, weights=weight).astype(np.float64)
+        starts = _starts(mass, self.bins)
+        scaled = np.asarray(expit(line.slope * logit(value) + line.intercept))
+        mean = np.add.reduceat(scaled * mass, starts) / np.add.reduceat(mass, starts)
+        self.edges_ = _between(value[starts[1:] - 1], value[starts[1:]])
+        self.values_ = np.maximum.accumulate(np.clip(mean, 0.0, 1.0))  # rounding must not make a step down
+        return self
+
+    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
+        """Return calibrated probabilities, shape (n,)."""
+        self.check_fitted()
+        return np.asarray(self.values_[np.searchsorted(self.edges_, confidences(X), side="right")])
+
+    def _parameters(self) -> dict[str, Any]:
+        return {"edges": self.edges_.tolist(), "values": self.values_.tolist()}
+
+    def _restore(self, parameters: dict[str, Any]) -> None:
+        self.edges_, self.values_ = np.array(parameters["edges"]), np.array(parameters["values"])
+
+
+def _starts(mass: Floats, bins: int) -> Integers:
+    """Return where bins begin among ordered scores: a score goes to the bin in which the middle of its weight lies."""
+    middle = (np.cumsum(mass) - mass / 2.0) / mass.sum()
+    placed = np.minimum(np.floor(middle * bins), bins - 1)
+    return np.flatnonzero(np.diff(placed, prepend=-1.0)).astype(np.int64)
+
+
+def _between(below: Floats, above: Floats) -> Floats:
+    """Return edges half-way between the last score of a bin and the first of the next."""
+    middle = (below + above) / 2.0
+    return np.where(middle > below, middle, above)  # neighbouring floats have nothing between them
