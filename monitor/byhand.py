@@ -7,7 +7,7 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import registry, windowed
+from monitor import decisions, registry, windowed
 from monitor.calibrators.document import check
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES
@@ -207,7 +207,8 @@ def compared(connection: Connection, model: Model, before: int | None, after: in
         classes=None if model.classes is None else len(model.classes),
         traffic=_traffic(connection, clock),
     )
-    return {"before": before, "after": after, **found, "decisions": []}
+    impact = decisions.impact_of(connection, clock, documents[1], documents[0], now=now)
+    return {"before": before, "after": after, **found, "decisions": impact}
 
 
 def _document(connection: Connection, model: Model, number: int) -> JsonObject:

@@ -377,6 +377,37 @@ def test_promoting_and_rolling_back_say_what_came_of_it(server, open_page):
     page.locator("[data-act=rollback]").wait_for(state="detached")
 
 
+def test_a_promotion_is_shown_before_it_is_made(server, open_page):
+    server.feed("previewed", calibrators=1, decisions={"approve": {"threshold": 0.65}})
+    page = open_page(model_url(server, "previewed"))
+    found = server.get("/v1/models/previewed/calibrators/1/difference")
+    page.locator("[data-act=promote]").click()
+    page.locator("dialog .maps .curve.after").wait_for()
+    words = f"would change by {found['mean_change']:.3f} on average, {found['largest_change']:.3f} at the most"
+    assert words in page.inner_text("dialog")
+    assert page.inner_text("dialog .map-key.before") == "Now: no calibrator"
+    row = [cell.strip() for cell in page.locator("dialog .impact td").all_inner_texts()]
+    sides = [found["decisions"][0][side] for side in ("before", "after")]
+    assert row == ["approve", *(percent(side[name]) for side in sides for name in ("share", "expected_precision"))]
+    page.locator("[data-press=cancel]").click()
+    page.locator("[data-act=compare]").click()
+    page.locator("dialog .maps .curve.after").wait_for()
+    page.locator("[data-press=close]").click()
+    assert server.get("/v1/models/previewed")["champion"] is None
+
+
+def test_a_refit_can_be_tried_without_a_trace(server, open_page):
+    server.feed("tried", recalibration="propose", minimum_labels=1600)
+    page = open_page(model_url(server, "tried"))
+    before = server.get("/v1/models/tried/calibrators")["calibrators"]
+    page.locator("[data-act=refit]").click()
+    page.locator("[data-press=try]").click()
+    page.locator("dialog h2", has_text="map would pass").wait_for()
+    assert "Nothing changed." in page.inner_text("dialog")
+    page.locator("[data-press=close]").click()
+    assert server.get("/v1/models/tried/calibrators")["calibrators"] == before
+
+
 def test_nothing_happens_before_the_second_click(server, shared, open_page, watched):
     page = open_page(model_url(server, shared))
     page.locator("[data-act=promote]").click()

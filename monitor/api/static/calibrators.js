@@ -80,18 +80,33 @@ function version(document, champion, challenger) {
       el("p", { class: "evidence" }, "created ", moment(document.created_at)),
       evidence(document),
     ),
-    role !== "champion" &&
+    el(
+      "div",
+      { class: "version-actions" },
+      role !== "champion" &&
+        el(
+          "button",
+          {
+            type: "button",
+            "data-act": "promote",
+            "data-number": number,
+            "data-warning": warningOf(gate),
+            "aria-label": `Promote version ${number}`,
+          },
+          "Promote",
+        ),
       el(
         "button",
         {
           type: "button",
-          "data-act": "promote",
+          "data-act": "compare",
           "data-number": number,
-          "data-warning": warningOf(gate),
-          "aria-label": `Promote version ${number}`,
+          "data-against": role === "champion" ? "identity" : null,
+          "aria-label": `Compare version ${number} with ${role === "champion" ? "no calibrator" : "what serves now"}`,
         },
-        "Promote",
+        "Compare",
       ),
+    ),
   );
 }
 

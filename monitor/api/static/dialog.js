@@ -2,18 +2,49 @@
 
 import { el, show } from "./dom.js";
 
-/** Ask before doing; `run` returns the words of the outcome, `{title, text}`. */
-export function confirmThen({ title, text, action, run }) {
+/**
+ * Ask before doing; `run` returns the words of the outcome, `{title, text}`. `preview` returns nodes that show what would
+ * change; `trial`, `{action, run}`, is a way to try it that changes nothing.
+ */
+export function confirmThen({ title, text, action, run, preview, trial }) {
   const dialog = document.getElementById("dialog");
   show(
     dialog,
     heading(title),
     el("p", null, text),
-    actions(button("Cancel", "cancel"), button(action, "go", "primary")),
+    preview && place("Looking at what would change\u2026"),
+    actions(button("Cancel", "cancel"), trial && button(trial.action, "try"), button(action, "go", "primary")),
   );
   press(dialog, "cancel", () => dialog.close());
   press(dialog, "go", () => carryOut(dialog, title, run));
+  if (trial) press(dialog, "try", () => carryOut(dialog, title, trial.run));
   dialog.showModal();
+  if (preview) fill(dialog, preview);
+}
+
+/** Show something that is asked for first. */
+export function showThen({ title, load }) {
+  const dialog = document.getElementById("dialog");
+  show(dialog, heading(title), place("Working\u2026"), actions(button("Close", "close", "primary")));
+  press(dialog, "close", () => dialog.close());
+  dialog.showModal();
+  fill(dialog, load);
+}
+
+function place(words) {
+  return el("div", { class: "preview", "data-press": "preview", "aria-live": "polite" }, el("p", { class: "busy" }, words));
+}
+
+async function fill(dialog, load) {
+  const shown = dialog.querySelector("[data-press=preview]");
+  let nodes;
+  try {
+    nodes = await load();
+  } catch (error) {
+    nodes = [el("p", null, error.message)];
+  }
+  // The dialog may show something else by now.
+  if (shown.isConnected) show(shown, nodes);
 }
 
 async function carryOut(dialog, title, run) {

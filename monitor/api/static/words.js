@@ -31,7 +31,7 @@ const ALERTS = {
   miscalibration: ["Miscalibrated", "Calibrated again"],
   score_drift: ["Scores drifted", "Scores back in range"],
   missing_labels: ["Labels are missing", "Labels arrive again"],
-  stale: ["No fresh events", "Events arrive again"],
+  stale: ["Not served as promoted", "Served as promoted again"],
 };
 const EVIDENCE = {
   e_value: (value) => `e-value ${power(value)}`,
@@ -53,6 +53,12 @@ const METHODS = {
   beta: "Beta",
   isotonic: "Isotonic",
   identity: "Identity",
+  quadratic_logit: "Quadratic on the logit",
+  scaling_binning: "Scaling-binning",
+  vector: "Vector",
+  structured_vector: "Structured vector",
+  variance_scaling: "Variance scaling",
+  pit_isotonic: "Isotonic on the PIT",
 };
 
 /** Say whether a value is a usable number. */
