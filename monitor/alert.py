@@ -26,9 +26,9 @@ from monitor.alarms import (
     settled,
     transition,
 )
-from monitor.declare import CLASS
+from monitor.declare import CLASS, VALIDATION
 from monitor.each import each_model
-from monitor.figures import FITTED_ON, FIXED, Question, evaluation, finite
+from monitor.figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
 from monitor.stats.summary import Summary
 from monitor.store import alerts, evaluations, evidence, registry, rollups
@@ -53,11 +53,12 @@ def watched(settings: ModelSettings) -> set[Watched]:
     """Return which alarms there are on each version, as (kind, window, segment).
 
     Under either policy single classes are watched by windows, and so are their labels. Scores that are compared with the window
-    before differ from them by hour of day and day of week, unless the window is long: without a declared reference only the longest
-    one can raise an alarm on drift.
+    before differ from them by hour of day and day of week, unless the window is long: without a declared range or validation set only
+    the longest one can raise an alarm on drift.
     """
     longest = max(settings.windows, key=lambda window: parse_duration("window", window))
-    drifting = settings.windows if isinstance(settings.reference, tuple) else (longest,)
+    chosen = isinstance(settings.reference, tuple) or settings.reference == VALIDATION
+    drifting = settings.windows if chosen else (longest,)
     whole = (SEQUENTIAL,) if settings.alert_policy == SEQUENTIAL else settings.windows
     return {
         *((MISCALIBRATION, window, "") for window in whole),
@@ -254,9 +255,9 @@ def changes(connection: Connection, clock: Clocked, now: int) -> list[Alert]:
 def _has_whole_reference(connection: Connection, clock: Clocked, finding: Finding) -> bool:
     """Return whether the model served already when the reference began; a night is no reference for a week.
 
-    A reference that a person declared, or that the champion was fitted on, is whole as it is.
+    A reference that a person declared or sent, or that the champion was fitted on, is whole as it is.
     """
-    if finding.evidence["reference_kind"] in (FIXED, FITTED_ON):
+    if finding.evidence["reference_kind"] in (FIXED, FITTED_ON, VALIDATED):
         return True
     numbers = list(rollups.series_ids(connection, clock.model.id).values())
     extent = rollups.extent(connection, numbers, HOUR_LEVEL)

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor import mapped, segments, windowed
+from monitor import baseline, mapped, segments, windowed
+from monitor.baseline import Validation
 from monitor.each import each_model
 from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
 from monitor.figures import evaluations as evaluations_of
@@ -56,12 +57,12 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
 def reference_of(clock: Clocked, start: int, end: int) -> Reference:
     """Return what scores are compared with: the declared range, what the champion was fitted on, or the equally long range just before.
 
-    Where the champion is declared and there is none, the range just before.
+    Where the champion is declared and there is none, the range just before; `compared_with` knows of validation sets.
     """
     declared = clock.model.settings.reference
     if isinstance(declared, tuple):
         kind, over = FIXED, declared
-    elif clock.fitted_on is not None:
+    elif isinstance(clock.fitted_on, tuple):
         kind, over = FITTED_ON, clock.fitted_on
     else:
         kind, over = TRAILING, _before((start, end))
@@ -77,7 +78,8 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
     parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
-    return _flagged(clock.model, [row for sums in parts for row in _compare(clock, asked, sums)])
+    validated = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
+    return _flagged(clock.model, [row for sums in parts for row in _compare(clock, asked, sums, validated)])
 
 
 def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
@@ -93,7 +95,9 @@ def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
     return found
 
 
-def _compare(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums]) -> Iterator[Stored]:
+def _compare(
+    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums], validated: Mapping[str, Validation]
+) -> Iterator[Stored]:
     """Yield the figures of some segments: the evaluations of all windows together, which costs least, then drift."""
     wanted = [
         (one, place, (_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
@@ -109,8 +113,10 @@ def _compare(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, S
     for one in asked:
         if one.reference is not None:
             for place, summary in sums[one.now].items():
-                before = sums[one.other].get(place, nothing)
-                found = drift(_question(clock, place, one.now), summary, before, one.reference)
+                before, reference = sums[one.other].get(place, nothing), one.reference
+                if place[1] == "":
+                    reference, before = baseline.compared_with(clock, validated.get(place[0]), reference, before)
+                found = drift(_question(clock, place, one.now), summary, before, reference)
                 yield _stored(clock, one, place, found)
 
 

@@ -34,6 +34,7 @@ TOO_FEW_LABELS: Final = "too_few_labels"
 FIXED: Final = "fixed"
 FITTED_ON: Final = "champion"
 TRAILING: Final = "trailing"
+VALIDATED: Final = "validation"
 MIDDLE_CELL: Final = int(place([0.5])[0])
 """The last cell of probabilities that are at most .5."""
 
@@ -61,7 +62,7 @@ Asked = tuple[Question, Summary, Summary | None]
 class Reference:
     """What scores are compared with."""
 
-    kind: str  # fixed: a declared range; champion: what the calibrator in service was fitted on; trailing: the range just before
+    kind: str  # fixed: a declared range; champion: what serves was fitted on; validation: its set; trailing: the range just before
     start: int
     end: int
 

@@ -5,13 +5,13 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from itertools import chain, groupby
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from monitor.declare import CHAMPION
+from monitor.declare import CHAMPION, VALIDATION
 from monitor.delays import Aged, delay_limit
 from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
 from monitor.stats.cells import Integers
@@ -46,7 +46,9 @@ class Clocked:
     delay: int  # of labels, declared or learned
     matured_until: int | None
     newest_end: int | None
-    fitted_on: Range | None = None  # what the champion was fitted on, where drift is measured against that
+    fitted_on: Range | Literal["validation"] | None = (
+        None  # what the champion was fitted on, where drift is measured against that
+    )
 
 
 def clocked(connection: Connection, model: Model, now: int) -> Clocked:
@@ -64,14 +66,17 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
     )
 
 
-def _fitted_on(connection: Connection, model: Model) -> Range | None:
-    """Return the range whose labels the calibrator in service was fitted and judged on."""
+def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
+    """Return the range whose labels the calibrator in service was fitted and judged on, or that it was the validation set."""
     champion = registry.aliases(connection, model.id).get(registry.CHAMPION)
     number = None if champion is None else champion.number
     document = None if number is None else registry.document(connection, model.id, number)
-    if document is None:
+    source = {} if document is None else document["fitted_from"] or {}
+    if source.get("source") == VALIDATION:
+        return "validation"
+    if not {"start", "end"} <= source.keys():
         return None
-    start, end = (parse_time(name, document["fitted_from"][name]) for name in ("start", "end"))
+    start, end = (parse_time(name, source[name]) for name in ("start", "end"))
     return start, end
 
 

@@ -12,7 +12,20 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from monitor.api import calibration, calibrators, docs, estimates, labels, models, problems, replay, segments, serving
+from monitor.api import (
+    baseline,
+    calibration,
+    calibrators,
+    docs,
+    estimates,
+    labels,
+    models,
+    problems,
+    replay,
+    segments,
+    serving,
+    thresholds,
+)
 from monitor.api.docs import STATIC
 from monitor.api.events import EventsEndpoint
 from monitor.api.front import Front
@@ -22,7 +35,7 @@ from monitor.export import CalibrationCollector
 from monitor.store.migrate import pending
 from monitor.wiring import Services, wall_clock
 
-ROUTES: Final = (models, calibration, segments, estimates, labels, calibrators, serving, replay)
+ROUTES: Final = (models, calibration, baseline, segments, estimates, labels, calibrators, serving, thresholds, replay)
 """The modules of the calls on models."""
 
 PAGE_HEADERS: Final = {

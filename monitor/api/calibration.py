@@ -10,7 +10,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import mapped, windowed
+from monitor import baseline, mapped, windowed
 from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
@@ -175,8 +175,23 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
         wanted = _wanted(connection, query, clock)
         found = reference_of(clock, start, end)
         current = windowed.of_series(connection, clock.model, start, end, wanted)
-        reference = windowed.of_series(connection, clock.model, found.start, found.end, wanted)
-    return answer(finite(drift(_question(query, clock, start, end), current, reference, found)))
+        before = windowed.of_series(connection, clock.model, found.start, found.end, wanted)
+        validated = _validated(connection, clock, query, (start, end))
+    reference, before = baseline.compared_with(clock, validated, found, before)
+    return answer(finite(drift(_question(query, clock, start, end), current, before, reference)))
+
+
+def _validated(
+    connection: Connection, clock: Clocked, query: Range, over: tuple[int, int]
+) -> baseline.Validation | None:
+    """Return the validation set of the version that is asked for, or of all that served in a range if each of them has one."""
+    parts = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
+    if query.segment or not parts:
+        return None
+    if query.version is not None:
+        return parts.get(query.version)
+    served = {version for version, _ in windowed.by_place(connection, clock.model, {over}, "")[over]} or parts.keys()
+    return baseline.together([parts[each] for each in served]) if served <= parts.keys() else None
 
 
 @router.get("/{model}/evidence", responses=gives(Evidence))

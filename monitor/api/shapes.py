@@ -140,6 +140,13 @@ class Evaluation(Stored):
     )
 
 
+class ReferenceEvaluation(Evaluation):
+    """How well predictions of the validation set were calibrated. A figure that can't be computed is null."""
+
+    start: datetime | None = Field(description="of the hours that they lie in; null where there are none")  # type: ignore[assignment]
+    end: datetime | None = Field(description="likewise")  # type: ignore[assignment]
+
+
 class Level(Shape):
     """A level that predictive distributions stated, and how often it held."""
 
@@ -181,6 +188,13 @@ class RegressionEvaluation(StoredRegression):
     )
     coverage: list[Level] = Field(description="of central intervals that were stated")
     quantiles: list[Level] = Field(description="of quantiles that were stated, where labels lie at or under them")
+
+
+class ReferenceRegression(RegressionEvaluation):
+    """How well predictive distributions of the validation set were calibrated. A figure that can't be computed is null."""
+
+    start: datetime | None = Field(description="of the hours that they lie in; null where there are none")  # type: ignore[assignment]
+    end: datetime | None = Field(description="likewise")  # type: ignore[assignment]
 
 
 class ListedRegression(JudgedRegression):
@@ -268,8 +282,8 @@ class Drift(Shape):
     segment: str
     start: datetime
     end: datetime
-    reference_kind: Literal["fixed", "trailing", "champion"] = Field(
-        description="a declared range, the window just before, or what the calibrator in service was fitted on"
+    reference_kind: Literal["fixed", "trailing", "champion", "validation"] = Field(
+        description="a declared range, the window just before, what the calibrator in service was fitted on, or the validation set"
     )
     reference_start: datetime
     reference_end: datetime
@@ -486,6 +500,9 @@ class PredictionAnswer(Shape):
     mean: float = 0.0
     std: float = 0.0
     quantiles: dict[str, float] = {}
+    raw_mean: float = 0.0
+    raw_std: float = 0.0
+    raw_quantiles: dict[str, float] = {}
     metadata: dict[str, Any] = {}
 
 
@@ -631,6 +648,145 @@ class Calibrated(Shape):
 
     probabilities: list[float] | list[list[float]]
     calibrator_version: int | None
+
+
+class SelectedBy(Shape):
+    """What a threshold selects of the window under one calibrator."""
+
+    calibrator_version: int | None = Field(description="null: the scores as the model gives them")
+    selected: Count = Field(description="events; an estimate where `selected_low` and `selected_high` differ")
+    selected_low: Count = Field(description="without the events of the cell of scores that the threshold lies in")
+    selected_high: Count = Field(description="with them")
+    share: Ratio | None = Field(description="of all events")
+    expected_precision: Ratio | None = Field(description="as the newer calibrator's scores say")
+    labelled: Count
+    precision: Ratio | None = Field(description="as labels say")
+    precision_low: Ratio | None = Field(description="95 % interval of `precision`")
+    precision_high: Ratio | None
+
+
+class PrecisionThreshold(Shape):
+    """A threshold that gives a wanted precision, with a wanted confidence."""
+
+    threshold: Ratio
+    rule: str = Field(description="such as `score > 0.9`, of scores as served")
+    labelled: Count = Field(description="labelled events that it selects")
+    right: Count
+    precision: Ratio = Field(description="as they show it")
+    precision_low: Ratio = Field(description="95 % interval of `precision`, of this one threshold")
+    precision_high: Ratio
+    selected: Count = Field(description="events that it selects, labelled or not")
+    share: Ratio | None
+
+
+class DecisionImpact(Shape):
+    """A declared decision before and after another calibrator serves."""
+
+    name: str
+    threshold: float
+    selects: Literal["above", "below"]
+    precision: float | None
+    rule: str
+    events: Count
+    before: SelectedBy = Field(description="under what serves now")
+    after: SelectedBy = Field(description="under the calibrator that was asked about")
+    threshold_same_volume: Ratio | None = Field(
+        description="what would select, after, as many events as the threshold does before; null where nothing would"
+    )
+    threshold_for_precision: PrecisionThreshold | None = Field(
+        description="what gives the declared precision, after, with the confidence that was asked for"
+    )
+    reason: str | None = Field(description="why there is no `threshold_for_precision`")
+
+
+class PrecisionThresholds(Shape):
+    """Thresholds that give the wanted precision: of those above, the share that is 1; of those below, that is 0."""
+
+    wanted: float | None
+    above: PrecisionThreshold | None
+    below: PrecisionThreshold | None
+    reason: str | None = Field(description="why there is neither")
+
+
+class Answering(Shape):
+    """Where a model answers; in between it abstains."""
+
+    above: Ratio | None = Field(description="answer 1, or the model's own answer, where the score is above this")
+    below: Ratio | None = Field(description="answer 0 where the score is at most this; of binary models")
+    labelled: Count
+    wrong: Count
+    risk: Ratio = Field(description="share of wrong answers")
+    coverage: Ratio = Field(description="share of events that are answered; in `points`, of the labelled ones")
+
+
+class Abstention(Shape):
+    """Where a model should answer so that at most a wanted share of its answers is wrong."""
+
+    wanted: float | None
+    answering: Answering | None
+    points: list[Answering] = Field(description="what risk it showed where it would have answered less or more")
+    reason: str | None = Field(description="why there is no `answering`")
+
+
+class MeasuredCoverage(Shape):
+    """How often sets held the right answer, of labels that had no part in their threshold."""
+
+    threshold: float = Field(description="from the earliest 70 % of the labels")
+    labelled: Count = Field(description="the rest, on which it was measured")
+    coverage: Ratio
+    coverage_low: Ratio = Field(description="95 % interval of `coverage`")
+    coverage_high: Ratio
+    mean_set_size: float | None
+
+
+class AdaptiveSets(Shape):
+    """Where adaptive sets have come to, whose level follows their errors."""
+
+    alpha: float = Field(description="the level now: 1 - `coverage` where nothing drifts")
+    threshold: float = Field(description="at this level; 1: all answers are in, -1: none")
+    labelled: Count
+    coverage: Ratio | None = Field(description="of the sets along the way")
+
+
+class ConformalSets(Shape):
+    """Sets of answers that hold the right one with the wanted probability."""
+
+    coverage: Ratio
+    labelled: Count
+    threshold: Ratio | None = Field(description="an answer is in the set where 1 - its probability is at most this")
+    mean_set_size: float | None
+    measured: MeasuredCoverage | None = Field(description="null with fewer than 100 labels before and after its cut")
+    adaptive: AdaptiveSets | None
+    reason: str | None = Field(description="why there are none")
+
+
+class Thresholds(Shape):
+    """What thresholds select, where they should lie, and sets of answers: of scores as the calibrator would serve them."""
+
+    model: str
+    version: str | None
+    start: datetime
+    end: datetime
+    calibrator_version: int | None
+    confidence: Ratio
+    events: Count
+    labelled: Count
+    without_raw: Count = Field(description="events left out: only what a calibrator made of them is known")
+    decisions: list[DecisionImpact]
+    precision: PrecisionThresholds
+    abstention: Abstention
+    conformal: ConformalSets
+
+
+class PredictedSets(Shape):
+    """Sets of answers, each with the right one in it with the wanted probability."""
+
+    sets: list[list[str | int]] = Field(description="class names, or 0 and 1 where a binary model has none")
+    calibrator_version: int | None
+    coverage: Ratio
+    threshold: float = Field(description="an answer is in its set where 1 - its probability as served is at most this")
+    labelled: Count = Field(description="events that the threshold is from")
+    measured_coverage: MeasuredCoverage | None
 
 
 class Step(Shape):

@@ -7,7 +7,7 @@ from dataclasses import fields
 from operator import attrgetter
 from typing import Any, Final
 
-from sqlalchemy import Connection, func, insert, not_, select
+from sqlalchemy import Connection, and_, func, insert, not_, select, true
 
 from monitor.records import ConflictRow, LabelRow, PredictionRow
 from monitor.store.bulk import among, append
@@ -95,10 +95,10 @@ def scan(
 
     """
     before: int | None = None
-    only = {False: [not_(prediction.c.reference)], True: [prediction.c.reference], None: []}[reference]
+    only = {False: not_(prediction.c.reference), True: prediction.c.reference, None: true()}[reference]
     while True:
         query = select(prediction.c.id, *_columns(prediction, _PREDICTION_FIELDS)).where(
-            prediction.c.model_id == model_id, *only
+            prediction.c.model_id == model_id, only
         )
         if before is not None:
             query = query.where(prediction.c.id < before)
@@ -107,6 +107,17 @@ def scan(
             return
         before = rows[-1].id
         yield [(row.id, _prediction(row[1:])) for row in rows]
+
+
+def reference_rolled_at(connection: Connection, model_id: int) -> int:
+    """Return when a model's validation set last grew by a prediction or a label; 0 where there is none."""
+    same = (label.c.key == prediction.c.key, label.c.model_id == model_id, label.c.event_id == prediction.c.event_id)
+    query = (
+        select(func.max(prediction.c.rolled_at), func.max(label.c.rolled_at))
+        .join_from(prediction, label, and_(*same), isouter=True)
+        .where(prediction.c.model_id == model_id, prediction.c.reference)
+    )
+    return max(at or 0 for at in connection.execute(query).one())
 
 
 def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str, int]]:

@@ -1,0 +1,44 @@
+"""Route about the validation set: what a model showed before any live label came."""
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, Field
+from starlette.responses import Response
+
+from monitor import baseline, mapped
+from monitor.api.calibration import wait_for_roll_up
+from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import ReferenceEvaluation, ReferenceRegression, gives
+from monitor.errors import BadInput
+from monitor.figures import DEFAULT_BINS
+from monitor.stats.cells import BIN_COUNTS
+from monitor.store import mappings
+
+router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
+
+
+class ReferenceQuery(BaseModel):
+    """What of a validation set is asked for."""
+
+    version: str | None = Field(default=None, description="a model version; all of them if not given")
+    bins: int | None = Field(default=None, description="as of `calibration`")
+    scores: Literal["served", "raw"] = Field(default="served", description="as served, or as the model gave them")
+
+
+@router.get("/{model}/reference", responses=gives(ReferenceEvaluation | ReferenceRegression))
+def show_reference(context: Context, now: Now, model: ModelName, query: Annotated[ReferenceQuery, Query()]) -> Response:
+    """Evaluate the whole validation set: the predictions that were sent with `reference: true`, whatever their time."""
+    if query.bins not in {None, *BIN_COUNTS}:
+        raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
+    version = usable("version", query.version)
+    wait_for_roll_up(context.database, now)
+    with context.database.read() as connection:
+        found = model_named(connection, model)
+        parts = baseline.of_versions(connection, found)
+        maps = mappings.of_model(connection, found.id)
+    chosen = baseline.together([part for name, part in parts.items() if version in {None, name}])
+    bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
+    fields = baseline.evaluated(found, version, chosen, query.scores, **bins)
+    return answer(fields if found.task == "regression" else fields | {"mapping": mapped.shown(maps, version)})

@@ -1,0 +1,91 @@
+"""Baseline: what a model shows on its validation set, the labelled predictions that are sent with `reference: true`.
+
+They are summed apart, in hours and days, and are never traffic: no window, no alarm and no clock of the model sees them. They give
+scores before any live label has come, and what drift is measured against.
+"""
+
+import operator
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import reduce
+from typing import Any
+
+from sqlalchemy import Connection
+
+from monitor import windowed
+from monitor.declare import VALIDATION
+from monitor.figures import VALIDATED, Question, Reference, evaluation, finite
+from monitor.records import DAY_LEVEL, HOUR_LEVEL, Model
+from monitor.stats.summary import Scores, Summary
+from monitor.stats.values import UNREAD, read
+from monitor.store import rollups
+from monitor.store.rollups import Span
+from monitor.times import HOUR, LATEST
+from monitor.windowed import Clocked, Range
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Validation:
+    """The sums of a validation set, or of a model version's part of it."""
+
+    summary: Summary
+    over: Range  # whole hours that its predictions lie in
+    newest: int  # of several versions' parts, the one seen last has the highest number
+
+
+def of_versions(connection: Connection, model: Model) -> dict[str, Validation]:
+    """Return a model's validation set by model version."""
+    series = {number: key.version for key, number in rollups.reference_series(connection, model.id).items()}
+    known = windowed.readings(connection, model) if series else {}
+    stored: dict[str, list[bytes]] = {}
+    for number, _, _, blob in rollups.read(connection, list(series), [Span(DAY_LEVEL, 0, LATEST)]):
+        stored.setdefault(series[number], []).append(blob)
+    found = {}
+    for version, blobs in stored.items():
+        numbers = [number for number, each in series.items() if each == version]
+        first, last = rollups.extent(connection, numbers, HOUR_LEVEL) or (0, 0)
+        summary = read(Summary.of(blobs), known.get(version, UNREAD))
+        found[version] = Validation(summary=summary, over=(first, last + HOUR), newest=max(numbers))
+    return found
+
+
+def together(parts: Collection[Validation]) -> Validation | None:
+    """Return several versions' validation sets as one; None of none."""
+    if not parts:
+        return None
+    return Validation(
+        summary=reduce(operator.add, (each.summary for each in parts)),
+        over=(min(each.over[0] for each in parts), max(each.over[1] for each in parts)),
+        newest=max(each.newest for each in parts),
+    )
+
+
+def evaluated(
+    model: Model, version: str | None, found: Validation | None, scores: Scores, **more: Any
+) -> dict[str, Any]:
+    """Return the evaluation of a whole validation set; of one that is not there, counts of 0 and nothing else."""
+    start, end = (0, 0) if found is None else found.over
+    question = Question(model=model, version=version, segment="", start=start, end=end, scores=scores, **more)
+    fields = finite(evaluation(question, Summary.of([]) if found is None else found.summary, None))
+    return fields if found is not None else fields | {"start": None, "end": None}
+
+
+def may_be_reference(clock: Clocked) -> bool:
+    """Return whether drift is measured against a validation set, where there is one."""
+    declared = clock.model.settings.reference
+    return declared in {None, VALIDATION} or clock.fitted_on == VALIDATION
+
+
+def compared_with(
+    clock: Clocked, found: Validation | None, reference: Reference, before: Summary
+) -> tuple[Reference, Summary]:
+    """Return what drift is measured against and its sums: a validation set where there is one that serves, else what is given.
+
+    Unless it is declared, it must have the model's `minimum_labels` of predictions: fewer could never show that anything has drifted.
+    """
+    settings = clock.model.settings
+    if found is None or not may_be_reference(clock):
+        return reference, before
+    if settings.reference is None and found.summary.events < settings.minimum_labels:
+        return reference, before
+    return Reference(kind=VALIDATED, start=found.over[0], end=found.over[1]), found.summary
