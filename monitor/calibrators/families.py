@@ -13,8 +13,10 @@ from monitor.calibrators.pit_isotonic import PitIsotonic
 from monitor.calibrators.platt import Platt
 from monitor.calibrators.quadratic import QuadraticLogit
 from monitor.calibrators.scaling_binning import ScalingBinning
+from monitor.calibrators.structured_vector import StructuredVector
 from monitor.calibrators.temperature import Temperature
 from monitor.calibrators.variance_scaling import VarianceScaling
+from monitor.calibrators.vector import Vector
 
 FAMILIES: Final[dict[str, type[Calibrator]]] = {
     family.method: family
@@ -26,6 +28,8 @@ FAMILIES: Final[dict[str, type[Calibrator]]] = {
         QuadraticLogit,
         ScalingBinning,
         Isotonic,
+        StructuredVector,
+        Vector,
         VarianceScaling,
         PitIsotonic,
     )

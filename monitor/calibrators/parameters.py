@@ -33,6 +33,8 @@ HOTTEST: Final = 1e3
 STEEPEST: Final = 1e4
 MOST_CLASSES: Final = 1_000_000
 MOST_KNOTS: Final = 20_000
+LONGEST_VECTOR: Final = 1_000
+"""Classes of a calibrator with parameters for each class."""
 
 Parameters = Mapping[str, Any]
 
@@ -157,6 +159,27 @@ def _scaling_binning(parameters: Parameters, _task: str) -> dict[str, Any]:
     return {"edges": edges, "values": values}
 
 
+def _vector(parameters: Parameters, _task: str) -> dict[str, Any]:
+    _exactly(parameters, {"slopes", "intercepts"})
+    slopes = _per_class(parameters, "slopes", 0.0)
+    intercepts = _per_class(parameters, "intercepts", -STEEPEST)
+    if len(intercepts) != len(slopes):
+        raise BadDocument(
+            "parameters.intercepts", len(intercepts), f"it must have as many entries as slopes, {len(slopes)}"
+        )
+    if 0.0 in slopes:
+        place = slopes.index(0.0)
+        raise BadDocument(f"parameters.slopes[{place}]", 0.0, "it must be positive, or this class's score says nothing")
+    return {"slopes": slopes, "intercepts": intercepts}
+
+
+def _per_class(parameters: Parameters, field: str, low: float) -> list[float]:
+    values = parameters[field]
+    if not isinstance(values, list | tuple) or not 2 <= len(values) <= LONGEST_VECTOR:  # noqa: PLR2004  one class is no choice
+        raise BadDocument(f"parameters.{field}", values, f"it must be a list of 2 to {LONGEST_VECTOR} numbers")
+    return [_within(f"parameters.{field}[{i}]", value, low, STEEPEST) for i, value in enumerate(values)]
+
+
 def _exactly(parameters: Parameters, expected: set[str]) -> None:
     if set(parameters) != expected:
         raise BadDocument("parameters", dict(parameters), f"its keys must be {sorted(expected)}")
@@ -195,6 +218,8 @@ PARAMETERS: Final[dict[str, Method]] = {
     "quadratic_logit": Method(SINGLE, _quadratic_logit),
     "scaling_binning": Method(SINGLE, _scaling_binning),
     "isotonic": Method(SINGLE, _isotonic),
+    "structured_vector": Method(("multiclass",), _vector),
+    "vector": Method(("multiclass",), _vector),
     "variance_scaling": Method(REGRESSIONS, _variance_scaling),
     "pit_isotonic": Method(REGRESSIONS, _pit_isotonic),
 }

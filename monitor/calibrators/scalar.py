@@ -61,7 +61,7 @@ def compile_vector(document: Any, *, logits: bool = False) -> ToProbabilities:
     if checked.task != "multiclass":
         raise ValueError(f"task is {checked.task!r}: use compile_scalar, which takes one probability")
     if logits:
-        return _softmax_of_logits(checked.parameters.get("temperature", 1.0))
+        return _LOGITS[checked.method](checked)
     return _VECTOR[checked.method](checked)
 
 
@@ -183,13 +183,39 @@ def _vector_temperature(checked: Checked) -> ToProbabilities:
     return apply
 
 
-def _softmax_of_logits(temperature: float) -> ToProbabilities:
-    beta = 1.0 / temperature
+def _vector_lines(checked: Checked) -> ToProbabilities:
+    slopes, intercepts = checked.parameters["slopes"], checked.parameters["intercepts"]
+    classes, log, smallest = len(slopes), math.log, SMALLEST
+
+    def apply(probabilities: Sequence[float]) -> list[float]:
+        _check_vector(probabilities)
+        if len(probabilities) != classes:
+            raise _other_classes(len(probabilities), classes)
+        total = sum(probabilities)
+        logs = [log(p if p > smallest else smallest) for p in [p / total for p in probabilities]]  # noqa: FURB136  as above
+        return _softmax([a * each + b for a, each, b in zip(slopes, logs, intercepts, strict=True)], 1.0)
+
+    return apply
+
+
+def _softmax_of_logits(checked: Checked) -> ToProbabilities:
+    beta = 1.0 / checked.parameters.get("temperature", 1.0)
 
     def apply(logits: Sequence[float]) -> list[float]:
-        if len(logits) < 2 or not all(map(math.isfinite, logits)):  # noqa: PLR2004  one class is no choice
-            raise ValueError("logits must be at least two finite numbers")
+        _check_logits(logits)
         return _softmax(logits, beta)
+
+    return apply
+
+
+def _lines_of_logits(checked: Checked) -> ToProbabilities:
+    calibrate, classes = _vector_lines(checked), len(checked.parameters["slopes"])
+
+    def apply(logits: Sequence[float]) -> list[float]:
+        _check_logits(logits)
+        if len(logits) != classes:
+            raise _other_classes(len(logits), classes)
+        return calibrate(_softmax(logits, 1.0))
 
     return apply
 
@@ -208,6 +234,15 @@ def _check_vector(probabilities: Sequence[float]) -> None:
         raise ValueError(f"probabilities sum to {sum(probabilities)}; they must sum to 1 within {SUM_TOLERANCE}")
 
 
+def _check_logits(logits: Sequence[float]) -> None:
+    if len(logits) < 2 or not all(map(math.isfinite, logits)):  # noqa: PLR2004  one class is no choice
+        raise ValueError("logits must be at least two finite numbers")
+
+
+def _other_classes(given: int, classes: int) -> ValueError:
+    return ValueError(f"there are {given} classes; this calibrator was fitted on {classes}")
+
+
 def _no_probability(p: Any) -> ValueError:
     return ValueError(f"probability is {p!r}; it must be in [0, 1]")
 
@@ -224,4 +259,12 @@ _SCALAR: Final[dict[str, Callable[[Checked], ToProbability]]] = {
 _VECTOR: Final[dict[str, Callable[[Checked], ToProbabilities]]] = {
     "identity": _vector_identity,
     "temperature": _vector_temperature,
+    "structured_vector": _vector_lines,
+    "vector": _vector_lines,
+}
+_LOGITS: Final[dict[str, Callable[[Checked], ToProbabilities]]] = {
+    "identity": _softmax_of_logits,
+    "temperature": _softmax_of_logits,
+    "structured_vector": _lines_of_logits,
+    "vector": _lines_of_logits,
 }

@@ -182,6 +182,24 @@ def _vector_temperature(parameters: dict[str, Any]) -> Apply:
     return apply
 
 
+def _vector_lines(parameters: dict[str, Any]) -> Apply:
+    slopes, intercepts = np.array(parameters["slopes"]), np.array(parameters["intercepts"])
+
+    def apply(p: Floats) -> Floats:
+        if p.shape[1] != len(slopes):
+            raise ValueError(f"there are {p.shape[1]} classes; this calibrator was fitted on {len(slopes)}")
+        scores = p / p.sum(axis=1, keepdims=True)
+        np.maximum(scores, SMALLEST, out=scores)
+        np.log(scores, out=scores)
+        scores *= slopes
+        scores += intercepts
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+    return apply
+
+
 _SINGLES: Final[dict[str, Callable[[dict[str, Any]], Into]]] = {
     "identity": _identity,
     "temperature": _temperature,
@@ -194,4 +212,6 @@ _SINGLES: Final[dict[str, Callable[[dict[str, Any]], Into]]] = {
 _VECTORS: Final[dict[str, Callable[[dict[str, Any]], Apply]]] = {
     "identity": lambda _parameters: np.copy,
     "temperature": _vector_temperature,
+    "structured_vector": _vector_lines,
+    "vector": _vector_lines,
 }
