@@ -1,12 +1,16 @@
-"""The calibrator in force: applied in process, fetched in the background, identity until there is one.
+"""The calibrators in force: applied in process, fetched in the background, identity until there is one.
 
-A champion is an immutable snapshot which is swapped whole, so a value and the version that made it always belong together.
+What serves is an immutable snapshot which is swapped whole, so a value and the version that made it always belong together.
 """
 
 import random
 import sys
 import threading
+import time
 from collections.abc import Callable, Mapping
+from http import HTTPStatus
+from math import inf
+from pathlib import Path
 from typing import Any, Final, Generic, NamedTuple, TypeVar
 from urllib.parse import quote
 
@@ -15,11 +19,15 @@ import msgspec
 from monitor.calibrators.document import verify
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
+from monitor.canary import Lot
+from monitor.client.cache import LARGEST_FILE, Cache, read_bounded
 from monitor.client.limited import LimitedWarnings, described
 from monitor.client.transport import Answer, Transport
 from monitor.errors import Unavailable
 
 FIRST_PAUSE: Final = 0.5
+CANARY_ALONE: Final = 10
+"""A canary serves for so many refreshes without a word of the server."""
 Failed = Callable[[Exception], None]
 T = TypeVar("T")
 
@@ -30,6 +38,7 @@ class Calibrated(NamedTuple, Generic[T]):
     value: T  # what to serve
     raw: T  # what the model said
     version: int | None  # number of the calibrator that was applied; None: none was
+    event_id: str | None = None  # what the event is logged under; None: `log` makes an id
 
 
 class Champion:
@@ -48,7 +57,8 @@ class Champion:
         self.etag = etag
         self.scalar = scalar or _takes_all_classes
         self._vector = vector  # of a multiclass model
-        self._document = document
+        self.document = document  # None for identity
+        self.takes_vectors = vector is not None
         self._array_form: Callable[[Any], Any] | None = None
 
     def apply(self, value: Any, failed: Failed) -> Any:
@@ -79,12 +89,12 @@ class Champion:
             return numpy.asarray(self.apply(given.tolist(), failed), dtype=float).reshape(given.shape)
 
     def _whole_array(self, rows: Any) -> Any:
-        if self._document is None:
+        if self.document is None:
             return rows.copy()
         if self._array_form is None:
             from monitor.client.arrays import compile_array  # noqa: PLC0415  needs NumPy, which who passes an array has
 
-            self._array_form = compile_array(self._document)
+            self._array_form = compile_array(self.document)
         return self._array_form(rows)
 
 
@@ -143,8 +153,54 @@ class _Problem(msgspec.Struct):
     status: int
 
 
+class _Offered(msgspec.Struct):
+    """A calibrator that serves a share of traffic, as the server tells it."""
+
+    share: float
+    document: Any
+
+
+class _Served(msgspec.Struct):
+    """What the server says is to be served; an answer without `champion` says nothing, and least of all that there is none."""
+
+    champion: Any
+    canary: _Offered | None = None
+
+
+class Canary(NamedTuple):
+    """A calibrator on trial, and the events that it serves."""
+
+    champion: Champion
+    share: float
+    lot: Lot
+
+    def serves(self, event_id: str) -> bool:
+        """Return whether an event is among those of the canary."""
+        return self.lot.of(event_id) < self.share
+
+
+class Serving(NamedTuple):
+    """What is served now; swapped whole."""
+
+    champion: Champion
+    canary: Canary | None = None
+
+    def of_event(self, event_id: str) -> Champion:
+        """Return what serves an event."""
+        canary = self.canary
+        return canary.champion if canary is not None and canary.serves(event_id) else self.champion
+
+    @property
+    def takes_vectors(self) -> bool:
+        """Whether a list holds the classes of one event, not one event after the other."""
+        return self.champion.takes_vectors or (self.canary is not None and self.canary.champion.takes_vectors)
+
+
+NOTHING: Final = Serving(IDENTITY)
+
+
 class Champions:
-    """Keeps the champion of one model up to date; what does not verify never replaces what works."""
+    """Keeps what one model is served with up to date; what does not verify never replaces what works."""
 
     def __init__(
         self,
@@ -153,49 +209,158 @@ class Champions:
         *,
         model: str,
         refresh_seconds: float,
+        cache: Cache | None = None,
+        bootstrap: Path | None = None,
+        pin: int | None = None,
         uniform: Callable[[float, float], float] = random.uniform,
+        clock: Callable[[], float] = time.time,
     ) -> None:
         self._transport = transport
         self._warnings = warnings
         self._model = model
-        self._path = f"/v1/models/{quote(model, safe='')}/calibrators/champion"
+        self._of_model = f"/v1/models/{quote(model, safe='')}"
         self._refresh_seconds = refresh_seconds
+        self._cache = cache
+        self._pin = pin
         self._uniform = uniform
-        self.current = IDENTITY
+        self._clock = clock
+        self.serving = NOTHING
+        self._tag: tuple[str, str] | None = None  # the path that told what serves, and its ETag
+        self._known_at: float | None = None  # when the server said so, in seconds since 1970
+        self._heard = 0.0  # the same on the monotonic clock
         self.reset()
+        self._begin(bootstrap)
 
     def reset(self) -> None:
-        """Be due at once, with a lock of its own, as a forked child must; the champion stays."""
+        """Be due at once, with a lock and counts of its own, as a forked child must; what serves stays."""
         self._lock = threading.Lock()
         self._due = 0.0
         self._failures = 0
+        self.failed = 0  # times that the server did not say what serves
+        if self._cache is not None:
+            self._cache.reset()
+
+    @property
+    def current(self) -> Champion:
+        """The champion in force."""
+        return self.serving.champion
+
+    @property
+    def corrupt(self) -> int:
+        """How many files of the cache could not be used."""
+        return 0 if self._cache is None else self._cache.corrupt
+
+    @property
+    def unwritten(self) -> int:
+        """How often the cache could not be written."""
+        return 0 if self._cache is None else self._cache.unwritten
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since the server last said that this is what serves; None while it never has."""
+        return None if self._known_at is None else max(0.0, self._clock() - self._known_at)
 
     def step(self, now: float) -> float:
-        """Fetch the champion if it is time; return when the next step is due."""
+        """Fetch what serves if it is time; return when the next step is due."""
         if now >= self._due:
-            self._due = now + (self._refreshed() if self.fetch() else self._paused())
-        return self._due
+            fetched = self.fetch()
+            self._due = now + (self._refreshed() if fetched else self._paused())
+            if not fetched:
+                self._end_canary(now)
+        return inf if self._has_pinned else self._due
 
     def fetch(self) -> bool:
-        """Ask for the champion now; return whether the answer was one. The champion stays as it is if not."""
+        """Ask what serves now; return whether the server said it. All stays as it is if not."""
         with self._lock:
+            if self._has_pinned:
+                return True
             try:
-                self.current = self._updated(self._transport.get(self._path, etag=self.current.etag))
+                self.serving = self._pinned() if self._pin is not None else self._told()
             except Exception as error:  # noqa: BLE001  whatever the server sent, what worked stays
-                in_force = "identity" if self.current.number is None else f"calibrator {self.current.number}"
+                self.failed += 1
+                number = self.current.number
+                in_force = "identity" if number is None else f"calibrator {number}"
                 self._warnings.warn("champion", f"{in_force} stays in force: {described(error)}")
                 return False
+            self._known_at, self._heard = self._clock(), time.monotonic()
+            if self._cache is not None:
+                self._cache.keep(self.current.document, self._known_at)
         return True
 
-    def _updated(self, answer: Answer) -> Champion:
-        if answer.status == 304:  # noqa: PLR2004
-            return self.current
-        if answer.status == 200:  # noqa: PLR2004
-            document = msgspec.json.decode(answer.body)
-            return IDENTITY if document is None else load(document, model=self._model, etag=answer.etag)
-        if answer.status == 404 and msgspec.json.decode(answer.body, type=_Problem).status == 404:  # noqa: PLR2004
-            return IDENTITY
-        raise Unavailable(f"status {answer.status} for {self._path}")
+    def _begin(self, bootstrap: Path | None) -> None:
+        """Serve what the disk holds until the server is heard: what was kept last or before, else the bootstrap file, else identity."""
+        found = None if self._cache is None else self._cache.load(self._usable)
+        if found is not None:
+            self.serving, self._known_at = Serving(found.value), found.fetched_at
+        elif bootstrap is not None:
+            try:
+                document = msgspec.json.decode(read_bounded(bootstrap, LARGEST_FILE)[1])
+                self.serving = Serving(
+                    load(document, model=self._model) if self._pin is None else self._usable(document)
+                )
+            except Exception as error:  # noqa: BLE001  whatever is on the disk
+                self._warnings.warn("bootstrap", f"{bootstrap} is not used: {described(error)}")
+
+    def _usable(self, document: Any) -> Champion:
+        """Return the champion of a document, null for none; where a version is pinned, only that one."""
+        champion = IDENTITY if document is None else load(document, model=self._model)
+        if self._pin is not None and champion.number != self._pin:
+            raise BadDocument("number", champion.number, f"it must be {self._pin}, which is pinned")
+        return champion
+
+    @property
+    def _has_pinned(self) -> bool:
+        return self._pin is not None and self.current.number == self._pin
+
+    def _pinned(self) -> Serving:
+        path = f"{self._of_model}/calibrators/{self._pin}"
+        answer = self._transport.get(path, etag=None)
+        if answer.status != HTTPStatus.OK:
+            raise Unavailable(f"status {answer.status} for {path}, which is pinned")
+        return Serving(self._usable(msgspec.json.decode(answer.body)))
+
+    def _told(self) -> Serving:
+        """Return what the server says, by the call of servers before 0.3 where it does not know the present one."""
+        for path, read in (("/serving", self._read_serving), ("/calibrators/champion", self._read_champion)):
+            answer = self._asked(self._of_model + path)
+            if answer.status == HTTPStatus.NOT_MODIFIED:
+                return self.serving
+            if answer.status == HTTPStatus.OK:
+                found = read(answer.body)
+                self._tag = None if answer.etag is None else (self._of_model + path, answer.etag)
+                return found
+            if answer.status != HTTPStatus.NOT_FOUND or msgspec.json.decode(answer.body, type=_Problem).status != 404:  # noqa: PLR2004
+                raise Unavailable(f"status {answer.status} for {self._of_model}{path}")
+        self._tag = None
+        return NOTHING
+
+    def _asked(self, path: str) -> Answer:
+        tag = self._tag[1] if self._tag is not None and self._tag[0] == path else None
+        answer = self._transport.get(path, etag=tag)
+        if answer.status == HTTPStatus.NOT_MODIFIED and tag is None:
+            raise Unavailable(f"status {answer.status} for {path}, which was asked for whole")
+        return answer
+
+    def _read_serving(self, body: bytes) -> Serving:
+        told = msgspec.json.decode(body, type=_Served)
+        return Serving(self._usable(told.champion), None if told.canary is None else self._canary(told.canary))
+
+    def _read_champion(self, body: bytes) -> Serving:
+        return Serving(self._usable(msgspec.json.decode(body)))
+
+    def _canary(self, offered: _Offered) -> Canary | None:
+        """Return a canary; one that can't be used is left out, which the champion need not suffer from."""
+        try:
+            champion = load(offered.document, model=self._model)
+        except Exception as error:  # noqa: BLE001  whatever the server sent
+            self._warnings.warn("canary", f"the canary does not serve: {described(error)}")
+            return None
+        return Canary(champion, offered.share, Lot(self._model, int(offered.document["number"])))
+
+    def _end_canary(self, now: float) -> None:
+        """Let the champion serve everything once the server, which watches the canary, has long not been heard."""
+        if self.serving.canary is not None and now - self._heard > CANARY_ALONE * self._refresh_seconds:
+            self.serving, self._tag = Serving(self.current), None
 
     def _refreshed(self) -> float:
         self._failures = 0
@@ -208,6 +373,17 @@ class Champions:
 
 def _is_array(value: Any) -> bool:
     return "numpy" in sys.modules and hasattr(value, "__array__") and getattr(value, "shape", ()) != ()
+
+
+def is_single(value: Any, *, vectors: bool) -> bool:
+    """Return whether a value is of one event: a number, or where calibrators take vectors those of all its classes."""
+    if _is_array(value):
+        return vectors and len(value.shape) == 1
+    if isinstance(value, Mapping):
+        return vectors and not _is_nested(value.values())
+    if isinstance(value, list | tuple):
+        return vectors and not _is_nested(value)
+    return True
 
 
 def _is_nested(values: Any) -> bool:

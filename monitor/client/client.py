@@ -6,18 +6,24 @@ import os
 import time
 import weakref
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Protocol, Self, SupportsFloat, overload
+from urllib.parse import quote
 from uuid import UUID
 
+import msgspec
+
 from monitor.client import items
-from monitor.client.champions import Calibrated, Champions
+from monitor.client.cache import Cache, place
+from monitor.client.champions import Calibrated, Champions, is_single
 from monitor.client.delivery import Delivery
 from monitor.client.ids import TimeOrderedIds
 from monitor.client.limited import LimitedWarnings, described
 from monitor.client.outbox import Outbox, Stats
-from monitor.client.transport import Transport
+from monitor.client.transport import Transport, answered
 from monitor.client.worker import Worker
 from monitor.errors import BadInput
 
@@ -47,6 +53,20 @@ class Client:
     The thread starts with the first call, and again in a forked child, whose queue starts empty: what was queued before the fork is
     the parent's to send. At exit the queue is flushed for a bounded time; `multiprocessing` children skip that, so close the client there.
 
+    Parameters
+    ----------
+    url : the server's address
+    model : its name there
+    key : an API key, where the server wants one
+    model_version : stamped on every prediction
+    queue_size, queue_bytes : how much may wait to be sent; what is beyond is counted as dropped
+    batch_size, flush_seconds : how much is sent at once, and how long it waits for company
+    timeout : seconds for each request
+    refresh_seconds : between looks at what serves, more or less by a fifth
+    cache : a directory, or a file ending in .json, that holds the calibrator last in force for the next start; None: none is kept
+    bootstrap : a file with a version's document, in force until the cache or the server has said anything
+    pin : the number of a version to stay with, whatever is promoted
+
     Examples
     --------
     >>> with Client("http://127.0.0.1:9", "churn", timeout=0.1) as client:  # nobody listens there
@@ -71,6 +91,9 @@ class Client:
         flush_seconds: float = 1.0,
         timeout: float = 5.0,
         refresh_seconds: float = 30.0,
+        cache: str | os.PathLike[str] | None = None,
+        bootstrap: str | os.PathLike[str] | None = None,
+        pin: int | None = None,
     ) -> None:
         self._model = _name("model", model)
         self._model_version = None if model_version is None else _name("model_version", model_version)
@@ -83,11 +106,26 @@ class Client:
             ("refresh_seconds", refresh_seconds),
         ):
             _between(name, seconds, 0.001, 86_400)
+        for name, path in (("cache", cache), ("bootstrap", bootstrap)):
+            if not isinstance(path, str | os.PathLike | None):
+                raise BadInput(name, path, "it must be a path")
+        if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
+            raise BadInput("pin", pin, "it must be a version's number, from 1")
         self._timeout = timeout
         self._ids = TimeOrderedIds()
         self._warnings = LimitedWarnings()
         self._transport = Transport(url, key=key, timeout=timeout)
-        self._champions = Champions(self._transport, self._warnings, model=model, refresh_seconds=refresh_seconds)
+        self._champions = Champions(
+            self._transport,
+            self._warnings,
+            model=model,
+            refresh_seconds=refresh_seconds,
+            cache=None
+            if cache is None
+            else Cache(place(cache, url=url, model=model, pin=pin), self._warnings, model=model),
+            bootstrap=None if bootstrap is None else Path(bootstrap),
+            pin=pin,
+        )
         self._worker = Worker((self._deliver, self._refresh), self._warnings)
         self._outbox = Outbox(size=queue_size, largest=queue_bytes, batch_size=batch_size, wake=self._worker.wake)
         self._delivery = Delivery(
@@ -123,7 +161,10 @@ class Client:
         raw_confidence: SupportsFloat | None = None,
         calibrator_version: int | None = None,
     ) -> str:
-        """Queue a prediction and return its id, made here unless given: `label` wants it when the truth turns up.
+        """Queue a prediction and return its id, which `label` wants when the truth turns up.
+
+        Unless given it is that of what `calibrated` returned, or made here. An event counts once: what one call of `calibrated` returned
+        is one event, however often it is logged.
 
         The id is empty if the given one is unusable: not text of 1 to 200 characters, a UUID or a whole number.
 
@@ -146,6 +187,8 @@ class Client:
         """
         text = ""
         try:
+            if event_id is None:
+                event_id = _event_of(probability, probabilities, confidence)
             text = self._ids.new() if event_id is None else items.text_id(event_id)
             if isinstance(probability, Calibrated):
                 probability, raw_probability, calibrator_version = _apart(probability)
@@ -153,7 +196,7 @@ class Client:
                 probabilities, raw_probabilities, calibrator_version = _apart(probabilities)
             elif isinstance(confidence, Calibrated):
                 confidence, raw_confidence, calibrator_version = _apart(confidence)
-            elif calibrator_version is None and self._champions.current.number is not None:
+            elif calibrator_version is None and self._champions.serving.champion.number is not None:
                 raw = raw_probability is not None or raw_probabilities is not None or raw_confidence is not None
                 calibrator_version = self._version_in_force(raw=raw, logits=logits is not None)
             item = items.prediction(
@@ -232,45 +275,84 @@ class Client:
         if not self._calibrates:
             self._follow_champion()
         try:
-            champion = self._champions.current
+            champion = self._champions.serving.champion
             return champion.scalar(p) if type(p) is float else champion.apply(p, self._not_calibrated)
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             self._not_calibrated(error)
             return p
 
     @overload
-    def calibrated(self, p: float) -> Calibrated[float]: ...
+    def calibrated(self, p: float, event_id: EventId | None = None) -> Calibrated[float]: ...
     @overload
-    def calibrated(self, p: list[float]) -> Calibrated[list[float]]: ...
+    def calibrated(self, p: list[float], event_id: EventId | None = None) -> Calibrated[list[float]]: ...
     @overload
-    def calibrated(self, p: Any) -> Calibrated[Any]: ...
-    def calibrated(self, p: Any) -> Calibrated[Any]:
+    def calibrated(self, p: Any, event_id: EventId | None = None) -> Calibrated[Any]: ...
+    def calibrated(self, p: Any, event_id: EventId | None = None) -> Calibrated[Any]:
         """Return what `calibrate` returns together with the raw value and the version that made it, for `log` to take as it is.
 
-        Raw, served and version belong together even when the champion changes between this call and `log`.
+        Raw, served and version belong together even when the champion changes between this call and `log`. Where a canary serves a share
+        of events, the id decides which; without one an id is made, and `log` takes it over. Of an array or a list of many events the
+        champion calibrates all.
         """
         if not self._calibrates:
             self._follow_champion()
-        champion = self._champions.current
+        serving = self._champions.serving
+        champion = serving.champion
         failures: list[Exception] = []
+        event = None
         try:
+            single = type(p) is float or is_single(p, vectors=serving.takes_vectors)
+            event = self._event(event_id, single=single)
+            if single and event:
+                champion = serving.of_event(event)
             value = champion.scalar(p) if type(p) is float else champion.apply(p, failures.append)
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             value = p
             failures.append(error)
         if failures:
             self._not_calibrated(failures[0])
-            return Calibrated(value, p, None if value is p else champion.number)
-        return Calibrated(value, p, champion.number)
+            return Calibrated(value, p, None if value is p else champion.number, event)
+        return Calibrated(value, p, champion.number, event)
 
     @property
     def calibrator_version(self) -> int | None:
-        """The number of the calibrator in force; None when there is none."""
-        return self._champions.current.number
+        """The number of the champion in force; None when there is none."""
+        return self._champions.serving.champion.number
 
     def refresh(self) -> bool:
         """Fetch the champion now, within the timeout, and return whether the server said what it is: for the start of a service."""
         return self._champions.fetch()
+
+    def register(
+        self, document: Mapping[str, Any], *, promote: bool | None = None, timeout: float = 60.0
+    ) -> dict[str, Any]:
+        """Hand a calibrator that was fitted elsewhere to the server, whose gate judges it; return the server's answer.
+
+        Its `number` is that of the new version, or null with a `reason` where it was refused. A person calls this, so unlike everything
+        else here it raises.
+
+        Parameters
+        ----------
+        document : `{"method", "task", "parameters"}`, such as `document_from` makes of a fitted scikit-learn calibrator
+        promote : true: if the gate passes; false: never; by default as the model's `recalibration` says
+        timeout : seconds; the gate reads all recent labels
+
+        Raises
+        ------
+        BadInput
+            when the document is not valid.
+        NotFound, Conflict
+            when there is no such model, or another calibrator came into service meanwhile.
+        Unavailable
+            when no answer came.
+        MonitorError
+            for everything else that the server does not want.
+
+        """
+        working = {name: document[name] for name in ("method", "task", "parameters") if name in document}
+        body = msgspec.json.encode({"document": working, "promote": promote})
+        path = f"/v1/models/{quote(self._model, safe='')}/calibrators"
+        return answered(self._transport.post(path, body, timeout=timeout))
 
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the server has answered for everything queued so far; return whether it has within the timeout, in seconds."""
@@ -279,8 +361,16 @@ class Client:
         return self._outbox.flush(timeout)
 
     def stats(self) -> Stats:
-        """Return what became of everything logged so far; a forked child counts from zero."""
-        return self._outbox.stats
+        """Return what became of everything logged so far, and how the calibrator fares; a forked child counts from zero."""
+        champions = self._champions
+        return replace(
+            self._outbox.stats,
+            calibrator_version=champions.serving.champion.number,
+            calibrator_age_seconds=champions.age,
+            fetch_failed=champions.failed,
+            cache_corrupt=champions.corrupt,
+            cache_unwritten=champions.unwritten,
+        )
 
     def close(self, timeout: float | None = None) -> bool:
         """Flush for a bounded time, the client's `timeout` by default, and stop; return whether nothing remained.
@@ -306,6 +396,15 @@ class Client:
     ) -> None:
         self.close()
 
+    def _event(self, event_id: EventId | None, *, single: bool) -> str | None:
+        """Return the id of what is calibrated: as given, made here for a single event; empty for one that `log` will not take."""
+        if event_id is None:
+            return self._ids.new() if single else None
+        try:
+            return items.text_id(event_id)
+        except Exception:  # noqa: BLE001  what is calibrated is right all the same
+            return ""
+
     def _put(self, item: bytes) -> None:
         if not self._outbox.add(item):
             self._warnings.warn("full", "event dropped: the queue is full, or the client closed")
@@ -319,7 +418,7 @@ class Client:
     def _version_in_force(self, *, raw: bool, logits: bool) -> int | None:
         """Return the version to stamp on an event that came without one."""
         if raw:
-            return self._champions.current.number
+            return self._champions.serving.champion.number
         if self._calibrates and not logits:
             self._warnings.warn(
                 "raw",
@@ -353,6 +452,14 @@ class Client:
 def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:
     """Return the fields of an event: served, raw and version; without a calibrator there is no raw value to tell apart."""
     return calibrated.value, None if calibrated.version is None else calibrated.raw, calibrated.version
+
+
+def _event_of(*values: Any) -> str | None:
+    """Return the id that a value was calibrated under."""
+    for value in values:
+        if isinstance(value, Calibrated):
+            return value.event_id
+    return None
 
 
 @functools.cache

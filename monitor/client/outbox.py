@@ -13,13 +13,20 @@ from itertools import islice
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stats:
-    """What became of everything that was logged; `logged` is the sum of the other four."""
+    """What became of everything that was logged, `logged` being the sum of the next four; and how the calibrator fares."""
 
     logged: int  # events and labels handed to the client
     sent: int  # committed by the server
     rejected: int  # refused by the server, with a reason
     dropped: int  # given up by the client: queue full, no JSON form, or unsent at close
     queued: int  # waiting, or on the way
+    calibrator_version: int | None = None  # number of the champion in force; None: none is
+    calibrator_age_seconds: float | None = (
+        None  # since the server last said that this is what serves; None: it never has
+    )
+    fetch_failed: int = 0  # times that it did not say what serves
+    cache_corrupt: int = 0  # files of the cache that were not used: unreadable, or not verified
+    cache_unwritten: int = 0  # times that the cache could not be written
 
 
 class Outbox:

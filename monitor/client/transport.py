@@ -2,13 +2,15 @@
 
 import zlib
 from dataclasses import dataclass
-from typing import Final
+from http import HTTPStatus
+from typing import Any, Final
 
+import msgspec
 import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
-from monitor.errors import BadInput, Unavailable
+from monitor.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable
 
 LARGEST_ANSWER: Final = 16 << 20
 """Bytes of an answer; whatever sends more is not the server."""
@@ -37,12 +39,10 @@ class Transport:
 
     def reset(self) -> None:
         """Forget all connections: a forked child must not share its parent's sockets."""
-        self._pool = urllib3.PoolManager(
-            timeout=urllib3.Timeout(connect=self._timeout, read=self._timeout), retries=False
-        )
+        self._pool = urllib3.PoolManager(retries=False)
 
-    def post(self, path: str, body: bytes) -> Answer:
-        """Send JSON, compressed when that pays.
+    def post(self, path: str, body: bytes, *, timeout: float | None = None) -> Answer:
+        """Send JSON, compressed when that pays; with a time limit of its own where one is given.
 
         Raises
         ------
@@ -53,7 +53,7 @@ class Transport:
         headers = {"Content-Type": "application/json"}
         if len(body) > COMPRESS_FROM:
             body, headers["Content-Encoding"] = zlib.compress(body, level=1, wbits=31), "gzip"
-        return self._request("POST", path, headers, body)
+        return self._request("POST", path, headers, body, timeout)
 
     def get(self, path: str, *, etag: str | None) -> Answer:
         """Fetch a document unless it is still the one with this ETag.
@@ -66,7 +66,10 @@ class Transport:
         """
         return self._request("GET", path, {} if etag is None else {"If-None-Match": etag}, None)
 
-    def _request(self, method: str, path: str, headers: dict[str, str], body: bytes | None) -> Answer:
+    def _request(
+        self, method: str, path: str, headers: dict[str, str], body: bytes | None, timeout: float | None = None
+    ) -> Answer:
+        limit = self._timeout if timeout is None else timeout
         try:
             # Redirects are not followed: they would carry the key to another host.
             response = self._pool.request(
@@ -75,11 +78,49 @@ class Transport:
                 headers=self._headers | headers,
                 body=body,
                 redirect=False,
+                timeout=urllib3.Timeout(connect=min(limit, self._timeout), read=limit),
                 preload_content=False,
             )
             return _answer(response)
         except (HTTPError, OSError) as error:
             raise Unavailable(f"{method} {self._url}{path}: {error}") from error
+
+
+class _Problem(msgspec.Struct):
+    """What the server says is wrong with a request."""
+
+    detail: str = ""
+    errors: list[dict[str, Any]] = []
+
+
+def answered(answer: Answer) -> dict[str, Any]:
+    """Return the object that the server answered with.
+
+    Raises
+    ------
+    MonitorError
+        of the kind that the server's refusal stands for.
+
+    """
+    try:
+        if answer.status < HTTPStatus.BAD_REQUEST:
+            return msgspec.json.decode(answer.body, type=dict[str, Any])
+        problem = msgspec.json.decode(answer.body, type=_Problem)
+    except msgspec.MsgspecError as error:
+        raise Unavailable(f"status {answer.status}, and an answer that is none of the server's") from error
+    if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY and problem.errors:
+        first = problem.errors[0]
+        raise BadInput(str(first.get("field")), first.get("value"), str(first.get("reason")))
+    if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+        raise Unavailable(f"status {answer.status}, {problem.detail}")
+    raise _KINDS.get(answer.status, MonitorError)(problem.detail or f"status {answer.status}")
+
+
+_KINDS: Final[dict[int, type[MonitorError]]] = {
+    HTTPStatus.NOT_FOUND: NotFound,
+    HTTPStatus.CONFLICT: Conflict,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLarge,
+}
 
 
 def _answer(response: urllib3.BaseHTTPResponse) -> Answer:

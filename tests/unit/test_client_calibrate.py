@@ -1,6 +1,7 @@
 """The calibrator in force: applied in process, fetched from a small real server on loopback."""
 
 import copy
+import hashlib
 import json
 import os
 import signal
@@ -19,18 +20,28 @@ import pytest
 from monitor import Client
 from monitor.calibrators.document import seal
 from monitor.calibrators.families import from_document
-from monitor.calibrators.parameters import PARAMETERS
+from monitor.calibrators.parameters import PARAMETERS, REGRESSIONS
 from monitor.calibrators.scalar import compile_scalar, compile_vector
+from monitor.canary import Lot
 from monitor.client import Calibrated
 from monitor.client.arrays import compile_array
+from monitor.errors import BadInput
 
 MODEL = "acme/churn risk"
+PATH = "/v1/models/acme%2Fchurn%20risk"
 TEMPERATURE = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
 PLATT = {"method": "platt", "task": "binary", "parameters": {"slope": 0.7, "intercept": -0.3}}
 ISOTONIC = {"method": "isotonic", "task": "binary", "parameters": {"x": [0.1, 0.5, 0.9], "y": [0.2, 0.4, 0.7]}}
 TOP_LABEL = {"method": "temperature", "task": "confidence", "parameters": {"temperature": 1.5, "classes": 10}}
 VECTORS = {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 2.0}}
 STEEP = {"method": "platt", "task": "binary", "parameters": {"slope": 9e3, "intercept": 1.0}}
+BETA = {"method": "beta", "task": "binary", "parameters": {"a": 0.4, "b": 1.3, "c": 0.2}}
+QUADRATIC = {
+    "method": "quadratic_logit",
+    "task": "confidence",
+    "parameters": {"square": -0.1, "slope": 0.9, "intercept": 0.2},
+}
+STEPS = {"method": "scaling_binning", "task": "binary", "parameters": {"edges": [0.1, 0.5], "values": [0.2, 0.3, 0.9]}}
 IDENTITY: dict[str, Any] = {"method": "identity", "task": "binary", "parameters": {}}
 IDENTITY_OF_VECTORS = IDENTITY | {"task": "multiclass"}
 NONE = {"type": "about:blank", "title": "Not Found", "status": 404, "detail": "no champion", "errors": []}
@@ -41,10 +52,13 @@ def version(fitted: dict[str, Any], number: int = 3, model: str = MODEL) -> dict
 
 
 class Registry:
-    """Serves one champion as the API does: ETag, 304, 404 with a problem document."""
+    """Tells what serves as the API does: ETag, 304, 404 with a problem document."""
 
     def __init__(self) -> None:
         self.champion: Any = None
+        self.canary: Any = None
+        self.versions: dict[int, Any] = {}
+        self.old = False  # a server that does not know the call
         self.reply: tuple[int, bytes] | None = None  # in place of the champion
         self.requests: list[tuple[str, str | None, int]] = []  # path, If-None-Match, status
         registry = self
@@ -52,7 +66,7 @@ class Registry:
         class Handler(BaseHTTPRequestHandler):
             def do_GET(self) -> None:
                 match = self.headers.get("If-None-Match")
-                status, body, etag = registry.answer(match)
+                status, body, etag = registry.answer(self.path.removeprefix(PATH), match)
                 registry.requests.append((self.path, match, status))
                 self.send_response(status)
                 if etag:
@@ -70,13 +84,21 @@ class Registry:
         self._thread = threading.Thread(target=self._http.serve_forever, kwargs={"poll_interval": 0.01})
         self._thread.start()
 
-    def answer(self, match: str | None) -> tuple[int, bytes, str | None]:
+    def answer(self, call: str, match: str | None) -> tuple[int, bytes, str | None]:
         if self.reply is not None:
             return *self.reply, '"broken"'
-        if self.champion is None:
+        found: Any = None
+        if call == "/serving":
+            found = None if self.old else {"champion": self.champion, "canary": self.canary}
+        elif call == "/calibrators/champion":
+            found = self.champion
+        else:
+            found = self.versions.get(int(call.rpartition("/")[2]))
+        if found is None:
             return 404, json.dumps(NONE).encode(), None
-        etag = f'"{self.champion["sha256"]}"'
-        return (304, b"", etag) if match == etag else (200, json.dumps(self.champion).encode(), etag)
+        body = json.dumps(found).encode()
+        etag = f'"{hashlib.sha256(body).hexdigest()}"'
+        return (304, b"", etag) if match == etag else (200, body, etag)
 
     def stop(self) -> None:
         """Stop; a second time does nothing."""
@@ -103,7 +125,9 @@ def queued(client: Client) -> list[dict[str, Any]]:
     return [json.loads(item) for item in client._outbox.front(1_000, 1 << 30)]  # noqa: SLF001  the server takes no events
 
 
-@pytest.mark.parametrize("fitted", [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"])
+@pytest.mark.parametrize(
+    "fitted", [TEMPERATURE, PLATT, BETA, QUADRATIC, STEPS, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"]
+)
 def test_calibrate_applies_the_champions_document(registry: Registry, client: Client, fitted: dict[str, Any]) -> None:
     registry.champion = version(fitted)
     assert client.refresh()
@@ -118,7 +142,9 @@ def test_calibrate_applies_the_champions_document(registry: Registry, client: Cl
     assert client.calibrator_version == 3
 
 
-@pytest.mark.parametrize("fitted", [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"])
+@pytest.mark.parametrize(
+    "fitted", [TEMPERATURE, PLATT, BETA, QUADRATIC, STEPS, ISOTONIC, TOP_LABEL], ids=lambda fitted: fitted["method"]
+)
 def test_calibrate_takes_arrays_of_any_shape(registry: Registry, client: Client, fitted: dict[str, Any]) -> None:
     registry.champion = version(fitted)
     client.refresh()
@@ -130,11 +156,24 @@ def test_calibrate_takes_arrays_of_any_shape(registry: Registry, client: Client,
     assert client.calibrate(np.array([])).shape == (0,)
 
 
-FITTED = [TEMPERATURE, PLATT, ISOTONIC, TOP_LABEL, VECTORS, STEEP, IDENTITY, IDENTITY_OF_VECTORS]
+FITTED = [
+    TEMPERATURE,
+    PLATT,
+    BETA,
+    QUADRATIC,
+    STEPS,
+    ISOTONIC,
+    TOP_LABEL,
+    VECTORS,
+    STEEP,
+    IDENTITY,
+    IDENTITY_OF_VECTORS,
+]
 
 
 def test_compile_array_is_tested_with_every_method() -> None:
-    assert {fitted["method"] for fitted in FITTED} == set(PARAMETERS)
+    of_probabilities = {name for name, method in PARAMETERS.items() if method.tasks != REGRESSIONS}
+    assert {fitted["method"] for fitted in FITTED} == of_probabilities
 
 
 @pytest.mark.parametrize("fitted", FITTED, ids=str)
@@ -172,7 +211,7 @@ def test_calibrate_takes_the_classes_of_a_multiclass_event(registry: Registry, c
     assert client.calibrate({"a": 0.64, "b": 0.32, "c": 0.04}) == dict(zip("abc", expected(one), strict=True))
     np.testing.assert_allclose(client.calibrate(np.array(one)), expected(one), atol=1e-14)
     np.testing.assert_allclose(client.calibrate(np.array([one, two])), [expected(one), expected(two)], atol=1e-14)
-    assert client.calibrated(0.5) == (0.5, 0.5, None)  # one number says nothing about three classes
+    assert client.calibrated(0.5)[:3] == (0.5, 0.5, None)  # one number says nothing about three classes
 
 
 def test_calibrate_is_identity_without_a_champion(client: Client) -> None:
@@ -183,7 +222,7 @@ def test_calibrate_is_identity_without_a_champion(client: Client) -> None:
 
     assert (client.calibrate(0.3), client.calibrate([0.3, 0.4]), client.calibrator_version) == (0.3, [0.3, 0.4], None)
     assert array.tolist() == [0.25, 0.5]
-    assert client.calibrated(0.3) == Calibrated(0.3, 0.3, None)
+    assert client.calibrated(0.3, "a") == Calibrated(0.3, 0.3, None, "a")
 
 
 @pytest.mark.parametrize(
@@ -223,30 +262,37 @@ def test_calibrate_follows_the_champion_in_the_background(registry: Registry) ->
 def test_refresh_sends_the_etag_and_asks_by_the_quoted_name(registry: Registry, client: Client) -> None:
     registry.champion = version(TEMPERATURE)
     assert [client.refresh(), client.refresh()] == [True, True]
-    path, etag = "/v1/models/acme%2Fchurn%20risk/calibrators/champion", f'"{registry.champion["sha256"]}"'
+    etag = registry.answer("/serving", None)[2]
 
-    assert registry.requests == [(path, None, 200), (path, etag, 304)]
+    assert registry.requests == [(f"{PATH}/serving", None, 200), (f"{PATH}/serving", etag, 304)]
     assert client.calibrator_version == 3
 
 
-def flipped(document: dict[str, Any]) -> bytes:
+def told(champion: Any, canary: Any = None) -> bytes:
+    return json.dumps({"champion": champion, "canary": canary}).encode()
+
+
+def flipped(document: dict[str, Any]) -> dict[str, Any]:
     changed = copy.deepcopy(document)
     changed["parameters"]["temperature"] = 2.5
-    return json.dumps(changed).encode()
+    return changed
 
 
-def without_hash(document: dict[str, Any]) -> bytes:
-    return json.dumps({key: value for key, value in document.items() if key != "sha256"}).encode()
+def without_hash(document: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in document.items() if key != "sha256"}
 
 
 BROKEN = {
-    "one digit changed": (200, flipped(version(TEMPERATURE, 4))),
-    "no hash": (200, without_hash(version(TEMPERATURE, 4))),
-    "truncated": (200, json.dumps(version(TEMPERATURE, 4)).encode()[:-20]),
-    "of another model": (200, json.dumps(version(TEMPERATURE, 4, model="other")).encode()),
-    "unknown method": (200, b'{"method": "magic", "task": "binary", "parameters": {}, "sha256": ""}'),
+    "one digit changed": (200, told(flipped(version(TEMPERATURE, 4)))),
+    "no hash": (200, told(without_hash(version(TEMPERATURE, 4)))),
+    "truncated": (200, told(version(TEMPERATURE, 4))[:-20]),
+    "of another model": (200, told(version(TEMPERATURE, 4, model="other"))),
+    "unknown method": (200, told({"method": "magic", "task": "binary", "parameters": {}, "sha256": ""})),
+    "nothing of a champion": (200, b"{}"),
+    "a bare document": (200, json.dumps(version(TEMPERATURE, 4)).encode()),
     "not an object": (200, b"[1, 2]"),
     "deeply nested": (200, b"[" * 100_000),
+    "nested in the champion": (200, b'{"champion": ' + b"[" * 100_000),
     "empty": (200, b""),
     "a proxy's 404": (404, b"<html>not here"),
     "a server error": (500, b'{"status": 500}'),
@@ -270,6 +316,169 @@ def test_refresh_keeps_what_works_when_the_answer_is_broken(
     registry.reply, registry.champion = None, version(ISOTONIC, number=5)
     assert client.refresh()
     assert client.calibrator_version == 5
+
+
+def test_refresh_believes_no_304_that_it_did_not_ask_for(registry: Registry, client: Client) -> None:
+    registry.reply = (304, b"")
+    assert client.refresh() is False
+
+
+def test_refresh_asks_an_older_server_for_its_champion(registry: Registry, client: Client) -> None:
+    registry.old, registry.champion = True, version(TEMPERATURE)
+    assert [client.refresh(), client.refresh()] == [True, True]
+    assert client.calibrate(0.9) == pytest.approx(0.75)
+    assert [status for _, _, status in registry.requests] == [404, 200, 404, 304]
+    registry.champion = None
+    assert client.refresh()
+    assert client.calibrate(0.9) == 0.9
+
+
+@pytest.mark.parametrize(
+    "later", [version(PLATT, number=1), version(PLATT, number=3), None], ids=["older", "same number", "none"]
+)
+def test_calibrate_follows_the_server_back(registry: Registry, client: Client, later: Any) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    registry.champion = later  # rolled back, or restored from an old backup
+    assert client.refresh()
+    assert client.calibrate(0.9) == (0.9 if later is None else compile_scalar(PLATT)(0.9))
+
+
+# Canary
+
+
+def canary(fitted: dict[str, Any], number: int, share: float) -> dict[str, Any]:
+    return {"share": share, "document": version(fitted, number)}
+
+
+def test_the_lot_of_an_event_is_as_documented() -> None:
+    digest = hashlib.blake2b("modèle\n12\nevent ✓".encode(), digest_size=8).digest()
+    bits = "".join(f"{byte:08b}" for byte in digest)[:53]
+    assert Lot("modèle", 12).of("event ✓") == int(bits, 2) / 2**53
+
+
+def test_the_canary_serves_its_share_of_events_the_same_ones_always(registry: Registry, client: Client) -> None:
+    registry.champion, registry.canary = version(TEMPERATURE), canary(PLATT, 4, 0.2)
+    client.refresh()
+    ids = [f"order {i}" for i in range(4_000)]
+    served = [client.calibrated(0.9, each) for each in ids]
+    by_canary = [each for each in served if each.version == 4]
+
+    assert 0.17 < len(by_canary) / len(ids) < 0.23
+    assert {each.value for each in by_canary} == {compile_scalar(PLATT)(0.9)}
+    assert {(each.value, each.version) for each in served} - {(each.value, 4) for each in by_canary} == {
+        (client.calibrate(0.9), 3)
+    }
+    assert [each.event_id for each in by_canary] == [each for each in ids if Lot(MODEL, 4).of(each) < 0.2]
+    assert served == [client.calibrated(0.9, each) for each in ids]
+
+
+def test_an_event_is_logged_under_the_id_that_chose_its_calibrator(registry: Registry, client: Client) -> None:
+    registry.champion, registry.canary = version(TEMPERATURE), canary(PLATT, 4, 0.5)
+    client.refresh()
+    logged = [client.log(probability=client.calibrated(0.9)) for _ in range(200)]
+    events = queued(client)
+
+    assert [event["event_id"] for event in events] == logged
+    assert {event["calibrator_version"] for event in events} == {3, 4}
+    for event in events:
+        chosen = Lot(MODEL, 4).of(event["event_id"]) < 0.5
+        assert event["calibrator_version"] == (4 if chosen else 3)
+        assert (event["probability"], event["raw_probability"]) == (
+            compile_scalar(PLATT if chosen else TEMPERATURE)(0.9),
+            0.9,
+        )
+    assert client.log("mine", probability=client.calibrated(0.9)) == "mine"
+
+
+def test_the_canary_takes_the_classes_of_one_event_and_never_a_batch(registry: Registry, client: Client) -> None:
+    registry.champion, registry.canary = version(VECTORS), canary(VECTORS, 4, 1.0)
+    client.refresh()
+    one = [0.64, 0.32, 0.04]
+
+    assert client.calibrated(one, "a").version == 4
+    assert client.calibrated(one).version == 4
+    assert client.calibrated(np.array(one)).version == 4
+    assert client.calibrated({"a": 0.64, "b": 0.32, "c": 0.04}).version == 4
+    assert client.calibrated([one, one])[2:] == (3, None)
+    assert client.calibrated(np.array([one, one]))[2:] == (3, None)
+    assert client.calibrate(one) == client.calibrated(one, "a").value  # the same map here, by the champion
+    registry.champion, registry.canary = version(TEMPERATURE), canary(TEMPERATURE, 4, 1.0)
+    client.refresh()
+    assert client.calibrated([0.1, 0.2])[2:] == (3, None)
+    assert client.calibrated(0.1).version == 4
+
+
+def test_a_canary_beside_no_champion_leaves_the_others_as_they_are(registry: Registry, client: Client) -> None:
+    registry.canary = canary(TEMPERATURE, 1, 0.5)
+    client.refresh()
+    served = [client.calibrated(0.9) for _ in range(100)]
+    assert {(round(each.value, 9), each.version) for each in served} == {(0.9, None), (0.75, 1)}
+    assert client.calibrate(0.9) == 0.9
+
+
+def test_a_canary_that_does_not_verify_serves_nothing(
+    registry: Registry, client: Client, caplog: pytest.LogCaptureFixture
+) -> None:
+    broken = flipped(version(TEMPERATURE, 4))
+    registry.champion, registry.canary = version(PLATT), {"share": 1.0, "document": broken}
+    assert client.refresh()
+    assert client.calibrated(0.9).version == 3
+    assert "the canary does not serve" in caplog.text
+
+
+def test_a_canary_ends_when_the_server_has_long_not_been_heard(registry: Registry) -> None:
+    registry.canary = canary(TEMPERATURE, 1, 1.0)
+    with Client(registry.url, MODEL, refresh_seconds=0.02, timeout=0.2) as client:
+        wait_until(lambda: client.calibrated(0.9).version == 1)
+        registry.reply = (503, b"")
+        wait_until(lambda: client.calibrated(0.9).version is None)
+        registry.reply = None
+        wait_until(lambda: client.calibrated(0.9).version == 1)
+
+
+def test_an_unusable_id_is_reported_by_log_and_harms_no_value(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    result = client.calibrated(0.9, object())  # type: ignore[call-overload]
+    assert result.value == pytest.approx(0.75)
+    assert client.log(probability=result) == ""
+    assert client.stats().dropped == 1
+
+
+# Pin
+
+
+def test_a_pinned_version_stays_whatever_is_promoted(registry: Registry) -> None:
+    registry.champion, registry.versions = version(PLATT, 5), {3: version(TEMPERATURE)}
+    with Client(registry.url, MODEL, refresh_seconds=0.01, timeout=2, pin=3) as client:
+        wait_until(lambda: client.calibrate(0.9) == pytest.approx(0.75))
+        time.sleep(0.05)
+        assert client.refresh()
+        assert client.calibrated(0.9).version == 3
+    assert [path for path, _, _ in registry.requests] == [f"{PATH}/calibrators/3"]
+
+
+def test_a_pinned_version_that_is_not_there_is_asked_for_again(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.champion = version(PLATT, 5)
+    registry.versions = {3: version(TEMPERATURE, 4)}  # not what it should be
+    with Client(registry.url, MODEL, timeout=2, pin=3) as client:
+        assert client.refresh() is False
+        registry.versions = {}
+        assert client.refresh() is False
+        assert client.calibrated(0.9)[:3] == (0.9, 0.9, None)
+        assert "identity stays in force" in caplog.text
+        registry.versions = {3: version(TEMPERATURE)}
+        assert client.refresh()
+        assert client.calibrator_version == 3
+
+
+@pytest.mark.parametrize("given", [{"pin": 0}, {"pin": True}, {"pin": "3"}, {"cache": 7}, {"bootstrap": 7}])
+def test_client_refuses_unusable_settings_of_delivery(given: dict[str, Any]) -> None:
+    with pytest.raises(BadInput, match=next(iter(given))):
+        Client("http://127.0.0.1:9", MODEL, **given)
 
 
 def test_calibrate_keeps_the_champion_when_the_server_is_away(registry: Registry) -> None:
@@ -307,7 +516,7 @@ def test_calibrated_is_logged_with_raw_value_and_version(registry: Registry, cli
 
     assert result.value == pytest.approx(0.75)
     assert (result.raw, result.version) == (0.9, 3)
-    assert (event["probability"], event["raw_probability"], event["calibrator_version"]) == result
+    assert (event["probability"], event["raw_probability"], event["calibrator_version"]) == result[:3]
 
 
 def test_log_stamps_the_champion_on_an_event_with_a_raw_value(registry: Registry, client: Client) -> None:

@@ -1,0 +1,224 @@
+"""The last known good calibrator on disk, for a start without the server.
+
+A file is a line with the SHA-256 of all that follows, and JSON: whose it is, when it was fetched, and the champion's sealed document, or
+null for the fact that no calibrator serves. It is written beside its place, synced and renamed, so a reader finds the old content or the
+new, whatever dies when; several processes may share a directory without locks. What it replaces is kept as a second file, which is
+read where the first one can't be used. After a rollback both hold what serves now: what was taken back never comes back from disk.
+"""
+
+import os
+import stat
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from hashlib import blake2b, sha256
+from pathlib import Path
+from typing import Any, Final, NamedTuple, TypeVar
+
+import msgspec
+
+from monitor.client.limited import LimitedWarnings, described
+from monitor.client.transport import LARGEST_ANSWER
+
+MAGIC: Final = b"calwatch-cache 1 "
+LARGEST_FILE: Final = LARGEST_ANSWER + (1 << 20)
+LONGEST_SLUG: Final = 60
+ABANDONED: Final = 3600.0
+"""Seconds after which a temporary file is taken for one whose writer died."""
+
+T = TypeVar("T")
+Signature = tuple[int, int, int]
+
+
+class Kept(NamedTuple):
+    """What a file says."""
+
+    champion: Any  # a sealed document; None: no calibrator serves
+    fetched_at: float  # seconds since 1970
+
+
+class Found(NamedTuple):
+    """What could be used of a file, and since when it is known."""
+
+    value: Any
+    fetched_at: float
+
+
+class Cache:
+    """The files of one client; whatever is on the disk, nothing raises."""
+
+    def __init__(
+        self, path: Path, warnings: LimitedWarnings, *, model: str, clock: Callable[[], float] = time.time
+    ) -> None:
+        self._path = path
+        self._previous = path.with_name(f"{path.stem}.previous.json")
+        self._warnings = warnings
+        self._model = model
+        self._clock = clock
+        self._holds: tuple[Signature, str] | None = None  # the file as last seen, and what it was good for
+        self.reset()
+
+    def reset(self) -> None:
+        """Count from zero, as a forked child does."""
+        self.corrupt = 0  # files that could not be read, or did not verify
+        self.unwritten = 0  # times that the disk did not take what was to be kept
+
+    def load(self, use: Callable[[Any], T]) -> Found | None:
+        """Return what was kept last, else what was kept before; None where neither can be used.
+
+        Parameters
+        ----------
+        use : makes what is wanted of a document, or raises
+
+        """
+        for path in (self._path, self._previous):
+            try:
+                signature, kept = self._read(path)
+                value = use(kept.champion)
+            except FileNotFoundError:
+                continue
+            except Exception as error:  # noqa: BLE001  whatever is on the disk
+                self.corrupt += 1
+                self._warnings.warn("cache", f"{path} is not used: {described(error)}")
+                continue
+            if path == self._path:
+                self._holds = (signature, _mark(kept.champion))
+            return Found(value, min(kept.fetched_at, self._clock()))
+        return None
+
+    def keep(self, champion: Any, fetched_at: float) -> None:
+        """Let the disk hold what serves now, unless it does."""
+        try:
+            if self._holds != (_signature(self._path), _mark(champion)):
+                self._keep(Kept(champion, fetched_at))
+                signature = _signature(self._path)
+                self._holds = None if signature is None else (signature, _mark(champion))
+        except Exception as error:  # noqa: BLE001  a full or read-only disk, most likely
+            self.unwritten += 1
+            self._warnings.warn("unwritten", f"{self._path} does not hold what serves now: {described(error)}")
+
+    def _keep(self, new: Kept) -> None:
+        before = self._intact(self._path)
+        if before is not None and new.fetched_at < before.fetched_at <= self._clock():
+            return  # another process knows better
+        if before is not None and _mark(before.champion) == _mark(new.champion):
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self._clear()
+        # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
+        if before is None or _number(new.champion) <= _number(before.champion):
+            self._write(self._previous, new)
+        else:
+            self._write(self._previous, before)
+        self._write(self._path, new)
+
+    def _intact(self, path: Path) -> Kept | None:
+        try:
+            return self._read(path)[1]
+        except Exception:  # noqa: BLE001  what can't be read is written afresh
+            return None
+
+    def _read(self, path: Path) -> tuple[Signature, Kept]:
+        signature, content = read_bounded(path, LARGEST_FILE)
+        line, _, body = content.partition(b"\n")
+        if line != MAGIC + sha256(body).hexdigest().encode():
+            raise ValueError("its content does not fit its hash")
+        found = msgspec.json.decode(body, type=_Body)
+        if found.model != self._model:
+            raise ValueError(f"it is of the model {found.model!r}")
+        return signature, Kept(found.champion, found.fetched_at)
+
+    def _write(self, path: Path, kept: Kept) -> None:
+        body = msgspec.json.encode(_Body(self._model, kept.fetched_at, kept.champion))
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=self._prefix, suffix=".tmp")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(MAGIC + sha256(body).hexdigest().encode() + b"\n" + body)
+                file.flush()
+                os.fsync(file.fileno())
+            Path(name).replace(path)
+        except BaseException:
+            with suppress(OSError):
+                Path(name).unlink()
+            raise
+        _sync(path.parent)
+
+    def _clear(self) -> None:
+        """Remove temporary files whose writers died."""
+        for left in self._path.parent.iterdir():
+            if left.name.startswith(self._prefix) and left.suffix == ".tmp":
+                with suppress(OSError):
+                    if self._clock() - left.lstat().st_mtime > ABANDONED:
+                        left.unlink()
+
+    @property
+    def _prefix(self) -> str:
+        return f".{self._path.stem}."
+
+
+class _Body(msgspec.Struct):
+    """What follows a file's first line."""
+
+    model: str
+    fetched_at: float
+    champion: Any
+
+
+def place(cache: str | os.PathLike[str], *, url: str, model: str, pin: int | None) -> Path:
+    """Return the file of a client: the one that is named, if it ends in .json, else one in that directory by server and model."""
+    path = Path(cache)
+    pinned = "" if pin is None else f".{pin}"
+    if path.suffix == ".json":
+        return path.with_name(f"{path.stem}{pinned}.json")
+    slug = "".join(each if each.isascii() and each.isalnum() else "-" for each in model)[:LONGEST_SLUG]
+    return path / f"{slug}-{blake2b(f'{url} {model}'.encode(), digest_size=8).hexdigest()}{pinned}.json"
+
+
+def read_bounded(path: Path, largest: int) -> tuple[Signature, bytes]:
+    """Return the content of a plain file of bounded size, and what tells it from later ones.
+
+    Raises
+    ------
+    OSError
+        when it can't be read.
+    ValueError
+        when it is no plain file, or too large.
+
+    """
+    # Nobody may have to wait for the writer of a pipe that lies where a file should.
+    handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
+    with os.fdopen(handle, "rb") as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode):
+            raise ValueError("it is no plain file")
+        content = file.read(largest + 1)
+    if len(content) > largest:
+        raise ValueError(f"it is larger than {largest} bytes")
+    return (found.st_ino, found.st_mtime_ns, found.st_size), content
+
+
+def _signature(path: Path) -> Signature | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_mtime_ns, found.st_size
+
+
+def _mark(champion: Any) -> str:
+    return str(champion["sha256"]) if isinstance(champion, Mapping) else ""
+
+
+def _number(champion: Any) -> int:
+    return int(champion["number"]) if isinstance(champion, Mapping) else 0
+
+
+def _sync(folder: Path) -> None:
+    """Let a rename survive the death of the machine, where directories can be synced."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
