@@ -441,12 +441,38 @@ def abstention_of(under: Under, *, risk: float | None, confidence: float) -> dic
     }
 
 
-def conformal_of(under: Under, *, coverage: float) -> dict[str, Any]:
+def described(
+    model: Model,
+    before: Under,
+    after: Under,
+    *,
+    precision: float | None,
+    risk: float | None,
+    coverage: float,
+    confidence: float,
+) -> dict[str, Any]:
+    """Return all that the API says of a range, under what serves now and what would."""
+    if model.task == "regression":
+        return {
+            "decisions": [],
+            "precision": {"wanted": precision, "above": None, "below": None, "reason": OF_REGRESSIONS},
+            "abstention": {"wanted": risk, "answering": None, "points": [], "reason": OF_REGRESSIONS},
+            "conformal": sets_of(model, after, coverage=coverage),
+        }
+    return {
+        "decisions": impacts(model, before, after, confidence=confidence),
+        "precision": precision_of(after, wanted=precision, confidence=confidence),
+        "abstention": abstention_of(after, risk=risk, confidence=confidence),
+        "conformal": sets_of(model, after, coverage=coverage),
+    }
+
+
+def sets_of(model: Model, under: Under, *, coverage: float) -> dict[str, Any]:
     """Return the threshold of split conformal sets from all labels of a range, and what coverage such sets had.
 
     What is measured is a threshold from the earliest 70 % of the labels on the rest.
     """
-    reason = _no_sets(under.known, coverage)
+    reason = OF_REGRESSIONS if model.task == "regression" else _no_sets(under.known, coverage)
     found = dict.fromkeys(("threshold", "mean_set_size", "measured", "adaptive")) if reason else _sets(under, coverage)
     return {"coverage": coverage, "labelled": under.known.labelled, **found, "reason": reason}
 

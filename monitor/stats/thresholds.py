@@ -20,6 +20,8 @@ APART: Final = 4
 
 POINTS: Final = 20
 INTERVAL: Final = 0.95
+NEARLY_NONE: Final = 1e-12
+"""Smaller risks need more events than there are."""
 
 CUTS: Final[Floats] = np.concatenate([EDGES[:-1], [np.nextafter(1.0, 0.0), 1.0]])
 """The upper end of each cell: `p > CUTS[i]` selects exactly the cells after i, `p <= CUTS[i]` the others; shape (CELLS,)."""
@@ -51,7 +53,7 @@ def fewest(risk: float, delta: float) -> int:
     >>> fewest(0.05, 0.05), fewest(0.1, 0.01)
     (59, 44)
     """
-    return math.ceil(math.log(delta) / math.log1p(-risk))
+    return math.ceil(math.log(delta) / math.log1p(-min(max(risk, NEARLY_NONE), 1.0 - NEARLY_NONE)))
 
 
 def cutoff(n: ArrayLike, wrong: ArrayLike, *, risk: float, confidence: float) -> Cutoff | None:

@@ -1,0 +1,176 @@
+"""Routes about decisions: what thresholds select, where they should lie, and sets of answers."""
+
+from typing import Annotated, Any, Final
+
+import numpy as np
+from fastapi import APIRouter, Query
+from pydantic import BaseModel, ConfigDict, Field
+from sqlalchemy import Connection
+from starlette.responses import Response
+
+from monitor import decisions, windowed
+from monitor.api import shapes
+from monitor.api.calibration import Range, range_of, wait_for_roll_up
+from monitor.api.context import Context, JsonObject, ModelName, Now, answer, model_named, usable
+from monitor.api.routes import StrictRoute
+from monitor.api.shapes import gives
+from monitor.decisions import CONFIDENCE, COVERAGE, Known, Under
+from monitor.errors import BadInput, Conflict
+from monitor.records import Model
+from monitor.stats.conformal import prediction_sets
+from monitor.store import registry
+from monitor.times import parse_duration, rfc3339
+from monitor.windowed import Clocked
+
+router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
+
+NONE: Final = "none"
+LARGEST: Final = 10**9
+MAX_PROBABILITIES: Final = 100_000
+
+Inner = Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)]
+
+
+class ThresholdsQuery(BaseModel):
+    """What thresholds are asked for."""
+
+    window: str | None = Field(
+        default=None, description="a duration such as 7d, up to 3660d; the longest of the model's windows if not given"
+    )
+    start: str | None = Field(default=None, description="RFC 3339 with a zone; the range is half-open")
+    end: str | None = Field(default=None, description="RFC 3339 with a zone")
+    version: str | None = Field(default=None, description="a model version; all of them if not given")
+    calibrator: str = Field(
+        default=registry.CHAMPION,
+        description="whose scores are meant: a version's number, `champion` (none, where there is none), `challenger`, or `none`",
+    )
+    precision: Inner | None = Field(default=None, description="the share of what is selected that is to be right")
+    risk: Inner | None = Field(default=None, description="the share of answers that may be wrong")
+    coverage: Inner = Field(default=COVERAGE, description="how often sets of answers are to hold the right one")
+    confidence: Inner = Field(default=CONFIDENCE, description="with which a threshold keeps its word")
+
+
+@router.get("/{model}/thresholds", responses=gives(shapes.Thresholds))
+def show_thresholds(
+    context: Context, now: Now, model: ModelName, query: Annotated[ThresholdsQuery, Query()]
+) -> Response:
+    """Say what declared thresholds select before and after a calibrator serves, and where thresholds should lie.
+
+    All is of raw scores of a window mapped through the calibrator, so that it fits what it would serve. A window ends at the
+    newest prediction whose label has had its time to come. Of models of several classes, and where only some sources of labels
+    are trusted, the newest 50,000 events of the window count.
+    """
+    wait_for_roll_up(context.database, now)
+    with context.database.read() as connection:
+        clock = windowed.clocked(connection, model_named(connection, model), now)
+        start, end = _range(query, clock, now)
+        champion = _document(connection, clock.model, registry.CHAMPION)
+        chosen = _document(connection, clock.model, query.calibrator)
+        known = decisions.known_of(connection, clock, start, end, usable("version", query.version))
+    return answer(
+        {
+            "model": clock.model.name,
+            "version": query.version,
+            "start": rfc3339(start),
+            "end": rfc3339(end),
+            "calibrator_version": None if chosen is None else chosen["number"],
+            "confidence": query.confidence,
+            "events": known.count,
+            "labelled": known.labelled,
+            "without_raw": known.without_raw,
+            **decisions.described(
+                clock.model,
+                Under(known, champion),
+                Under(known, chosen),
+                precision=query.precision,
+                risk=query.risk,
+                coverage=query.coverage,
+                confidence=query.confidence,
+            ),
+        }
+    )
+
+
+def _range(query: ThresholdsQuery, clock: Clocked, now: int) -> tuple[int, int]:
+    longest = max(clock.model.settings.windows, key=lambda each: parse_duration("window", each))
+    window = longest if query.window is query.start is query.end is None else query.window
+    return range_of(Range(window=window, start=query.start, end=query.end), clock, clock.matured_until, now)
+
+
+def _document(connection: Connection, model: Model, which: str) -> JsonObject | None:
+    """Return the document of a calibrator, None for identity.
+
+    Raises
+    ------
+    BadInput
+        when it names nothing that there is.
+
+    """
+    if which == NONE:
+        return None
+    aliases = registry.aliases(connection, model.id)
+    if which in {registry.CHAMPION, registry.CHALLENGER}:
+        number = aliases[which].number if which in aliases else None
+        if number is None and which == registry.CHALLENGER:
+            raise BadInput("calibrator", which, "there is none now")
+    elif which.isascii() and which.isdigit() and len(which) < len(str(LARGEST)):
+        number = int(which)
+    else:
+        raise BadInput("calibrator", which, "must be a version's number, champion, challenger or none")
+    document = None if number is None else registry.document(connection, model.id, number)
+    if number is not None and document is None:
+        raise BadInput("calibrator", which, "there is no such version")
+    return document
+
+
+class PredictSetRequest(BaseModel):
+    """Raw probabilities: numbers, or for a multiclass model vectors."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    probabilities: list[float] | list[list[float]]
+    coverage: Inner = Field(default=COVERAGE, description="how often the sets are to hold the right answer")
+
+
+@router.post("/{model}/predict-set", responses=gives(shapes.PredictedSets))
+def predict_sets(context: Context, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
+    """Return for each event the answers among which the right one is, with the wanted probability.
+
+    Probabilities are raw, and mapped through the champion. The threshold is from the labels of the longest of the model's windows;
+    it is also among its thresholds, for sets that are made where the model serves.
+    """
+    if len(asked.probabilities) > MAX_PROBABILITIES:
+        raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
+    with context.database.read() as connection:
+        clock = windowed.clocked(connection, model_named(connection, model), now)
+        champion = _document(connection, clock.model, registry.CHAMPION)
+        known = decisions.known_of(connection, clock, *decisions.last_window(clock, now))
+    found = decisions.sets_of(clock.model, Under(known, champion), coverage=asked.coverage)
+    if found["threshold"] is None:
+        raise Conflict(found["reason"])
+    return answer(
+        {
+            "sets": _sets(clock.model, known, champion, asked, found["threshold"]),
+            "calibrator_version": None if champion is None else champion["number"],
+            "coverage": asked.coverage,
+            "threshold": found["threshold"],
+            "labelled": found["labelled"],
+            "measured_coverage": found["measured"],
+        }
+    )
+
+
+def _sets(
+    model: Model, known: Known, champion: JsonObject | None, asked: PredictSetRequest, threshold: float
+) -> list[list[Any]]:
+    names: tuple[Any, ...] = model.classes or (0, 1)
+    if not asked.probabilities:
+        return []
+    try:
+        served = decisions.applied(champion, known.task)(np.array(asked.probabilities, dtype=np.float64))
+    except ValueError as error:
+        raise BadInput("probabilities", asked.probabilities[:5], str(error)) from error
+    chosen = prediction_sets(served, threshold)
+    if chosen.shape[1] != len(names):
+        raise BadInput("probabilities", asked.probabilities[:5], f"must be of the model's {len(names)} classes")
+    return [[name for name, inside in zip(names, row, strict=True) if inside] for row in chosen.tolist()]
