@@ -91,19 +91,19 @@ class Cache:
         """Let the disk hold what serves now, unless it does."""
         try:
             if self._holds != (_signature(self._path), _mark(champion)):
+                self._holds = None
                 self._keep(Kept(champion, fetched_at))
-                signature = _signature(self._path)
-                self._holds = None if signature is None else (signature, _mark(champion))
         except Exception as error:  # noqa: BLE001  a full or read-only disk, most likely
             self.unwritten += 1
             self._warnings.warn("unwritten", f"{self._path} does not hold what serves now: {described(error)}")
 
     def _keep(self, new: Kept) -> None:
-        before = self._intact(self._path)
+        signature, before = self._intact(self._path)
+        if before is not None and _mark(before.champion) == _mark(new.champion):
+            self._holds = (signature, _mark(new.champion))
+            return
         if before is not None and new.fetched_at < before.fetched_at <= self._clock():
             return  # another process knows better
-        if before is not None and _mark(before.champion) == _mark(new.champion):
-            return
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clear()
         # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
@@ -111,13 +111,13 @@ class Cache:
             self._write(self._previous, new)
         else:
             self._write(self._previous, before)
-        self._write(self._path, new)
+        self._holds = (self._write(self._path, new), _mark(new.champion))
 
-    def _intact(self, path: Path) -> Kept | None:
+    def _intact(self, path: Path) -> tuple[Signature, Kept | None]:
         try:
-            return self._read(path)[1]
+            return self._read(path)
         except Exception:  # noqa: BLE001  what can't be read is written afresh
-            return None
+            return (0, 0, 0), None
 
     def _read(self, path: Path) -> tuple[Signature, Kept]:
         signature, content = read_bounded(path, LARGEST_FILE)
@@ -129,7 +129,8 @@ class Cache:
             raise ValueError(f"it is of the model {found.model!r}")
         return signature, Kept(found.champion, found.fetched_at)
 
-    def _write(self, path: Path, kept: Kept) -> None:
+    def _write(self, path: Path, kept: Kept) -> Signature:
+        """Put a file in its place, whole or not at all; return what tells it from others."""
         body = msgspec.json.encode(_Body(self._model, kept.fetched_at, kept.champion))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=self._prefix, suffix=".tmp")
         try:
@@ -137,12 +138,14 @@ class Cache:
                 file.write(MAGIC + sha256(body).hexdigest().encode() + b"\n" + body)
                 file.flush()
                 os.fsync(file.fileno())
+                signature = _signature_of(os.fstat(file.fileno()))
             Path(name).replace(path)
         except BaseException:
             with suppress(OSError):
                 Path(name).unlink()
             raise
         _sync(path.parent)
+        return signature
 
     def _clear(self) -> None:
         """Remove temporary files whose writers died."""
@@ -195,14 +198,17 @@ def read_bounded(path: Path, largest: int) -> tuple[Signature, bytes]:
         content = file.read(largest + 1)
     if len(content) > largest:
         raise ValueError(f"it is larger than {largest} bytes")
-    return (found.st_ino, found.st_mtime_ns, found.st_size), content
+    return _signature_of(found), content
 
 
 def _signature(path: Path) -> Signature | None:
     try:
-        found = path.stat()
+        return _signature_of(path.stat())
     except OSError:
         return None
+
+
+def _signature_of(found: os.stat_result) -> Signature:
     return found.st_ino, found.st_mtime_ns, found.st_size
 
 
