@@ -200,29 +200,45 @@ def _score_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _mean_fault(event: PredictionEvent) -> Fault | None:
-    if event.std is not None:
-        return None
-    return Fault("missing_field", "std is missing: a mean must come with its standard deviation, above 0")
+    if event.std is None:
+        return Fault("missing_field", "std is missing: a mean must come with its standard deviation, above 0")
+    return _raw_fault(event)
 
 
 def _quantiles_fault(event: PredictionEvent) -> Fault | None:
-    quantiles = event.quantiles or {}
+    return _levels_fault("quantiles", event.quantiles or {}) or _raw_fault(event)
+
+
+def _raw_fault(event: PredictionEvent) -> Fault | None:
+    """Return what is wrong with what a model itself said where a calibrator made the distribution that was served."""
+    mean, std, quantiles = event.raw_mean, event.raw_std, event.raw_quantiles
+    if (mean is None) != (std is None):
+        given, missing = ("raw_mean", "raw_std") if std is None else ("raw_std", "raw_mean")
+        return Fault("missing_field", f"{missing} is missing: {given} must come with it")
+    if quantiles is None:
+        return None
+    if mean is not None:
+        return Fault("wrong_form", "raw_mean and raw_quantiles given: must have one, in the form that the model gave")
+    return _levels_fault("raw_quantiles", quantiles)
+
+
+def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
     levels = levels_of(tuple(quantiles))
     if levels is None:
         odd = next(name for name in quantiles if thousandth(name) is None)
         return Fault(
-            "out_of_range", f"quantiles has the level {quoted(odd)}: must be decimals as 0.05, from 0.001 to 0.999"
+            "out_of_range", f"{field} has the level {quoted(odd)}: must be decimals as 0.05, from 0.001 to 0.999"
         )
     ordered = sorted(zip(levels, quantiles, strict=True))
     for (level, name), (next_level, next_name) in pairwise(ordered):
         if level == next_level:
             return Fault(
-                "duplicate_key", f"quantiles has {quoted(name)} and {quoted(next_name)}: must have a level once"
+                "duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have a level once"
             )
         if quantiles[name] > quantiles[next_name]:
             return Fault(
                 "bad_order",
-                f"quantiles[{quoted(next_name)}] is {quoted(quantiles[next_name])}, under {quoted(quantiles[name])} at"
+                f"{field}[{quoted(next_name)}] is {quoted(quantiles[next_name])}, under {quoted(quantiles[name])} at"
                 f" {quoted(name)}: must not fall as levels rise",
             )
     return None

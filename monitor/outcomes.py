@@ -6,6 +6,7 @@ from typing import Any, Final
 
 import msgspec
 
+from monitor.calibrators.distributions import Distribution
 from monitor.errors import Corrupt
 from monitor.records import LabelRow, Model, PredictionRow
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
@@ -35,8 +36,9 @@ def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[
         kept |= {"answer": event.prediction, **_sent(event, "confidence_source", "agreeing", "samples", "score")}
         return event.confidence or 0.0, event.raw_confidence, _encoder.encode(kept)
     if event.mean is not None or event.quantiles is not None:
-        kept |= _sent(event, "mean", "std", "quantiles")
-        return _location(kept), None, _encoder.encode(kept)
+        kept |= _sent(event, "mean", "std", "quantiles", "raw_mean", "raw_std", "raw_quantiles")
+        has_raw = "raw_mean" in kept or "raw_quantiles" in kept
+        return _location(kept), _location(kept, "raw_") if has_raw else None, _encoder.encode(kept)
     served, raw = _vectors_sent(event)
     kept |= served if raw is None else {**served, "raw": raw}
     vectors = _vector(kept, classes), None if raw is None else in_order(raw, classes)
@@ -50,11 +52,28 @@ def _sent(event: PredictionEvent, *fields: str) -> dict[str, Any]:
     return {field: value for field in fields if (value := getattr(event, field)) is not None}
 
 
-def _location(kept: Mapping[str, Any]) -> float:
+def _location(kept: Mapping[str, Any], whose: str = "") -> float:
     """Return where a predictive distribution lies: its mean, or the median of its quantiles."""
-    if "quantiles" not in kept:
-        return float(kept["mean"])
-    return median(*quantiles_of(kept["quantiles"]))
+    if f"{whose}quantiles" not in kept:
+        return float(kept[f"{whose}mean"])
+    return median(*quantiles_of(kept[f"{whose}quantiles"]))
+
+
+def distributions_of(row: PredictionRow) -> tuple[Distribution, Distribution]:
+    """Return the served and the raw predictive distribution of a regression."""
+    kept = payload_of(row)
+    return _distribution(row, kept, ""), _distribution(row, kept, "" if row.raw is None else "raw_")
+
+
+def _distribution(row: PredictionRow, kept: Mapping[str, Any], whose: str) -> Distribution:
+    if f"{whose}quantiles" not in kept:
+        return Distribution((), (kept[f"{whose}mean"], kept[f"{whose}std"]), _chance(row))
+    return Distribution(*quantiles_of(kept[f"{whose}quantiles"]), _chance(row))
+
+
+def amount(label: str) -> float | None:
+    """Return the number that a label of a regression says, None where it says none."""
+    return amount_of(_decoded(label))
 
 
 def quantiles_of(sent: dict[str, float]) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -129,7 +129,7 @@ def test_check_refuses_what_is_no_document(document: Any) -> None:
     [
         ("pickle", "binary", {}, "method"),
         ("__class__", "binary", {}, "method"),
-        ("identity", "regression", {}, "task"),
+        ("platt", "regression", {"slope": 1.0, "intercept": 0.0}, "task"),
         ("identity", "binary", None, "parameters"),
         ("identity", "binary", [], "parameters"),
         ("identity", "binary", {"more": 1}, "parameters"),

@@ -168,6 +168,39 @@ def long(count: int, value: str = "0") -> str:
             "out_of_range",
             'quantiles["0.1"] is -1e+61: must be between -1e+60 and 1e+60',
         ),
+        ('"mean":1,"std":1,"raw_mean":1', "missing_field", "raw_std is missing: raw_mean must come with it"),
+        ('"mean":1,"std":1,"raw_std":1', "missing_field", "raw_mean is missing: raw_std must come with it"),
+        ('"mean":1,"std":1,"raw_mean":1,"raw_std":0', "out_of_range", "raw_std is 0: must be above 0"),
+        (
+            '"mean":1,"std":1,"raw_quantiles":{"0.1":1,"0.9":2}',
+            "wrong_form",
+            "raw_quantiles is given without quantiles: must stand beside it, and only there",
+        ),
+        (
+            '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":1,"0.9":2},"raw_mean":1,"raw_std":1',
+            "wrong_form",
+            "raw_mean and raw_quantiles given: must have one, in the form that the model gave",
+        ),
+        (
+            '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":3,"0.9":2}',
+            "bad_order",
+            'raw_quantiles["0.9"] is 2.0, under 3.0 at "0.1": must not fall as levels rise',
+        ),
+        (
+            '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":3,"1":2}',
+            "out_of_range",
+            'raw_quantiles has the level "1": must be decimals as 0.05, from 0.001 to 0.999',
+        ),
+        (
+            '"quantiles":{"0.1":1,"0.9":2},"raw_mean":1',
+            "missing_field",
+            "raw_std is missing: raw_mean must come with it",
+        ),
+        (
+            '"probability":0.5,"raw_mean":1,"raw_std":1',
+            "wrong_form",
+            "raw_mean is given without mean or quantiles: must stand beside it, and only there",
+        ),
         (
             '"confidence":0.5,"prediction":"x","confidence_source":"verbalised"',
             "out_of_range",
