@@ -232,9 +232,7 @@ def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
     ordered = sorted(zip(levels, quantiles, strict=True))
     for (level, name), (next_level, next_name) in pairwise(ordered):
         if level == next_level:
-            return Fault(
-                "duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have a level once"
-            )
+            return Fault("duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have a level once")
         if quantiles[name] > quantiles[next_name]:
             return Fault(
                 "bad_order",
