@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import registry, windowed
+from monitor import baseline_fit, registry, windowed
 from monitor.calibrators.families import from_document
 from monitor.each import each_model
 from monitor.errors import BadInput
@@ -42,6 +42,12 @@ LEVEL: Final = 0.05
 
 ACTOR: Final = "calwatch"
 
+FIRST: Final = {
+    "canary": "it serves a share of traffic first",
+    "shadow": "it is scored on live labels and serves nothing",
+}
+"""What comes before a promotion, in words."""
+
 
 def champion_document(connection: Connection, model: Model) -> dict[str, Any] | None:
     """Return the document of what serves now, None for identity."""
@@ -69,15 +75,33 @@ def conclude(
         actor=actor,
         now=now,
     )
-    wanted = model.settings.recalibration == "auto" if promote is None else promote
-    promoted = wanted and outcome.passed and (promote is not None or outcome.held is None)
-    if promoted:
-        # How far traffic has come by now: what was served during the fit does not count for the new version.
-        progress = models.progress_of(connection, [model.id])[model.id]
-        registry.promote(connection, model, document["number"], progress, actor=actor, now=now, reason=outcome.reason)
-    elif outcome.passed:
-        registry.propose(connection, model, document["number"], clock.progress, actor=actor, now=now)
-    return {**document, "promoted": promoted, "reason": outcome.reason}
+    # How far traffic has come by now: what was served during the fit does not count for the new version.
+    number, progress = document["number"], models.progress_of(connection, [model.id])[model.id]
+    destiny = _destiny(model, outcome, promote=promote)
+    if destiny == "promote":
+        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=outcome.reason)
+    elif destiny == "propose":
+        registry.propose(connection, model, number, progress, actor=actor, now=now, held=outcome.held)
+    elif destiny is not None:
+        {"canary": registry.canary, "shadow": registry.shadow}[destiny](
+            connection, model, number, progress, actor=actor, now=now
+        )
+    words = (outcome.reason, outcome.held, FIRST.get(destiny or ""))
+    return {**document, "promoted": destiny == "promote", "reason": "; ".join(each for each in words if each)}
+
+
+def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | None:
+    """Return what becomes of a fitted version: promote, canary, shadow or propose; None for one that only a person can promote."""
+    settings = model.settings
+    if not outcome.passed:
+        return None
+    if promote:
+        return "promote"
+    if settings.recalibration == "shadow" and promote is None:
+        return "shadow"
+    if settings.recalibration != "auto" or promote is False or outcome.held is not None:
+        return "propose"
+    return "canary" if settings.canary else "promote"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,11 +126,11 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
     """Return the breach that is to be answered now, of several versions' the one with most labels, or None.
 
     None while no alarm fires, while too little has been labelled since the last attempt or since the breach began, after a person's
-    rollback, and while a proposal that answers it waits for a person. Labels from before the last promotion do not count.
+    rollback, and while a challenger that answers it waits for a person or is on trial. Labels from before the last promotion do not count.
     """
     model = clock.model
     aliases = versions.aliases(connection, model.id)
-    firing = _unanswered(model, _firing(connection, model), aliases.get(CHALLENGER))
+    firing = _unanswered(connection, model, _firing(connection, model), aliases.get(CHALLENGER))
     last = versions.attempt(connection, model.id)
     if not firing or not _due(clock, last):
         return None
@@ -146,12 +170,19 @@ def _firing(connection: Connection, model: Model) -> dict[str, int]:
     return found
 
 
-def _unanswered(model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
-    """Return the versions with an alarm that no proposal answers which waits for a person."""
-    if challenger is None or challenger.since_event_time is None or model.settings.recalibration != "propose":
+def _unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
+    """Return the versions with an alarm that no challenger answers which waits for a person or is on trial."""
+    if challenger is None or challenger.since_event_time is None or not _answers(connection, model, challenger):
         return set(firing)
     proposed = first_after(challenger.since_event_time, None)  # windows end with the minute of the newest event
     return {version for version, since in firing.items() if since > proposed}
+
+
+def _answers(connection: Connection, model: Model, challenger: Alias) -> bool:
+    """Return whether a challenger answers breaches: all but one that `auto` found lying there when it was switched on."""
+    if model.settings.recalibration != "auto" or challenger.share is not None:
+        return True
+    return challenger.number is not None and registry.is_held(connection, model.id, challenger.number)
 
 
 def _due(clock: Clocked, last: Attempt | None) -> bool:
@@ -202,7 +233,7 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
     with database.read() as connection:
         found = breach(connection, windowed.clocked(connection, model, now)) if _firing(connection, model) else None
     if found is None:
-        return None
+        return _first(database, token, model, now)
     outcome = _tried(model, found)
     with database.write(patient=True) as connection:
         hold(connection, token)
@@ -212,6 +243,21 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
         before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
         attempt = replace(before, attempted_at=found.end, labels=clock.progress.labels)
         versions.note_attempt(connection, model.id, attempt)
+        return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
+
+
+def _first(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+    """Fit a model's first calibrator on its validation set, if that is due; return what it came to, None where none was tried."""
+    with database.read() as connection:
+        found = baseline_fit.first(connection, windowed.clocked(connection, model, now), now)
+    if found is None:
+        return None
+    outcome = baseline_fit.fitted(model, found)
+    with database.write(patient=True) as connection:
+        hold(connection, token)
+        if not baseline_fit.noted(connection, model, found):
+            return None
+        clock = windowed.clocked(connection, model, now)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 

@@ -1,6 +1,8 @@
 """Move calibrators in and out of service; every step leaves a line in the audit log, in the same transaction."""
 
+from collections.abc import Mapping
 from dataclasses import replace
+from types import MappingProxyType
 from typing import Any
 
 from sqlalchemy import Connection
@@ -38,16 +40,73 @@ def register(
     return document
 
 
-def propose(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
-    """Let a version wait for a person's word."""
+def propose(
+    connection: Connection,
+    model: Model,
+    number: int,
+    progress: Progress,
+    *,
+    actor: str,
+    now: int,
+    held: str | None = None,
+) -> None:
+    """Let a version wait for a person's word, which it needs anyway or because something held it."""
     registry.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
-    registry.log(connection, model.id, at=now, actor=actor, action="propose", detail={"number": number})
+    detail = {"number": number} if held is None else {"number": number, "held": held}
+    registry.log(connection, model.id, at=now, actor=actor, action="propose", detail=detail)
+
+
+def shadow(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
+    """Let a version be scored on live labels, and serve nothing."""
+    registry.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
+    registry.log(connection, model.id, at=now, actor=actor, action="shadow", detail={"number": number})
+
+
+def canary(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
+    """Let a version serve the share of traffic that the settings give to canaries."""
+    share = model.settings.canary
+    registry.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
+    detail = {"number": number, "share": share}
+    registry.log(connection, model.id, at=now, actor=actor, action="canary", detail=detail)
+
+
+def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Mapping[str, Any]) -> None:
+    """Let a canary serve nothing any more and wait for a person's word."""
+    challenger = registry.aliases(connection, model.id)[CHALLENGER]
+    registry.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
+    detail = {"number": challenger.number, **grounds}
+    registry.log(connection, model.id, at=now, actor=actor, action="canary_end", detail=detail)
+
+
+def dismiss(
+    connection: Connection,
+    model: Model,
+    progress: Progress,
+    *,
+    action: str,
+    actor: str,
+    now: int,
+    grounds: Mapping[str, Any],
+) -> None:
+    """Take a challenger off trial; the next refit needs as many new labels as after any other attempt."""
+    number = registry.aliases(connection, model.id)[CHALLENGER].number
+    registry.drop(connection, model.id, CHALLENGER)
+    _note_attempt(connection, model, progress, now)
+    registry.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
 
 
 def promote(
-    connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int, reason: str
+    connection: Connection,
+    model: Model,
+    number: int,
+    progress: Progress,
+    *,
+    actor: str,
+    now: int,
+    reason: str,
+    grounds: Mapping[str, Any] = MappingProxyType({}),
 ) -> None:
-    """Put a version in service.
+    """Put a version in service; the audit log keeps the reason, and what else there is to know.
 
     Raises
     ------
@@ -65,7 +124,7 @@ def promote(
     at = _serve(connection, model, number, progress, now)
     if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
         registry.drop(connection, model.id, CHALLENGER)
-    detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at}
+    detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at, **grounds}
     registry.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
 
 
@@ -80,14 +139,37 @@ def roll_back(
         when no version is in service.
 
     """
+    restored = _put_back(connection, model, progress, actor=actor, now=now, grounds={"reason": reason})
+    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
+    registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
+    return restored
+
+
+def withdraw(
+    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Mapping[str, Any]
+) -> int | None:
+    """Put back what the champion replaced, without a person: refits go on, after as many new labels as any other attempt needs."""
+    restored = _put_back(connection, model, progress, actor=actor, now=now, grounds=grounds)
+    _note_attempt(connection, model, progress, now)
+    return restored
+
+
+def _put_back(
+    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Mapping[str, Any]
+) -> int | None:
     restored = replaced(connection, model)
     number = _served(connection, model)[-1]
     at = _serve(connection, model, restored, progress, now)
-    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
-    registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
-    detail = {"number": number, "restored": restored, "reason": reason, "event_time": at}
+    detail = {"number": number, "restored": restored, "event_time": at, **grounds}
     registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
     return restored
+
+
+def _note_attempt(connection: Connection, model: Model, progress: Progress, now: int) -> None:
+    """Let the next refit wait for new labels of new predictions."""
+    at = _alias(None, progress, now).since_event_time or now
+    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
+    registry.note_attempt(connection, model.id, replace(before, attempted_at=at, labels=progress.labels))
 
 
 def replaced(connection: Connection, model: Model) -> int | None:
@@ -125,6 +207,14 @@ def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | N
         for entry in registry.audited(connection, model_id)
         if entry["action"] in put
     ]
+
+
+def is_held(connection: Connection, model_id: int, number: int) -> bool:
+    """Return whether a version was proposed since something held its promotion."""
+    return any(
+        entry["action"] == "propose" and entry["detail"]["number"] == number and "held" in entry["detail"]
+        for entry in registry.audited(connection, model_id)
+    )
 
 
 def _free_from_waiting(connection: Connection, model: Model) -> None:

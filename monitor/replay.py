@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import alert, evaluate, evidence, recalibrate, rollup, windowed
+from monitor import alert, evaluate, evidence, recalibrate, rollup, trials, windowed
 from monitor.calibrators.families import from_document
 from monitor.declare import parse_span, settings_from, task_from
 from monitor.errors import BadInput
@@ -147,6 +147,7 @@ def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _
         for done, now in enumerate(moments, start=1):
             feed.up_to(now)
             evaluations += evaluate.run_model(database, token, twin, now)
+            trials.run_model(database, token, twin, now)
             evidence.run_model(database, token, twin, now)
             alert.step(database, token, twin, now, notify=False)
             recalibrate.step(database, token, twin, now)

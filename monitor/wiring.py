@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from monitor import alert, estimate, evaluate, evidence, notify, recalibrate, rollup
+from monitor import alert, estimate, evaluate, evidence, notify, recalibrate, rollup, trials
 from monitor.config import Settings
 from monitor.errors import ConfigError
 from monitor.ingest import Ingest
@@ -117,6 +117,7 @@ def judge(database: Database, token: int, *, now: Callable[[], int], notify: boo
     """Run the stages that follow the roll-up, in their order: each reads what those before it stored."""
     evaluate.run(database, token, now=now)
     estimate.run(database, token, now=now)
+    trials.run(database, token, now=now)
     evidence.run(database, token, now=now)
     alert.run(database, token, now=now, notify=notify)
     recalibrate.run(database, token, now=now)

@@ -1,0 +1,179 @@
+"""What two maps of a model's own scores make of its matured labels, step by step: from sums, or from rows where sums are not enough."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import Any, Final
+
+import numpy as np
+from sqlalchemy import Connection
+
+from monitor.calibrators.families import from_document
+from monitor.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, SeriesKey
+from monitor.sample import raw_sample
+from monitor.stats.cells import Floats, Integers
+from monitor.stats.comparison import OF_VECTORS, Pairs, widest
+from monitor.stats.summary import Kind, cell_sums
+from monitor.stats.witnesses import LOWER, MIDDLE, UPPER
+from monitor.store import evidence, rollups
+from monitor.store.rollups import Span
+from monitor.times import HOUR, floor
+from monitor.windowed import Clocked
+
+STEPS: Final = 200
+"""So many buckets are read at once."""
+
+ROWS: Final = 50
+"""So many rows make a step where there are no sums."""
+
+ALONE: Final = -1
+"""The cluster of events that have none."""
+
+RAW: Final[dict[bool, tuple[Kind, ...]]] = {False: ("both", "raw"), True: ("raw",)}
+"""The model's own scores, of series without a calibrator and with one."""
+
+Map = Callable[[Any], Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Maps:
+    """A calibrator and another one that it is held against."""
+
+    own: Map
+    other: Map
+    bound: float  # by how much their scores can differ
+
+    @classmethod
+    def of(cls, model: Model, own: dict[str, Any] | None, other: dict[str, Any] | None) -> "Maps":
+        """Return the maps that documents describe; None stands for identity."""
+        maps = _map(own), _map(other)
+        if model.task == "multiclass":
+            return cls(*maps, OF_VECTORS)
+        grid = np.unique(np.concatenate([LOWER, MIDDLE, UPPER]))
+        return cls(*maps, widest(maps[0](grid), maps[1](grid)))
+
+
+def _map(document: dict[str, Any] | None) -> Map:
+    return np.asarray if document is None else from_document(document).predict_proba
+
+
+def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -> tuple[list[Pairs], int]:
+    """Return the scores of both maps on what has matured next, and until when that is.
+
+    Parameters
+    ----------
+    at : all predictions before have been taken in
+
+    """
+    border = clock.matured_until or 0
+    if border < (clock.progress.minutes_from or 0):
+        border = floor(border, HOUR)
+    model = clock.model
+    if model.task == "multiclass" or model.settings.trusted_sources is not None:
+        return _of_rows(connection, clock, at, border, maps)
+    return _of_sums(connection, clock, at, border, maps)
+
+
+def _whole(key: SeriesKey) -> bool:
+    return key.segment == ""
+
+
+def _of_rows(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:
+    """Return steps of some rows each, whole hours' at a time since finding them takes a scan."""
+    until = floor(border, HOUR)
+    if until <= at:
+        return [], at
+    sample = raw_sample(connection, clock, at, until, _whole).judging
+    if not sample.labels:
+        return [], until
+    own, other = maps.own(sample.x), maps.other(sample.x)
+    steps = (slice(first, first + ROWS) for first in range(0, len(sample.y), ROWS))
+    if sample.x.ndim > 1:
+        return [Pairs.of_vectors(sample.y[some], own[some], other[some]) for some in steps], until
+    return [Pairs.of_cells(sample.weight[some], sample.y[some], own[some], other[some]) for some in steps], until
+
+
+def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:
+    series = {
+        n: key.calibrator != 0 for key, n in rollups.series_ids(connection, clock.model.id).items() if _whole(key)
+    }
+    span = _next(connection, list(series), clock.progress.minutes_from or 0, at, border)
+    if span is None:
+        return [], max(at, border)
+    rows = rollups.read(connection, list(series), [span])
+    begins = sorted({begin for _, _, begin, _ in rows})
+    step = LEVEL_STEP[span.level]
+    until = begins[STEPS] if len(begins) > STEPS else span.last
+    shared = [
+        (series[number], floor(begin, step), cluster, blob)
+        for number, begin, cluster, blob in evidence.clusters(
+            connection, list(series), Span(MINUTE_LEVEL, span.first, until)
+        )
+    ]
+    total = [(series[number], begin, ALONE, blob) for number, _, begin, blob in rows if begin < until]
+    return _steps(_Sums.of(total), _Sums.of(shared), maps), until
+
+
+def _next(connection: Connection, numbers: Sequence[int], minutes_from: int, at: int, border: int) -> Span | None:
+    """Return the next run of matured buckets: hours where minutes are not kept, else minutes."""
+    change = min(minutes_from, border)
+    for level, first, last in ((HOUR_LEVEL, at, change), (MINUTE_LEVEL, max(at, change), border)):
+        begin = evidence.next_bucket(connection, numbers, level, first) if first < last else None
+        if begin is not None and begin < last:
+            return Span(level, begin, min(begin + STEPS * LEVEL_STEP[level], last))
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sums:
+    """Sums of raw scores per moment, cluster and cell; arrays have shape (m,)."""
+
+    at: Integers
+    cluster: Integers
+    cell: Integers
+    sums: Floats  # n, Σy and Σp; shape (m, 3)
+
+    @classmethod
+    def of(cls, stored: Sequence[tuple[bool, int, int, bytes]]) -> "_Sums":
+        """Return the sums of encoded buckets, of which is said whether a calibrator served, when they begin, and whose they are."""
+        parts = []
+        for calibrated, kinds in RAW.items():
+            some = [(at, cluster, blob) for each, at, cluster, blob in stored if each == calibrated]
+            row, cell, sums = cell_sums([blob for *_, blob in some], kinds, ("n", "sy", "sp"))
+            named = np.array([(at, cluster) for at, cluster, _ in some], dtype=np.int64).reshape(-1, 2)[row]
+            parts.append((named, cell, sums))
+        named, cell, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
+        return cls(named[:, 0], named[:, 1], cell, sums)
+
+    def less(self, others: "_Sums") -> "_Sums":
+        """Return the sums of what is in no cluster."""
+        return _Sums(
+            np.concatenate([self.at, others.at]),
+            np.full(len(self.at) + len(others.at), ALONE),
+            np.concatenate([self.cell, others.cell]),
+            np.concatenate([self.sums, -others.sums]),
+        )
+
+    def gathered(self) -> "_Sums":
+        """Return what is left once sums of one moment, cluster and cell are added up."""
+        keys = np.stack([self.at, self.cluster, self.cell], axis=1)
+        named, place = np.unique(keys, axis=0, return_inverse=True)
+        sums = np.zeros((len(named), self.sums.shape[1]))
+        np.add.at(sums, place.ravel(), self.sums)
+        labelled = sums[:, 0] > 0
+        at, cluster, cell = named[labelled].T
+        return _Sums(at, cluster, cell, sums[labelled])
+
+
+def _steps(total: _Sums, shared: _Sums, maps: Maps) -> list[Pairs]:
+    """Return a step for each moment: events without a cluster, and clusters."""
+    parts = [total.less(shared).gathered(), shared.gathered()]
+    at, cluster = (np.concatenate([getattr(part, name) for part in parts]) for name in ("at", "cluster"))
+    n, sy, sp = np.concatenate([part.sums for part in parts]).T
+    if not len(n):
+        return []
+    p = np.clip(sp / n, 0.0, 1.0)
+    order = np.argsort(at, kind="stable")
+    columns = [each[order] for each in (n, sy, maps.own(p), maps.other(p), cluster)]
+    cuts = [0, *(np.flatnonzero(np.diff(at[order])) + 1).tolist(), len(at)]
+    return [Pairs.of_cells(*(each[first:last] for each in columns)) for first, last in pairwise(cuts)]

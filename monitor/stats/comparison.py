@@ -1,0 +1,229 @@
+"""Comparison: whether one map of raw scores is worse than another, told as soon as labels show it and valid however often one looks.
+
+Each labelled event gives the difference of two Brier scores, D = (b - y)² - (a - y)²: positive where a, the map on trial, does better
+than b, the other. A bet that a is worse pays the factor 1 - λD, a bet that it is better 1 + λD. Where a is no worse, E[D] >= 0, the
+factor of the first is 1 or less on average, and the chance that what it has won ever reaches 1/alpha is at most alpha (Ville's
+inequality). Of the second the same is true where a is no better.
+
+Bets on score differences: Henzi and Ziegel 2022, doi:10.1093/biomet/asab047; Choe and Ramdas 2023, doi:10.1287/opre.2021.0792. Betting
+against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009. Restarts: Shin, Ramdas and Rinaldo 2023,
+doi:10.51387/23-NEJSDS51.
+"""
+
+import struct
+from dataclasses import dataclass
+from typing import Final, Literal, Self
+
+import numpy as np
+from scipy.special import logsumexp
+
+from monitor.stats.betting import by_row
+from monitor.stats.cells import Floats, Integers
+
+Verdict = Literal["worse", "better", "undecided"]
+
+SHARES: Final = np.array([0.03, 0.1, 0.3, 0.9])
+"""λ in units of 1/widest: no bet may lose more than .9 of what it has on one event."""
+
+BLOCK: Final = 500
+"""A new stake joins after so many labels, whatever the steps, so that harm that begins late is found about as fast as at once."""
+
+OF_VECTORS: Final = 2.0
+"""No Brier scores of vectors differ by more."""
+
+_MAGIC: Final = b"CWCP"
+_FORMAT: Final = 1  # another once bets or stakes change: what is stored belongs to them
+_HEADER: Final = struct.Struct("<4sHqq")
+_SIZE: Final = 2 * len(SHARES) + 2
+_SIGNS: Final = np.array([-1.0, 1.0])[:, np.newaxis, np.newaxis]  # bets that it is worse, and that it is better
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pairs:
+    """Brier scores of both maps for the labelled events of one step; arrays have shape (m,)."""
+
+    n: Floats  # events that a row stands for
+    own: Floats  # Brier score of the map on trial
+    other: Floats  # and of the other one
+    cluster: Integers | None = None  # whose luck a row's events share; below 0: nobody's. None: none do
+
+    @classmethod
+    def of_cells(cls, n: Floats, sy: Floats, own: Floats, other: Floats, cluster: Integers | None = None) -> "Pairs":
+        """Return the scores of events that are known by their sums in cells.
+
+        Both maps are taken at the mean p of a cell's events, whatever their outcomes: as if every p were rounded to that mean, by less
+        than the cell's width w of 1/60. The scores of single events are off by that, their mean in second order only: D by about
+        w²/3·abs(a' - b') = 1e-4·abs(a' - b'). Where a map jumps within a cell, the jump is moved within that cell.
+
+        Parameters
+        ----------
+        n, sy : labelled events and Σy; shape (cells,)
+        own, other : what either map makes of the cell's mean p; shape (cells,)
+        cluster : of each cell's events; shape (cells,)
+
+        """
+        count = np.concatenate([sy, n - sy])
+        y = np.repeat([1.0, 0.0], len(n))
+        used = count > 0
+        first, second = (((np.tile(p, 2) - y) ** 2)[used] for p in (own, other))
+        return cls(count[used], first, second, None if cluster is None else np.tile(cluster, 2)[used])
+
+    @classmethod
+    def of_vectors(cls, y: Integers, own: Floats, other: Floats) -> "Pairs":
+        """Return the scores of single events: Σ_j (p_j - 1[y = j])².
+
+        Parameters
+        ----------
+        y : class indices; shape (m,)
+        own, other : vectors; shape (m, K)
+
+        """
+        rows = np.arange(len(y))
+        first, second = ((p**2).sum(axis=1) - 2.0 * p[rows, y] + 1.0 for p in (own, other))
+        return cls(np.ones(len(y)), first, second)
+
+
+def widest(own: Floats, other: Floats) -> float:
+    """Return by how much the Brier scores of two maps can differ, from what they make of a grid of p: max abs(a - b)·max(a + b, 2 - a - b).
+
+    Examples
+    --------
+    >>> round(widest(np.array([0.1, 0.6]), np.array([0.1, 0.8])), 9)
+    0.28
+
+    """
+    total = own + other
+    found = np.abs(own - other) * np.maximum(total, 2.0 - total)
+    return float(found.max(initial=0.0))
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Comparison:
+    """What the bets on two maps have won after some steps.
+
+    Per bet (a direction and a share λ) M ← e·(M + w), as in `ledger.Ledger`; of the stake 1, what is left after t stakes is 1/(t + 1),
+    and a stake joins at the first step and after every 500 labels.
+
+    Examples
+    --------
+    The map on trial says .9, the other .75, and three of four events have y = 1:
+
+    >>> step = Pairs.of_cells(np.array([100.0]), np.array([75.0]), np.array([0.9]), np.array([0.75]))
+    >>> found = Comparison.begin()
+    >>> for _ in range(10):
+    ...     found = found.advanced(step, widest(np.array([0.9]), np.array([0.75])))
+    >>> found.labels, found.verdict(0.01), round(found.brier, 4), round(found.brier_other, 4)
+    (1000, 'worse', 0.21, 0.1875)
+
+    """
+
+    labels: int
+    stakes: int
+    wealth: Floats  # log M of bets that it is worse, and better; shape (2, 4)
+    scores: Floats  # Σ Brier score of the map on trial, and of the other; shape (2,)
+
+    @classmethod
+    def begin(cls) -> Self:
+        """Return the state before any step."""
+        return cls(0, 0, np.full((2, len(SHARES)), -np.inf), np.zeros(2))
+
+    @property
+    def log_worse(self) -> float:
+        """The log of the e-process against "the map on trial is no worse": 0 before any step."""
+        return self._held(0)
+
+    @property
+    def log_better(self) -> float:
+        """The log of the e-process against "the map on trial is no better"."""
+        return self._held(1)
+
+    @property
+    def brier(self) -> float | None:
+        """The mean Brier score of the map on trial; None before any label."""
+        return float(self.scores[0]) / self.labels if self.labels else None
+
+    @property
+    def brier_other(self) -> float | None:
+        """The mean Brier score of the other map."""
+        return float(self.scores[1]) / self.labels if self.labels else None
+
+    def _held(self, direction: int) -> float:
+        placed = logsumexp(self.wealth[direction]) - np.log(len(SHARES))
+        return float(np.logaddexp(placed, -np.log(self.stakes + 1.0)))
+
+    def verdict(self, alpha: float) -> Verdict:
+        """Return what is sure by now; either answer is ever given wrongly with probability alpha at most.
+
+        Parameters
+        ----------
+        alpha : in (0, 1)
+
+        """
+        border = -float(np.log(alpha))
+        if self.log_worse >= border:
+            return "worse"
+        return "better" if self.log_better >= border else "undecided"
+
+    def advanced(self, step: Pairs, bound: float) -> Self:
+        """Return the state after a step; one without labelled events is no step.
+
+        Parameters
+        ----------
+        step : of later events than all steps before
+        bound : by how much scores can differ, the same at every step: `widest` of both maps, or OF_VECTORS
+
+        """
+        labels = round(float(step.n.sum()))
+        if not labels:
+            return self
+        begun = self.labels // BLOCK + 1
+        stake = 1.0 / (self.stakes + 1) - 1.0 / (begun + 1)
+        wealth = self.wealth if begun == self.stakes else np.logaddexp(self.wealth, np.log(stake))
+        scores = self.scores + np.array([step.n @ step.own, step.n @ step.other])
+        return type(self)(self.labels + labels, begun, wealth + _payoff(step, bound), scores)
+
+    def to_bytes(self) -> bytes:
+        """Return the state as bytes: a header, then the arrays as little-endian doubles."""
+        flat = np.concatenate([self.wealth.ravel(), self.scores])
+        return _HEADER.pack(_MAGIC, _FORMAT, self.labels, self.stakes) + flat.astype("<f8").tobytes()
+
+    @classmethod
+    def from_bytes(cls, blob: bytes) -> Self:
+        """Return the state that `to_bytes` wrote.
+
+        Raises
+        ------
+        ValueError
+            when the bytes are no such state, or that of another version of the test, which must begin afresh.
+
+        """
+        if len(blob) != _HEADER.size + 8 * _SIZE:
+            raise ValueError(f"{len(blob)} bytes are not the state of a comparison")
+        magic, version, labels, stakes = _HEADER.unpack_from(blob)
+        if magic != _MAGIC or version != _FORMAT:
+            raise ValueError(f"bytes of format {version} are not the state of this comparison (format {_FORMAT})")
+        flat = np.frombuffer(blob, dtype="<f8", offset=_HEADER.size).astype(np.float64)
+        if not (flat < np.inf).all() or not (flat[-2:] >= 0).all() or labels < 0 or stakes < 0:
+            raise ValueError("the state of a comparison holds figures that none arrives at")
+        return cls(labels, stakes, flat[:-2].reshape(2, len(SHARES)), flat[-2:])
+
+
+def _payoff(step: Pairs, bound: float) -> Floats:
+    """Return the log payoff per direction and share; a cluster pays the average of its events' factors; shape (2, 4)."""
+    if bound <= 0:
+        return np.zeros((2, len(SHARES)))
+    gain = np.clip((step.other - step.own) / bound, -1.0, 1.0)
+    n = step.n
+    if step.cluster is not None and (step.cluster >= 0).any():
+        n, gain = _averaged(n, gain, step.cluster)
+    found: Floats = np.log1p(_SIGNS * SHARES[:, np.newaxis] * gain) @ n
+    return found
+
+
+def _averaged(n: Floats, gain: Floats, cluster: Integers) -> tuple[Floats, Floats]:
+    """Return rows in which every cluster is one event with the mean gain of its own."""
+    alone = cluster < 0
+    order = np.argsort(cluster[~alone], kind="stable")
+    names, keys = np.unique(cluster[~alone][order], return_inverse=True)
+    size, total = (by_row(each[~alone][order], keys, len(names)) for each in (n, n * gain))
+    return np.append(n[alone], np.ones(len(names))), np.append(gain[alone], total / size)

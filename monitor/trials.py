@@ -1,0 +1,321 @@
+"""Trials: calibrators beside each other on live labels, and what follows from that without anyone.
+
+After every promotion the champion is watched beside what it replaced; a challenger (a proposal, one in the shadow, or a canary) is held
+against the champion. Both are maps of the model's own scores, so that every labelled event with a raw score counts, whichever of them
+served it. A bucket counts once, when it has matured, with the labels that it has then: labels that come later are left out.
+
+Events of a cluster share their luck and bet together, in buckets of minutes that the sequential tests have not taken in yet; this is why
+trials run before those. Of vectors, and where only some sources of labels may judge, rows are read instead of sums, whole hours at a time;
+clusters are not told apart there. Regressions have no trials: no bound holds by how much their scores can differ.
+"""
+
+import logging
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from sqlalchemy import Connection
+
+from monitor import registry, windowed
+from monitor.each import each_model
+from monitor.paired import Maps, matured_pairs
+from monitor.records import Model, Progress
+from monitor.stats.comparison import Comparison
+from monitor.store import models
+from monitor.store import registry as versions
+from monitor.store import trials as store
+from monitor.store.engine import Database
+from monitor.store.lease import hold
+from monitor.store.registry import CHALLENGER, CHAMPION, Alias
+from monitor.store.trials import Trial
+from monitor.times import parse_duration, rfc3339
+from monitor.windowed import Clocked
+from monitor.windows import first_after, widened
+
+log = logging.getLogger(__name__)
+
+WATCH: Final = "watch"
+PROPOSAL: Final = "proposal"
+SHADOW: Final = "shadow"
+CANARY: Final = "canary"
+
+PATIENCE: Final = 4
+"""A canary that is not better is stopped after so many times the model's minimum of labels; one that has fewer than the minimum says so
+after so many of the longest window."""
+
+ACTOR: Final = "calwatch"
+
+UNDECIDED: Final = "undecided"
+VERDICTS: Final = (UNDECIDED, "better", "worse")
+"""The later, the more it weighs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pairing:
+    """Two calibrators that are to be compared; None stands for identity."""
+
+    role: str
+    number: int
+    against: int | None
+    since: int  # later predictions count
+
+
+def pairings(connection: Connection, model: Model) -> list[Pairing]:
+    """Return which calibrators of a model are to be compared now: the champion first."""
+    aliases = versions.aliases(connection, model.id)
+    champion, challenger = aliases.get(CHAMPION), aliases.get(CHALLENGER)
+    serving = None if champion is None else champion.number
+    found = []
+    if champion is not None and serving is not None:
+        found.append(Pairing(WATCH, serving, registry.replaced(connection, model), _began(champion)))
+    if challenger is not None and challenger.number not in {None, serving}:
+        since = _began(challenger) if champion is None else max(_began(challenger), _began(champion))
+        found.append(Pairing(_role(model, challenger), challenger.number or 0, serving, since))
+    return found
+
+
+def _began(alias: Alias) -> int:
+    return alias.since if alias.since_event_time is None else alias.since_event_time
+
+
+def _role(model: Model, challenger: Alias) -> str:
+    if challenger.share is not None:
+        return CANARY
+    return SHADOW if model.settings.recalibration == "shadow" else PROPOSAL
+
+
+def goes_on(stored: Trial | None, pairing: Pairing) -> Trial:
+    """Return a trial as it stands, begun where there is none of this pairing or its state can't be read."""
+    same = stored is not None and (stored.number, stored.against, stored.since) == (
+        pairing.number,
+        pairing.against,
+        pairing.since,
+    )
+    if stored is not None and same:
+        try:
+            Comparison.from_bytes(stored.state)
+        except ValueError as error:
+            log.warning("the trial of calibrator %s begins afresh: %s", pairing.number, error)
+        else:
+            return replace(stored, role=pairing.role)
+    return Trial(
+        role=pairing.role,
+        number=pairing.number,
+        against=pairing.against,
+        since=pairing.since,
+        until=stored.until if stored is not None and same else 0,
+        fields={},
+        state=Comparison.begin().to_bytes(),
+    )
+
+
+def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
+    """Return a trial after what has matured next."""
+    model = clock.model
+    own, other = (
+        None if number is None else versions.document(connection, model.id, number)
+        for number in (before.number, before.against)
+    )
+    maps = Maps.of(model, own, other)
+    at = before.until or first_after(before.since, clock.progress.minutes_from)
+    steps, until = matured_pairs(connection, clock, at, maps)
+    found = Comparison.from_bytes(before.state)
+    verdicts = [before.fields.get("verdict", UNDECIDED)]
+    for step in steps:
+        found = found.advanced(step, maps.bound)
+        verdicts.append(found.verdict(model.settings.false_alarm_rate))
+    fields = {
+        "labels": found.labels,
+        "brier": found.brier,
+        "brier_other": found.brier_other,
+        "e_value_log": found.log_worse,
+        "e_value_log_better": found.log_better,
+        "verdict": max(verdicts, key=VERDICTS.index),  # what was sure once stays so
+        "said": before.fields.get("said", []),
+    }
+    return replace(before, until=until, fields=fields, state=found.to_bytes())
+
+
+def why(trial: Trial, model: Model) -> str:
+    """Return in words and figures what a trial says."""
+    fields = trial.fields
+    word = {"worse": "surely worse than", "better": "surely better than"}.get(fields["verdict"], "held against")
+    scores = (
+        "" if not fields["labels"] else f"Brier score {fields['brier']:.4f} against {fields['brier_other']:.4f} on "
+    )
+    log_e = fields["e_value_log_better" if fields["verdict"] == "better" else "e_value_log"]
+    return (
+        f"{_name(trial.number)} is {word} {_name(trial.against)}{', which it replaced' if trial.role == WATCH else ''}: "
+        f"{scores}{fields['labels']} labelled predictions since {rfc3339(trial.since)}; "
+        f"log e-value {log_e:.2f} of {-math.log(model.settings.false_alarm_rate):.2f} that make sure"
+    )
+
+
+def _name(number: int | None) -> str:
+    return "no calibrator" if number is None else f"version {number}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Acting:
+    """One transaction in which a trial takes effect."""
+
+    connection: Connection
+    model: Model
+    trial: Trial
+    now: int
+
+    def go(self) -> Trial | None:
+        """Do what the trial calls for; return it as it goes on, or None where it is over."""
+        return {WATCH: self._watch, CANARY: self._canary, SHADOW: self._shadow, PROPOSAL: self._proposal}[
+            self.trial.role
+        ]()
+
+    def _watch(self) -> Trial | None:
+        if self._verdict != "worse":
+            return self.trial
+        if self.model.settings.recalibration != "auto":
+            return self._say("watch_worse")
+        registry.withdraw(
+            self.connection, self.model, self._progress, actor=ACTOR, now=self.now, grounds=self._grounds()
+        )
+        return None
+
+    def _shadow(self) -> Trial | None:
+        if self._verdict == "worse":
+            return self._dismiss("shadow_worse")
+        return self._say("shadow_better") if self._verdict == "better" else self.trial
+
+    def _proposal(self) -> Trial | None:
+        return self.trial if self._verdict == UNDECIDED else self._say(f"proposal_{self._verdict}")
+
+    def _canary(self) -> Trial | None:
+        fields, fewest = self.trial.fields, self.model.settings.minimum_labels
+        if self.model.settings.recalibration != "auto":
+            ended = f"recalibration is {self.model.settings.recalibration} now: it serves no share of traffic any more"
+            registry.end_canary(self.connection, self.model, actor=ACTOR, now=self.now, grounds=self._grounds(ended))
+            return None
+        if self._verdict == "worse":
+            return self._dismiss("canary_stop")
+        if fields["labels"] < fewest:
+            return self._say("canary_waits", f"fewer than {fewest} labels yet") if self._is_long() else self.trial
+        if fields["brier"] <= fields["brier_other"]:
+            self._promote()
+            return None
+        if fields["labels"] >= PATIENCE * fewest:
+            return self._dismiss("canary_stop", f"no better after {PATIENCE} times {fewest} labels")
+        return self.trial
+
+    @property
+    def _verdict(self) -> str:
+        return str(self.trial.fields["verdict"])
+
+    @property
+    def _progress(self) -> Progress:
+        return models.progress_of(self.connection, [self.model.id])[self.model.id]
+
+    def _is_long(self) -> bool:
+        longest = max(parse_duration("window", window) for window in self.model.settings.windows)
+        return self.trial.until - self.trial.since > PATIENCE * longest
+
+    def _grounds(self, words: str = "") -> dict[str, Any]:
+        """Return what the audit log keeps of the trial."""
+        shown = {name: value for name, value in self.trial.fields.items() if name != "said"}
+        figures = {
+            "role": self.trial.role,
+            "since": rfc3339(self.trial.since),
+            "until": rfc3339(self.trial.until),
+            **shown,
+        }
+        reason = f"{words}; {why(self.trial, self.model)}" if words else why(self.trial, self.model)
+        return {"against": self.trial.against, "reason": reason, "trial": figures}
+
+    def _say(self, action: str, words: str = "") -> Trial:
+        """Note in the audit log, once, what moves nothing."""
+        said = self.trial.fields["said"]
+        if action in said:
+            return self.trial
+        detail = {"number": self.trial.number, **self._grounds(words)}
+        versions.log(self.connection, self.model.id, at=self.now, actor=ACTOR, action=action, detail=detail)
+        return replace(self.trial, fields=self.trial.fields | {"said": [*said, action]})
+
+    def _dismiss(self, action: str, words: str = "") -> Trial | None:
+        grounds = self._grounds(words)
+        registry.dismiss(
+            self.connection, self.model, self._progress, action=action, actor=ACTOR, now=self.now, grounds=grounds
+        )
+        return None
+
+    def _promote(self) -> None:
+        served = self._served()
+        grounds = self._grounds(f"as a canary it served {served} predictions")
+        reason = grounds.pop("reason")
+        number = self.trial.number or 0
+        registry.promote(
+            self.connection,
+            self.model,
+            number,
+            self._progress,
+            actor=ACTOR,
+            now=self.now,
+            reason=reason,
+            grounds=grounds,
+        )
+
+    def _served(self) -> int:
+        """Return how many predictions the version on trial served."""
+        found = windowed.of_series(
+            self.connection,
+            self.model,
+            *widened(self.trial.since, self.trial.until, self._progress.minutes_from),
+            lambda key: key.segment == "" and key.calibrator == self.trial.number,
+        )
+        return found.events
+
+
+def step(database: Database, token: int, model: Model, now: int) -> bool:
+    """Take what has matured next into a model's trials, and let them take effect; return whether there is more."""
+    with database.read() as connection:
+        clock = windowed.clocked(connection, model, now)
+        stored, wanted = store.of_model(connection, model.id), pairings(connection, model)
+        before = {pairing.role: goes_on(stored.get(pairing.role), pairing) for pairing in wanted}
+        after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
+    if after == stored:
+        return False
+    with database.write(patient=True) as connection:
+        hold(connection, token)
+        found = models.by_name(connection, model.name, lock=True)
+        # Somebody may have moved an alias or changed settings meanwhile; then the next run begins with what holds now.
+        if found != model or pairings(connection, found) != wanted:
+            return False
+        for role in stored.keys() - after.keys():
+            store.forget(connection, model.id, role)
+        for role, trial in after.items():
+            kept = _Acting(connection, found, trial, now).go()
+            if kept is None:
+                store.forget(connection, model.id, role)
+                return True
+            store.save(connection, model.id, kept)
+    return any(trial.until != before[role].until for role, trial in after.items())
+
+
+def run_model(database: Database, token: int, model: Model, now: int) -> int:
+    """Take all that has matured into a model's trials; return in how many transactions."""
+    if model.task in {None, "regression"}:
+        return 0
+    taken = 0
+    while step(database, token, model, now):
+        taken += 1
+    return taken
+
+
+def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+    """Take all that has matured into the trials of all models.
+
+    Raises
+    ------
+    LeaseLost
+        when another process leads now.
+
+    """
+    return each_model(database, lambda model: run_model(database, token, model, now()), "watching the calibrators of")
