@@ -14,9 +14,10 @@ from monitor.api.calibration import Range, range_of, wait_for_roll_up
 from monitor.api.context import Context, JsonObject, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
-from monitor.decisions import CONFIDENCE, COVERAGE, Known, Under
+from monitor.decisions import CONFIDENCE, COVERAGE, Under
 from monitor.errors import BadInput, Conflict
 from monitor.records import Model
+from monitor.stats.cells import Floats
 from monitor.stats.conformal import prediction_sets
 from monitor.store import registry
 from monitor.times import parse_duration, rfc3339
@@ -144,13 +145,14 @@ def predict_sets(context: Context, now: Now, model: ModelName, asked: PredictSet
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         champion = _document(connection, clock.model, registry.CHAMPION)
+        served = _served(clock.model, champion, asked)
         known = decisions.known_of(connection, clock, *decisions.last_window(clock, now))
     found = decisions.sets_of(clock.model, Under(known, champion), coverage=asked.coverage)
     if found["threshold"] is None:
         raise Conflict(found["reason"])
     return answer(
         {
-            "sets": _sets(clock.model, known, champion, asked, found["threshold"]),
+            "sets": _sets(clock.model, served, found["threshold"]),
             "calibrator_version": None if champion is None else champion["number"],
             "coverage": asked.coverage,
             "threshold": found["threshold"],
@@ -160,17 +162,22 @@ def predict_sets(context: Context, now: Now, model: ModelName, asked: PredictSet
     )
 
 
-def _sets(
-    model: Model, known: Known, champion: JsonObject | None, asked: PredictSetRequest, threshold: float
-) -> list[list[Any]]:
-    names: tuple[Any, ...] = model.classes or (0, 1)
-    if not asked.probabilities:
-        return []
+def _served(model: Model, champion: JsonObject | None, asked: PredictSetRequest) -> Floats:
+    """Return what the champion makes of the probabilities: of shape (n,) of a binary model, else (n, classes)."""
+    if model.task == "regression":
+        raise Conflict(decisions.OF_REGRESSIONS)
+    raw = asked.probabilities
+    shape: tuple[int, ...] = (0, len(model.classes or ())) if model.task == "multiclass" else (0,)
     try:
-        served = decisions.applied(champion, known.task)(np.array(asked.probabilities, dtype=np.float64))
+        served = decisions.applied(champion, model.task or "binary")(np.array(raw)) if raw else np.zeros(shape)
     except ValueError as error:
-        raise BadInput("probabilities", asked.probabilities[:5], str(error)) from error
+        raise BadInput("probabilities", raw[:5], str(error)) from error
+    if served.shape[1:] != shape[1:]:
+        raise BadInput("probabilities", raw[:5], f"must be of the model's {shape[-1]} classes")
+    return served
+
+
+def _sets(model: Model, served: Floats, threshold: float) -> list[list[Any]]:
+    names: tuple[Any, ...] = model.classes or (0, 1)
     chosen = prediction_sets(served, threshold)
-    if chosen.shape[1] != len(names):
-        raise BadInput("probabilities", asked.probabilities[:5], f"must be of the model's {len(names)} classes")
     return [[name for name, inside in zip(names, row, strict=True) if inside] for row in chosen.tolist()]
