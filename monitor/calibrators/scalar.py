@@ -192,7 +192,8 @@ def _vector_lines(checked: Checked) -> ToProbabilities:
         if len(probabilities) != classes:
             raise _other_classes(len(probabilities), classes)
         total = sum(probabilities)
-        logs = [log(p if p > smallest else smallest) for p in [p / total for p in probabilities]]  # noqa: FURB136  as above
+        floor = max(smallest, smallest / total)
+        logs = [log(p if p > floor else floor) for p in [p / total for p in probabilities]]  # noqa: FURB136  as above
         return _softmax([a * each + b for a, each, b in zip(slopes, logs, intercepts, strict=True)], 1.0)
 
     return apply

@@ -22,7 +22,7 @@ class StructuredVector(Vector):
     This is the ridge penalty of Berta, Holzmüller, Jordan and Bach with the strength that they recommend (all factors and exponents 1).
     Their x is log softmax(log p / T), which differs by a constant per row; without it the calibrator has the form of vector scaling.
 
-    It can change which class is the most probable one, seldom and by little, where intercepts say that a class is given too often.
+    It can change which of two classes that are about as probable comes first, and with it the accuracy a little, either way.
 
     Parameters
     ----------

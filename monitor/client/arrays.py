@@ -188,8 +188,9 @@ def _vector_lines(parameters: dict[str, Any]) -> Apply:
     def apply(p: Floats) -> Floats:
         if p.shape[1] != len(slopes):
             raise ValueError(f"there are {p.shape[1]} classes; this calibrator was fitted on {len(slopes)}")
-        scores = p / p.sum(axis=1, keepdims=True)
-        np.maximum(scores, SMALLEST, out=scores)
+        total = p.sum(axis=1, keepdims=True)
+        scores = p / total
+        np.maximum(scores, np.maximum(SMALLEST, SMALLEST / total), out=scores)
         np.log(scores, out=scores)
         scores *= slopes
         scores += intercepts
