@@ -1,0 +1,122 @@
+"""Refits of regressions: which calibrators of distributions are tried, what the gate says of one, and what calls for a refit."""
+
+from collections.abc import Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from monitor.calibrators.distribution_gate import DistributionSegment, judge_distributions
+from monitor.calibrators.distribution_rows import (
+    Objects,
+    completed_ranks,
+    drawn_ranks,
+    groups,
+    quantiles,
+)
+from monitor.calibrators.distributions import WHOLE
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.families import from_document
+from monitor.calibrators.gate import GateResult
+from monitor.calibrators.ladder import FEWEST_LABELS, Ladder
+from monitor.calibrators.rows import Floats
+from monitor.sample import Gaps, Sample
+from monitor.stats.quantiles import PIT_BINS, signed_lower_bound
+
+LABELS_FOR_PIT: Final = 1_000
+
+
+def distribution_ladder(labels: int) -> Ladder:
+    """Return the families that `auto` tries on a regression: a factor from 200 labels on, a whole map of levels from 1,000 on.
+
+    >>> distribution_ladder(999).methods, distribution_ladder(1000).methods
+    (('variance_scaling',), ('variance_scaling', 'pit_isotonic'))
+    >>> distribution_ladder(150).refusal
+    'there are 150 labels; at least 200 are needed'
+    """
+    if labels < FEWEST_LABELS:
+        there = f"there are {labels} labels" if labels else "there are no labels"
+        return Ladder(methods=(), refusal=f"{there}; at least {FEWEST_LABELS} are needed")
+    few = ("variance_scaling",)
+    return Ladder(methods=(*few, "pit_isotonic") if labels >= LABELS_FOR_PIT else few, refusal=None)
+
+
+def judged(
+    rows: Sample,
+    candidate: Calibrator,
+    *,
+    incumbent: Calibrator | None,
+    simpler: Calibrator | None,
+    candidates: int,
+    parts: Mapping[str, Sample],
+) -> GateResult:
+    """Return what the gate says of a candidate on held-out rows, and on parts of them."""
+    return judge_distributions(
+        rows.y,
+        raw=rows.x,
+        candidate=served(candidate, rows.x),
+        incumbent=None if incumbent is None else served(incumbent, rows.x),
+        simpler=None if simpler is None else served(simpler, rows.x),
+        sample_weight=rows.weight,
+        candidates=candidates,
+        segments={
+            name: DistributionSegment(part.y, part.x, served(candidate, part.x), served(incumbent, part.x), part.weight)
+            for name, part in parts.items()
+        },
+    )
+
+
+def served(calibrator: Calibrator | None, raw: Objects) -> Objects:
+    """Return what a calibrator makes of distributions; None changes nothing."""
+    if calibrator is None:
+        return raw
+    found: Any = calibrator.predict_proba(raw)
+    return found  # type: ignore[no-any-return]
+
+
+def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float:
+    """Return how far distributions move, in levels: the mean over rows and levels q of abs(F(x) - q), F after, x the quantile before.
+
+    To double a normal distribution's width moves it by .10, to move it by its standard deviation by .23.
+
+    >>> from monitor.calibrators.distribution_rows import distributions
+    >>> one, wide, far = (distributions([values]) for values in ((0.0, 1.0), (0.0, 2.0), (1.0, 1.0)))
+    >>> round(mean_change(wide, one, np.ones(1)), 1), round(mean_change(far, one, np.ones(1)), 2)
+    (0.1, 0.23)
+    """
+    moved = np.zeros(len(before))
+    for group in groups(before):
+        old = quantiles(group)
+        for new in groups(after[group.rows]):
+            known = old.values[new.rows]
+            ranks = np.stack([completed_ranks(new, known[:, k]) for k in range(known.shape[1])], axis=1)
+            moved[group.rows[new.rows]] = np.abs(ranks - np.array(old.levels) / WHOLE).mean(axis=1)
+    return float(sample_weight @ moved / sample_weight.sum())
+
+
+def gaps_of(sample: Sample, incumbent: dict[str, Any] | None) -> Gaps:
+    """Return how often labels fell into each twentieth of what is served for a sample's rows, and how often they should.
+
+    The twentieths are of the probability integral transform. They stand where confidences have their bins, so that Σ gap²/variance
+    is Pearson's statistic, and what is off now can be dated.
+    """
+    calibrator = None if incumbent is None else from_document(incumbent)
+    rank = np.empty(len(sample.y))
+    for group in groups(served(calibrator, sample.x)):
+        rank[group.rows] = drawn_ranks(quantiles(group), sample.y[group.rows])
+    at, moment = np.unique(sample.at, return_inverse=True)
+    place = np.clip(np.searchsorted(np.arange(PIT_BINS + 1) / PIT_BINS, rank, side="left") - 1, 0, PIT_BINS - 1)
+    shape = (len(at), PIT_BINS)
+    hits = np.bincount(moment * PIT_BINS + place, weights=sample.weight, minlength=shape[0] * PIT_BINS).reshape(shape)
+    n = np.repeat(hits.sum(axis=1, keepdims=True), PIT_BINS, axis=1)
+    # Of N labels each bin is to get N/20; with N/20 as the variance, instead of N/20·19/20, the statistic is Pearson's.
+    return Gaps(at, n / PIT_BINS, hits, n / PIT_BINS, n / PIT_BINS)
+
+
+def lower_bound(gaps: Gaps, alpha: float) -> float | None:
+    """Return a lower bound of the quantile calibration error: signs from every second moment, bound over the others.
+
+    None where there are no two moments.
+    """
+    signs_from, rest = (gaps.sy[part].sum(axis=0) for part in (slice(0, None, 2), slice(1, None, 2)))
+    excess = np.cumsum(signs_from - signs_from.sum() / PIT_BINS)[:-1]
+    return signed_lower_bound(rest, np.sign(excess), alpha)
