@@ -1,11 +1,9 @@
 """Logistic curves: a sum of features through the sigmoid, fitted by Newton's method, with Platt's smoothed targets."""
 
 import math
-from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import numpy as np
-from scipy.special import expit
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.parameters import STEEPEST
@@ -17,7 +15,9 @@ LONGEST_STEP: Final = (
 )
 SETTLED: Final = 1e-8  # a last step that moves every logit by less; the next would move them by its square
 ENOUGH_DECREASE: Final = 1e-4
+PIECE: Final = 8_192
 ROUNDING: Final = 1e-15  # of the mean log loss, per unit of the largest logit
+FLAT: Final = 1e-12  # a slope of the mean log loss, per unit of a standardised feature
 ALIKE: Final = 1e-9  # features whose correlation is nearer to 1 can't be told apart
 
 
@@ -61,15 +61,15 @@ def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:
     spread = math.sqrt(share @ (scores - centre) ** 2)
     if not spread > 1e-9 * (1.0 + abs(centre)):  # less is rounding
         raise NotIdentified("all scores are the same")
-    slope, intercept = _newton(((scores - centre) / spread)[:, None], smoothed(y, weight), share)
+    loss = _Loss(((scores - centre) / spread)[:, None], smoothed(y, weight), share)
+    slope, intercept = _newton(loss)
     return Line(float(slope / spread), float(intercept - slope * centre / spread))
 
 
 def fit_rising(features: Floats, y: Floats, weight: Floats) -> Rising:
     """Return the non-negative a and b, and c, of P(y = 1) = sigmoid(a·first + b·second + c) with the least log loss.
 
-    The loss is convex, so its least value where neither may be negative is that without the condition, or one with a = 0, or one with
-    b = 0: at most three fits find it exactly.
+    The loss is convex: where its least value has a negative a or b, the least value without one lies at a = 0 or at b = 0.
 
     Parameters
     ----------
@@ -84,17 +84,13 @@ def fit_rising(features: Floats, y: Floats, weight: Floats) -> Rising:
 
     """
     share, target = weight / weight.sum(), smoothed(y, weight)
-    centred = features - share @ features
-    spread = np.sqrt(share @ centred**2)
+    centre = share @ features
+    spread = np.sqrt(share @ (features - centre) ** 2)
     if not (spread > 1e-9 * (1.0 + np.abs(features).max(axis=0))).all():  # less is rounding
         raise NotIdentified("all scores are the same")
-    unit = centred / spread
-    found = [_plane(unit, target, share)]
-    if found[0].min(initial=0.0, where=[True, True, False]) < 0.0:
-        found = [_edge(unit, target, share, i) for i in (0, 1)]
-    best = min(found, key=lambda at: _loss(_with_ones(unit), target, share, at))
+    best = _least(_Loss((features - centre) / spread, target, share))
     a, b = best[:2] / spread
-    c = best[2] - np.array([a, b]) @ (share @ features)
+    c = best[2] - np.array([a, b]) @ centre
     if not max(a, b) > 0.0:
         raise NotIdentified("no curve that rises fits: higher scores are not more often right; are labels swapped?")
     if not max(a, b, abs(c)) <= STEEPEST:
@@ -109,58 +105,97 @@ def smoothed(y: Floats, weight: Floats) -> Floats:
     return np.where(y > 0.0, (positive + 1.0) / (positive + 2.0), 1.0 / (negative + 2.0))
 
 
-def _plane(unit: Floats, target: Floats, share: Floats) -> Floats:
+class _Point(NamedTuple):
+    """The mean log loss at some coefficients, and its derivatives there."""
+
+    loss: float
+    gradient: Floats
+    hessian: Floats
+    farthest: float  # the largest |logit| of any row
+
+
+class _Loss:
+    """The mean log loss of coefficients of features, shape (n, k), and last an intercept."""
+
+    def __init__(self, features: Floats, target: Floats, share: Floats) -> None:
+        self.features, self.target, self.share = features, target, share
+        self.design = np.column_stack([features, np.ones(len(features))])
+
+    def __call__(self, at: Floats) -> _Point:
+        """Return the loss and its derivatives, summed in pieces that stay in the processor's cache."""
+        pieces = [self._piece(at, slice(start, start + PIECE)) for start in range(0, len(self.share), PIECE)]
+        losses, gradients, hessians, farthest = zip(*pieces, strict=True)
+        return _Point(sum(losses), sum(gradients), sum(hessians), max(farthest))
+
+    def _piece(self, at: Floats, rows: slice) -> _Point:
+        design, target, share = self.design[rows], self.target[rows], self.share[rows]
+        z = design @ at
+        size = np.abs(z)
+        shrunk = np.exp(-size)
+        mean = np.where(z >= 0.0, 1.0, shrunk) / (1.0 + shrunk)
+        loss = share @ (np.maximum(z, 0.0) + np.log1p(shrunk) - target * z)
+        gradient = (share * (mean - target)) @ design
+        hessian = (design * (share * mean * (1.0 - mean))[:, None]).T @ design
+        return _Point(float(loss), gradient, hessian, float(size.max()))
+
+    def reach(self, step: Floats) -> float:
+        """Return how far a step moves the logit of any row."""
+        return float(np.abs(self.design @ step).max())
+
+    def constant(self) -> Floats:
+        """Return the best coefficients of the intercept alone."""
+        at, rate = np.zeros(self.design.shape[1]), float(self.share @ self.target)
+        at[-1] = math.log(rate / (1.0 - rate))
+        return at
+
+
+def _least(loss: _Loss) -> Floats:
+    try:
+        found = _plane(loss)
+    except NotIdentified:  # the least value may run away where a coefficient may be negative, and not where it may not
+        found = _edge(loss)
+        if loss(found).gradient[:2].min() < -FLAT:
+            raise
+    return found if found[:2].min() >= 0.0 else _edge(loss)
+
+
+def _edge(loss: _Loss) -> Floats:
+    """Return the better fit of one feature alone; without either where both would be negative."""
+    best, least = loss.constant(), math.inf
+    for feature in (0, 1):
+        alone = _Loss(loss.features[:, [feature]], loss.target, loss.share)
+        slope, intercept = found = _newton(alone)
+        if slope > 0.0 and alone(found).loss < least:
+            best, least = np.zeros(3), alone(found).loss
+            best[[feature, 2]] = slope, intercept
+    return best
+
+
+def _plane(loss: _Loss) -> Floats:
     """Fit both features, turned so that they are uncorrelated and Newton's equations well conditioned."""
-    variances, directions = np.linalg.eigh((unit * share[:, None]).T @ unit)
+    variances, directions = np.linalg.eigh((loss.features * loss.share[:, None]).T @ loss.features)
     if not variances[0] > ALIKE:
         raise NotIdentified("the scores take too few values to tell the curve's two sides apart")
     turn = directions / np.sqrt(variances)
-    *turned, intercept = _newton(unit @ turn, target, share)
-    return np.append(turn @ turned, intercept)
+    found = _newton(_Loss(loss.features @ turn, loss.target, loss.share))
+    return np.append(turn @ found[:2], found[2])
 
 
-def _edge(unit: Floats, target: Floats, share: Floats, feature: int) -> Floats:
-    """Fit one feature alone; without it where it would be negative."""
-    slope, intercept = _newton(unit[:, [feature]], target, share)
-    at = np.zeros(3)
-    rate = share @ target
-    at[feature], at[2] = (slope, intercept) if slope > 0.0 else (0.0, math.log(rate / (1.0 - rate)))
-    return at
-
-
-def _newton(features: Floats, target: Floats, share: Floats) -> Floats:
-    """Return the coefficients of standardised features, and last the intercept, with the least log loss."""
-    design = _with_ones(features)
-    rate = share @ target
-    line = np.zeros(design.shape[1])
-    line[-1] = math.log(rate / (1.0 - rate))
-
+def _newton(loss: _Loss) -> Floats:
+    """Return the coefficients of standardised features with the least loss."""
+    at = loss.constant()
+    here = loss(at)
     for _ in range(MOST_STEPS):
-        mean = expit(design @ line)
-        gradient = design.T @ (share * (mean - target))
-        hessian = (design * (share * mean * (1.0 - mean))[:, None]).T @ design
-        step = _solved(hessian, -gradient)
-        slope, reach = float(gradient @ step), float(np.abs(design @ step).max())
-        rounding = ROUNDING * (1.0 + float(np.abs(design @ line).max()))
+        step = _solved(here.hessian, -here.gradient)
+        slope, reach = float(here.gradient @ step), loss.reach(step)
+        rounding = ROUNDING * (1.0 + here.farthest)
         if reach <= SETTLED or abs(slope) <= rounding / 100.0:
-            return line + step
-        longest = min(1.0, LONGEST_STEP / reach)
-        loss = _loss_along(design, target, share)
-        line = line + _length(loss, line, step, longest=longest, slope=slope, rounding=rounding) * step
+            return np.asarray(at + step)
+        length = min(1.0, LONGEST_STEP / reach)
+        while (there := loss(at + length * step)).loss > here.loss + rounding + ENOUGH_DECREASE * length * slope:
+            length /= 2.0
+        at, here = at + length * step, there
     raise NotIdentified("the curve did not settle")
-
-
-def _with_ones(features: Floats) -> Floats:
-    return np.column_stack([features, np.ones(len(features))])
-
-
-def _loss(design: Floats, target: Floats, share: Floats, at: Floats) -> float:
-    z = design @ at
-    return float(share @ (np.logaddexp(0.0, z) - target * z))
-
-
-def _loss_along(design: Floats, target: Floats, share: Floats) -> Callable[[Floats], float]:
-    return lambda at: _loss(design, target, share, at)
 
 
 def _solved(hessian: Floats, right: Floats) -> Floats:
@@ -168,13 +203,3 @@ def _solved(hessian: Floats, right: Floats) -> Floats:
         return np.asarray(np.linalg.solve(hessian, right), dtype=np.float64)
     except np.linalg.LinAlgError as error:
         raise NotIdentified("the weight lies on scores that are all the same") from error
-
-
-def _length(
-    loss: Callable[[Floats], float], line: Floats, step: Floats, *, longest: float, slope: float, rounding: float
-) -> float:
-    """Return the longest of 1, 1/2, 1/4 … of the longest step that lowers the loss as much as its slope promises."""
-    length, now = longest, loss(line) + rounding
-    while loss(line + length * step) > now + ENOUGH_DECREASE * length * slope:
-        length /= 2.0
-    return length

@@ -63,8 +63,7 @@ class QuadraticLogit(Calibrator):
         ValueError
             when the rows are not usable.
         NotIdentified
-            when all outcomes are the same, the scores take fewer than three values, higher scores are not more often right, or the
-            parameters run away.
+            when all outcomes or all scores are the same, higher scores are not more often right, or the parameters run away.
 
         """
         p, outcome, weight = self._rows(X, y, sample_weight)
