@@ -69,6 +69,7 @@ def test_bodies_are_described(document):
         "POST /v1/models/{model}/calibrators/rollback",
         "POST /v1/models/{model}/calibrators/{number}/promote",
         "POST /v1/models/{model}/calibrate",
+        "POST /v1/models/{model}/predict-set",
         "POST /v1/models/{model}/replay",
     }
     policy = bodies["POST /v1/models/{model}/replay"]["content"]["application/json"]["schema"]
