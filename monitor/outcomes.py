@@ -71,6 +71,21 @@ def _distribution(row: PredictionRow, kept: Mapping[str, Any], whose: str) -> Di
     return Distribution(*quantiles_of(kept[f"{whose}quantiles"]), _chance(row))
 
 
+def payload_of_distributions(row: PredictionRow, served: Distribution, raw: Distribution | None) -> bytes:
+    """Return a regression's payload with other distributions in it; None where no calibrator made the served one."""
+    fields = ("mean", "std", "quantiles")
+    kept = {name: value for name, value in payload_of(row).items() if name.removeprefix("raw_") not in fields}
+    kept |= _fields_of(served, "") | ({} if raw is None else _fields_of(raw, "raw_"))
+    return _encoder.encode(kept)
+
+
+def _fields_of(distribution: Distribution, whose: str) -> dict[str, Any]:
+    if not distribution.levels:
+        return dict(zip((f"{whose}mean", f"{whose}std"), distribution.values, strict=True))
+    named = {f"{level / 1000:g}": value for level, value in zip(distribution.levels, distribution.values, strict=True)}
+    return {f"{whose}quantiles": named}
+
+
 def amount(label: str) -> float | None:
     """Return the number that a label of a regression says, None where it says none."""
     return amount_of(_decoded(label))

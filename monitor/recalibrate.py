@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import baseline_fit, registry, windowed
+from monitor import baseline_fit, refit_distributions, registry, windowed
 from monitor.calibrators.families import from_document
 from monitor.each import each_model
 from monitor.errors import BadInput
@@ -213,8 +213,9 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     if not sample.labels:
         return None
     settings = model.settings
-    served = sample.x if incumbent is None else from_document(incumbent).predict_proba(sample.x)
-    gaps = Gaps.of(sample, served)
+    gaps, bound_of = _gaps(model, sample, incumbent), lower_bound
+    if model.task == "regression":
+        bound_of = refit_distributions.lower_bound
     began = onset(gaps)
     found = sample.since(began)
     if found.labels < LABELS_FACTOR * settings.minimum_labels:
@@ -222,8 +223,16 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     fresh = found.labels if last is None else found.since(last.attempted_at).labels
     if fresh < max(settings.minimum_labels, NEW_SHARE * found.labels):
         return None
-    bound = lower_bound(gaps.since(began), LEVEL)
+    bound = bound_of(gaps.since(began), LEVEL)
     return found if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
+
+
+def _gaps(model: Model, sample: Sample, incumbent: dict[str, Any] | None) -> Gaps:
+    """Return how far what the champion would have served is from what came true."""
+    if model.task == "regression":
+        return refit_distributions.gaps_of(sample, incumbent)
+    served = sample.x if incumbent is None else from_document(incumbent).predict_proba(sample.x)
+    return Gaps.of(sample, served)
 
 
 def step(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:

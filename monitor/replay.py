@@ -14,11 +14,12 @@ import numpy as np
 from sqlalchemy import Connection
 
 from monitor import alert, evaluate, evidence, recalibrate, rollup, trials, windowed
+from monitor.calibrators.distribution_rows import objects
 from monitor.calibrators.families import from_document
 from monitor.declare import parse_span, settings_from, task_from
 from monitor.errors import BadInput
 from monitor.join import Arrival
-from monitor.outcomes import payload_of, vectors_of
+from monitor.outcomes import distributions_of, payload_of, payload_of_distributions, vectors_of
 from monitor.records import LabelRow, Model, ModelSettings, PredictionRow
 from monitor.store import alerts, events, lease, registry
 from monitor.store.engine import Database
@@ -209,6 +210,8 @@ def _bare(row: PredictionRow, twin: Model, now: int) -> PredictionRow:
     bare = replace(row, received_at=row.at, rolled_at=now, revision=twin.revision, calibrator=None)
     if row.raw is None:
         return bare
+    if twin.task == "regression":
+        return replace(bare, p=row.raw, raw=None, payload=payload_of_distributions(row, distributions_of(row)[1], None))
     return replace(bare, p=row.raw, raw=None, payload=_own_vector(row) if twin.task == "multiclass" else row.payload)
 
 
@@ -220,6 +223,18 @@ def _own_vector(row: PredictionRow) -> bytes:
 def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, Any]) -> list[PredictionRow]:
     """Return predictions as a calibrator would have served them."""
     number = int(document["number"])
+    if twin.task == "regression":
+        raw = objects(distributions_of(row)[1] for row in rows)
+        return [
+            replace(
+                row,
+                p=after.location,
+                raw=before.location,
+                calibrator=number,
+                payload=payload_of_distributions(row, after, before),
+            )
+            for row, after, before in zip(rows, from_document(document).predict_proba(raw), raw, strict=True)
+        ]
     if twin.task != "multiclass":
         served = from_document(document).predict_proba(np.array([row.p for row in rows])).tolist()
         return [replace(row, p=p, raw=row.p, calibrator=number) for row, p in zip(rows, served, strict=True)]
