@@ -57,6 +57,16 @@ def _map(document: dict[str, Any] | None) -> Map:
     return np.asarray if document is None else from_document(document).predict_proba
 
 
+def border_of(clock: Clocked) -> int:
+    """Return until when a model's labels can be taken in: of rows whole hours, since finding them takes a scan."""
+    border = clock.matured_until or 0
+    return floor(border, HOUR) if _by_rows(clock.model) or border < (clock.progress.minutes_from or 0) else border
+
+
+def _by_rows(model: Model) -> bool:
+    return model.task == "multiclass" or model.settings.trusted_sources is not None
+
+
 def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -> tuple[list[Pairs], int]:
     """Return the scores of both maps on what has matured next, and until when that is.
 
@@ -65,24 +75,17 @@ def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -
     at : all predictions before have been taken in
 
     """
-    border = clock.matured_until or 0
-    if border < (clock.progress.minutes_from or 0):
-        border = floor(border, HOUR)
-    model = clock.model
-    if model.task == "multiclass" or model.settings.trusted_sources is not None:
-        return _of_rows(connection, clock, at, border, maps)
-    return _of_sums(connection, clock, at, border, maps)
+    border = border_of(clock)
+    if border <= at:
+        return [], at
+    return (_of_rows if _by_rows(clock.model) else _of_sums)(connection, clock, at, border, maps)
 
 
 def _whole(key: SeriesKey) -> bool:
     return key.segment == ""
 
 
-def _of_rows(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:
-    """Return steps of some rows each, whole hours' at a time since finding them takes a scan."""
-    until = floor(border, HOUR)
-    if until <= at:
-        return [], at
+def _of_rows(connection: Connection, clock: Clocked, at: int, until: int, maps: Maps) -> tuple[list[Pairs], int]:
     sample = raw_sample(connection, clock, at, until, _whole).judging
     if not sample.labels:
         return [], until
@@ -99,7 +102,7 @@ def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps:
     }
     span = _next(connection, list(series), clock.progress.minutes_from or 0, at, border)
     if span is None:
-        return [], max(at, border)
+        return [], border
     rows = rollups.read(connection, list(series), [span])
     begins = sorted({begin for _, _, begin, _ in rows})
     step = LEVEL_STEP[span.level]

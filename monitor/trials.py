@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from monitor import registry, windowed
 from monitor.each import each_model
-from monitor.paired import Maps, matured_pairs
+from monitor.paired import Maps, border_of, matured_pairs
 from monitor.records import Model, Progress
 from monitor.stats.comparison import Comparison
 from monitor.store import models
@@ -46,6 +46,7 @@ after so many of the longest window."""
 
 ACTOR: Final = "calwatch"
 
+FIGURES: Final = ("labels", "brier", "brier_other", "e_value_log", "e_value_log_better", "verdict")
 UNDECIDED: Final = "undecided"
 VERDICTS: Final = (UNDECIDED, "better", "worse")
 """The later, the more it weighs."""
@@ -113,12 +114,14 @@ def goes_on(stored: Trial | None, pairing: Pairing) -> Trial:
 def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
     """Return a trial after what has matured next."""
     model = clock.model
+    at = before.until or first_after(before.since, clock.progress.minutes_from)
+    if before.fields and border_of(clock) <= at:
+        return before
     own, other = (
         None if number is None else versions.document(connection, model.id, number)
         for number in (before.number, before.against)
     )
     maps = Maps.of(model, own, other)
-    at = before.until or first_after(before.since, clock.progress.minutes_from)
     steps, until = matured_pairs(connection, clock, at, maps)
     found = Comparison.from_bytes(before.state)
     verdicts = [before.fields.get("verdict", UNDECIDED)]
@@ -135,6 +138,21 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
         "said": before.fields.get("said", []),
     }
     return replace(before, until=until, fields=fields, state=found.to_bytes())
+
+
+def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:
+    """Return what the trials of a model say now, under the names of the API."""
+    return [
+        {
+            "role": trial.role,
+            "number": trial.number,
+            "against": trial.against,
+            "since": rfc3339(trial.since),
+            "until": rfc3339(trial.until),
+            **{name: trial.fields[name] for name in FIGURES},
+        }
+        for trial in store.of_model(connection, model.id).values()
+    ]
 
 
 def why(trial: Trial, model: Model) -> str:
@@ -276,8 +294,10 @@ class _Acting:
 def step(database: Database, token: int, model: Model, now: int) -> bool:
     """Take what has matured next into a model's trials, and let them take effect; return whether there is more."""
     with database.read() as connection:
-        clock = windowed.clocked(connection, model, now)
         stored, wanted = store.of_model(connection, model.id), pairings(connection, model)
+        if not stored and not wanted:
+            return False
+        clock = windowed.clocked(connection, model, now)
         before = {pairing.role: goes_on(stored.get(pairing.role), pairing) for pairing in wanted}
         after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
     if after == stored:

@@ -15,7 +15,6 @@ from dataclasses import dataclass
 from typing import Final, Literal, Self
 
 import numpy as np
-from scipy.special import logsumexp
 
 from monitor.stats.betting import by_row
 from monitor.stats.cells import Floats, Integers
@@ -148,7 +147,7 @@ class Comparison:
         return float(self.scores[1]) / self.labels if self.labels else None
 
     def _held(self, direction: int) -> float:
-        placed = logsumexp(self.wealth[direction]) - np.log(len(SHARES))
+        placed = np.logaddexp.reduce(self.wealth[direction]) - np.log(len(SHARES))
         return float(np.logaddexp(placed, -np.log(self.stakes + 1.0)))
 
     def verdict(self, alpha: float) -> Verdict:

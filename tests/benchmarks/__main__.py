@@ -2,7 +2,7 @@
 
 import sys
 
-from tests.benchmarks import alarms, apply, decode, evaluate, query, rollup, segments, watch
+from tests.benchmarks import alarms, apply, decisions, decode, evaluate, query, rollback, rollup, segments, watch
 from tests.benchmarks.measure import Ratio
 
 PARTS = {
@@ -13,7 +13,9 @@ PARTS = {
     "evaluate": evaluate.run,
     "alarms": alarms.run,
     "watch": watch.run,
+    "rollback": rollback.run,
     "segments": segments.run,
+    "decisions": decisions.run,
 }
 
 
