@@ -1,29 +1,31 @@
 """Refit: candidates fitted on the earlier part of a sample, judged on the later, to the simplest that passes or a refusal."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
 import numpy as np
 
+from monitor import refit_distributions
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.families import from_document, make
-from monitor.calibrators.gate import GateResult, judge
-from monitor.calibrators.ladder import ladder
+from monitor.calibrators.gate import FEWEST_ROWS, GateResult, Segment, judge
+from monitor.calibrators.ladder import PER_CLASS, ladder, objection_of_classes
 from monitor.errors import BadInput
+from monitor.guards import Guarded, guarded, label_rate_jump, mean_change
 from monitor.records import Model
-from monitor.sample import Sample, joined
+from monitor.refit_distributions import distribution_ladder
+from monitor.sample import Sample, Segments, joined
 from monitor.times import rfc3339
 
 HOLDOUT: Final = 0.3
 """The share of labels, the latest, that a refit is judged on."""
 
-NOT_OF_REGRESSIONS: Final = (
-    "a regression states predictive distributions, not probabilities: calibrators are of probabilities; widen or narrow the "
-    "distributions, or shift them, where they are made"
-)
+NO_SEGMENTS: Final = Segments()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,8 +48,12 @@ def refit(
     holdout: float,
     incumbent: dict[str, Any] | None,
     others: Mapping[str, Sample] = MappingProxyType({}),
+    segments: Segments = NO_SEGMENTS,
 ) -> Outcome:
     """Fit on the earlier part of a sample and judge on the later; with nothing held out, fit on everything, unjudged.
+
+    Where only some sources of labels are trusted, they alone judge. They alone are fitted on too, unless they are too few for that: then
+    all labels are, and a person must decide.
 
     Parameters
     ----------
@@ -57,6 +63,7 @@ def refit(
     holdout : share of the labels, the latest, that the gate judges on, in [0, 1)
     incumbent : the document of what serves now, None for identity
     others : labelled raw scores of other model versions, by name: the calibrator will serve them too, and must not harm one
+    segments : held-out raw scores of declared segments, none of which it may harm
 
     Raises
     ------
@@ -64,28 +71,128 @@ def refit(
         when the method can't calibrate this task, or the sample can't be split.
 
     """
-    methods, refusal = _methods(model, sample, method)
+    _check_method(model, method)
+    methods, refusal, _ = _methods(model, sample, method)
+    refusal = refusal or (_too_few_to_judge(model, sample, holdout) if holdout > 0 else None)
     if refusal is not None:
         return refused(refusal, sample)
     if holdout <= 0:
-        return _ungated(model, sample, methods)
+        return _ungated(model, sample.pooled(), methods)
     earlier, later = sample.split(holdout)
-    return _gated(model, earlier, _Trial.of(later, others), methods, incumbent)
+    fitting, methods, skipped = _fitting(model, sample, earlier, method)
+    trial = _Trial.of(model, fitting, later, others=others, segments=segments, incumbent=incumbent)
+    return _gated(trial, partial(_fit, model, fitting.pooled()), methods, skipped)
 
 
-def _methods(model: Model, sample: Sample, method: str) -> tuple[Sequence[str], str | None]:
-    if model.task == "regression":
-        return (), NOT_OF_REGRESSIONS
-    classes = None if model.classes is None else len(model.classes)
-    right = sample.right
-    steps = ladder(model.task or "binary", right=right, wrong=sample.labels - right, classes=classes)
-    if method != "auto":
+def judged_document(
+    model: Model,
+    sample: Sample,
+    document: dict[str, Any],
+    *,
+    holdout: float,
+    incumbent: dict[str, Any] | None,
+    others: Mapping[str, Sample] = MappingProxyType({}),
+    segments: Segments = NO_SEGMENTS,
+) -> Outcome:
+    """Judge a calibrator that was fitted elsewhere, exactly as one that is fitted here: on the later part of a sample.
+
+    Parameters
+    ----------
+    document : `{"method", "task", "parameters"}`, not sealed
+    model, sample, holdout, incumbent, others, segments : as of `refit`; with nothing held out it is not judged
+
+    Raises
+    ------
+    BadDocument
+        when the document is not valid.
+    BadInput
+        when it does not fit the model, or the sample can't be split.
+
+    """
+    given = from_document(document)
+    _check_fits(model, given)
+    if holdout <= 0:
+        return replace(_unjudged(given, 0), fitted_from={"registered": True, "labels": 0})
+    few = _too_few_to_judge(model, sample, holdout)
+    if few is not None:
+        return refused(few, sample)
+    _, later = sample.split(holdout)
+    trial = _Trial.of(model, None, later, others=others, segments=segments, incumbent=incumbent)
+    outcome = _gated(trial, lambda _: given, (given.method,), {})
+    return replace(outcome, fitted_from={"registered": True} | outcome.fitted_from)
+
+
+def _check_method(model: Model, method: str) -> None:
+    if method == "auto":
+        return
+    try:
+        make(method, task=_task(model), classes=_count(model))
+    except ValueError as error:
+        raise BadInput("method", method, str(error)) from error
+
+
+def _check_fits(model: Model, given: Calibrator) -> None:
+    if given.task != _task(model):
+        raise BadInput("document.task", given.task, f"must be {_task(model)}, as the model's")
+    if model.task == "multiclass" and model.classes is not None:
         try:
-            make(method, task=model.task or "binary", classes=classes)
+            given.predict_proba(np.full((1, len(model.classes)), 1.0 / len(model.classes)))
         except ValueError as error:
-            raise BadInput("method", method, str(error)) from error
-        return (method,), steps.refusal
-    return steps.methods, steps.refusal
+            raise BadInput("document.parameters", given.to_document()["parameters"], str(error)) from error
+
+
+def _task(model: Model) -> str:
+    return model.task or "binary"
+
+
+def _count(model: Model) -> int | None:
+    return None if model.classes is None else len(model.classes)
+
+
+def _methods(model: Model, sample: Sample, method: str) -> tuple[Sequence[str], str | None, Mapping[str, str]]:
+    """Return the families to try on a sample, why there is none, and which are left out for their labels, with the reason."""
+    if model.task == "regression":
+        steps = distribution_ladder(sample.labels)
+        return steps.methods if method == "auto" else (method,), steps.refusal, {}
+    right = sample.right
+    of_class = _labels_by_class(model, sample)
+    steps = ladder(_task(model), right=right, wrong=sample.labels - right, classes=_count(model), of_class=of_class)
+    if method == "auto" or steps.refusal is not None:
+        return steps.methods, steps.refusal, steps.skipped
+    objection = objection_of_classes(of_class) if method in PER_CLASS else None
+    return (method,), objection, {}
+
+
+def _labels_by_class(model: Model, sample: Sample) -> dict[str, int]:
+    if model.task != "multiclass" or model.classes is None:
+        return {}
+    counts = np.bincount(sample.y.astype(np.int64), minlength=len(model.classes))
+    return dict(zip(model.classes, counts.tolist(), strict=True))
+
+
+def _too_few_to_judge(model: Model, sample: Sample, holdout: float) -> str | None:
+    """Return how many labels of trusted sources it would take, where those that are held out can't judge anything."""
+    sources = model.settings.trusted_sources
+    labels = sample.judging.labels
+    if sources is None or not sample.labels or holdout * labels >= FEWEST_ROWS:
+        return None
+    needed = math.ceil(FEWEST_ROWS / holdout)
+    return (
+        f"{labels} of {sample.labels} labels are from trusted sources ({', '.join(sources)}), the only ones that judge: at least "
+        f"{needed} are needed to hold out {FEWEST_ROWS}"
+    )
+
+
+def _fitting(
+    model: Model, sample: Sample, earlier: Sample, method: str
+) -> tuple[Sample, Sequence[str], Mapping[str, str]]:
+    """Return what to fit on, the families, and those left out: trusted labels, or all where the trusted ones are too few."""
+    if sample.trusted is not None:
+        methods, refusal, skipped = _methods(model, sample.judging, method)
+        if refusal is None:
+            return earlier.judging, methods, skipped
+    methods, _, skipped = _methods(model, sample, method)
+    return earlier, methods, skipped
 
 
 def refused(reason: str, sample: Sample) -> Outcome:
@@ -94,81 +201,181 @@ def refused(reason: str, sample: Sample) -> Outcome:
 
 
 def _fit(model: Model, sample: Sample, method: str) -> Calibrator:
-    classes = None if model.classes is None else len(model.classes)
-    return make(method, task=model.task or "binary", classes=classes).fit(sample.x, sample.y, sample.weight)
+    return make(method, task=_task(model), classes=_count(model)).fit(sample.x, sample.y, sample.weight)
 
 
 def _ungated(model: Model, sample: Sample, methods: Sequence[str]) -> Outcome:
     reasons = []
     for method in methods:
         try:
-            fitted = _fit(model, sample, method)
+            return _unjudged(_fit(model, sample, method), sample.labels)
         except NotIdentified as error:
             reasons.append(f"{method}: {error}")
-            continue
-        return Outcome(
-            fitted=fitted.to_document(),
-            gate=None,
-            reason="nothing was held out, so nothing was judged: only a person can promote this version",
-            passed=False,
-            fitted_from={"labels": sample.labels},
-        )
     return refused("; ".join(reasons), sample)
 
 
-@dataclass(frozen=True, slots=True)
+def _unjudged(calibrator: Calibrator, labels: int) -> Outcome:
+    return Outcome(
+        fitted=calibrator.to_document(),
+        gate=None,
+        reason="nothing was held out, so nothing was judged: only a person can promote this version",
+        passed=False,
+        fitted_from={"labels": labels},
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class _Trial:
     """What candidates are judged on: the held-out labels, those of other versions from the same time on among them."""
 
-    sample: Sample
-    held_out: int  # labels of the sample that was split
-    segments: dict[str, Any]  # per version, which rows are of it; empty where only one version serves
+    model: Model
+    fitted_on: Sample | None  # None of a calibrator fitted elsewhere
+    later: Sample
+    whole: Sample  # with other versions
+    now: Any  # what serves now, for the rows of the whole
+    incumbent: Calibrator | None
+    parts: dict[str, Sample]  # other versions and declared segments
+    left_out: Mapping[str, int]
 
     @classmethod
-    def of(cls, later: Sample, others: Mapping[str, Sample]) -> "_Trial":
-        beside = {name: each.since(int(later.at.min())) for name, each in others.items()}
-        parts = {"": later, **{name: each for name, each in beside.items() if each.labels}}
-        if len(parts) == 1:
-            return cls(later, later.labels, {})
-        owner = np.repeat(np.arange(len(parts)), [len(each.y) for each in parts.values()])
-        segments = {f"model_version:{name}": owner == i for i, name in enumerate(parts) if i}
-        return cls(joined(list(parts.values())), later.labels, segments)
+    def of(
+        cls,
+        model: Model,
+        fitted_on: Sample | None,
+        later: Sample,
+        *,
+        others: Mapping[str, Sample],
+        segments: Segments,
+        incumbent: dict[str, Any] | None,
+    ) -> "_Trial":
+        begin = int(later.at.min())
+        beside = {name: each.judging.since(begin) for name, each in others.items()}
+        beside = {f"model_version:{name}": each.pooled() for name, each in beside.items() if each.labels}
+        whole = joined([later.pooled(), *beside.values()])
+        serving = None if incumbent is None else from_document(incumbent)
+        return cls(
+            model=model,
+            fitted_on=fitted_on,
+            later=later,
+            whole=whole,
+            now=whole.x if serving is None else serving.predict_proba(whole.x),
+            incumbent=serving,
+            parts=beside | {name: each for name, each in segments.samples.items() if each.labels},
+            left_out=segments.left_out,
+        )
+
+    def judged(self, candidate: Calibrator, candidates: int, simpler: Calibrator | None = None) -> GateResult:
+        """Return what the gate says of a candidate; of a regression, also against a simpler one that passed."""
+        if self.model.task == "regression":
+            return refit_distributions.judged(
+                self.whole,
+                candidate,
+                incumbent=self.incumbent,
+                simpler=simpler,
+                candidates=candidates,
+                parts=self.parts,
+            )
+        return judge(
+            self.whole.y,
+            candidate=candidate.predict_proba(self.whole.x),
+            identity=self.whole.x,
+            incumbent=None if self.incumbent is None else self.now,
+            sample_weight=self.whole.weight,
+            candidates=candidates,
+            segments={name: self._part(candidate, part) for name, part in self.parts.items()},
+        )
+
+    def _part(self, candidate: Calibrator, part: Sample) -> Segment:
+        now = part.x if self.incumbent is None else self.incumbent.predict_proba(part.x)
+        return Segment(part.y, candidate.predict_proba(part.x), now, part.weight)
+
+    def guarded(self, candidate: Calibrator) -> Guarded:
+        """Return whether a person must decide on a candidate that passed."""
+        fitted_on = self.fitted_on
+        untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
+        named = _outcomes_named(self.model)
+        regression = self.model.task == "regression"
+        change: Callable[..., float] = refit_distributions.mean_change if regression else mean_change
+        return guarded(
+            self.model.settings.guards,
+            jump=None
+            if fitted_on is None or regression
+            else label_rate_jump(*(_by_outcome(each, len(named)) for each in (fitted_on, self.later))),
+            named=named,
+            change=change(candidate.predict_proba(self.whole.x), self.now, self.whole.weight),
+            untrusted=untrusted,
+            labels=0 if fitted_on is None else fitted_on.labels,
+        )
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What a candidate was fitted and judged on, as JSON."""
+        fitted = {} if self.fitted_on is None else {"labels": self.fitted_on.labels}
+        trusted = self.model.settings.trusted_sources
+        judging = {} if trusted is None else {"trusted_sources": list(trusted)}
+        return {**fitted, "holdout_labels": self.later.labels, **judging}
+
+
+def _outcomes_named(model: Model) -> Sequence[str]:
+    if model.task == "confidence":
+        return "that the answer was wrong", "that the answer was right"
+    return model.classes or ("0", "1")
+
+
+def _by_outcome(sample: Sample, outcomes: int) -> Any:
+    return np.bincount(sample.y.astype(np.int64), weights=sample.weight, minlength=outcomes)
 
 
 def _gated(
-    model: Model, earlier: Sample, trial: _Trial, methods: Sequence[str], incumbent: dict[str, Any] | None
+    trial: _Trial, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
 ) -> Outcome:
-    source = {"labels": earlier.labels, "holdout_labels": trial.held_out}
-    serving = None if incumbent is None else from_document(incumbent).predict_proba(trial.sample.x)
     judged: dict[str, Any] = {}
-    reasons = []
+    untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
+    beside = {"not_tried": untried, "segments_left_out": dict(trial.left_out)}
     for method in methods:
         try:
-            fitted = _fit(model, earlier, method)
+            fitted = fit(method)
         except NotIdentified as error:
-            reasons.append(f"{method}: {error}")
+            untried[method] = f"not fitted: {error}"
             continue
-        result = _judged(trial, fitted, serving, len(methods))
+        result = trial.judged(fitted, len(methods))
         judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
         if result.passed:
-            gate = {"passed": True, "method": method, **judged[method], "candidates_judged": list(judged)}
-            return Outcome(
-                fitted=fitted.to_document(), gate=gate, reason=result.reason, passed=True, fitted_from=source
-            )
-        reasons.append(f"{method}: {result.reason}")
-    gate = {"passed": False, "candidates_judged": list(judged), "judged": judged}
-    return Outcome(fitted=None, gate=gate, reason="; ".join(reasons), passed=False, fitted_from=source)
+            return _passed(trial, fitted, {**judged[method], "candidates_judged": list(judged), **beside})
+    gate = {"passed": False, "candidates_judged": list(judged), "judged": judged, **beside}
+    return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=trial.source)
 
 
-def _judged(trial: _Trial, fitted: Calibrator, serving: Any, candidates: int) -> GateResult:
-    return judge(
-        trial.sample.y,
-        candidate=fitted.predict_proba(trial.sample.x),
-        identity=trial.sample.x,
-        incumbent=serving,
-        sample_weight=trial.sample.weight,
-        candidates=candidates,
-        segments=trial.segments,
+def _refusal(judged: Mapping[str, Any], untried: Mapping[str, str]) -> str:
+    """Return why nothing passed: what is said of the best candidate, and which others there were."""
+    said = []
+    if judged:
+        best = max(judged, key=lambda method: _gain(judged[method]))
+        others = [method for method in judged if method != best]
+        said.append(f"{best}: {judged[best]['reason']}")
+        if others:
+            said.append(f"{', '.join(others)}: refused too, with less to gain")
+    return "; ".join([*said, *(f"{method}: {why}" for method, why in untried.items())])
+
+
+def _gain(evidence: Mapping[str, Any]) -> float:
+    """Return how much better than what serves now a candidate surely is; nothing where there were too few labels to say."""
+    found = evidence.get("comparisons", {})
+    return float(found.get("incumbent", found.get("identity", {})).get("log_loss_gain_lower_bound", -math.inf))
+
+
+def _passed(trial: _Trial, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:
+    found = trial.guarded(fitted)
+    gate = {"passed": True, "method": fitted.method, **evidence, "guards": found.figures, "held": found.held}
+    return Outcome(
+        fitted=fitted.to_document(),
+        gate=gate,
+        reason=evidence["reason"]
+        if found.held is None
+        else f"{evidence['reason']}. A person must decide, since {found.held}",
+        passed=True,
+        fitted_from=trial.source,
+        held=found.held,
     )
 
 

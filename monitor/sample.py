@@ -1,25 +1,36 @@
 """Labelled raw scores to fit and judge calibrators on: cells where they are enough, rows where a vector is needed."""
 
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+import heapq
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
+from monitor.calibrators.distribution_rows import objects
+from monitor.calibrators.distributions import Distribution
 from monitor.calibrators.rows import rows_of_cells
 from monitor.errors import BadInput
-from monitor.outcomes import standing, truth_index, vectors_of
-from monitor.records import Model, PredictionRow, SeriesKey
+from monitor.outcomes import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
+from monitor.records import LabelRow, Model, PredictionRow, SeriesKey
+from monitor.segments import declared
+from monitor.stats.cells import place
 from monitor.stats.noise import signed_sum_lower_bound
 from monitor.stats.summary import Kind, cell_sums
-from monitor.store import events
+from monitor.store import events, rollups
+from monitor.sums import segment_of
 from monitor.times import MINUTE
-from monitor.windowed import Clocked, buckets
+from monitor.windowed import SEGMENTS_AT_ONCE, Clocked, buckets
+from monitor.windows import spans, widened
 
 MOST_ROWS: Final = 50_000
-"""Vectors that a fit reads at the most: the newest ones."""
+"""Rows that a fit reads at the most, where sums are not enough: the newest ones."""
+
+MOST_SEGMENTS: Final = 100
+"""Segments that a candidate is judged on, those with most labels."""
 
 BINS: Final = 15
 FEWEST_SINCE: Final = 100
@@ -38,10 +49,11 @@ Array = NDArray[Any]
 class Sample:
     """Weighted rows in the order of time."""
 
-    x: Array  # (n,) confidences or (n, K) vectors, raw
+    x: Array  # (n,) confidences or (n, K) vectors, or of a regression (n,) distributions, raw
     y: Array  # (n,) outcomes 0 or 1, or class indices
     weight: Array  # (n,) events that a row stands for
     at: Array  # (n,) beginning of the row's bucket, or its time, in microseconds
+    trusted: Array | None = None  # (n,) whether the label's source is one of those that may judge; None: all are
 
     @property
     def labels(self) -> int:
@@ -54,16 +66,22 @@ class Sample:
         outcome = self.y if self.x.ndim == 1 else self.x.argmax(axis=1) == self.y
         return round(float(self.weight @ outcome))
 
+    @property
+    def judging(self) -> "Sample":
+        """The rows whose labels may judge."""
+        return self if self.trusted is None else self.part(self.trusted)
+
     def part(self, chosen: Array) -> "Sample":
         """Return the chosen rows."""
-        return Sample(self.x[chosen], self.y[chosen], self.weight[chosen], self.at[chosen])
+        trusted = None if self.trusted is None else self.trusted[chosen]
+        return Sample(self.x[chosen], self.y[chosen], self.weight[chosen], self.at[chosen], trusted)
 
     def since(self, moment: int) -> "Sample":
         """Return the rows from a moment on."""
         return self.part(self.at >= moment)
 
-    def split(self, holdout: float) -> tuple["Sample", "Sample"]:
-        """Return an earlier part to fit on and a later one, of about the given share, to judge on.
+    def cut(self, holdout: float) -> int:
+        """Return the moment from which on about the given share of the labels that may judge came.
 
         Raises
         ------
@@ -71,25 +89,68 @@ class Sample:
             when the labels share so few moments that no cut comes near that share.
 
         """
-        moments, first = np.unique(self.at, return_index=True)
-        before = np.concatenate([[0.0], np.cumsum(self.weight)])[first]
-        share = 1.0 - before / self.weight.sum()
-        best = int(np.argmin(np.abs(share - holdout)))
-        if not holdout / 2 <= share[best] <= (1 + holdout) / 2:
+        rows = self.judging
+        moments, first = np.unique(rows.at, return_index=True)
+        before = np.concatenate([[0.0], np.cumsum(rows.weight)])[first]
+        share = 1.0 - before / max(rows.weight.sum(), 1.0)
+        best = int(np.argmin(np.abs(share - holdout))) if len(moments) else None
+        if best is None or not holdout / 2 <= share[best] <= (1 + holdout) / 2:
             raise BadInput(
                 "holdout",
                 holdout,
                 f"the labels fall into {len(moments)} bucket(s) of time, too few to hold out the latest {holdout:.0%}",
             )
-        later = self.at >= moments[best]
-        return self.part(~later), self.part(later)
+        return int(moments[best])
+
+    def split(self, holdout: float) -> tuple["Sample", "Sample"]:
+        """Return an earlier part to fit on and a later one, of those that may judge, of about the given share, to judge on.
+
+        Raises
+        ------
+        BadInput
+            when the labels share so few moments that no cut comes near that share.
+
+        """
+        later = self.at >= self.cut(holdout)
+        return self.part(~later), self.part(later).judging
+
+    def pooled(self) -> "Sample":
+        """Return single confidences summed over time, a row per cell and outcome at their mean; others as they are.
+
+        Examples
+        --------
+        >>> sample = Sample(np.array([0.4, 0.45, 0.4]), np.array([1, 1, 0]), np.ones(3), np.arange(3))
+        >>> pooled = sample.pooled()
+        >>> pooled.x.round(3).tolist(), pooled.y.tolist(), pooled.weight.tolist()
+        ([0.4, 0.4, 0.45], [0, 1, 1], [1.0, 1.0, 1.0])
+
+        """
+        if self.x.ndim > 1 or self.x.dtype == object or not len(self.at):
+            return self
+        groups, row = np.unique(place(self.x) * 2 + (self.y > 0), return_inverse=True)
+        weight = np.bincount(row, weights=self.weight)
+        used = weight > 0
+        mean = np.bincount(row, weights=self.weight * self.x)[used] / weight[used]
+        at = np.full(int(used.sum()), self.at.min())
+        return Sample(np.clip(mean, 0.0, 1.0), groups[used] % 2, weight[used], at)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Segments:
+    """The held-out rows of declared segments."""
+
+    samples: Mapping[str, Sample] = field(default_factory=dict)
+    left_out: Mapping[str, int] = field(default_factory=dict)  # labels of those beyond the largest ones
 
 
 def raw_sample(
     connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Sample:
-    """Return the labelled raw scores of the wanted series over a range."""
-    if clock.model.task == "multiclass":
+    """Return the labelled raw scores of the wanted series over a range.
+
+    Sums do not know whom their labels are from: where only some sources may judge, the newest rows are read instead.
+    """
+    if _by_rows(clock.model):
         return _of_rows(connection, clock.model, start, end, wanted)
     return _of_cells(connection, clock, start, end, wanted)
 
@@ -98,14 +159,20 @@ def _of_cells(
     connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Sample:
     stored = buckets(connection, clock, start, end, wanted)
+    both = _raw_of([(key.calibrator != 0, begin, blob) for key, begin, blob in stored])
+    return both.part(np.argsort(both.at, kind="stable"))
+
+
+def _raw_of(stored: Sequence[tuple[bool, int, bytes]]) -> Sample:
+    """Return the raw scores of encoded sums, of which is said whether a calibrator served and when they begin."""
     # Under a calibrator, an event without a raw score says only what the calibrator made of it.
     kinds: dict[bool, tuple[Kind, ...]] = {False: ("both", "raw"), True: ("raw",)}
-    parts = [
-        _raw_cells([(begin, blob) for key, begin, blob in stored if (key.calibrator != 0) == calibrated], wanted_kinds)
-        for calibrated, wanted_kinds in kinds.items()
-    ]
-    both = joined(parts)
-    return both.part(np.argsort(both.at, kind="stable"))
+    return joined(
+        [
+            _raw_cells([(begin, blob) for each, begin, blob in stored if each == calibrated], wanted)
+            for calibrated, wanted in kinds.items()
+        ]
+    )
 
 
 def _raw_cells(stored: Sequence[tuple[int, bytes]], kinds: Collection[Kind]) -> Sample:
@@ -116,29 +183,90 @@ def _raw_cells(stored: Sequence[tuple[int, bytes]], kinds: Collection[Kind]) -> 
     return Sample(p, y, weight, np.concatenate([at[sy > 0], at[n - sy > 0]]))
 
 
+def _by_rows(model: Model) -> bool:
+    return model.task in {"multiclass", "regression"} or model.settings.trusted_sources is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Row:
+    """A labelled event."""
+
+    at: int
+    x: float | list[float] | Distribution
+    y: float
+    trusted: bool
+    segments: tuple[str, ...]
+
+
 def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]) -> Sample:
-    found: list[tuple[int, list[float], int]] = []
+    return _sample(model, _rows(connection, model, start, end, wanted))
+
+
+def sample_of(connection: Connection, model: Model, rows: list[PredictionRow]) -> Sample:
+    """Return the labelled raw scores of some predictions, in the order of their time."""
+    return _sample(model, sorted(_labelled(connection, model, rows), key=lambda row: row.at))
+
+
+def _sample(model: Model, rows: Sequence[_Row]) -> Sample:
+    sources = model.settings.trusted_sources
+    return Sample(
+        _raw(model, [row.x for row in rows]),
+        np.array([row.y for row in rows], dtype=np.float64 if model.task == "regression" else np.int64),
+        np.ones(len(rows)),
+        np.array([row.at for row in rows], dtype=np.int64),
+        None if sources is None else np.array([row.trusted for row in rows], dtype=bool),
+    )
+
+
+def _raw(model: Model, values: list[Any]) -> Array:
+    if model.task == "regression":
+        return objects(values)
+    shape = (len(values), len(model.classes or ())) if model.task == "multiclass" else (len(values),)
+    return np.array(values, dtype=np.float64).reshape(shape)
+
+
+def _rows(
+    connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
+) -> list[_Row]:
+    """Return the newest labelled events of a range, in the order of time."""
+    found: list[_Row] = []
     for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if start <= row.at < end and wanted(_series(row))]
+        rows = [row for _, row in chunk if start <= row.at < end and not row.reference and wanted(_series(row))]
         found += _labelled(connection, model, rows)
         if len(found) >= MOST_ROWS or chunk[-1][1].received_at < start - AHEAD:
             break
-    found = sorted(found[:MOST_ROWS])
-    if not found:
-        return Sample(np.zeros((0, len(model.classes or ()))), np.zeros(0), np.zeros(0), np.zeros(0, dtype=np.int64))
-    at, x, y = zip(*found, strict=True)
-    return Sample(np.array(x), np.array(y, dtype=np.int64), np.ones(len(y)), np.array(at, dtype=np.int64))
+    return sorted(found[:MOST_ROWS], key=lambda row: row.at)
 
 
-def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[tuple[int, list[float], int]]:
+def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[_Row]:
     labels = events.labels_of(connection, [row.key for row in rows])
+    sources = model.settings.trusted_sources
     found = []
     for row in rows:
         label = standing(model, labels.get((row.model_id, row.event_id), ()))
-        truth = None if label is None else truth_index(model, label.label)
-        if truth is not None and _has_raw(row):
-            found.append((row.at, vectors_of(row, model.classes)[1], truth))
+        scored = None if label is None else _scored(model, row, label)
+        if label is not None and scored is not None:
+            values = segments_of(row, model.settings.segments) if model.settings.segments else {}
+            names = (segment_of(each, values) for each in model.settings.segments)
+            segments = tuple(name for name in names if name is not None)
+            found.append(_Row(row.at, *scored, sources is None or label.source in sources, segments))
     return found
+
+
+def _scored(
+    model: Model, row: PredictionRow, label: LabelRow
+) -> tuple[float | list[float] | Distribution, float] | None:
+    """Return the raw score of a prediction and what a label makes of it; None where either is not known."""
+    if not _has_raw(row):
+        return None
+    if model.task == "regression":
+        y = amount(label.label)
+        return None if y is None else (distributions_of(row)[1], y)
+    if model.task == "multiclass":
+        truth = truth_index(model, label.label)
+        return None if truth is None else (vectors_of(row, model.classes)[1], truth)
+    kind = "both" if row.raw is None else "raw"
+    return next(((p, y) for each, p, y, *_ in judged(model, row, label.label) if each == kind), None)
 
 
 def _has_raw(row: PredictionRow) -> bool:
@@ -152,11 +280,85 @@ def _series(row: PredictionRow) -> SeriesKey:
 
 def joined(parts: Sequence[Sample]) -> Sample:
     """Return the rows of samples of one kind, at least one, one after the other."""
+    trusted = [part.trusted for part in parts if part.trusted is not None]
     return Sample(
         np.concatenate([part.x for part in parts]),
         np.concatenate([part.y for part in parts]),
         np.concatenate([part.weight for part in parts]),
         np.concatenate([part.at for part in parts]),
+        np.concatenate(trusted) if len(trusted) == len(parts) else None,
+    )
+
+
+def held_out_segments(
+    connection: Connection, clock: Clocked, sample: Sample, *, holdout: float, end: int, version: str | None
+) -> Segments:
+    """Return the raw scores of declared segments from where a sample's holdout begins, the largest ones.
+
+    Parameters
+    ----------
+    sample : what `raw_sample` gave for the same version
+    holdout : the share that will be held out; nothing is returned where that can't be done
+    end : of the sample's range
+    version : only predictions of this model version; None: of all
+
+    """
+    if not clock.model.settings.segments or holdout <= 0 or not sample.labels:
+        return Segments()
+    try:
+        start = sample.cut(holdout)
+    except BadInput:
+        return Segments()
+    read = _segments_of_rows if _by_rows(clock.model) else _segments_of_cells
+    return _largest(read(connection, clock, start, end, version))
+
+
+def _segments_of_rows(
+    connection: Connection, clock: Clocked, start: int, end: int, version: str | None
+) -> Iterator[tuple[str, Sample]]:
+    rows = _rows(connection, clock.model, start, end, lambda key: version in {None, key.version})
+    by_segment: dict[str, list[_Row]] = {}
+    for row in rows:
+        for name in row.segments:
+            by_segment.setdefault(name, []).append(row)
+    for name in sorted(by_segment):
+        yield name, _sample(clock.model, by_segment[name]).judging
+
+
+def _segments_of_cells(
+    connection: Connection, clock: Clocked, start: int, end: int, version: str | None
+) -> Iterator[tuple[str, Sample]]:
+    series = sorted(
+        (key.segment, n, key)
+        for key, n in rollups.series_ids(connection, clock.model.id).items()
+        if version in {None, key.version} and key.segment and declared(clock.model, key.segment)
+    )
+    names = sorted({segment for segment, _, _ in series})
+    parts = spans(*widened(start, end, clock.progress.minutes_from))
+    for first in range(0, len(names), SEGMENTS_AT_ONCE):
+        some = set(names[first : first + SEGMENTS_AT_ONCE])
+        keys = {n: key for segment, n, key in series if segment in some}
+        stored = sorted(
+            (keys[n].segment, keys[n].calibrator != 0, begin, blob)
+            for n, _, begin, blob in rollups.read(connection, list(keys), parts)
+        )
+        for name, found in groupby(stored, key=lambda each: each[0]):
+            yield name, _raw_of([each[1:] for each in found]).pooled()
+
+
+def _largest(found: Iterator[tuple[str, Sample]]) -> Segments:
+    """Return the segments with most labels; of the others only how many they have, so that memory has a bound."""
+    kept: list[tuple[int, str, Sample]] = []
+    left_out: dict[str, int] = {}
+    for name, sample in found:
+        each = (sample.labels, name, sample)
+        if len(kept) < MOST_SEGMENTS:
+            heapq.heappush(kept, each)
+            continue
+        labels, other, _ = heapq.heappushpop(kept, each)
+        left_out[other] = labels
+    return Segments(
+        samples={name: sample for _, name, sample in sorted(kept, key=lambda each: each[1])}, left_out=left_out
     )
 
 

@@ -6,7 +6,10 @@ the incumbent and against no calibrator at all, on the same rows:
 1. Log loss: the one-sided lower bound of the mean paired gain is above 0, at a level divided by the number of candidates.
 2. Brier score and debiased L2 calibration error: not *significantly* worse. A plain comparison would refuse half of all candidates that
    change nothing there, by noise alone; the first rule already asks for proof of good, so that these two ask only for no proof of harm.
-3. Segments: in none is the log loss significantly worse, at a level divided by the number of segments.
+3. Segments: in none is the log loss significantly worse, at a level divided by the number of segments judged. Rows of a small segment that
+   all came true look alike, as if nothing were left to chance: by their spread alone, of repairs that harm nobody, a fifth to a half would
+   be refused for one of 20 segments of 50 rows. So the variance of the mean is half that, and half what it would be if the truth lay
+   midway, where neither is better, if that is more: then at most one in forty is refused, and harm is still seen.
 4. Against a constant (the base rate of the same rows) the log loss is better, by the same bound as in 1. When labels have nothing to do
    with scores (shuffled, joined wrongly, a broken model), flattening every score is the best fit, and would win 1 to 3 while hiding
    the fault. The base rate is taken from the rows that it is judged on, which only makes it harder to beat.
@@ -20,17 +23,19 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from monitor.calibrators.parameters import SMALLEST
-from monitor.calibrators.rows import Floats, classes, confidences, outcomes, vectors, weights
+from monitor.calibrators.rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
 
 LEVEL: Final = 0.05
 BINS: Final = 15
 FEWEST_ROWS: Final = 50
 FEWEST_OF_EACH: Final = 10
 FEWEST_IN_SEGMENT: Final = 50
+SAME: Final = 5e-6
+"""Gains closer to 0 than this would be shown as 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +45,15 @@ class GateResult:
     passed: bool
     reason: str  # for a person, with the figures that decided
     evidence: dict[str, Any]  # JSON: rows, level, candidates, comparisons by opponent, segments
+
+
+class Segment(NamedTuple):
+    """Held-out rows of one segment, and the probabilities for them: shapes (n,), or (n, K) of vectors."""
+
+    y: ArrayLike
+    candidate: ArrayLike
+    now: ArrayLike  # of what serves now
+    sample_weight: ArrayLike
 
 
 class _Scores(NamedTuple):
@@ -72,7 +86,7 @@ def judge(
     incumbent: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     candidates: int = 1,
-    segments: Mapping[str, NDArray[np.bool_]] | None = None,
+    segments: Mapping[str, Segment] | None = None,
     level: float = LEVEL,
 ) -> GateResult:
     """Judge a candidate against the incumbent and identity on held-out rows.
@@ -84,7 +98,7 @@ def judge(
         raw ones; without an incumbent, identity is what serves now
     sample_weight : array of shape (n,), whole numbers: how many events a row stands for
     candidates : how many families are tried on these rows; the level is divided by it
-    segments : per declared segment, which rows are in it; arrays of shape (n,)
+    segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
     level : the chance of passing a calibrator that is no better
 
     Returns
@@ -121,7 +135,7 @@ def judge(
         name: _compare(proposed, other, weight, level / candidates, level) for name, other in scores.items()
     }
     evidence["constant"] = _against_constant(proposed, y, weight, level / candidates)
-    evidence["segments"] = _by_segment(proposed, scores, weight, segments or {}, level)
+    evidence |= _by_segment(segments or {}, level)
     return _verdict(evidence)
 
 
@@ -210,27 +224,37 @@ def _against_constant(ours: _Scores, y: ArrayLike, weight: Floats, strict: float
     return {"log_loss_gain": gain.mean, "log_loss_gain_lower_bound": gain.low(strict)}
 
 
-def _by_segment(
-    ours: _Scores,
-    others: Mapping[str, _Scores],
-    weight: Floats,
-    segments: Mapping[str, NDArray[np.bool_]],
-    level: float,
-) -> dict[str, dict[str, Any]]:
-    now = others.get("incumbent", others["identity"])
-    gain = now.log_loss - ours.log_loss
-    found: dict[str, dict[str, Any]] = {}
-    for name, chosen in segments.items():
-        if chosen.shape != weight.shape:
-            raise ValueError(
-                f"segment {name} has shape {chosen.shape}; it must say of {len(weight)} rows which are in it"
-            )
-        rows = float(weight[chosen].sum())
-        if rows >= FEWEST_IN_SEGMENT:
-            bound = _bound(gain[chosen], weight[chosen])
-            high = bound.high(level / len(segments))
-            found[name] = {"rows": rows, "log_loss_gain": bound.mean, "log_loss_gain_upper_bound": high}
-    return found
+def _by_segment(segments: Mapping[str, Segment], level: float) -> dict[str, Any]:
+    sizes = {name: float(np.sum(each.sample_weight)) for name, each in segments.items()}
+    judged = [name for name, rows in sizes.items() if rows >= FEWEST_IN_SEGMENT]
+    return {
+        "segments": {name: _in_segment(name, segments[name], level / len(judged)) for name in judged},
+        "segments_with_few_labels": {name: rows for name, rows in sizes.items() if rows < FEWEST_IN_SEGMENT},
+    }
+
+
+def _in_segment(name: str, segment: Segment, level: float) -> dict[str, float]:
+    scores = _scored({"candidate": segment.candidate, f"segment {name}": segment.now}, segment.y)
+    ours, now = scores.values()
+    weight = weights(segment.sample_weight, len(ours.right))
+    found = _bound(now.log_loss - ours.log_loss, weight)
+    seen, expected = found.error**2, _mean(_variance(segment), weight) / float(weight.sum())
+    bound = _Bound(found.mean, math.sqrt((seen + max(seen, expected)) / 2.0))
+    return {"rows": float(weight.sum()), "log_loss_gain": bound.mean, "log_loss_gain_upper_bound": bound.high(level)}
+
+
+def _variance(segment: Segment) -> Floats:
+    """Return the variance of each row's gain in log loss if the truth lies half way between both, shape (n,)."""
+    ours, now = (np.log(np.maximum(_whole(p), SMALLEST)) for p in (segment.candidate, segment.now))
+    gain, half = ours - now, softmax_rows((ours + now) / 2.0)
+    mean = (half * gain).sum(axis=1, keepdims=True)
+    return np.asarray((half * (gain - mean) ** 2).sum(axis=1))
+
+
+def _whole(p: ArrayLike) -> Floats:
+    """Return the probabilities of all outcomes, shape (n, K)."""
+    array = np.asarray(p, dtype=np.float64)
+    return array if array.ndim > 1 else np.column_stack([1.0 - array, array])
 
 
 def _mean(values: Floats, weight: Floats) -> float:
@@ -246,7 +270,7 @@ def _bound(values: Floats, weight: Floats) -> _Bound:
 
 def _verdict(evidence: dict[str, Any]) -> GateResult:
     objections = list(_objections(evidence))
-    reason = "; ".join(objections) if objections else _praise(evidence["comparisons"])
+    reason = "; ".join(objections) if objections else _praise(evidence)
     return GateResult(passed=not objections, reason=reason, evidence=evidence)
 
 
@@ -254,30 +278,47 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, found in evidence["comparisons"].items():
         gain, low = found["log_loss_gain"], found["log_loss_gain_lower_bound"]
         if not low > 0.0:
-            yield f"log loss is not surely better than {_named(name)}: gain {gain:.5f}, lower bound {low:.5f}"
+            yield _unproved(_named(name), gain, low, evidence["rows"])
         if found["brier_gain_upper_bound"] < 0.0:
-            yield f"Brier score is worse than {_named(name)} by {-found['brier_gain']:.5f}"
+            yield f"its Brier score is surely worse than with {_named(name)}, by {-found['brier_gain']:.5f}"
         if found["debiased_l2_squared_rise_lower_bound"] > 0.0:
             before, after = found["debiased_l2_squared_other"], found["debiased_l2_squared"]
-            yield f"calibration error is worse than {_named(name)}: debiased L2 {_root(after):.4f}, was {_root(before):.4f}"
+            yield (
+                f"its calibration error is surely higher than with {_named(name)}: {_root(after):.4f}, was {_root(before):.4f} "
+                "(debiased L2)"
+            )
     gain, low = evidence["constant"]["log_loss_gain"], evidence["constant"]["log_loss_gain_lower_bound"]
     if not low > 0.0:
         yield (
-            "calibrated scores do not surely predict the labels better than the base rate alone "
-            f"(gain {gain:.5f}, lower bound {low:.5f}): look at the labels and the model first"
+            "its scores do not surely predict the labels better than the base rate alone, which is the same for every event "
+            f"(log loss better by {gain:.5f}, surely by {low:.5f}): look at the labels and the model first"
         )
     for name, found in evidence["segments"].items():
         if found["log_loss_gain_upper_bound"] < 0.0:
-            yield f"log loss is worse in segment {name} by {-found['log_loss_gain']:.5f} on {found['rows']:g} labels"
+            yield (
+                f"it does harm in the segment {name}: its log loss on {found['rows']:g} labels is worse by "
+                f"{-found['log_loss_gain']:.5f}, surely by {-found['log_loss_gain_upper_bound']:.5f}"
+            )
 
 
-def _praise(comparisons: Mapping[str, Mapping[str, float]]) -> str:
+def _unproved(opponent: str, gain: float, low: float, rows: float) -> str:
+    if gain <= 0.0:
+        worse = f"higher by {-gain:.5f}" if gain < -SAME else "the same"
+        return f"on {rows:g} held-out labels it is no better than {opponent}: its log loss is {worse}"
+    return (
+        f"on {rows:g} held-out labels it is not surely better than {opponent}: its log loss is lower by {gain:.5f}, "
+        f"which chance alone could do (lower bound {low:.5f})"
+    )
+
+
+def _praise(evidence: Mapping[str, Any]) -> str:
+    comparisons = evidence["comparisons"]
     now = "incumbent" if "incumbent" in comparisons else "identity"
     found = comparisons[now]
     return (
-        f"log loss {found['log_loss']:.4f}, was {found['log_loss_other']:.4f} with {_named(now)} "
-        f"(gain {found['log_loss_gain']:.5f}, lower bound {found['log_loss_gain_lower_bound']:.5f}); "
-        f"debiased L2 {_root(found['debiased_l2_squared']):.4f}, was {_root(found['debiased_l2_squared_other']):.4f}"
+        f"on {evidence['rows']:g} held-out labels its log loss is {found['log_loss']:.4f}, was {found['log_loss_other']:.4f} with "
+        f"{_named(now)}: better by {found['log_loss_gain']:.5f}, surely by {found['log_loss_gain_lower_bound']:.5f}; calibration "
+        f"error {_root(found['debiased_l2_squared']):.4f}, was {_root(found['debiased_l2_squared_other']):.4f} (debiased L2)"
     )
 
 

@@ -1,12 +1,18 @@
 """Ladder: which families are worth a try with this many labels, the simplest first. Plain Python."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Final
 
 FEWEST_LABELS: Final = 200
 FEWEST_OF_EACH: Final = 10
-LABELS_FOR_ISOTONIC: Final = 10_000
+LABELS_FOR_CURVES: Final = 1_000
+LABELS_FOR_STEPS: Final = 10_000
 BINARY: Final = 2
+
+PER_CLASS: Final = frozenset({"vector", "structured_vector"})
+"""Families with parameters of each class, which labels of all classes must pin down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -15,14 +21,28 @@ class Ladder:
 
     methods: tuple[str, ...]  # the simplest first: the first that passes the gate wins
     refusal: str | None  # why there is nothing to try, in words; None when there is
+    skipped: Mapping[str, str] = field(
+        default_factory=dict
+    )  # families that the labels would allow, and why they are left out
 
 
-def ladder(task: str, *, right: int, wrong: int, classes: int | None = None) -> Ladder:
+def ladder(
+    task: str,
+    *,
+    right: int,
+    wrong: int,
+    classes: int | None = None,
+    of_class: Mapping[str, int] = MappingProxyType({}),
+) -> Ladder:
     """Return the families that `auto` tries.
 
-    Temperature and Platt's line need few labels. Isotonic regression follows every bump of the sample and does harm before there are
-    10,000. Vectors get a temperature. A top-label confidence gets one only with two classes: with more, the formula for single
-    probabilities is wrong and Platt's line is the safe choice.
+    Temperature and Platt's line need few labels; from 1,000 on also beta and a quadratic on the logit, which bend the line. Isotonic
+    regression follows every bump of the sample and does harm before there are 10,000. Vectors get a temperature, and from 1,000 labels a
+    temperature and an offset of each class, shrunk where a class has few labels. A top-label confidence gets a temperature only with two
+    classes: with more, the formula for single probabilities is wrong and Platt's line is the safe choice.
+
+    Scaling-binning is never tried: it gives all scores of a bin one value, so that its error can be measured, and for that gives up what
+    distinguishes them. A rule that asks for a better log loss would not choose it; a person may, by name.
 
     Parameters
     ----------
@@ -30,19 +50,42 @@ def ladder(task: str, *, right: int, wrong: int, classes: int | None = None) -> 
     right : labelled events with y = 1; of vectors, with the right answer
     wrong : labelled events with y = 0; of vectors, with a wrong answer
     classes : the number of classes, where known
+    of_class : of vectors, how many labels name each class
 
     Examples
     --------
     >>> ladder("binary", right=150, wrong=250).methods
     ('temperature', 'platt')
-    >>> ladder("confidence", right=390, wrong=10).methods
-    ('platt',)
+    >>> ladder("confidence", right=1_390, wrong=10).methods
+    ('platt', 'beta', 'quadratic_logit')
     >>> ladder("binary", right=150, wrong=0).refusal
     'all 150 labels say the same; both outcomes are needed'
+    >>> ladder("multiclass", right=1_390, wrong=110, of_class={"cat": 1_497, "dog": 3}).skipped
+    {'structured_vector': 'the class dog has 3 of 1500 labels; at least 10 of each class are needed'}
 
     """
+    labels = right + wrong
     refusal = _refusal(right, wrong)
-    return Ladder(methods=() if refusal else _methods(task, right + wrong, classes), refusal=refusal)
+    if refusal is not None:
+        return Ladder(methods=(), refusal=refusal)
+    allowed = _methods(task, labels, classes)
+    objection = objection_of_classes(of_class)
+    skipped = {} if objection is None else {method: objection for method in allowed if method in PER_CLASS}
+    return Ladder(methods=tuple(each for each in allowed if each not in skipped), refusal=None, skipped=skipped)
+
+
+def objection_of_classes(of_class: Mapping[str, int]) -> str | None:
+    """Return why labels can't pin down a parameter of each class, which says the class with fewest; None where they can."""
+    rarest = min(of_class, key=lambda name: of_class[name], default=None)
+    if rarest is None or of_class[rarest] >= FEWEST_OF_EACH:
+        return None
+    count, labels = of_class[rarest], sum(of_class.values())
+    said = (
+        f"the class {rarest} has {count} of {labels} labels"
+        if count
+        else f"none of {labels} labels names the class {rarest}"
+    )
+    return f"{said}; at least {FEWEST_OF_EACH} of each class are needed"
 
 
 def _refusal(right: int, wrong: int) -> str | None:
@@ -60,6 +103,10 @@ def _refusal(right: int, wrong: int) -> str | None:
 
 def _methods(task: str, labels: int, classes: int | None) -> tuple[str, ...]:
     if task == "multiclass":
-        return ("temperature",)
-    few = ("platt",) if task == "confidence" and classes != BINARY else ("temperature", "platt")
-    return (*few, "isotonic") if labels >= LABELS_FOR_ISOTONIC else few
+        return ("temperature",) if labels < LABELS_FOR_CURVES else ("temperature", "structured_vector")
+    found: list[str] = ["platt"] if task == "confidence" and classes != BINARY else ["temperature", "platt"]
+    if labels >= LABELS_FOR_CURVES:
+        found += ["beta", "quadratic_logit"]
+    if labels >= LABELS_FOR_STEPS:
+        found.append("isotonic")
+    return tuple(found)

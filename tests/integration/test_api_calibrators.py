@@ -146,7 +146,7 @@ def test_a_refit_of_a_calibrated_model_is_refused_with_the_evidence(api, tools):
     filled(api, tools, rows=JUST_RIGHT)
     found = refusal(api, promote=True)
     assert found["gate"]["passed"] is False
-    assert set(found["gate"]["judged"]) == {"temperature", "platt"}
+    assert set(found["gate"]["judged"]) == {"temperature", "platt", "beta", "quadratic_logit"}
     assert "temperature:" in found["reason"]
 
 
@@ -210,7 +210,7 @@ def test_each_task_has_its_families(sqlite_api, tools, task, given, families):
     truth = {"binary": int, "confidence": bool, "multiclass": lambda right: 0 if right else 1}[task]
     for minute in range(6):
         at = {"timestamp": f"2026-01-05T10:{minute:02}:00Z"}
-        rows = [(f"{minute}-{i}", (0.6, 0.95)[i % 2], i % 3 > 0) for i in range(60)]
+        rows = [(f"{minute}-{i}", (0.6, 0.95)[i % 2], i % 3 > 0 or i % 10 == 1) for i in range(60)]
         sqlite_api.send(*(tools.prediction(name, **given(p), **at) for name, p, _ in rows))
         sqlite_api.send(*(tools.label(name, truth(right)) for name, _, right in rows))
     for method in families:

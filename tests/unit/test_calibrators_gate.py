@@ -10,7 +10,7 @@ from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
 from monitor.calibrators.families import make
-from monitor.calibrators.gate import GateResult, judge
+from monitor.calibrators.gate import GateResult, Segment, judge
 from monitor.calibrators.ladder import ladder
 from monitor.calibrators.rows import Floats, logit
 
@@ -44,21 +44,21 @@ def naive_debiased(p: Floats, y: Floats) -> float:
 
 @pytest.fixture(scope="module")
 def calibrated() -> list[list[GateResult]]:
-    return [refit(*stream(seed, 2_000, 1.0)) for seed in range(200)]
+    return [refit(*stream(seed, 2_000, 1.0)) for seed in range(100)]
 
 
 def test_gate_promotes_at_most_one_in_twenty_on_calibrated_streams(calibrated: list[list[GateResult]]) -> None:
-    assert sum(any(one.passed for one in results) for results in calibrated) <= 10
+    assert sum(any(one.passed for one in results) for results in calibrated) <= 5
 
 
 def test_better_mean_alone_would_promote_a_quarter_on_calibrated_streams(calibrated: list[list[GateResult]]) -> None:
     gains = [results[0].evidence["comparisons"]["identity"]["log_loss_gain"] for results in calibrated]
-    assert sum(gain > 0.0 for gain in gains) >= 50
+    assert sum(gain > 0.0 for gain in gains) >= 25
 
 
 def test_gate_passes_nine_in_ten_repairs_of_a_temperature_of_one_and_a_half() -> None:
-    passed = [any(one.passed for one in refit(*stream(seed, 5_000, 1.5))) for seed in range(100)]
-    assert sum(passed) >= 90
+    passed = [any(one.passed for one in refit(*stream(seed, 5_000, 1.5))) for seed in range(30)]
+    assert sum(passed) >= 27
 
 
 def test_gate_refuses_what_was_fitted_on_shuffled_labels() -> None:
@@ -81,10 +81,12 @@ def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
     assert judge(y, candidate=good, identity=p, incumbent=bad).passed
     against_good = judge(y, candidate=good, identity=p, incumbent=good)
     assert not against_good.passed
-    assert "not surely better than the calibrator in service" in against_good.reason
+    assert "no better than the calibrator in service: its log loss is the same" in against_good.reason
     against_identity = judge(y, candidate=p, identity=p, incumbent=bad)
     assert not against_identity.passed
-    assert against_identity.reason.startswith("log loss is not surely better than no calibrator")
+    assert against_identity.reason.startswith(
+        "on 5000 held-out labels it is no better than no calibrator: its log loss is higher by 0"
+    )
 
 
 @pytest.mark.parametrize(("candidates", "z"), [(1, 1.6448536269514722), (4, 2.2414027276049473)])
@@ -132,8 +134,8 @@ def test_gate_refuses_a_significantly_worse_brier_score() -> None:
     result = judge(y, candidate=mild, identity=sure)
     assert result.evidence["comparisons"]["identity"]["log_loss_gain_lower_bound"] > 0.0
     assert not result.passed
-    assert "Brier score is worse than no calibrator by" in result.reason
-    assert "calibration error is worse than no calibrator" in result.reason
+    assert "its Brier score is surely worse than with no calibrator, by" in result.reason
+    assert "its calibration error is surely higher than with no calibrator:" in result.reason
 
 
 def test_gate_seldom_blames_calibration_error_that_did_not_rise() -> None:
@@ -159,12 +161,43 @@ def test_gate_refuses_a_repair_that_hurts_a_segment() -> None:
     small = rng.uniform(size=6_000) < 0.1
     y[small] = rng.uniform(size=small.sum()) < p[small]  # calibrated as it was
     ours = expit(logit(p) / 2.5)
-    segments: dict[str, Any] = {"country:nl": small, "country:de": ~small, "country:mt": np.arange(6_000) < 20}
-    result = judge(y, candidate=ours, identity=p, segments=segments)
+    chosen = {"country:nl": small, "country:de": ~small, "country:mt": np.arange(6_000) < 20}
+    result = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p))
     assert judge(y, candidate=ours, identity=p).passed
     assert not result.passed
-    assert result.reason.startswith("log loss is worse in segment country:nl by")
+    assert result.reason.startswith(
+        f"it does harm in the segment country:nl: its log loss on {small.sum()} labels is worse by 0."
+    )
     assert set(result.evidence["segments"]) == {"country:nl", "country:de"}
+    assert result.evidence["segments_with_few_labels"] == {"country:mt": 20}
+
+
+def segments(chosen: dict[str, Any], y: Floats, candidate: Floats, now: Floats) -> dict[str, Segment]:
+    return {name: Segment(y[rows], candidate[rows], now[rows], np.ones(rows.sum())) for name, rows in chosen.items()}
+
+
+def test_gate_shares_the_level_of_segments_among_those_it_judges() -> None:
+    p, y = stream(5, 6_000, 1.0)
+    ours, half, few = expit(logit(p) / 1.5), np.arange(6_000) < 3_000, np.arange(6_000) < 49
+    bounds = []
+    for chosen in ({"a:b": half}, {"a:b": half, "a:d": few}, {"a:b": half, "a:c": ~half}):
+        found = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p)).evidence["segments"]["a:b"]
+        error = (found["log_loss_gain_upper_bound"] - found["log_loss_gain"]) / bounds[0][1] if bounds else None
+        bounds.append((found["log_loss_gain"], found["log_loss_gain_upper_bound"] - found["log_loss_gain"], error))
+    assert bounds[1][2] == pytest.approx(1.0)
+    assert bounds[2][2] == pytest.approx(1.9599639845400545 / 1.6448536269514722)
+
+
+def test_gate_seldom_loses_a_good_repair_to_one_of_many_small_segments() -> None:
+    lost = 0
+    for seed in range(50):
+        rng = np.random.default_rng(seed)
+        true = np.clip(rng.beta(5.0, 0.5, 1_000), 1e-4, 1 - 1e-4)
+        raw, y = expit(1.5 * logit(true)), (rng.uniform(size=1_000) < true).astype(float)
+        chosen = {f"a:{i}": np.arange(1_000) // 50 == i for i in range(20)}
+        evidence = judge(y, candidate=true, identity=raw, segments=segments(chosen, y, true, raw)).evidence
+        lost += any(each["log_loss_gain_upper_bound"] < 0.0 for each in evidence["segments"].values())
+    assert lost <= 4  # by the spread alone 14
 
 
 @pytest.mark.parametrize(
@@ -212,7 +245,8 @@ def test_gate_does_no_harm_to_calibrated_vectors() -> None:
 
 def test_gate_evidence_is_json_and_its_result_frozen() -> None:
     p, y = stream(7, 1_000, 2.0)
-    result = judge(y, candidate=expit(logit(p) / 2), identity=p, incumbent=p, segments={"a:b": p > 0.5})
+    ours = expit(logit(p) / 2)
+    result = judge(y, candidate=ours, identity=p, incumbent=p, segments=segments({"a:b": p > 0.5}, y, ours, p))
     assert json.loads(json.dumps(result.evidence, allow_nan=False)) == result.evidence
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.passed = True  # type: ignore[misc]
@@ -223,7 +257,8 @@ def test_gate_reason_of_a_pass_states_before_and_after() -> None:
     result = judge(y, candidate=expit(logit(p) / 3), identity=p)
     assert result.passed
     assert result.reason.startswith(
-        f"log loss {log_loss(y, expit(logit(p) / 3)):.4f}, was {log_loss(y, p):.4f} with no calibrator"
+        f"on 2000 held-out labels its log loss is {log_loss(y, expit(logit(p) / 3)):.4f}, was {log_loss(y, p):.4f} "
+        "with no calibrator: better by 0."
     )
 
 
@@ -234,7 +269,10 @@ def test_gate_reason_of_a_pass_states_before_and_after() -> None:
         ({"candidate": [0.5] * 59 + [float("nan")]}, r"candidate\[59\] is nan"),
         ({"incumbent": [1.5] * 60}, r"incumbent\[0\] is 1.5"),
         ({"sample_weight": [-1.0] * 60}, "sample_weight holds"),
-        ({"segments": {"a:b": np.array([True])}}, "segment a:b has shape"),
+        (
+            {"segments": {"a:b": Segment([1.0] * 60, [0.5] * 60, [0.5] * 59, [1] * 60)}},
+            r"segment a:b has shape \(59,\)",
+        ),
     ],
 )
 def test_gate_names_what_is_wrong_with_its_arrays(change: dict[str, Any], why: str) -> None:

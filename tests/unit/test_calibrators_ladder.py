@@ -11,14 +11,16 @@ from monitor.calibrators.ladder import ladder
     [
         ("binary", 2, 199, ()),
         ("binary", 2, 200, ("temperature", "platt")),
-        ("binary", None, 9_999, ("temperature", "platt")),
-        ("binary", None, 10_000, ("temperature", "platt", "isotonic")),
-        ("confidence", None, 1_000, ("platt",)),
-        ("confidence", 10, 1_000, ("platt",)),
-        ("confidence", 2, 1_000, ("temperature", "platt")),
-        ("confidence", None, 10_000, ("platt", "isotonic")),
-        ("multiclass", 10, 1_000, ("temperature",)),
-        ("multiclass", 10, 100_000, ("temperature",)),
+        ("binary", None, 999, ("temperature", "platt")),
+        ("binary", None, 1_000, ("temperature", "platt", "beta", "quadratic_logit")),
+        ("binary", None, 9_999, ("temperature", "platt", "beta", "quadratic_logit")),
+        ("binary", None, 10_000, ("temperature", "platt", "beta", "quadratic_logit", "isotonic")),
+        ("confidence", None, 999, ("platt",)),
+        ("confidence", 10, 1_000, ("platt", "beta", "quadratic_logit")),
+        ("confidence", 2, 999, ("temperature", "platt")),
+        ("confidence", None, 10_000, ("platt", "beta", "quadratic_logit", "isotonic")),
+        ("multiclass", 10, 999, ("temperature",)),
+        ("multiclass", 10, 1_000, ("temperature", "structured_vector")),
     ],
 )
 def test_ladder_tries_more_families_with_more_labels(
@@ -50,3 +52,19 @@ def test_ladder_names_families_that_can_be_made_for_the_task(task: str) -> None:
     for classes in (2, 10):
         methods = ladder(task, right=10_000, wrong=10_000, classes=classes).methods
         assert [make(method, task=task, classes=classes).method for method in methods] == list(methods)
+
+
+@pytest.mark.parametrize(
+    ("cat", "dog", "why"),
+    [
+        (1_991, 9, "the class dog has 9 of 2000 labels; at least 10 of each class are needed"),
+        (0, 2_000, "none of 2000 labels names the class cat; at least 10 of each class are needed"),
+        (1_990, 10, None),
+    ],
+)
+def test_ladder_names_the_class_with_too_few_labels_for_parameters_of_its_own(
+    cat: int, dog: int, why: str | None
+) -> None:
+    found = ladder("multiclass", right=1_500, wrong=500, classes=2, of_class={"cat": cat, "dog": dog})
+    assert found.methods == ("temperature", "structured_vector") if why is None else ("temperature",)
+    assert dict(found.skipped) == ({} if why is None else {"structured_vector": why})

@@ -1,0 +1,141 @@
+"""Guards: what a gate can't see, and a person should look at before a calibrator serves.
+
+A gate compares on labels, and takes them as they are. Where the labels themselves look odd, or a calibrator would move what is served by
+much, a better log loss is not enough for `auto`: the version is registered and proposed, and a person decides.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import ArrayLike
+from scipy.stats import norm
+
+LEVEL: Final = 0.01
+"""How often rates that are the same count as a jump, where it is beyond the limit at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guarded:
+    """What the guards found."""
+
+    held: str | None  # why a person must decide, in words; None: nobody must
+    figures: dict[str, Any]  # JSON, by guard: value and limit
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Jump:
+    """The outcome whose share of labels changed most between two parts of a sample."""
+
+    outcome: int
+    before: float
+    after: float
+    sure: bool  # more than chance
+
+    @property
+    def size(self) -> float:
+        """How far the share moved."""
+        return abs(self.after - self.before)
+
+
+def label_rate_jump(before: ArrayLike, after: ArrayLike) -> Jump:
+    """Return how far the shares of labels moved, and whether that is more than chance.
+
+    The difference of two binomial shares over its standard error under a common share, two-sided at 1 %, divided by the number of outcomes
+    where there are more than two.
+
+    Parameters
+    ----------
+    before, after : arrays of shape (K,), how many labels name each outcome; of either at least one
+
+    Examples
+    --------
+    >>> label_rate_jump([700, 300], [150, 150])
+    Jump(outcome=1, before=0.3, after=0.5, sure=True)
+    >>> label_rate_jump([7, 3], [5, 5]).sure
+    False
+
+    """
+    counts = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
+    totals = [each.sum() for each in counts]
+    first, second = (each / total for each, total in zip(counts, totals, strict=True))
+    common = (counts[0] + counts[1]) / sum(totals)
+    error = np.sqrt(common * (1.0 - common) * (1.0 / totals[0] + 1.0 / totals[1]))
+    difference = np.abs(second - first)
+    outcome = len(difference) - 1 - int(difference[::-1].argmax())  # of two that move alike, the positive one
+    outcomes = len(difference) if len(difference) > 2 else 1  # noqa: PLR2004  two shares are one
+    sure = difference[outcome] > norm.isf(LEVEL / 2 / outcomes) * error[outcome]
+    return Jump(outcome=outcome, before=float(first[outcome]), after=float(second[outcome]), sure=bool(sure))
+
+
+def mean_change(candidate: ArrayLike, now: ArrayLike, sample_weight: ArrayLike) -> float:
+    """Return how far what is served would move on average: mean |candidate - now|, of vectors half the sum over classes.
+
+    Parameters
+    ----------
+    candidate, now : arrays of shape (n,) or (n, K), probabilities for the same rows
+    sample_weight : array of shape (n,)
+
+    Examples
+    --------
+    >>> round(mean_change([0.6, 0.9], [0.8, 0.9], [1, 3]), 3)
+    0.05
+    >>> round(mean_change([[0.4, 0.6]], [[0.2, 0.8]], [1]), 3)
+    0.2
+
+    """
+    moved = np.abs(np.asarray(candidate, dtype=np.float64) - np.asarray(now, dtype=np.float64))
+    weight = np.asarray(sample_weight, dtype=np.float64)
+    return float(weight @ (moved if moved.ndim == 1 else moved.sum(axis=1) / 2.0) / weight.sum())
+
+
+def guarded(
+    limits: Mapping[str, float], *, jump: Jump | None, named: Sequence[str], change: float, untrusted: int, labels: int
+) -> Guarded:
+    """Return whether a person must decide on a calibrator that passed its gate, and why.
+
+    Parameters
+    ----------
+    limits : the setting `guards`
+    jump : of label rates between what was fitted on and what was held out; None where nothing was fitted
+    named : what the outcomes are called
+    change : of what is served, on average
+    untrusted : labels of the fit whose source is not declared as trusted
+    labels : of the fit
+
+    Examples
+    --------
+    >>> limits = {"label_rate_jump": 0.1, "mean_change": 0.25}
+    >>> jump = label_rate_jump([700, 300], [150, 150])
+    >>> guarded(limits, jump=jump, named=("0", "1"), change=0.02, untrusted=0, labels=1000).held
+    'the share of labels that say 1 jumped from 0.300 in what it was fitted on to 0.500 in what was held out, by more than 0.1'
+
+    """
+    reasons = []
+    figures: dict[str, Any] = {"mean_change": {"value": change, "limit": limits["mean_change"]}}
+    if jump is not None:
+        limit = limits["label_rate_jump"]
+        figures["label_rate_jump"] = {
+            "outcome": named[jump.outcome],
+            "before": jump.before,
+            "after": jump.after,
+            "value": jump.size,
+            "limit": limit,
+            "more_than_chance": jump.sure,
+        }
+        if jump.sure and jump.size > limit:
+            reasons.append(
+                f"the share of labels that say {named[jump.outcome]} jumped from {jump.before:.3f} in what it was fitted on to "
+                f"{jump.after:.3f} in what was held out, by more than {limit:g}"
+            )
+    if change > limits["mean_change"]:
+        reasons.append(
+            f"it would move what is served by {change:.3f} on average, by more than {limits['mean_change']:g}"
+        )
+    if untrusted:
+        figures["untrusted_labels"] = {"value": untrusted, "limit": 0}
+        reasons.append(
+            f"{untrusted} of the {labels} labels that it was fitted on are from sources that are not declared as trusted"
+        )
+    return Guarded(held="; ".join(reasons) or None, figures=figures)
