@@ -10,6 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import force_setattr
 
+from monitor.vectors import members_fault, probabilities_fault
 from monitor.wire import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
@@ -19,7 +20,6 @@ from monitor.wire import (
     Fault,
     LabelEvent,
     PredictionEvent,
-    Vector,
     form_of,
     levels_of,
     quoted,
@@ -28,7 +28,6 @@ from monitor.wire import (
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-SUM_TOLERANCE: Final = 1e-3
 SHARE_TOLERANCE: Final = 1e-6
 """How far a confidence may be from agreeing over samples: clients round."""
 VERBALIZED_DIGITS: Final = 6
@@ -60,6 +59,8 @@ def fault_of(event: Event, latest: datetime) -> Fault | None:
 def _form_fault(event: PredictionEvent) -> Fault | None:
     if _is_plain(event):
         return None
+    if event.members is not None and (fault := members_fault(event)):
+        return fault
     form = form_of(event)
     others, none = _OTHERS_THAN[form]
     return _FAULTS[form](event) if others(event) == none else _mixture_fault(event)
@@ -250,49 +251,19 @@ def _answer_fault(answer: str | float | None, form: str) -> Fault | None:
     return Fault("bad_name", f"prediction is {quoted(answer)}: must not have control characters but tabs and line ends")
 
 
-def _probabilities_fault(event: PredictionEvent) -> Fault | None:
-    vector, raw = event.probabilities or [], event.raw_probabilities
-    if fault := _sum_fault("probabilities", vector):
-        return fault
-    if raw is None:
-        return None
-    if type(raw) is not type(vector):
-        return Fault(
-            "wrong_type", "raw_probabilities and probabilities differ in kind: must both be arrays, or objects"
-        )
-    if isinstance(raw, dict) and isinstance(vector, dict) and raw.keys() != vector.keys():
-        odd = min(raw.keys() ^ vector.keys())
-        return Fault(
-            "unknown_class", f"{quoted(odd)} is in one of raw_probabilities and probabilities: must be in both"
-        )
-    if len(raw) != len(vector):
-        return Fault(
-            "wrong_length", f"raw_probabilities has {len(raw)} values: must have {len(vector)}, as probabilities"
-        )
-    return _sum_fault("raw_probabilities", raw)
-
-
 def _nothing(event: PredictionEvent) -> Fault | None:
     """Take a form that its fields' kinds say all of."""
 
 
 _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
     "probability": _nothing,
-    "probabilities": _probabilities_fault,
+    "probabilities": probabilities_fault,
     "logits": _nothing,
     "confidence": _confidence_fault,
     "score": _score_fault,
     "mean": _mean_fault,
     "quantiles": _quantiles_fault,
 }
-
-
-def _sum_fault(field: str, vector: Vector) -> Fault | None:
-    total = sum(vector.values() if isinstance(vector, dict) else vector)
-    # The sum itself is rounded: .999 must pass whichever way it came about.
-    if abs(total - 1.0) <= SUM_TOLERANCE + 1e-9:
-        return None
-    return Fault("bad_sum", f"{field} sums to {total:.6g}: must be 1 within {SUM_TOLERANCE}")
 
 
 def _segments_fault(segments: dict[str, Any]) -> Fault | None:

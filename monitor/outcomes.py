@@ -30,6 +30,8 @@ _decoder: Final = msgspec.msgpack.Decoder()
 def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[float, float | None, bytes | None]:
     """Return served confidence, raw confidence and the payload to keep of a prediction event."""
     kept: dict[str, Any] = {} if event.metadata is None else {"metadata": event.metadata}
+    if event.members is not None:
+        kept["members"] = event.members
     if event.probability is not None:
         return event.probability, event.raw_probability, _encoder.encode(kept) if kept else None
     if event.confidence is not None or event.score is not None:

@@ -86,7 +86,8 @@ class PredictionEvent(
     The forms are `probability` (binary, of class 1), `probabilities` or `logits` (by class), `confidence` with `prediction`
     (of the answer given), `score` with `prediction` (how sure, but not on a scale of probabilities), and of a regression
     `mean` with `std`, or `quantiles` (by level). A `raw_` field is the model's own value where a calibrator made the served one.
-    A confidence of `agreeing` of `samples` answers may be left out; the two then give it.
+    A confidence of `agreeing` of `samples` answers may be left out; the two then give it. So may what the `members` of an
+    ensemble average to, which is the model's own value.
     """
 
     event_id: Name

@@ -1,0 +1,111 @@
+"""Vectors of an event: that they are distributions, fit each other, and are the average of an ensemble's members where those are given."""
+
+import math
+from typing import Any, Final
+
+from msgspec.structs import force_setattr
+
+from monitor.wire import TASK_OF_FORM, Fault, PredictionEvent, Vector, quoted
+
+SUM_TOLERANCE: Final = 1e-3
+AVERAGE_TOLERANCE: Final = 1e-3
+"""How far an average may be from its members': clients round."""
+ROUNDING: Final = 1e-9
+"""The sum itself is rounded: .999 must pass whichever way it came about."""
+
+
+def probabilities_fault(event: PredictionEvent) -> Fault | None:
+    """Return what is wrong with the vectors of an event: the served one and the model's own."""
+    vector, raw = event.probabilities or [], event.raw_probabilities
+    if fault := _sum_fault("probabilities", vector):
+        return fault
+    if raw is None:
+        return None
+    if type(raw) is not type(vector):
+        return Fault(
+            "wrong_type", "raw_probabilities and probabilities differ in kind: must both be arrays, or objects"
+        )
+    if isinstance(raw, dict) and isinstance(vector, dict) and raw.keys() != vector.keys():
+        odd = min(raw.keys() ^ vector.keys())
+        return Fault(
+            "unknown_class", f"{quoted(odd)} is in one of raw_probabilities and probabilities: must be in both"
+        )
+    if len(raw) != len(vector):
+        return Fault(
+            "wrong_length", f"raw_probabilities has {len(raw)} values: must have {len(vector)}, as probabilities"
+        )
+    return _sum_fault("raw_probabilities", raw)
+
+
+def _sum_fault(field: str, vector: Vector) -> Fault | None:
+    total = sum(vector.values() if isinstance(vector, dict) else vector)
+    if abs(total - 1.0) <= SUM_TOLERANCE + ROUNDING:
+        return None
+    return Fault("bad_sum", f"{field} sums to {total:.6g}: must be 1 within {SUM_TOLERANCE}")
+
+
+def members_fault(event: PredictionEvent) -> Fault | None:
+    """Return what is wrong with the members of an ensemble; set what they average to where the event leaves it out."""
+    members: list[Any] = event.members or []
+    vectors = isinstance(members[0], list)
+    if any(isinstance(each, list) is not vectors for each in members):
+        return Fault("wrong_type", "members holds both numbers and arrays: must be all probabilities, or all vectors")
+    if vectors and (fault := _vectors_fault(members)):
+        return fault
+    average = averages(members) if vectors else math.fsum(members) / len(members)
+    form = "probabilities" if vectors else "probability"
+    if getattr(event, form) is not None:
+        own = form if getattr(event, f"raw_{form}") is None else f"raw_{form}"
+        return _average_fault(own, getattr(event, own), average)
+    return _set(event, form, average)
+
+
+def averages(vectors: list[list[float]]) -> list[float]:
+    """Return the average of vectors, entry by entry.
+
+    >>> averages([[0.5, 0.5], [1.0, 0.0]])
+    [0.75, 0.25]
+    """
+    return [math.fsum(entries) / len(vectors) for entries in zip(*vectors, strict=True)]
+
+
+def _vectors_fault(members: list[list[float]]) -> Fault | None:
+    classes = len(members[0])
+    for place, each in enumerate(members):
+        if len(each) != classes:
+            return Fault("wrong_length", f"members[{place}] has {len(each)} values: must have {classes}, as the first")
+        if fault := _sum_fault(f"members[{place}]", each):
+            return fault
+    return None
+
+
+def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
+    """Return how the value that an event states differs from what its members average to."""
+    if isinstance(stated, dict):
+        return Fault("wrong_type", f"{own} is an object beside members, which are arrays: must be an array as well")
+    pairs = {own: (stated, average)}
+    if isinstance(stated, list):
+        if len(stated) != len(average):
+            return Fault(
+                "wrong_length", f"{own} has {len(stated)} values: must have {len(average)}, as each of members"
+            )
+        pairs = {f"{own}[{place}]": pair for place, pair in enumerate(zip(stated, average, strict=True))}
+    for field, (given, expected) in pairs.items():
+        if abs(given - expected) > AVERAGE_TOLERANCE + ROUNDING:
+            calibrated = "" if own.startswith("raw_") else f" (a calibrated value has this as its raw_{own})"
+            return Fault(
+                "out_of_range",
+                f"{field} is {quoted(given)}: must be the average of members, {expected:.6g}, or be left out{calibrated}",
+            )
+    return None
+
+
+def _set(event: PredictionEvent, form: str, average: Any) -> Fault | None:
+    """Let the average be what an event serves that gives nothing but members."""
+    others = [name for name in TASK_OF_FORM if getattr(event, name) is not None]
+    if others and set(others) <= {"probability", "probabilities"}:
+        what = "vectors" if form == "probabilities" else "probabilities"
+        return Fault("wrong_form", f"members are {what} beside {others[0]}: must stand beside {form}")
+    if not others and getattr(event, f"raw_{form}") is None:
+        force_setattr(event, form, average)
+    return None
