@@ -5,10 +5,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from monitor.client import Client as Client
     from monitor.client import agreement as agreement
+    from monitor.client import average as average
     from monitor.client import token_logprobs as token_logprobs
     from monitor.client import verbalized as verbalized
 
-__all__ = ["Client", "agreement", "token_logprobs", "verbalized"]
+__all__ = ["Client", "agreement", "average", "token_logprobs", "verbalized"]
 
 
 def __getattr__(name: str) -> Any:

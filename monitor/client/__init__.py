@@ -5,11 +5,12 @@ Calibrated  a calibrated value together with where it came from
 Stats       what became of everything that was logged
 
 agreement, verbalized, token_logprobs   what a language model gave, as fields of `Client.log`
+average     what the members of an ensemble say together
 """
 
-from monitor.client.answers import agreement, token_logprobs, verbalized
+from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.client.champions import Calibrated
 from monitor.client.client import Client
 from monitor.client.outbox import Stats
 
-__all__ = ["Calibrated", "Client", "Stats", "agreement", "token_logprobs", "verbalized"]
+__all__ = ["Calibrated", "Client", "Stats", "agreement", "average", "token_logprobs", "verbalized"]

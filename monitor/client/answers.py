@@ -1,4 +1,4 @@
-"""From what a language model gave to the fields of an event: how sure it was, in numbers, or an error; never a guess.
+"""From what a language model or an ensemble gave to the fields of an event: how sure it was, in numbers, or an error; never a guess.
 
 The functions raise `Unreadable`, a ValueError, where nothing can be told, so that serving code decides: log no event for that answer,
 or ask again. `Client.log` itself raises nothing.
@@ -153,6 +153,60 @@ def _logprob(value: Any) -> float:
         raise Unreadable("logprobs", value, "must be numbers") from error
     if isinstance(value, str | bool) or not -math.inf < found <= 0.0:
         raise Unreadable("logprobs", value, "must be logarithms of probabilities: finite, and at most 0")
+    return found
+
+
+def average(members: Iterable[float] | Iterable[Iterable[float]]) -> Any:
+    """Return what the members of an ensemble say together: the mean of their probabilities, or of their vectors class by class.
+
+    This is the ensemble's own value, and what a calibrator is applied to.
+
+    Parameters
+    ----------
+    members : of a binary model a probability each, of a multiclass one a vector each, in the order of its classes; lists or arrays
+
+    Returns
+    -------
+    a probability, or a list with one per class
+
+    Raises
+    ------
+    Unreadable
+        when there are no members, they are not all of one kind and length, or hold what is no probability.
+
+    Examples
+    --------
+    >>> average([0.9, 0.6]), average([[0.5, 0.5], [1.0, 0.0]])
+    (0.75, [0.75, 0.25])
+
+    With a client, what is served, what the members said and what calibrated their average go into one event:
+    `client.log(probability=client.calibrated(average(said)), members=said)`.
+
+    """
+    said = [each.tolist() if hasattr(each, "tolist") else each for each in members]
+    if not said:
+        raise Unreadable("members", said, "must be at least one member")
+    if not any(isinstance(each, Iterable) for each in said):
+        return math.fsum(_probability(each) for each in said) / len(said)
+    vectors = [_member(each) for each in said]
+    if len({len(each) for each in vectors}) != 1:
+        raise Unreadable("members", [len(each) for each in vectors], "must be vectors of the same classes")
+    return [math.fsum(entries) / len(vectors) for entries in zip(*vectors, strict=True)]
+
+
+def _member(vector: Any) -> list[float]:
+    if isinstance(vector, str) or not isinstance(vector, Iterable):
+        raise Unreadable("members", vector, "must be all probabilities, or all vectors")
+    return [_probability(each) for each in vector]
+
+
+def _probability(value: Any) -> float:
+    try:
+        found = float(value)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise Unreadable("members", value, "must hold numbers") from error
+    if isinstance(value, str | bool) or not 0.0 <= found <= 1.0:
+        raise Unreadable("members", value, "must hold probabilities, from 0 to 1")
     return found
 
 

@@ -159,6 +159,7 @@ class Client:
         raw_probability: SupportsFloat | None = None,
         raw_probabilities: Scores | None = None,
         raw_confidence: SupportsFloat | None = None,
+        members: Sequence[SupportsFloat] | Sequence[Scores] | ArrayLike | None = None,
         calibrator_version: int | None = None,
     ) -> str:
         """Queue a prediction and return its id, which `label` wants when the truth turns up.
@@ -182,6 +183,7 @@ class Client:
         segments : by what to look at parts of the traffic, `{"country": "CH"}`
         cluster : what events that share their fate have in common: a user, a session, a game
         raw_probability, raw_probabilities, raw_confidence : the model's own value, where a calibrated one was served
+        members : of an ensemble, the probability or vector of each member; what they average to is the model's own value
         calibrator_version : what calibrated it; by default, with a raw value, the calibrator now in force
 
         """
@@ -219,6 +221,7 @@ class Client:
                 raw_probability=raw_probability,
                 raw_probabilities=raw_probabilities,
                 raw_confidence=raw_confidence,
+                members=members,
                 calibrator_version=calibrator_version,
                 segments=segments,
                 cluster=cluster,

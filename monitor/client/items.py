@@ -36,6 +36,7 @@ NUMERIC: Final = (
     "mean",
     "std",
     "quantiles",
+    "members",
     "label",
 )
 
@@ -88,10 +89,15 @@ def _text_id(event_id: Any) -> str:
 def _check_finite(encoded: bytes) -> None:
     fields = msgspec.json.decode(encoded)
     for name in NUMERIC:
-        value = fields.get(name, 0)
-        entries = value.values() if isinstance(value, dict) else value if isinstance(value, list) else (value,)
-        if None in entries:
+        if _holds_none(fields.get(name, 0)):
             raise ValueError(f"{name} must be finite; it is or holds a NaN, an infinity or None")
+
+
+def _holds_none(value: Any) -> bool:
+    """Return whether a value, or an entry of an array or object at any depth, is null."""
+    if isinstance(value, dict | list):
+        return any(map(_holds_none, value.values() if isinstance(value, dict) else value))
+    return value is None
 
 
 def _plain(value: Any) -> Any:
