@@ -13,7 +13,7 @@ from monitor.each import each_model
 from monitor.errors import BadInput
 from monitor.records import Model, SeriesKey
 from monitor.refit import HOLDOUT, Outcome, described, refit, refused
-from monitor.sample import Gaps, Sample, lower_bound, onset, raw_sample
+from monitor.sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
 from monitor.store import alerts, models, rollups
 from monitor.store import registry as versions
 from monitor.store.engine import Database
@@ -113,6 +113,7 @@ class Breach:
     end: int
     sample: Sample
     others: Mapping[str, Sample]  # of the other versions, by name
+    segments: Segments  # declared ones, held out
     champion: Alias | None  # what served when it was found
     incumbent: dict[str, Any] | None  # its document
 
@@ -156,6 +157,7 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
         end=end,
         sample=sample,
         others={name: raw_sample(connection, clock, began, end, of_version(name)) for name in sorted(beside)},
+        segments=held_out_segments(connection, clock, sample, holdout=HOLDOUT, end=end, version=version),
         champion=champion,
         incumbent=incumbent,
     )
@@ -295,7 +297,13 @@ def stands(connection: Connection, model: Model, found: Breach) -> bool:
 def _tried(model: Model, found: Breach) -> Outcome:
     try:
         outcome = refit(
-            model, found.sample, method="auto", holdout=HOLDOUT, incumbent=found.incumbent, others=found.others
+            model,
+            found.sample,
+            method="auto",
+            holdout=HOLDOUT,
+            incumbent=found.incumbent,
+            others=found.others,
+            segments=found.segments,
         )
     except BadInput as error:
         outcome = refused(error.reason, found.sample)

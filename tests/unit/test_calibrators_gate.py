@@ -84,9 +84,7 @@ def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
     assert "no better than the calibrator in service: its log loss is the same" in against_good.reason
     against_identity = judge(y, candidate=p, identity=p, incumbent=bad)
     assert not against_identity.passed
-    assert against_identity.reason.startswith(
-        "on 5000 held-out labels it is no better than no calibrator: its log loss is higher by 0"
-    )
+    assert against_identity.reason.startswith("on 5000 held-out labels it is no better than no calibrator: ")
 
 
 @pytest.mark.parametrize(("candidates", "z"), [(1, 1.6448536269514722), (4, 2.2414027276049473)])
