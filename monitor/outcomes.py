@@ -9,6 +9,7 @@ import msgspec
 from monitor.calibrators.distributions import Distribution
 from monitor.errors import Corrupt
 from monitor.records import LabelRow, Model, PredictionRow
+from monitor.stated import fields_of
 from monitor.stats.entries import binary_losses, softmax, top, vector_losses
 from monitor.stats.regression import Measured, median, of_normal, of_quantiles
 from monitor.stats.summary import MAX_CLASSES, Kind
@@ -77,15 +78,7 @@ def payload_of_distributions(row: PredictionRow, served: Distribution, raw: Dist
     """Return a regression's payload with other distributions in it; None where no calibrator made the served one."""
     fields = ("mean", "std", "quantiles")
     kept = {name: value for name, value in payload_of(row).items() if name.removeprefix("raw_") not in fields}
-    kept |= _fields_of(served, "") | ({} if raw is None else _fields_of(raw, "raw_"))
-    return _encoder.encode(kept)
-
-
-def _fields_of(distribution: Distribution, whose: str) -> dict[str, Any]:
-    if not distribution.levels:
-        return dict(zip((f"{whose}mean", f"{whose}std"), distribution.values, strict=True))
-    named = {f"{level / 1000:g}": value for level, value in zip(distribution.levels, distribution.values, strict=True)}
-    return {f"{whose}quantiles": named}
+    return _encoder.encode(kept | fields_of(served) | ({} if raw is None else fields_of(raw, "raw_")))
 
 
 def amount(label: str) -> float | None:
