@@ -15,8 +15,8 @@ from monitor.difference import Floats, difference
 from monitor.errors import BadInput, Conflict, NotFound
 from monitor.recalibrate import champion_document, conclude
 from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, refit, refused
-from monitor.sample import Sample, raw_sample
+from monitor.refit import HOLDOUT, Outcome, described, judged_document, refit, refused
+from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.stats.values import has_scores
 from monitor.store import models
 from monitor.store import registry as versions
@@ -75,7 +75,8 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
         sample = raw_sample(connection, clock, start, end, wanted)
         incumbent = champion_document(connection, clock.model)
         scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
-    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(asked, clock.model, sample, incumbent)
+        segments = held_out_segments(connection, clock, sample, holdout=asked.holdout, end=end, version=asked.version)
+    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(asked, clock.model, sample, incumbent, segments)
     outcome = described((start, end), asked.version, outcome, asked.holdout)
     if asked.dry_run:
         return _tried(outcome)
@@ -99,9 +100,12 @@ def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
     return widened(start, end, clock.progress.minutes_from)
 
 
-def _outcome(asked: Asked, model: Model, sample: Sample, incumbent: JsonObject | None) -> Outcome:
+def _outcome(asked: Asked, model: Model, sample: Sample, incumbent: JsonObject | None, segments: Segments) -> Outcome:
     try:
-        return refit(model, sample, method=asked.method, holdout=asked.holdout, incumbent=incumbent)
+        if asked.document is not None:
+            given = _usable(asked.document, model)
+            return judged_document(model, sample, given, holdout=asked.holdout, incumbent=incumbent, segments=segments)
+        return refit(model, sample, method=asked.method, holdout=asked.holdout, incumbent=incumbent, segments=segments)
     except BadInput as error:
         if error.field != "holdout":
             raise
