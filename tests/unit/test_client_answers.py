@@ -5,13 +5,14 @@ import time
 from contextlib import suppress
 from datetime import UTC, datetime
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 import monitor
 from monitor.client import items
-from monitor.client.answers import agreement, token_logprobs, verbalized
+from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.decode import decode_events
 from monitor.errors import BadInput, MonitorError, Unreadable
 
@@ -321,8 +322,59 @@ def test_token_logprobs_refuses_what_is_none(logprobs, how):
         token_logprobs(logprobs, how=how)
 
 
+@pytest.mark.parametrize(
+    ("members", "expected"),
+    [
+        ([0.9, 0.6], 0.75),
+        ([0.5], 0.5),
+        ((0, 1), 0.5),
+        ([0.1] * 10, 0.1),
+        ([1 / 3] * 3, 1 / 3),
+        (iter([0.25, 0.75]), 0.5),
+        (np.array([0.25, 0.75]), 0.5),
+        ([np.float32(0.25), 0.75], 0.5),
+        ([[0.5, 0.5], [1.0, 0.0]], [0.75, 0.25]),
+        (np.array([[0.5, 0.5], [1.0, 0.0]]), [0.75, 0.25]),
+        ([np.array([0.5, 0.5]), (1.0, 0.0)], [0.75, 0.25]),
+    ],
+)
+def test_average_is_what_members_say_together(members, expected):
+    assert average(members) == expected
+
+
+@pytest.mark.parametrize(
+    ("members", "reason"),
+    [
+        ([], "at least one member"),
+        ([0.5, 1.5], "probabilities, from 0 to 1"),
+        ([0.5, math.nan], "probabilities, from 0 to 1"),
+        ([0.5, True], "probabilities, from 0 to 1"),
+        ([0.5, None], "hold numbers"),
+        (["0.5"], "all probabilities, or all vectors"),
+        ([0.5, [0.5, 0.5]], "all probabilities, or all vectors"),
+        ([[0.5, 0.5], [1.0]], "vectors of the same classes"),
+        ([[0.5, "0.5"]], "probabilities, from 0 to 1"),
+    ],
+)
+def test_average_refuses_what_is_no_ensemble(members, reason):
+    with pytest.raises(Unreadable, match=reason):
+        average(members)
+
+
+@pytest.mark.parametrize(
+    ("said", "form"), [([0.9, 0.3, 0.7], "probability"), ([[0.9, 0.1], [0.4, 0.6], [0.2, 0.8]], "probabilities")]
+)
+def test_average_is_what_the_server_takes_beside_its_members(said, form):
+    for fields in ({form: average(said), "members": said}, {"members": np.array(said)}):
+        sent = items.encode(items.prediction(event_id="e", model="m", timestamp=NOON, **fields))
+        found = decode_events(b'{"events": [' + sent + b"]}", "application/json", now=NOON)
+        assert found.rejected == []
+        assert getattr(found.accepted[0], form) == average(said)
+
+
 def test_the_package_names_what_serving_code_calls():
-    assert {"agreement", "verbalized", "token_logprobs"} <= set(monitor.__all__)
+    assert {"agreement", "average", "verbalized", "token_logprobs"} <= set(monitor.__all__)
+    assert monitor.average is average
     assert (monitor.agreement, monitor.verbalized, monitor.token_logprobs) == (agreement, verbalized, token_logprobs)
 
 

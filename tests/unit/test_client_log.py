@@ -74,6 +74,8 @@ UNUSABLE = {
     "level twice": {"quantiles": {0.5: 1, "0.5": 1}},
     "level of no kind": {"quantiles": {None: 1, 0.5: 1}},
     "hostile quantiles": {"quantiles": Hostile()},
+    "nan among members": {"probability": 0.5, "members": [0.5, float("nan")]},
+    "nan in a member": {"probabilities": [0.5, 0.5], "members": np.array([[0.5, 0.5], [0.5, np.nan]])},
     "object": {"probability": object()},
     "hostile": {"probability": Hostile()},
     "array of itself": {"probability": OwnArray()},
@@ -201,6 +203,8 @@ NUMPY = [
     ),
     ({"probabilities": np.array([0.25, 0.75])}, {"probabilities": [0.25, 0.75]}),
     ({"probabilities": {"a": np.float64(0.25), "b": 0.75}}, {"probabilities": {"a": 0.25, "b": 0.75}}),
+    ({"probability": 0.5, "members": [np.float64(0.25), 0.75]}, {"members": [0.25, 0.75]}),
+    ({"members": np.array([[0.25, 0.75], [0.5, 0.5]])}, {"members": [[0.25, 0.75], [0.5, 0.5]]}),
     ({"segments": {"n": np.int64(3), "s": np.str_("x")}}, {"segments": {"n": 3, "s": "x"}}),
 ]
 

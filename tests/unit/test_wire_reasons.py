@@ -692,6 +692,95 @@ def test_answers_that_agree_are_the_raw_value_of_a_calibrated_confidence() -> No
     assert (event.confidence, event.raw_confidence) == (0.2, 1 / 3)
 
 
+@pytest.mark.parametrize(
+    ("fields", "code", "reason"),
+    [
+        (
+            '"probability":0.5,"members":0.5',
+            "wrong_type",
+            "members is 0.5: must be an array, with a probability or vector of each",
+        ),
+        ('"members":[0.5]', "wrong_length", "members has 1 values: must have 2 to 100, one per member"),
+        (f'"members":{long(101)}', "wrong_length", "members has 101 values: must have 2 to 100, one per member"),
+        ('"members":[0.5,1.5]', "out_of_range", "members[1] is 1.5: must be between 0 and 1"),
+        ('"members":[0.5,null]', "wrong_type", "members[1] is null: must be a number"),
+        (
+            '"members":[0.5,[0.5,0.5]]',
+            "wrong_type",
+            "members holds both numbers and arrays: must be all probabilities, or all vectors",
+        ),
+        ('"members":[[0.5,0.5],[1.0,0.0,0.0]]', "wrong_length", "members[1] has 3 values: must have 2, as the first"),
+        ('"members":[[0.5,0.5],[0.5,0.4]]', "bad_sum", "members[1] sums to 0.9: must be 1 within 0.001"),
+        (
+            '"probability":0.61,"members":[0.5,0.7]',
+            "out_of_range",
+            (
+                "probability is 0.61: must be the average of members, 0.6, or be left out"
+                " (a calibrated value has this as its raw_probability)"
+            ),
+        ),
+        (
+            '"probability":0.3,"raw_probability":0.3,"members":[0.5,0.7]',
+            "out_of_range",
+            "raw_probability is 0.3: must be the average of members, 0.6, or be left out",
+        ),
+        (
+            '"probabilities":[0.4,0.6],"members":[[0.5,0.5],[0.7,0.3]]',
+            "out_of_range",
+            (
+                "probabilities[0] is 0.4: must be the average of members, 0.6, or be left out"
+                " (a calibrated value has this as its raw_probabilities)"
+            ),
+        ),
+        (
+            '"probabilities":[0.2,0.3,0.5],"members":[[0.5,0.5],[0.7,0.3]]',
+            "wrong_length",
+            "probabilities has 3 values: must have 2, as each of members",
+        ),
+        (
+            '"probabilities":{"a":0.6,"b":0.4},"members":[[0.5,0.5],[0.7,0.3]]',
+            "wrong_type",
+            "probabilities is an object beside members, which are arrays: must be an array as well",
+        ),
+        (
+            '"probabilities":[0.5,0.5],"members":[0.5,0.5]',
+            "wrong_form",
+            "members are probabilities beside probabilities: must stand beside probability",
+        ),
+        (
+            '"probability":0.5,"members":[[0.5,0.5],[0.5,0.5]]',
+            "wrong_form",
+            "members are vectors beside probability: must stand beside probabilities",
+        ),
+        (
+            '"confidence":0.5,"prediction":"x","members":[0.5,0.5]',
+            "wrong_form",
+            "members is given without probability or probabilities: must stand beside it, and only there",
+        ),
+        (
+            '"raw_probability":0.5,"members":[0.5,0.5]',
+            "wrong_form",
+            "raw_probability is given without probability: must stand beside it, and only there",
+        ),
+    ],
+)
+def test_members_refused_with_their_reason(fields: str, code: str, reason: str) -> None:
+    assert refusal(PREDICTION % fields) == (code, reason)
+
+
+def test_members_give_the_value_that_is_left_out() -> None:
+    assert taken('"members":[0.5,0.75]').probability == 0.625
+    assert taken('"members":[1,1,1]').probability == 1.0
+    assert taken('"members":[[0.5,0.25,0.25],[1.0,0,0]]').probabilities == [0.75, 0.125, 0.125]
+
+
+def test_members_stand_beside_what_they_average_to_as_rounded_by_the_client() -> None:
+    assert taken('"probability":0.601,"members":[0.5,0.7]').probability == 0.601
+    assert taken('"probability":0.1,"raw_probability":0.599,"members":[0.5,0.7]').probability == 0.1
+    vectors = '"probabilities":[0.1,0.9],"raw_probabilities":[0.6,0.4],"members":[[0.5,0.5],[0.7,0.3]]'
+    assert taken(vectors).members == [[0.5, 0.5], [0.7, 0.3]]
+
+
 def test_explanations_know_every_field() -> None:
     assert set(FIELDS["prediction"]) == {"type", *PredictionEvent.__struct_fields__}
     assert set(FIELDS["label"]) == {"type", *LabelEvent.__struct_fields__}
