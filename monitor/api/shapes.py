@@ -503,6 +503,7 @@ class PredictionAnswer(Shape):
     raw_mean: float = 0.0
     raw_std: float = 0.0
     raw_quantiles: dict[str, float] = {}
+    members: list[float] | list[list[float]] = Field(default=[], description="of an ensemble, what each member said")
     metadata: dict[str, Any] = {}
 
 
