@@ -54,8 +54,9 @@ def log_scores(values: ArrayLike, *, logits: bool) -> Floats:
 
 def logit(p: Floats) -> Floats:
     """Return log(p / (1 - p)) of probabilities clipped to [1e-6, 1 - 1e-6]."""
-    clipped = np.clip(p, LOWEST, HIGHEST)
-    return np.asarray(np.log(clipped / (1.0 - clipped)))
+    odds = np.clip(p, LOWEST, HIGHEST)
+    odds /= 1.0 - odds
+    return np.asarray(np.log(odds, out=odds))
 
 
 def softmax_rows(scores: Floats) -> Floats:
@@ -66,7 +67,7 @@ def softmax_rows(scores: Floats) -> Floats:
 def outcomes(values: ArrayLike, rows: int) -> Floats:
     """Return outcomes as an array of shape (n,) of 0.0 and 1.0; raise ValueError for any other value."""
     y = _column(values, "y", rows)
-    if not np.isin(y, (0.0, 1.0)).all():
+    if not ((y == 0.0) | (y == 1.0)).all():
         raise ValueError("y holds values other than 0 and 1")
     return y
 

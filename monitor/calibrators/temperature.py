@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
@@ -29,6 +31,7 @@ HIGH: Final = math.log(1.0 / COLDEST)
 
 THINNED: Final = 16
 FEWEST_THINNED: Final = 250
+PIECE: Final = 8_192  # single scores worked on at a time
 CHUNK: Final = 1 << 15  # scores worked on at a time: they stay in the processor's cache
 
 # The first and second derivative of the mean log loss by β = 1/T. The loss is convex in β, so the first one increases.
@@ -92,8 +95,11 @@ class Temperature(Calibrator):
 
         """
         rows = self._rows(X, y, sample_weight)
-        vectors = self.task == "multiclass"
-        self.temperature_ = 1.0 / (beta_of_vectors(*rows) if vectors else _best_beta(_of_singles(*rows, self._rest())))
+        if self.task == "multiclass":
+            self.temperature_ = 1.0 / beta_of_vectors(*rows)
+        else:
+            with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that it should be
+                self.temperature_ = 1.0 / _of_rows(partial(_of_singles, rest=self._rest()), *rows)
         return self
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
@@ -121,12 +127,29 @@ class Temperature(Calibrator):
         return math.log(self.classes - 1)
 
 
-def _of_singles(p: Floats, y: Floats, weight: Floats, rest: float) -> Derivatives:
-    scores, share = logit(p) + rest, weight / weight.sum()
+def _of_singles(p: Floats, y: Floats, weight: Floats, *, rest: float) -> Derivatives:
+    side = 2.0 * y - 1.0
+    margin, offset = (logit(p) + rest) * side, rest * side  # of the outcome that came true
+    pull = margin * (weight / weight.sum())
+    space = np.empty((2, min(PIECE, len(margin))))
 
     def derivatives(beta: float) -> tuple[float, float]:
-        mean = expit(beta * scores - rest)
-        return float(share @ ((mean - y) * scores)), float(share @ (mean * (1.0 - mean) * scores**2))
+        slope, curvature = 0.0, 0.0
+        for first in range(0, len(margin), PIECE):
+            part = margin[first : first + PIECE]
+            miss, spread = space[:, : len(part)]
+            np.multiply(part, beta, out=miss)
+            if rest:
+                miss -= offset[first : first + PIECE]
+            np.exp(miss, out=miss)
+            miss += 1.0
+            np.reciprocal(miss, out=miss)  # the probability of the outcome that did not come true
+            np.subtract(1.0, miss, out=spread)
+            spread *= miss
+            spread *= part
+            slope -= float(pull[first : first + PIECE] @ miss)
+            curvature += float(pull[first : first + PIECE] @ spread)
+        return slope, curvature
 
     return derivatives
 
@@ -146,17 +169,16 @@ def beta_of_vectors(scores: Floats, label: Integers, weight: Floats) -> float:
         when no temperature in [1e-3, 1e3] is best.
 
     """
-    return _best_beta(_of_vectors(scores, label, weight), start=_first_guess(scores, label, weight))
+    return _of_rows(_of_vectors, scores, label, weight)
 
 
-def _first_guess(scores: Floats, label: Integers, weight: Floats) -> float:
-    """Return the best β of every 16th row, where there are many: Newton's last steps are then all that is left to do on all rows."""
-    if len(label) < THINNED * FEWEST_THINNED:
-        return 1.0
-    try:
-        return _best_beta(_of_vectors(scores[::THINNED], label[::THINNED], weight[::THINNED]))
-    except NotIdentified:
-        return 1.0
+def _of_rows(derivatives_of: Callable[..., Derivatives], *rows: Any) -> float:
+    """Return the best β; where there are many rows Newton's first steps are done on every 16th and only the last ones on all."""
+    start = 1.0
+    if len(rows[0]) >= THINNED * FEWEST_THINNED:
+        with suppress(NotIdentified):
+            start = _best_beta(derivatives_of(*(column[::THINNED] for column in rows)))
+    return _best_beta(derivatives_of(*rows), start)
 
 
 def _of_vectors(scores: Floats, label: Integers, weight: Floats) -> Derivatives:
