@@ -2,6 +2,7 @@
 
 Client      what serving code holds: log, label, calibrate
 Calibrated  a calibrated value together with where it came from
+CalibratedDistribution   likewise, of a regression
 Stats       what became of everything that was logged
 
 agreement, verbalized, token_logprobs   what a language model gave, as fields of `Client.log`
@@ -11,6 +12,16 @@ average     what the members of an ensemble say together
 from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.client.champions import Calibrated
 from monitor.client.client import Client
+from monitor.client.distributions import CalibratedDistribution
 from monitor.client.outbox import Stats
 
-__all__ = ["Calibrated", "Client", "Stats", "agreement", "average", "token_logprobs", "verbalized"]
+__all__ = [
+    "Calibrated",
+    "CalibratedDistribution",
+    "Client",
+    "Stats",
+    "agreement",
+    "average",
+    "token_logprobs",
+    "verbalized",
+]

@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
+from monitor.calibrators.distributions import SERVED_LEVELS, Distribution, inverted, median_place, places
 from monitor.calibrators.document import check
 from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side
 
@@ -64,6 +65,89 @@ def _in_pieces(calibrate: Into) -> Apply:
         return served
 
     return apply
+
+
+Many = Callable[[tuple[int, ...], Floats], tuple[tuple[int, ...], Floats]]
+"""Calibrates distributions: levels in thousandths, none where they are normal, and values (n, levels), or (n, 2), means and
+standard deviations."""
+
+
+def compile_distributions(document: Any) -> Many:
+    """Return the function that a document of a regression describes: levels and values of n distributions → calibrated ones.
+
+    The function raises ValueError unless all of them are distributions, before and after.
+
+    Raises
+    ------
+    BadDocument
+        when the document is not valid or does not fit its hash.
+
+    Examples
+    --------
+    >>> apply = compile_distributions({"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2.0}})
+    >>> levels, values = apply((), np.array([[5.0, 1.5], [0.0, 1.0]]))
+    >>> levels, values.tolist()
+    ((), [[5.0, 3.0], [0.0, 2.0]])
+
+    """
+    checked = check(document)
+    calibrate = _DISTRIBUTIONS[checked.method](checked.parameters)
+
+    def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        _check_distributions(levels, values)
+        found = calibrate(levels, values)
+        _check_distributions(*found)
+        return found
+
+    return apply
+
+
+def _check_distributions(levels: tuple[int, ...], values: Floats) -> None:
+    Distribution(levels, tuple(range(1, len(levels) + 1)) or (0.0, 1.0))  # the levels alone
+    if not np.isfinite(values).all():
+        raise ValueError("values of distributions must be finite")
+    if levels and (np.diff(values, axis=1) < 0.0).any():
+        raise ValueError("quantiles must not fall as levels rise")
+    if not levels and not (values[:, 1] > 0.0).all():
+        raise ValueError("standard deviations must be above 0")
+
+
+def _same_distributions(_parameters: dict[str, Any]) -> Many:
+    return lambda levels, values: (levels, values.copy())
+
+
+def _variance_scaling(parameters: dict[str, Any]) -> Many:
+    scale = parameters["scale"]
+
+    def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        if not levels:
+            return levels, np.stack([values[:, 0], scale * values[:, 1]], axis=1)
+        base, start, end, share = median_place(levels)
+        middle = values[:, [base]] + share * (values[:, [end]] - values[:, [start]])
+        return levels, middle + scale * (values - middle)
+
+    return apply
+
+
+def _pit_isotonic(parameters: dict[str, Any]) -> Many:
+    x, y = parameters["x"], parameters["y"]
+    normal = np.array(inverted(x, y, SERVED_LEVELS))
+
+    def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        if not levels:
+            return SERVED_LEVELS, values[:, :1] + normal * values[:, 1:]
+        base, start, end, share = zip(*places(levels, inverted(x, y, levels)), strict=True)
+        found = values[:, base] + np.array(share) * (values[:, end] - values[:, start])
+        return levels, np.maximum.accumulate(found, axis=1)
+
+    return apply
+
+
+_DISTRIBUTIONS: Final[dict[str, Callable[[dict[str, Any]], Many]]] = {
+    "identity": _same_distributions,
+    "variance_scaling": _variance_scaling,
+    "pit_isotonic": _pit_isotonic,
+}
 
 
 def _check_probabilities(p: Floats) -> None:

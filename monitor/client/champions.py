@@ -16,11 +16,13 @@ from urllib.parse import quote
 
 import msgspec
 
+from monitor.calibrators.distributions import Apply, Distribution, compile_distribution
 from monitor.calibrators.document import verify
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
 from monitor.canary import Lot
 from monitor.client.cache import LARGEST_FILE, Cache, read_bounded
+from monitor.client.distributions import Given, Served, applied, applied_to_arrays
 from monitor.client.limited import LimitedWarnings, described
 from monitor.client.transport import Answer, Transport
 from monitor.errors import Unavailable
@@ -51,12 +53,15 @@ class Champion:
         etag: str | None = None,
         scalar: ToProbability | None = None,
         vector: ToProbabilities | None = None,
+        distribution: Apply | None = None,
         document: Any = None,
     ) -> None:
         self.number = number  # None for identity
         self.etag = etag
         self.scalar = scalar or _takes_all_classes
         self._vector = vector  # of a multiclass model
+        self._distribution = distribution or _takes_probabilities  # of a regression
+        self._many: Callable[[Any, Any], Any] | None = None
         self.document = document  # None for identity
         self.takes_vectors = vector is not None
         self._array_form: Callable[[Any], Any] | None = None
@@ -72,6 +77,16 @@ class Champion:
         if isinstance(value, list):
             return self._entries(value, failed)
         return _one(self.scalar, value, failed)
+
+    def distribution(self, given: Given) -> Served:
+        """Return a distribution calibrated, or where arrays are given, many; raise where that can't be."""
+        if not given.is_many:
+            return applied(self._distribution, given)
+        if self._many is None:
+            from monitor.client.arrays import compile_distributions  # noqa: PLC0415  needs NumPy, which who passes an array has
+
+            self._many = compile_distributions(self.document or NO_CALIBRATOR)
+        return applied_to_arrays(self._many, given)
 
     def _entries(self, values: Any, failed: Failed) -> Any:
         """Calibrate a list: the classes of one event where the model is multiclass, else one entry after the other."""
@@ -118,11 +133,20 @@ def _takes_all_classes(_p: float) -> float:
     raise TypeError("the calibrator takes the probabilities of all classes, not one")
 
 
+def _takes_distributions(_p: float) -> float:
+    raise TypeError("the calibrator takes distributions: call calibrated_distribution")
+
+
+def _takes_probabilities(_raw: Distribution) -> Distribution:
+    raise TypeError("the calibrator takes probabilities: call calibrate or calibrated")
+
+
 def _same(p: float) -> float:
     return p
 
 
-IDENTITY: Final = Champion(number=None, scalar=_same)
+NO_CALIBRATOR: Final = {"method": "identity", "task": "regression", "parameters": {}}
+IDENTITY: Final = Champion(number=None, scalar=_same, distribution=compile_distribution(NO_CALIBRATOR))
 
 
 def load(document: Any, *, model: str, etag: str | None = None) -> Champion:
@@ -137,6 +161,11 @@ def load(document: Any, *, model: str, etag: str | None = None) -> Champion:
     checked = verify(document)
     if document["model"] != model:
         raise BadDocument("model", document["model"], f"it must be {model!r}")
+    if checked.task == "regression":
+        apply = compile_distribution(document)
+        return Champion(
+            number=document["number"], etag=etag, scalar=_takes_distributions, distribution=apply, document=document
+        )
     multiclass = checked.task == "multiclass"
     return Champion(
         number=document["number"],

@@ -20,6 +20,7 @@ from monitor.client import items
 from monitor.client.cache import Cache, place
 from monitor.client.champions import Calibrated, Champions, is_single
 from monitor.client.delivery import Delivery
+from monitor.client.distributions import CalibratedDistribution, Given
 from monitor.client.ids import TimeOrderedIds
 from monitor.client.limited import LimitedWarnings, described
 from monitor.client.outbox import Outbox, Stats
@@ -159,6 +160,10 @@ class Client:
         raw_probability: SupportsFloat | None = None,
         raw_probabilities: Scores | None = None,
         raw_confidence: SupportsFloat | None = None,
+        raw_mean: SupportsFloat | None = None,
+        raw_std: SupportsFloat | None = None,
+        raw_quantiles: Mapping[str, SupportsFloat] | Mapping[float, SupportsFloat] | None = None,
+        distribution: CalibratedDistribution | None = None,
         members: Sequence[SupportsFloat] | Sequence[Scores] | ArrayLike | None = None,
         calibrator_version: int | None = None,
     ) -> str:
@@ -183,6 +188,8 @@ class Client:
         segments : by what to look at parts of the traffic, `{"country": "CH"}`
         cluster : what events that share their fate have in common: a user, a session, a game
         raw_probability, raw_probabilities, raw_confidence : the model's own value, where a calibrated one was served
+        raw_mean, raw_std, raw_quantiles : the model's own distribution, where a calibrated one was served
+        distribution : what `calibrated_distribution` returned, in place of all of a regression's fields
         members : of an ensemble, the probability or vector of each member; what they average to is the model's own value
         calibrator_version : what calibrated it; by default, with a raw value, the calibrator now in force
 
@@ -190,7 +197,7 @@ class Client:
         text = ""
         try:
             if event_id is None:
-                event_id = _event_of(probability, probabilities, confidence)
+                event_id = _event_of(probability, probabilities, confidence, distribution)
             text = self._ids.new() if event_id is None else items.text_id(event_id)
             if isinstance(probability, Calibrated):
                 probability, raw_probability, calibrator_version = _apart(probability)
@@ -198,8 +205,13 @@ class Client:
                 probabilities, raw_probabilities, calibrator_version = _apart(probabilities)
             elif isinstance(confidence, Calibrated):
                 confidence, raw_confidence, calibrator_version = _apart(confidence)
+            elif distribution is not None:
+                calibrator_version, own = distribution.version, distribution.apart()
+                mean, std, quantiles = own["mean"], own["std"], own["quantiles"]
+                raw_mean, raw_std, raw_quantiles = own.get("raw_mean"), own.get("raw_std"), own.get("raw_quantiles")
             elif calibrator_version is None and self._champions.serving.champion.number is not None:
-                raw = raw_probability is not None or raw_probabilities is not None or raw_confidence is not None
+                given = (raw_probability, raw_probabilities, raw_confidence, raw_mean, raw_quantiles)
+                raw = any(each is not None for each in given)
                 calibrator_version = self._version_in_force(raw=raw, logits=logits is not None)
             item = items.prediction(
                 event_id=text,
@@ -221,6 +233,9 @@ class Client:
                 raw_probability=raw_probability,
                 raw_probabilities=raw_probabilities,
                 raw_confidence=raw_confidence,
+                raw_mean=raw_mean,
+                raw_std=raw_std,
+                raw_quantiles=None if raw_quantiles is None else items.by_level(raw_quantiles),
                 members=members,
                 calibrator_version=calibrator_version,
                 segments=segments,
@@ -316,6 +331,37 @@ class Client:
             self._not_calibrated(failures[0])
             return Calibrated(value, p, None if value is p else champion.number, event)
         return Calibrated(value, p, champion.number, event)
+
+    def calibrated_distribution(
+        self,
+        event_id: EventId | None = None,
+        *,
+        mean: Any = None,
+        std: Any = None,
+        quantiles: Mapping[str, Any] | Mapping[float, Any] | None = None,
+    ) -> CalibratedDistribution:
+        """Return the distribution to serve for a regression's own, for `log` to take as `distribution`; as it came until one is promoted.
+
+        Raw, served and version belong together, and to one event, as in what `calibrated` returns. What is no distribution comes back as
+        it came.
+
+        Parameters
+        ----------
+        event_id : what the event will be logged under, made here unless given: where a canary serves a share of events, it decides which
+        mean, std : what the model predicted and its standard deviation; numbers, or arrays of many events
+        quantiles : or what it predicted by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
+
+        """
+        if not self._calibrates:
+            self._follow_champion()
+        serving, given, event = self._champions.serving, Given(mean, std, quantiles), None
+        try:
+            event = self._event(event_id, single=not given.is_many)
+            champion = serving.of_event(event) if event and not given.is_many else serving.champion
+            return given.calibrated(champion.distribution(given), champion.number, event)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._not_calibrated(error)
+            return given.calibrated(given.as_it_came, None, event)
 
     @property
     def calibrator_version(self) -> int | None:
@@ -460,7 +506,7 @@ def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:
 def _event_of(*values: Any) -> str | None:
     """Return the id that a value was calibrated under."""
     for value in values:
-        if isinstance(value, Calibrated):
+        if isinstance(value, Calibrated | CalibratedDistribution):
             return value.event_id
     return None
 

@@ -36,6 +36,9 @@ NUMERIC: Final = (
     "mean",
     "std",
     "quantiles",
+    "raw_mean",
+    "raw_std",
+    "raw_quantiles",
     "members",
     "label",
 )

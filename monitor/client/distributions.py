@@ -1,0 +1,119 @@
+"""Predictive distributions of a regression, calibrated in process: without NumPy unless arrays are passed."""
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from monitor.calibrators.distributions import WHOLE, Apply, Distribution
+from monitor.client.items import by_level
+from monitor.wire import levels_of
+
+
+class CalibratedDistribution(NamedTuple):
+    """A calibrated distribution together with where it came from; `Client.log` takes it as `distribution`.
+
+    It has a mean and a standard deviation, or quantiles. A normal distribution that is calibrated by `pit_isotonic` is normal no longer:
+    it comes back as quantiles, by level as a number. Of arrays every entry is an array, and `log` takes none of it.
+    """
+
+    mean: Any  # what to serve
+    std: Any
+    quantiles: dict[Any, Any] | None
+    raw_mean: Any  # what the model said
+    raw_std: Any
+    raw_quantiles: dict[Any, Any] | None
+    version: int | None  # number of the calibrator that was applied; None: none was
+    event_id: str | None = None  # what the event is logged under; None: `log` makes an id
+
+    def apart(self) -> dict[str, Any]:
+        """Return the fields of an event; without a calibrator there is no raw distribution to tell apart."""
+        fields = {"mean": self.mean, "std": self.std, "quantiles": self.quantiles}
+        if self.version is not None:
+            fields |= {"raw_mean": self.raw_mean, "raw_std": self.raw_std, "raw_quantiles": self.raw_quantiles}
+        return fields
+
+
+class Given(NamedTuple):
+    """What a model said, as it was given."""
+
+    mean: Any
+    std: Any
+    quantiles: Mapping[Any, Any] | None
+
+    @property
+    def is_many(self) -> bool:
+        """Whether it is of many events at once: arrays."""
+        values = (self.mean, self.std) if self.quantiles is None else self.quantiles.values()
+        return "numpy" in sys.modules and any(getattr(value, "shape", ()) != () for value in values)
+
+    def calibrated(self, served: "Served", version: int | None, event_id: str | None) -> CalibratedDistribution:
+        """Return what is served, beside what was given."""
+        quantiles = None if self.quantiles is None else dict(self.quantiles)
+        return CalibratedDistribution(*served, self.mean, self.std, quantiles, version, event_id)
+
+    @property
+    def as_it_came(self) -> "Served":
+        """What is served where nothing calibrates it."""
+        return Served(self.mean, self.std, None if self.quantiles is None else dict(self.quantiles))
+
+
+class Served(NamedTuple):
+    """A mean and a standard deviation, or quantiles."""
+
+    mean: Any
+    std: Any
+    quantiles: dict[Any, Any] | None
+
+
+def applied(apply: Apply, given: Given) -> Served:
+    """Return a distribution calibrated.
+
+    Raises
+    ------
+    ValueError
+        when it is none.
+
+    """
+    levels, values, names = _columns(given)
+    found = apply(Distribution(levels, tuple([float(value) for value in values])))
+    return _served(found.levels, found.values, names)
+
+
+def applied_to_arrays(apply: Callable[[Any, Any], tuple[Any, Any]], given: Given) -> Served:
+    """Return distributions calibrated, given as arrays of one shape, as a number for all of them, or as a mixture of these.
+
+    Raises
+    ------
+    ValueError
+        when not all are distributions.
+
+    """
+    numpy = sys.modules["numpy"]
+    levels, values, names = _columns(given)
+    columns = numpy.broadcast_arrays(*(numpy.asarray(value, dtype=float) for value in values))
+    shape = columns[0].shape
+    named, found = apply(levels, numpy.stack([column.ravel() for column in columns], axis=1))
+    return _served(named, [found[:, k].reshape(shape) for k in range(found.shape[1])], names)
+
+
+def _columns(given: Given) -> tuple[tuple[int, ...], list[Any], dict[int, Any]]:
+    """Return levels in thousandths, the values in their order, and how the levels were named."""
+    if given.quantiles is None:
+        if given.mean is None or given.std is None:
+            raise ValueError("a distribution has mean and std, or quantiles")
+        return (), [given.mean, given.std], {}
+    if given.mean is not None or given.std is not None:
+        raise ValueError("a distribution has mean and std, or quantiles, not both")
+    levels = levels_of(tuple(by_level(given.quantiles)))
+    if levels is None:
+        raise ValueError("quantiles are by level, in decimals as 0.05, from 0.001 to 0.999")
+    found = sorted(zip(levels, given.quantiles, strict=True), key=lambda pair: pair[0])
+    return tuple(level for level, _ in found), [given.quantiles[name] for _, name in found], dict(found)
+
+
+def _served(levels: tuple[int, ...], values: Any, names: Mapping[int, Any]) -> Served:
+    if not levels:
+        mean, std = values
+        return Served(mean, std, None)
+    named = {names.get(level, level / WHOLE): value for level, value in zip(levels, values, strict=True)}
+    return Served(None, None, named)
