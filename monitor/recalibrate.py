@@ -131,9 +131,9 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
     """
     model = clock.model
     aliases = versions.aliases(connection, model.id)
-    firing = _unanswered(connection, model, _firing(connection, model), aliases.get(CHALLENGER))
+    firing = unanswered(connection, model, _firing(connection, model), aliases.get(CHALLENGER))
     last = versions.attempt(connection, model.id)
-    if not firing or not _due(clock, last):
+    if not firing or not is_due(clock, last):
         return None
     champion = aliases.get(CHAMPION)
     start, end = _range(clock, champion)
@@ -172,7 +172,7 @@ def _firing(connection: Connection, model: Model) -> dict[str, int]:
     return found
 
 
-def _unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
+def unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
     """Return the versions with an alarm that no challenger answers which waits for a person or is on trial."""
     if challenger is None or challenger.since_event_time is None or not _answers(connection, model, challenger):
         return set(firing)
@@ -187,7 +187,7 @@ def _answers(connection: Connection, model: Model, challenger: Alias) -> bool:
     return challenger.number is not None and registry.is_held(connection, model.id, challenger.number)
 
 
-def _due(clock: Clocked, last: Attempt | None) -> bool:
+def is_due(clock: Clocked, last: Attempt | None) -> bool:
     """Return whether as much was labelled since the last attempt as another one needs at the least."""
     if last is None:
         return True

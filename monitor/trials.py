@@ -124,16 +124,18 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
     maps = Maps.of(model, own, other)
     steps, until = matured_pairs(connection, clock, at, maps)
     found = Comparison.from_bytes(before.state)
+    highest = before.fields.get("e_value_log", 0.0), before.fields.get("e_value_log_better", 0.0)
     verdicts = [before.fields.get("verdict", UNDECIDED)]
     for step in steps:
         found = found.advanced(step, maps.bound)
+        highest = max(highest[0], found.log_worse), max(highest[1], found.log_better)
         verdicts.append(found.verdict(model.settings.false_alarm_rate))
     fields = {
         "labels": found.labels,
         "brier": found.brier,
         "brier_other": found.brier_other,
-        "e_value_log": found.log_worse,
-        "e_value_log_better": found.log_better,
+        "e_value_log": highest[0],
+        "e_value_log_better": highest[1],
         "verdict": max(verdicts, key=VERDICTS.index),  # what was sure once stays so
         "said": before.fields.get("said", []),
     }
@@ -166,7 +168,7 @@ def why(trial: Trial, model: Model) -> str:
     return (
         f"{_name(trial.number)} is {word} {_name(trial.against)}{', which it replaced' if trial.role == WATCH else ''}: "
         f"{scores}{fields['labels']} labelled predictions since {rfc3339(trial.since)}; "
-        f"log e-value {log_e:.2f} of {-math.log(model.settings.false_alarm_rate):.2f} that make sure"
+        f"log e-value up to {log_e:.2f} where {-math.log(model.settings.false_alarm_rate):.2f} makes sure"
     )
 
 

@@ -7,7 +7,7 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import byhand, registry
+from monitor import byhand, registry, trials
 from monitor.api import shapes
 from monitor.api.context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
@@ -79,6 +79,7 @@ def list_calibrators(context: Context, model: ModelName) -> Response:
                 "promotions": [
                     {"at": at, "number": number} for at, number in registry.promotions(connection, found.id)
                 ],
+                "trials": trials.shown(connection, found),
             }
         )
 

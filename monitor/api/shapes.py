@@ -566,6 +566,26 @@ class Promotion(Shape):
     number: int | None = Field(description="null: back to no calibrator")
 
 
+class Trial(Shape):
+    """Two calibrators side by side on live labels."""
+
+    role: Literal["watch", "proposal", "shadow", "canary"] = Field(
+        description="watch: the champion and what it replaced; else a challenger and the champion"
+    )
+    number: int
+    against: int | None = Field(description="what it is compared with; null for no calibrator")
+    since: datetime = Field(description="later predictions count, in event time")
+    until: datetime = Field(description="those before have been taken in, with the labels that they had then")
+    labels: Count
+    brier: float | None = Field(description="mean Brier score; of vectors the sum over classes")
+    brier_other: float | None
+    e_value_log: float = Field(description="the highest so far against 'it is no worse'")
+    e_value_log_better: float = Field(description="the highest so far against 'it is no better'")
+    verdict: Literal["worse", "better", "undecided"] = Field(
+        description="sure at the model's `false_alarm_rate`, however often one looks; what was sure once stays so"
+    )
+
+
 class Calibrators(Shape):
     """All versions, newest first, and what is in service."""
 
@@ -573,6 +593,7 @@ class Calibrators(Shape):
     champion: int | None
     challenger: int | None
     promotions: list[Promotion] = Field(description="oldest first")
+    trials: list[Trial]
 
 
 class Refitted(Calibrator):

@@ -1,16 +1,33 @@
 """What follows by itself from calibrators being compared on live labels: watch, rollback, shadow, canary."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import timedelta
 from typing import Any
 
 import numpy as np
 import pytest
+from scipy.special import expit, logit
 
-from monitor.times import HOUR
+from monitor import paired, recalibrate, registry, trials, windowed
+from monitor.paired import Maps, matured_pairs
+from monitor.records import Model
+from monitor.refit import Outcome
+from monitor.stats.comparison import Comparison
+from monitor.store import evidence, models
+from monitor.store import registry as versions
+from monitor.store import trials as store
+from monitor.store.registry import CHALLENGER, CHAMPION, Alias
+from monitor.store.trials import Trial
+from monitor.times import HOUR, moment
 from tests.integration.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]
+
+GOOD = 1 / BROKEN
+"""The temperature that puts scores right while the model is broken."""
+FLAT = 10.0
+"""One that is never right."""
+AN_HOUR = timedelta(hours=1)
 
 
 @pytest.fixture
@@ -23,13 +40,62 @@ def life_on_both(feed: Any, clock: Any) -> Lives:
     return lambda **declared: Life(feed, clock, **declared)
 
 
+def put(one: Life, temperature: float, how: str = "promote") -> int:
+    """Register a temperature, and promote it or put it on trial; return its number."""
+    now = one.clock()
+    with one.feed.database.write() as connection:
+        progress = models.progress_of(connection, [one.model.id])[one.model.id]
+        fitted = {"method": "temperature", "task": one.model.task, "parameters": {"temperature": temperature}}
+        document = registry.register(
+            connection, one.model, fitted, fitted_from={}, gate=None, actor="calwatch", now=now
+        )
+        number = int(document["number"])
+        if how == "promote":
+            registry.promote(connection, one.model, number, progress, actor="calwatch", now=now, reason="it passed")
+        else:
+            getattr(registry, how)(connection, one.model, number, progress, actor="calwatch", now=now)
+    return number
+
+
+def passes(one: Life, count: int = 300, *, times: int = 1, **traffic: Any) -> None:
+    """Let hours pass, each with so many labels, after each of which trials are held."""
+    for _ in range(times):
+        one.pass_time(count, span=AN_HOUR, judged=False, **traffic)
+        trials.run(one.feed.database, one.feed.token, now=one.clock)
+
+
+def declared(one: Life, **settings: Any) -> None:
+    one.model = one.feed.model(
+        **{name: getattr(one.model.settings, name) for name in ("minimum_labels", "label_delay", "windows")}, **settings
+    )
+
+
+def aliases(one: Life) -> Mapping[str, Alias]:
+    with one.feed.database.read() as connection:
+        return versions.aliases(connection, one.model.id)
+
+
+def held(one: Life) -> Mapping[str, Trial]:
+    with one.feed.database.read() as connection:
+        return store.of_model(connection, one.model.id)
+
+
+def actions(one: Life) -> list[str]:
+    with one.feed.database.read() as connection:
+        return [entry["action"] for entry in versions.audited(connection, one.model.id)]
+
+
+def attempt(one: Life) -> Any:
+    with one.feed.database.read() as connection:
+        return versions.attempt(connection, one.model.id)
+
+
 def test_a_promotion_whose_drift_reverses_is_rolled_back_by_nobody_and_the_audit_log_says_why(
     life_on_both: Lives,
 ) -> None:
     one = life_on_both()
     one.until(one.champion, slope=BROKEN)
-    for _ in range(2):
-        one.pass_time(150, slope=BROKEN)
+    one.pass_time(300, slope=BROKEN)
     assert one.champion() == 1
     one.until(lambda: one.champion() is None)
     (entry,) = one.audit("rollback")
@@ -40,3 +106,366 @@ def test_a_promotion_whose_drift_reverses_is_rolled_back_by_nobody_and_the_audit
     assert trial["brier"] > trial["brier_other"]
     assert trial["e_value_log"] > -np.log(0.01)
     assert 300 <= trial["labels"] <= one.sent
+    with one.feed.database.read() as connection:
+        since = aliases(one)[CHAMPION].since_event_time
+        (standing,) = evidence.standings(connection, one.model.id).values()
+    # The sequential tests begin afresh with what is served from the rollback on.
+    assert standing.basis["promoted"] == since
+    assert standing.fields["labels"] == 0
+
+
+def test_a_champion_that_is_right_stays(life: Lives) -> None:
+    one = life()
+    put(one, GOOD)
+    passes(one, times=6, slope=BROKEN)
+    assert one.champion() == 1
+    assert held(one)["watch"].fields["verdict"] == "better"
+    assert actions(one) == ["register", "promote"]
+
+
+def test_a_rollback_puts_back_the_version_before_and_that_one_is_watched_on(life_on_both: Lives) -> None:
+    one = life_on_both()
+    put(one, GOOD)
+    passes(one, slope=BROKEN)
+    put(one, FLAT)
+    passes(one, times=6, slope=BROKEN)
+    assert one.champion() == 1
+    watch = held(one)["watch"]
+    assert (1, None, "better") == (watch.number, watch.against, watch.fields["verdict"])
+    passes(one, times=10)
+    assert one.champion() is None
+    assert "watch" not in held(one)
+    with one.feed.database.read() as connection:
+        assert [number for _, number in registry.promotions(connection, one.model.id)] == [1, 2, 1, None]
+
+
+def test_after_a_rollback_by_itself_refits_need_new_labels_but_nobody(life: Lives) -> None:
+    one = life()
+    put(one, FLAT)
+    passes(one)
+    assert actions(one)[-1] == "rollback"
+    found = attempt(one)
+    assert (False, one.sent) == (found.waits_for_person, found.labels)
+    with one.feed.database.read() as connection:
+        clock = windowed.clocked(connection, one.model, one.clock())
+    assert not recalibrate.is_due(clock, found)
+    passes(one, 100)
+    with one.feed.database.read() as connection:
+        clock = windowed.clocked(connection, one.model, one.clock())
+    assert recalibrate.is_due(clock, found)
+
+
+def test_what_a_person_rolled_back_still_waits_for_one_after_a_rollback_by_itself(life: Lives) -> None:
+    one = life()
+    put(one, FLAT)
+    put(one, GOOD)
+    one.roll_back()
+    passes(one, times=4)
+    assert actions(one)[-2:] == ["rollback", "rollback"]
+    assert attempt(one).waits_for_person
+
+
+@pytest.mark.parametrize("mode", ["propose", "shadow", "off"])
+def test_only_auto_rolls_back_while_other_modes_say_so_once(life: Lives, mode: str) -> None:
+    one = life(recalibration=mode)
+    put(one, FLAT)
+    passes(one, times=5)
+    assert one.champion() == 1
+    assert actions(one) == ["register", "promote", "watch_worse"]
+    assert "surely worse" in one.audit("watch_worse")[0]["reason"]
+    declared(one, recalibration="auto")
+    passes(one, 10)
+    assert one.champion() is None
+
+
+def test_a_challenger_in_the_shadow_serves_nothing_and_says_when_it_is_better(life: Lives) -> None:
+    one = life(recalibration="shadow")
+    one.until(one.documents, slope=BROKEN)
+    for _ in range(4):
+        one.pass_time(300, slope=BROKEN)
+    assert one.champion() is None
+    assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
+    assert actions(one) == ["register", "shadow", "shadow_better"]  # and it answers the breach: no second refit
+    assert one.audit("shadow_better")[0]["trial"]["verdict"] == "better"
+
+
+def test_a_challenger_in_the_shadow_that_is_worse_is_dropped(life: Lives) -> None:
+    one = life(recalibration="shadow")
+    put(one, FLAT, "shadow")
+    passes(one)
+    assert CHALLENGER not in aliases(one)
+    assert actions(one) == ["register", "shadow", "shadow_worse"]
+    assert attempt(one).labels == one.sent
+    assert "shadow" not in held(one)
+
+
+def test_a_proposal_that_turns_out_worse_stays_a_persons_to_decide(life: Lives) -> None:
+    one = life(recalibration="propose")
+    put(one, FLAT, "propose")
+    passes(one, times=5)
+    assert aliases(one)[CHALLENGER].number == 1
+    assert actions(one) == ["register", "propose", "proposal_worse"]
+
+
+def test_a_canary_serves_a_share_and_is_promoted_after_enough_labels(life_on_both: Lives) -> None:
+    one = life_on_both(canary=0.2, minimum_labels=400)
+    put(one, GOOD, "canary")
+    passes(one, slope=BROKEN)
+    assert (0.2, None) == (aliases(one)[CHALLENGER].share, one.champion())
+    passes(one, slope=BROKEN)
+    assert (1, CHALLENGER in aliases(one)) == (one.champion(), False)
+    assert actions(one) == ["register", "canary", "promote"]
+    (entry,) = one.audit("promote")
+    assert 400 <= entry["trial"]["labels"] <= 600
+    assert "as a canary it served 0 predictions" in entry["reason"]
+
+
+def test_a_canary_that_does_harm_is_stopped(life: Lives) -> None:
+    one = life(canary=0.2, minimum_labels=100_000)
+    put(one, FLAT, "canary")
+    passes(one)
+    assert CHALLENGER not in aliases(one)
+    assert actions(one) == ["register", "canary", "canary_stop"]
+    assert "surely worse" in one.audit("canary_stop")[0]["reason"]
+    assert attempt(one).labels == one.sent
+
+
+def test_a_canary_that_is_no_better_is_stopped_in_the_end(life: Lives) -> None:
+    one = life(canary=0.2, minimum_labels=100)
+    put(one, 1.1, "canary")
+    passes(one, 100, times=5, slope=1.3)
+    assert one.champion() is None
+    assert "no better after 4 times 100 labels" in one.audit("canary_stop")[0]["reason"]
+
+
+def test_a_canary_without_labels_stays_and_says_so_once(life: Lives) -> None:
+    one = life(canary=0.2, windows=("1h",))
+    put(one, GOOD, "canary")
+    passes(one, 1, times=7, slope=BROKEN)
+    assert aliases(one)[CHALLENGER].share == 0.2
+    assert actions(one) == ["register", "canary", "canary_waits"]
+
+
+def test_a_canary_ends_where_nothing_is_to_be_promoted_by_itself_any_more(life: Lives) -> None:
+    one = life(canary=0.2)
+    put(one, GOOD, "canary")
+    declared(one, recalibration="propose")
+    passes(one, times=2, slope=BROKEN)
+    assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
+    assert actions(one)[:3] == ["register", "canary", "canary_end"]
+    assert one.champion() is None
+
+
+@pytest.mark.parametrize(
+    ("settings", "promote", "held_by", "expected"),
+    [
+        ({"recalibration": "auto"}, None, None, "promote"),
+        ({"recalibration": "auto"}, None, "the label rate jumped", "propose"),
+        ({"recalibration": "auto", "canary": 0.1}, None, None, "canary"),
+        ({"recalibration": "auto", "canary": 0.1}, None, "the label rate jumped", "propose"),
+        ({"recalibration": "auto", "canary": 0.1}, True, None, "promote"),
+        ({"recalibration": "auto"}, False, None, "propose"),
+        ({"recalibration": "propose"}, None, None, "propose"),
+        ({"recalibration": "propose"}, True, "the label rate jumped", "promote"),
+        ({"recalibration": "shadow"}, None, None, "shadow"),
+        ({"recalibration": "shadow"}, False, None, "propose"),
+        ({"recalibration": "off"}, None, None, "propose"),
+    ],
+)
+def test_what_becomes_of_a_refit_that_passed(
+    life: Lives, settings: dict[str, Any], promote: Any, held_by: str | None, expected: str
+) -> None:
+    one = life(**settings)
+    answer = concluded(one, promote=promote, held=held_by)
+    assert actions(one) == ["register", expected]
+    assert (expected == "promote") == answer["promoted"] == (one.champion() == 1)
+    assert held_by is None or promote or held_by in answer["reason"]
+    assert held_by is None or expected != "propose" or one.audit("propose") == [{"number": 1, "held": held_by}]
+
+
+def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> dict[str, Any]:
+    fitted = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+    outcome = Outcome(fitted=fitted, gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
+    with one.feed.database.write() as connection:
+        clock = windowed.clocked(connection, one.model, one.clock())
+        return recalibrate.conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
+
+
+@pytest.mark.parametrize(
+    ("settings", "held_by", "answers"),
+    [
+        ({"recalibration": "propose"}, None, True),
+        ({"recalibration": "shadow"}, None, True),
+        ({"recalibration": "auto", "canary": 0.1}, None, True),
+        ({"recalibration": "auto"}, "the label rate jumped", True),
+    ],
+)
+def test_a_challenger_answers_the_breach_that_it_is_for(
+    life: Lives, settings: dict[str, Any], held_by: str | None, *, answers: bool
+) -> None:
+    one = life(**settings)
+    one.pass_time(5)
+    concluded(one, held=held_by)
+    challenger = aliases(one)[CHALLENGER]
+    assert challenger.since_event_time is not None
+    with one.feed.database.read() as connection:
+        old = recalibrate.unanswered(connection, one.model, {"": challenger.since_event_time}, challenger)
+        new = recalibrate.unanswered(connection, one.model, {"": one.clock() + HOUR}, challenger)
+    assert (set() if answers else {""}, {""}) == (old, new)
+
+
+def test_a_proposal_from_before_auto_was_switched_on_answers_nothing(life: Lives) -> None:
+    one = life(recalibration="propose")
+    one.pass_time(5)
+    concluded(one)
+    declared(one, recalibration="auto")
+    challenger = aliases(one)[CHALLENGER]
+    with one.feed.database.read() as connection:
+        assert recalibrate.unanswered(connection, one.model, {"": 0}, challenger) == {""}
+
+
+def test_each_label_counts_once_and_those_that_come_later_do_not(life_on_both: Lives, make: Any) -> None:
+    one = life_on_both(recalibration="off")
+    put(one, GOOD)
+    one.pass_time(0)
+    at = moment(one.clock())
+    one.feed.take(make.prediction("late", 0.5, at=at))
+    passes(one, 50, times=2, slope=BROKEN)
+    assert held(one)["watch"].fields["labels"] == 100
+    one.feed.take(make.label("late", 1))
+    passes(one, 10, times=3, slope=BROKEN)
+    assert held(one)["watch"].fields["labels"] == 130
+    assert trials.run_model(one.feed.database, one.feed.token, one.model, one.clock()) == 0
+
+
+def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Lives, monkeypatch: Any) -> None:
+    one = life(recalibration="off")
+    put(one, GOOD)
+    for _ in range(5):
+        one.pass_time(60, span=AN_HOUR, judged=False, slope=BROKEN)
+    trials.run(one.feed.database, one.feed.token, now=one.clock)
+    whole = held(one)["watch"]
+    with one.feed.database.write() as connection:
+        store.forget(connection, one.model.id, "watch")
+    monkeypatch.setattr(paired, "STEPS", 7)
+    assert trials.run_model(one.feed.database, one.feed.token, one.model, one.clock()) > 10
+    assert held(one)["watch"] == whole
+
+
+def steps_of(feed: Any, model: Model, clock: Any, *, temperature: float = 1.0) -> list[Any]:
+    document = {"method": "temperature", "task": model.task, "parameters": {"temperature": temperature}}
+    with feed.database.read() as connection:
+        return matured_pairs(
+            connection, windowed.clocked(connection, model, clock()), 0, Maps.of(model, document, None)
+        )[0]
+
+
+def test_events_under_any_calibrator_count_with_their_raw_score(feed: Any, clock: Any, make: Any) -> None:
+    model = feed.model(label_delay=0)
+    at = moment(clock())
+    feed.take(
+        make.prediction("bare", 0.25, at=at),
+        make.prediction("served only", 0.5, at=at, calibrator_version=1),
+        make.prediction("under one", 0.75, at=at, calibrator_version=1, raw_probability=0.875),
+        make.prediction("under another", 0.75, at=at, calibrator_version=2, raw_probability=0.125, model_version="b"),
+        *(make.label(name, 1) for name in ("bare", "served only", "under one", "under another")),
+    )
+    (step,) = steps_of(feed, model, clock)
+    assert sorted(step.other.tolist()) == [0.125**2, 0.75**2, 0.875**2]
+
+
+def test_events_of_a_cluster_bet_together(feed: Any, clock: Any, make: Any) -> None:
+    model = feed.model(label_delay=0)
+    at = moment(clock())
+    names = [f"e{i}" for i in range(9)]
+    feed.take(
+        *(
+            make.prediction(name, 0.1 * (i + 1), at=at, cluster=("x" if i < 4 else "y" if i < 8 else None))
+            for i, name in enumerate(names)
+        ),
+        *(make.label(name, 1) for name in names),
+    )
+    (step,) = steps_of(feed, model, clock, temperature=3.0)
+    assert sorted(np.unique(step.cluster, return_counts=True)[1].tolist()) == [1, 4, 4]
+    p = np.arange(1, 10) / 10
+    served = expit(logit(p) / 3.0)
+    gain = ((1 - p) ** 2 - (1 - served) ** 2) / 0.5
+    factors = [[1 + 0.9 * mean for mean in (gain[:4].mean(), gain[4:8].mean(), gain[8])]]
+    found = Comparison.begin().advanced(step, 0.5)
+    assert found.wealth[1, -1] == pytest.approx(np.log(0.5) + np.log(factors).sum())
+
+
+def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> None:
+    one = life()
+    put(one, FLAT)
+    for _ in range(4):
+        one.pass_time(300, span=AN_HOUR, judged=False)
+    told = trials.hold
+
+    def moved(connection: Any, token: int) -> None:
+        told(connection, token)
+        progress = models.progress_of(connection, [one.model.id])[one.model.id]
+        registry.roll_back(connection, one.model, progress, actor="ann", now=one.clock(), reason="by hand")
+
+    monkeypatch.setattr(trials, "hold", moved)
+    trials.run(one.feed.database, one.feed.token, now=one.clock)
+    assert [entry["reason"] for entry in one.audit("rollback")] == ["by hand"]
+
+
+def test_vectors_are_compared_from_rows_a_whole_hour_at_a_time(feed: Any, clock: Any, make: Any) -> None:
+    model = feed.model(task="multiclass", classes=("a", "b", "c"), label_delay=0, recalibration="auto")
+    one = Serving(feed, clock, model)
+    put(one, FLAT)  # type: ignore[arg-type]
+    dice = np.random.default_rng(3)
+    for hour in range(3):
+        raw = dice.dirichlet([0.3, 0.3, 0.3], 200)
+        truth = [dice.choice(3, p=each) for each in raw]
+        at = [moment(clock() + (i + 1) * HOUR // 201) for i in range(200)]
+        names = [f"{hour}-{i}" for i in range(200)]
+        clock.advance(AN_HOUR)
+        feed.take(
+            *(
+                make.prediction(name, at=t, probabilities=each.tolist())
+                for name, t, each in zip(names, at, raw, strict=True)
+            ),
+            *(make.label(name, "abc"[each]) for name, each in zip(names, truth, strict=True)),
+        )
+        trials.run(feed.database, feed.token, now=clock)
+    with feed.database.read() as connection:
+        (entry,) = [each for each in versions.audited(connection, model.id) if each["action"] == "rollback"]
+    assert entry["detail"]["trial"]["brier"] > entry["detail"]["trial"]["brier_other"] + 0.1
+
+
+class Serving:
+    """A model for `put`."""
+
+    def __init__(self, feed: Any, clock: Any, model: Model) -> None:
+        self.feed, self.clock, self.model = feed, clock, model
+
+
+def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -> None:
+    api = sqlite_api
+    api.put(status=201, task="binary", recalibration="propose", label_delay="0s", minimum_labels=10)
+    address = "/v1/models/m/calibrators"
+    dice = np.random.default_rng(1)
+    for part in ("before", "after"):
+        p = dice.beta(0.3, 0.3, 400).clip(0.001, 0.999)
+        y = dice.random(400) < expit(logit(p) / 3.0)
+        minutes = 0 if part == "before" else 30
+        events = [
+            {**each, "timestamp": f"2026-01-05T12:{minutes + i // 20:02}:{i % 20:02}Z"}
+            for i, (score, truth) in enumerate(zip(p.tolist(), y.tolist(), strict=True))
+            for each in (tools.prediction(f"{part}{i}", score), tools.label(f"{part}{i}", truth))
+        ]
+        api.clock.micros += HOUR
+        api.send(*events)
+        if part == "before":
+            assert api.get(address)["trials"] == []
+            assert api.post(address, {"method": "platt", "holdout": 0.3}, status=201)["number"] == 1
+    api.judge()
+    (trial,) = api.get(address)["trials"]
+    assert {"role": "proposal", "number": 1, "against": None, "labels": 400} == {
+        name: trial[name] for name in ("role", "number", "against", "labels")
+    }
+    assert trial["brier"] < trial["brier_other"]
+    assert (trial["verdict"] == "better") == (trial["e_value_log_better"] > -np.log(0.01))
