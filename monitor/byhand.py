@@ -2,12 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import numpy as np
 from sqlalchemy import Connection
 
 from monitor import decisions, registry, windowed
+from monitor.baseline import of_versions, together
+from monitor.baseline_fit import reference_sample, told
 from monitor.calibrators.document import check
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES
@@ -15,20 +17,21 @@ from monitor.difference import Floats, difference
 from monitor.errors import BadInput, Conflict, NotFound
 from monitor.recalibrate import champion_document, conclude
 from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, judged_document, refit, refused
+from monitor.refit import HOLDOUT, NO_SEGMENTS, Outcome, described, judged_document, refit, refused
 from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.stats.values import has_scores
 from monitor.store import models
 from monitor.store import registry as versions
 from monitor.store.engine import Database
 from monitor.times import DAY, parse_bound, parse_duration, rfc3339
-from monitor.windowed import Clocked
+from monitor.windowed import Clocked, Range
 from monitor.windows import widened
 
 ONLY_SCORES: Final = (
     "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
     "(`mapping` of its calibration); a calibrator takes confidences"
 )
+NO_VALIDATION: Final = "there is no validation set: no predictions came with `reference: true`"
 RECENT_DAYS: Final = 30
 IDENTITY: Final = "identity"
 
@@ -46,7 +49,20 @@ class Asked:
     holdout: float = HOLDOUT
     promote: bool | None = None  # None: as the model's `recalibration` says
     document: Mapping[str, Any] | None = None  # of a calibrator fitted elsewhere, to be judged instead of a fit
+    source: Literal["live", "validation"] = "live"  # where labels are from; the validation set has no start and end
     dry_run: bool = False  # fit and judge, and change nothing
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Grounds:
+    """What a refit by hand is made and judged on."""
+
+    clock: Clocked
+    sample: Sample
+    over: Range
+    incumbent: JsonObject | None
+    segments: Segments
+    unusable: str | None  # why there is nothing to fit, in words; None where there may be
 
 
 def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: int) -> JsonObject:
@@ -68,21 +84,49 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
     """
     if asked.method != "auto" and asked.method not in FAMILIES:
         raise BadInput("method", asked.method, f"must be auto or one of {', '.join(FAMILIES)}")
-    wanted = of_version(asked.version)
     with database.read() as connection:
         clock = windowed.clocked(connection, models.named(connection, name), now)
-        start, end = _range(asked, clock, now)
-        sample = raw_sample(connection, clock, start, end, wanted)
-        incumbent = champion_document(connection, clock.model)
-        scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
-        segments = held_out_segments(connection, clock, sample, holdout=asked.holdout, end=end, version=asked.version)
-    outcome = refused(ONLY_SCORES, sample) if scores else _outcome(asked, clock.model, sample, incumbent, segments)
-    outcome = described((start, end), asked.version, outcome, asked.holdout)
+        found = (_live if asked.source == "live" else _validation)(connection, clock, asked, now)
+    outcome = _outcome(asked, found)
+    if asked.source == "validation":
+        outcome = told(found.over, asked.version, outcome, asked.holdout)
+    else:
+        outcome = described(found.over, asked.version, outcome, asked.holdout)
     if asked.dry_run:
         return _tried(outcome)
     with database.write() as connection:
-        _unchanged_since(connection, clock.model, incumbent)
+        _unchanged_since(connection, clock.model, found.incumbent)
         return conclude(connection, clock, outcome, promote=asked.promote, actor=actor, now=now)
+
+
+def _live(connection: Connection, clock: Clocked, asked: Asked, now: int) -> _Grounds:
+    wanted, (start, end) = of_version(asked.version), _range(asked, clock, now)
+    sample = raw_sample(connection, clock, start, end, wanted)
+    scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
+    return _Grounds(
+        clock=clock,
+        sample=sample,
+        over=(start, end),
+        incumbent=champion_document(connection, clock.model),
+        segments=held_out_segments(connection, clock, sample, holdout=asked.holdout, end=end, version=asked.version),
+        unusable=ONLY_SCORES if scores else None,
+    )
+
+
+def _validation(connection: Connection, clock: Clocked, asked: Asked, _now: int) -> _Grounds:
+    for name in ("start", "end"):
+        if getattr(asked, name) is not None:
+            raise BadInput(name, getattr(asked, name), "must not be given with the validation set, which is used whole")
+    parts = of_versions(connection, clock.model)
+    whole = together([part for name, part in parts.items() if asked.version in {None, name}])
+    return _Grounds(
+        clock=clock,
+        sample=reference_sample(connection, clock, asked.version, asked.holdout),
+        over=(0, 0) if whole is None else whole.over,
+        incumbent=champion_document(connection, clock.model),
+        segments=NO_SEGMENTS,
+        unusable=NO_VALIDATION if whole is None else None,
+    )
 
 
 def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
@@ -100,16 +144,20 @@ def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
     return widened(start, end, clock.progress.minutes_from)
 
 
-def _outcome(asked: Asked, model: Model, sample: Sample, incumbent: JsonObject | None, segments: Segments) -> Outcome:
+def _outcome(asked: Asked, found: _Grounds) -> Outcome:
+    if found.unusable is not None:
+        return refused(found.unusable, found.sample)
+    model = found.clock.model
+    judging: dict[str, Any] = {"holdout": asked.holdout, "incumbent": found.incumbent, "segments": found.segments}
     try:
         if asked.document is not None:
             given = _usable(asked.document, model)
-            return judged_document(model, sample, given, holdout=asked.holdout, incumbent=incumbent, segments=segments)
-        return refit(model, sample, method=asked.method, holdout=asked.holdout, incumbent=incumbent, segments=segments)
+            return judged_document(model, found.sample, given, **judging)
+        return refit(model, found.sample, method=asked.method, **judging)
     except BadInput as error:
         if error.field != "holdout":
             raise
-        return refused(error.reason, sample)
+        return refused(error.reason, found.sample)
 
 
 def _usable(document: Mapping[str, Any], model: Model) -> JsonObject:

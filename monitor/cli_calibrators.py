@@ -90,6 +90,9 @@ def refit(
         Path | None,
         typer.Option(help="a JSON file of a calibrator fitted elsewhere, to be judged instead", exists=True),
     ] = None,
+    validation: Annotated[
+        bool, typer.Option("--validation", help="on the events that were sent with `reference: true`")
+    ] = False,
     promote: Annotated[
         bool | None, typer.Option(help="promote what passes, or not; by default as the model's `recalibration` says")
     ] = None,
@@ -105,6 +108,7 @@ def refit(
         holdout=holdout,
         promote=promote,
         document=None if document is None else _object_in(document),
+        source="validation" if validation else "live",
         dry_run=dry_run,
     )
     with _database() as database:

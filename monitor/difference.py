@@ -5,7 +5,10 @@ from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.special import ndtri
 
+from monitor.calibrators.distribution_rows import completed_ranks, groups
+from monitor.calibrators.distributions import RAREST, Distribution
 from monitor.calibrators.families import from_document
 
 STEPS: Final = 100
@@ -20,12 +23,12 @@ def difference(
     """Return the map of two calibrators side by side, and what the second changes about recent traffic.
 
     A map is from the raw probability; of vectors, from the raw confidence of the answer, where the other classes share the rest evenly,
-    averaged over which class is the answer.
+    averaged over which class is the answer; of distributions, from a value's level in a normal one to its level in what is served.
 
     Parameters
     ----------
     before, after : documents; None for no calibrator
-    task : `binary`, `confidence` or `multiclass`
+    task : `binary`, `confidence`, `multiclass` or `regression`
     classes : the number of classes, which vectors need
     traffic : raw probabilities and how many predictions had about each, arrays of shape (m,)
 
@@ -61,11 +64,19 @@ def _applied(document: Document | None, p: Floats, task: str, classes: int | Non
     if document is None or not len(p):
         return p
     calibrator = from_document(document)
+    if task == "regression":
+        return _levels(calibrator, p)
     if task != "multiclass":
         return calibrator.predict_proba(p)
     count = classes or 2
     rest = np.repeat(((1.0 - p) / (count - 1))[:, None], count, axis=1)
     return np.asarray(np.mean([_of_answer(calibrator, rest, p, answer) for answer in range(count)], axis=0))
+
+
+def _levels(calibrator: Any, levels: Floats) -> Floats:
+    (served,) = calibrator.predict_proba(np.array([Distribution((), (0.0, 1.0))], dtype=object))
+    (group,) = groups(np.repeat(np.array([served], dtype=object), len(levels)))
+    return completed_ranks(group, ndtri(np.clip(levels, RAREST, 1.0 - RAREST)))
 
 
 def _of_answer(calibrator: Any, rest: Floats, p: Floats, answer: int) -> Floats:

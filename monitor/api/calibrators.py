@@ -1,6 +1,6 @@
 """Routes about calibrators: versions, refit, promotion, rollback, application."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
@@ -10,6 +10,7 @@ from starlette.responses import Response
 from monitor import byhand, registry, trials
 from monitor.api import shapes
 from monitor.api.context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
+from monitor.api.distributions import calibrated, check_kind
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
 from monitor.calibrators.families import from_document
@@ -48,6 +49,9 @@ class RefitRequest(Strict):
     document: dict[str, Any] | None = Field(
         default=None,
         description="of a calibrator fitted elsewhere, {method, task, parameters}: judged instead of a fit",
+    )
+    source: Literal["live", "validation"] = Field(
+        default="live", description="`validation`: labels of the events sent with `reference: true`, split at random"
     )
     dry_run: bool = Field(default=False, description="fit and judge, register nothing")
 
@@ -184,32 +188,39 @@ def refit_now(
 
 
 class CalibrateRequest(Strict):
-    """Raw probabilities: numbers, or for a multiclass model vectors."""
+    """Raw probabilities: numbers, or for a multiclass model vectors; or of a regression raw distributions."""
 
-    probabilities: list[float] | list[list[float]]
+    probabilities: list[float] | list[list[float]] | None = None
+    distributions: list[dict[str, Any]] | None = Field(
+        default=None, description="each {mean, std} or {quantiles: {level: value}}"
+    )
 
 
-@router.post("/{model}/calibrate", responses=gives(shapes.Calibrated))
+@router.post("/{model}/calibrate", responses=gives(shapes.Calibrated | shapes.CalibratedDistributions))
 def calibrate(context: Context, model: ModelName, asked: CalibrateRequest) -> Response:
-    """Apply the champion; without one, probabilities come back as they are."""
-    if len(asked.probabilities) > MAX_PROBABILITIES:
-        raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
+    """Apply the champion; without one, probabilities or distributions come back as they are."""
+    probabilities = asked.probabilities or []
+    if len(probabilities) > MAX_PROBABILITIES:
+        raise BadInput("probabilities", len(probabilities), f"must be at most {MAX_PROBABILITIES} at once")
     with context.database.read() as connection:
         found = model_named(connection, model)
         document = champion_document(connection, found)
     number = None if document is None else document["number"]
-    if not asked.probabilities:
+    check_kind(found, probabilities=asked.probabilities is not None, distributions=asked.distributions is not None)
+    if asked.distributions is not None:
+        return answer({"distributions": calibrated(document, asked.distributions), "calibrator_version": number})
+    if not probabilities:
         return answer({"probabilities": [], "calibrator_version": number})
-    plain = {"method": "identity", "task": _task(found.task, asked), "parameters": {}}
+    plain = {"method": "identity", "task": _task(found.task, probabilities), "parameters": {}}
     try:
-        served = from_document(document or plain).predict_proba(asked.probabilities)
+        served = from_document(document or plain).predict_proba(probabilities)
     except ValueError as error:
-        raise BadInput("probabilities", asked.probabilities[:5], str(error)) from error
+        raise BadInput("probabilities", probabilities[:5], str(error)) from error
     return answer({"probabilities": served.tolist(), "calibrator_version": number})
 
 
-def _task(task: str | None, asked: CalibrateRequest) -> str:
-    return task or ("multiclass" if isinstance(asked.probabilities[0], list) else "binary")
+def _task(task: str | None, probabilities: list[float] | list[list[float]]) -> str:
+    return task or ("multiclass" if isinstance(probabilities[0], list) else "binary")
 
 
 @router.get("/{model}/audit", responses=gives(shapes.Audit))

@@ -106,6 +106,71 @@ def test_two_versions_are_compared_by_name(sure):
     assert "has no calibrator 7" in problem["detail"]
 
 
+HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.3}}
+WORSE = HALVED | {"parameters": {"temperature": 0.5}}
+
+
+def test_a_calibrator_fitted_elsewhere_passes_the_same_gate(sure, terminal, tmp_path):
+    made = sure.post(CALIBRATORS, {"document": HALVED, "promote": True}, status=201)
+    assert (made["number"], made["promoted"], made["parameters"]) == (1, True, {"temperature": 2.3})
+    assert made["fitted_from"]["registered"] is True
+    assert made["gate"]["passed"]
+    refused = sure.post(CALIBRATORS, {"document": WORSE, "promote": True})
+    assert (refused["number"], refused["promoted"], refused["gate"]["passed"]) == (None, False, False)
+    (path := tmp_path / "document.json").write_text(json.dumps(WORSE))
+    assert terminal(sure, "refit", "m", "--document", str(path)).startswith("refused: ")
+    assert sure.get(CALIBRATORS)["champion"] == 1
+
+
+@pytest.mark.parametrize(
+    ("changed", "field"),
+    [
+        ({"method": "magic"}, "document.method"),
+        ({"parameters": {"temperature": -1}}, "document.parameters.temperature"),
+        ({"task": "multiclass"}, "document.task"),
+        ({"parameters": None}, "document.parameters"),
+    ],
+)
+def test_an_unusable_document_is_refused_by_name(sqlite_api, changed, field):
+    sqlite_api.put("m", status=201, task="binary")
+    error = sqlite_api.refused("POST", CALIBRATORS, json={"document": HALVED | changed})
+    assert error["field"] == field
+
+
+def test_a_refit_on_the_validation_set_needs_one(sqlite_api):
+    sqlite_api.put("m", status=201, task="binary")
+    refused = sqlite_api.post(CALIBRATORS, {"source": "validation"})
+    assert refused["reason"] == "there is no validation set: no predictions came with `reference: true`"
+    error = sqlite_api.refused("POST", CALIBRATORS, json={"source": "validation", "start": "2026-01-01T00:00:00Z"})
+    assert error["field"] == "start"
+
+
+def test_a_refit_on_the_validation_set_leaves_traffic_out(api, tools):
+    api.put("m", status=201, task="binary")
+    for minute in range(10):
+        api.ask("POST", "/v1/events", json={"events": [
+            each for p, right in ((0.95, 16), (0.05, 4)) for i in range(40) for each in (
+                tools.prediction(f"{minute}-{p}-{i}", p, reference=True), tools.label(f"{minute}-{p}-{i}", int(i < 2 * right)),
+            )
+        ]})  # fmt: skip
+    api.roll_up()
+    made = api.post(CALIBRATORS, {"source": "validation", "holdout": 0.5, "promote": True}, status=201)
+    assert made["promoted"]
+    assert made["fitted_from"]["source"] == "validation"
+    assert made["fitted_from"]["labels"] + made["fitted_from"]["holdout_labels"] == 800
+    assert api.get("/v1/models/m")["predictions"] == 0
+
+
+def test_the_levels_of_regressions_are_compared(sqlite_api):
+    sqlite_api.put("m", status=201, task="regression")
+    document = {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2.0}}
+    sqlite_api.post(CALIBRATORS, {"document": document, "holdout": 0, "promote": False}, status=201)
+    points = {point["probability"]: point["after"] for point in sqlite_api.get(f"{CALIBRATORS}/1/difference")["map"]}
+    # What was the 5 % quantile, 1.645 standard deviations off, is now .822 of them off.
+    assert points[0.05] == pytest.approx(0.2054, abs=1e-4)
+    assert points[0.5] == pytest.approx(0.5)
+
+
 def test_reasons_must_be_text(sqlite_api):
     sqlite_api.put("m", status=201)
     error = sqlite_api.refused("POST", f"{CALIBRATORS}/rollback", json={"reason": ""})
