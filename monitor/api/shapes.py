@@ -672,6 +672,21 @@ class Calibrated(Shape):
     calibrator_version: int | None
 
 
+class Stated(Shape):
+    """A predictive distribution: mean and standard deviation, or quantiles by level."""
+
+    mean: float = 0.0
+    std: float = 1.0
+    quantiles: dict[str, float] = {}
+
+
+class CalibratedDistributions(Shape):
+    """Predictive distributions as they should be served, and by which version."""
+
+    distributions: list[Stated]
+    calibrator_version: int | None
+
+
 class SelectedBy(Shape):
     """What a threshold selects of the window under one calibrator."""
 
@@ -690,8 +705,8 @@ class SelectedBy(Shape):
 class PrecisionThreshold(Shape):
     """A threshold that gives a wanted precision, with a wanted confidence."""
 
-    threshold: Ratio
-    rule: str = Field(description="such as `score > 0.9`, of scores as served")
+    threshold: float = Field(description="of scores as served; -1 where it selects all")
+    rule: str = Field(description="such as `score > 0.9`")
     labelled: Count = Field(description="labelled events that it selects")
     right: Count
     precision: Ratio = Field(description="as they show it")
@@ -733,7 +748,9 @@ class PrecisionThresholds(Shape):
 class Answering(Shape):
     """Where a model answers; in between it abstains."""
 
-    above: Ratio | None = Field(description="answer 1, or the model's own answer, where the score is above this")
+    above: float | None = Field(
+        description="answer 1, or the model's own answer, where the score is above this; -1: always"
+    )
     below: Ratio | None = Field(description="answer 0 where the score is at most this; of binary models")
     labelled: Count
     wrong: Count

@@ -20,6 +20,9 @@ APART: Final = 4
 
 POINTS: Final = 20
 INTERVAL: Final = 0.95
+ALL: Final = -1.0
+"""The threshold that every score is above, 0 too."""
+
 NEARLY_NONE: Final = 1e-12
 """Smaller risks need more events than there are."""
 
@@ -130,7 +133,7 @@ def _passed(p: list[float], own: list[float]) -> list[bool]:
 class Selection:
     """What a threshold selects."""
 
-    threshold: float
+    threshold: float  # -1 where all that are above it are all events
     rule: str  # in words that leave no tie open
     labelled: int
     right: int
@@ -189,7 +192,7 @@ def precision_threshold(steps: Steps, *, precision: float, confidence: float, be
 
 def _above(steps: Steps, count: int) -> tuple[float, str]:
     if count == len(steps.upper):
-        return 0.0, "score >= 0"
+        return ALL, "all"
     threshold = float(steps.upper[-1 - count])
     return threshold, f"score > {threshold!r}"
 
@@ -221,7 +224,7 @@ def share_interval(successes: float, trials: float, level: float = INTERVAL) -> 
 class Answering:
     """Where a model answers: 1 above `above`, 0 at `below` or less, and nothing in between."""
 
-    above: float | None  # None: never 1
+    above: float | None  # None: never 1; -1: always, as of ALL
     below: float | None  # None: never 0, or answers are not of two classes
     labelled: int
     wrong: int
@@ -259,7 +262,7 @@ class Abstention:
         n, wrong = float(self.steps.n[self.order[:count]].sum()), float(self.wrong[:count].sum())
         chosen, low = self.order[:count], self.low[:count]
         tops, bottoms = chosen[~low], chosen[low]
-        above = None if not len(tops) else 0.0 if tops.min() == 0 else float(self.steps.upper[tops.min() - 1])
+        above = None if not len(tops) else ALL if tops.min() == 0 else float(self.steps.upper[tops.min() - 1])
         return Answering(
             above=above,
             below=float(self.steps.upper[bottoms.max()]) if len(bottoms) else None,

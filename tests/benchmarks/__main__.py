@@ -1,8 +1,25 @@
-"""Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`."""
+"""Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`.
 
-import sys
+`--peers PYTHON` names an interpreter with packages that fits are held against and that are not installed here: netcal, probmetrics.
+"""
 
-from tests.benchmarks import alarms, apply, decisions, decode, evaluate, query, rollback, rollup, segments, watch
+import argparse
+from typing import Any
+
+from tests.benchmarks import (
+    alarms,
+    apply,
+    decisions,
+    decode,
+    evaluate,
+    fits,
+    gate,
+    query,
+    rollback,
+    rollup,
+    segments,
+    watch,
+)
 from tests.benchmarks.measure import Ratio
 
 PARTS = {
@@ -16,6 +33,8 @@ PARTS = {
     "rollback": rollback.run,
     "segments": segments.run,
     "decisions": decisions.run,
+    "fits": fits.run,
+    "gate": gate.run,
 }
 
 
@@ -30,8 +49,14 @@ def show(ratio: Ratio | str) -> None:
 
 def main() -> None:
     """Run what the arguments name."""
-    for name in sys.argv[1:] or PARTS:
-        for ratio in PARTS[name]():
+    parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with packages to compare fits with")
+    parser.add_argument("--seeds", type=int, default=gate.SEEDS, help="how many refits of each kind are simulated")
+    given = parser.parse_args()
+    options: dict[str, tuple[Any, ...]] = {"fits": (given.peers,), "gate": (given.seeds,)}
+    for name in given.parts or PARTS:
+        for ratio in PARTS[name](*options.get(name, ())):
             show(ratio)
 
 
