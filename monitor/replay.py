@@ -56,6 +56,7 @@ class History:
     hash_key: bytes
     predictions: list[PredictionRow]  # in the order of time
     labels: list[tuple[int, LabelRow]]  # when known, in that order
+    traffic: tuple[int, int] | None  # its first prediction, and when the last of it was known; None without any
     left_out: int  # predictions of which only a calibrator's word is known
 
 
@@ -86,7 +87,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
     """Return the events that a replay needs.
 
     A label is known at its own time, one without a time when the label delay has passed since its prediction. A later label of an event
-    is never known before an earlier one.
+    is never known before an earlier one. The validation set, however old, is known with its labels at its own time.
 
     Raises
     ------
@@ -100,20 +101,34 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
     last = now if plan.end is None else plan.end
     predictions: list[PredictionRow] = []
     labels: list[tuple[int, LabelRow]] = []
+    reference: list[tuple[int, LabelRow]] = []
     left_out = 0
-    for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if first <= row.at < last]
+    for chunk in events.scan(connection, model.id, reference=None):
+        rows = [row for _, row in chunk if (first <= row.at or row.reference) and row.at < last]
         usable = [row for row in rows if row.calibrator is None or row.raw is not None]
         left_out += len(rows) - len(usable)
         predictions += usable
         found = events.labels_of(connection, [row.key for row in usable])
         for row in usable:
-            labels += _known(row, found.get((row.model_id, row.event_id), ()), delay)
+            told = found.get((row.model_id, row.event_id), ())
+            if row.reference:
+                reference += [(row.at, label) for label in told]
+            else:
+                labels += _known(row, told, delay)
         if len(predictions) > MOST_EVENTS:
             raise BadInput("start", None, f"more than {MOST_EVENTS} predictions: give a later start")
     predictions.sort(key=lambda row: row.at)
-    labels.sort(key=lambda each: each[0])
-    return History(hash_key=events.hash_key(connection), predictions=predictions, labels=labels, left_out=left_out)
+    return History(
+        hash_key=events.hash_key(connection),
+        predictions=predictions,
+        labels=sorted([*labels, *reference], key=lambda each: each[0]),
+        traffic=_extent([row.at for row in predictions if not row.reference], [known for known, _ in labels]),
+        left_out=left_out,
+    )
+
+
+def _extent(predicted: Sequence[int], known: Sequence[int]) -> tuple[int, int] | None:
+    return (predicted[0], max([predicted[-1], *known])) if predicted else None
 
 
 def _longest(settings: ModelSettings) -> int:
@@ -159,10 +174,10 @@ def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _
 
 def _moments(plan: Plan, past: History) -> list[int]:
     """Return when the stages run: each step's end until everything is known and the last step has seen it."""
-    if not past.predictions:
+    if past.traffic is None:
         return []
-    start = past.predictions[0].at if plan.start is None else plan.start
-    newest = max([past.predictions[-1].at, *(known for known, _ in past.labels[-1:])])
+    begin, newest = past.traffic
+    start = begin if plan.start is None else plan.start
     end = newest if plan.end is None else min(plan.end, newest)
     first, last = floor(start, plan.step) + plan.step, ceil(end + 1, plan.step)
     count = (last - first) // plan.step + 1
@@ -194,9 +209,10 @@ class _Feed:
 
     def _served(self, rows: Sequence[PredictionRow], now: int) -> list[PredictionRow]:
         bare = [_bare(row, self._twin, now) for row in rows]
+        reference, traffic = [row for row in bare if row.reference], [row for row in bare if not row.reference]
         with self._database.read() as connection:
             document = recalibrate.champion_document(connection, self._twin)
-        return bare if document is None or not bare else _calibrated(bare, self._twin, document)
+        return bare if document is None or not traffic else [*reference, *_calibrated(traffic, self._twin, document)]
 
 
 def _reached(rows: Sequence[Any], place: int, time_of: Callable[[Any], int], now: int) -> int:
