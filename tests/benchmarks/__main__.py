@@ -50,6 +50,7 @@ def show(ratio: Ratio | str) -> None:
 def main() -> None:
     """Run what the arguments name."""
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
+    # The empty list is what argparse checks when there is no argument.
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with packages to compare fits with")
     parser.add_argument("--seeds", type=int, default=gate.SEEDS, help="how many refits of each kind are simulated")

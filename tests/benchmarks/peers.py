@@ -1,0 +1,109 @@
+"""Fit with other packages, in whatever interpreter has them: a request per line, an answer per line.
+
+This is a script and imports nothing of ours, so that packages with heavy needs stay in an environment of their own.
+"""
+
+import contextlib
+import json
+import os
+import sys
+import time
+import warnings
+
+import numpy as np
+
+
+def netcal_temperature(p, y):
+    """Return the temperature; netcal's is what it multiplies with."""
+    from netcal.scaling import TemperatureScaling  # noqa: PLC0415  only where it is asked for
+
+    return [1.0 / float(TemperatureScaling().fit(p, y.astype(int)).temperature[0])]
+
+
+def probmetrics_temperature(p, y):
+    """Return the temperature, which it finds by bisection to the precision of 32 bits."""
+    from probmetrics.calibrators import TemperatureScalingCalibrator  # noqa: PLC0415
+
+    fitted = TemperatureScalingCalibrator()
+    fitted.fit(p, y.astype(int))
+    return [1.0 / float(fitted.invtemp_)]
+
+
+def probmetrics_vector(p, y):
+    """Return slopes and intercepts."""
+    from probmetrics.calibrators import VectorScalingCalibrator  # noqa: PLC0415
+
+    fitted = VectorScalingCalibrator()
+    fitted.fit(p, y.astype(int))
+    return [*(1.0 / fitted.temp_.numpy()), *fitted.bias_.numpy()]
+
+
+def probmetrics_structured(p, y):
+    """Return what it makes of its own rows: its form is not ours."""
+    from probmetrics.calibrators import SVSCalibrator  # noqa: PLC0415
+
+    fitted = SVSCalibrator(print_init_info=False)
+    fitted.fit(p, y.astype(int))
+    return [log_loss(fitted.predict_proba(p), y)]
+
+
+def betacal_beta(p, y):
+    """Return a, b and c."""
+    from betacal import BetaCalibration  # noqa: PLC0415
+
+    fitted = BetaCalibration("abm").fit(p, y)
+    (a, b, _), c = fitted.calibrator_.map_, fitted.calibrator_.lr_.intercept_[0]
+    return [a, b, c]
+
+
+def sklearn_isotonic(p, y):
+    """Return the distinct values of its steps."""
+    from sklearn.isotonic import IsotonicRegression  # noqa: PLC0415
+
+    fitted = IsotonicRegression(out_of_bounds="clip").fit(p, y)
+    return sorted(set(fitted.y_thresholds_.tolist()))
+
+
+def log_loss(p, y):
+    """Return the mean log loss of vectors."""
+    return float(-np.log(np.maximum(p[np.arange(len(y)), y.astype(int)], 1e-15)).mean())
+
+
+PEERS = {
+    each.__name__: each
+    for each in (
+        netcal_temperature,
+        probmetrics_temperature,
+        probmetrics_vector,
+        probmetrics_structured,
+        betacal_beta,
+        sklearn_isotonic,
+    )
+}
+
+
+def answer(request):
+    """Return how long a fit took and what it found, or what is missing."""
+    name, path = request
+    with np.load(path) as data:
+        p, y = data["p"], data["y"]
+    try:
+        began, work = time.perf_counter(), time.process_time()
+        found = PEERS[name](p, y)
+        took = {"seconds": time.perf_counter() - began, "work": time.process_time() - work}
+        return {**took, "found": [float(each) for each in found]}
+    except ImportError as error:
+        return {"missing": str(error)}
+
+
+def main():
+    """Answer until there are no more requests."""
+    warnings.simplefilter("ignore")
+    out = os.fdopen(os.dup(1), "w")
+    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  a device
+        for line in sys.stdin:
+            print(json.dumps(answer(json.loads(line))), file=out, flush=True)
+
+
+if __name__ == "__main__":
+    main()
