@@ -122,7 +122,7 @@ def test_stated_quantiles_and_the_intervals_between_them_are_counted(api, tools)
     assert found["mean_squared_z"] is None
 
 
-def test_an_alarm_fires_and_no_refit_answers_it(api, tools, clock):
+def test_an_alarm_fires_and_a_refit_waits_for_more_labels(api, tools, clock):
     served(api, tools, "normal", spread=2.5)
     api.put("m", recalibration="auto")
     clock.advance(timedelta(hours=1))
@@ -133,9 +133,7 @@ def test_an_alarm_fires_and_no_refit_answers_it(api, tools, clock):
     listed = api.get("/v1/models")["models"][0]
     assert (listed["task"], listed["state"], listed["champion"]) == ("regression", "miscalibrated", None)
     assert listed["evaluation"]["direction"] == "overconfident"
-    refused = api.post("/v1/models/m/calibrators")
-    assert refused["number"] is None
-    assert "predictive distributions" in refused["reason"]
+    assert api.get("/v1/models/m/audit")["audit"] == []
     api.refused("POST", "/v1/models/m/calibrate", json={"probabilities": [0.5]})
     history = api.get("/v1/models/m/history", window="1h", metric="crps")["evaluations"]
     assert [each["crps"] for each in history] == [listed["evaluation"]["crps"]]
