@@ -52,6 +52,8 @@ def refit(
 ) -> Outcome:
     """Fit on the earlier part of a sample and judge on the later; with nothing held out, fit on everything, unjudged.
 
+    The simplest family that passes wins, unless a richer one passes too and is surely better than it.
+
     Where only some sources of labels are trusted, they alone judge. They alone are fitted on too, unless they are too few for that: then
     all labels are, and a person must decide.
 
@@ -59,7 +61,7 @@ def refit(
     ----------
     model : whose task and classes decide what can be fitted
     sample : labelled raw scores
-    method : a family, or `auto` for those that the number of labels allows, the simplest that passes
+    method : a family, or `auto` for those that the number of labels allows
     holdout : share of the labels, the latest, that the gate judges on, in [0, 1)
     incumbent : the document of what serves now, None for identity
     others : labelled raw scores of other model versions, by name: the calibrator will serve them too, and must not harm one
@@ -113,7 +115,7 @@ def judged_document(
     _check_fits(model, given)
     if holdout <= 0:
         return replace(_unjudged(given, 0), fitted_from={"registered": True, "labels": 0})
-    few = _too_few_to_judge(model, sample, holdout)
+    few = _too_few_to_judge(model, sample, holdout) if sample.labels else "there are no labels to judge it on"
     if few is not None:
         return refused(few, sample)
     _, later = sample.split(holdout)
@@ -174,7 +176,7 @@ def _too_few_to_judge(model: Model, sample: Sample, holdout: float) -> str | Non
     """Return how many labels of trusted sources it would take, where those that are held out can't judge anything."""
     sources = model.settings.trusted_sources
     labels = sample.judging.labels
-    if sources is None or not sample.labels or holdout * labels >= FEWEST_ROWS:
+    if sources is None or holdout * labels >= FEWEST_ROWS:
         return None
     needed = math.ceil(FEWEST_ROWS / holdout)
     return (
@@ -265,7 +267,7 @@ class _Trial:
         )
 
     def judged(self, candidate: Calibrator, candidates: int, simpler: Calibrator | None = None) -> GateResult:
-        """Return what the gate says of a candidate; of a regression, also against a simpler one that passed."""
+        """Return what the gate says of a candidate, also against a simpler one that passed."""
         if self.model.task == "regression":
             return refit_distributions.judged(
                 self.whole,
@@ -280,6 +282,7 @@ class _Trial:
             candidate=candidate.predict_proba(self.whole.x),
             identity=self.whole.x,
             incumbent=None if self.incumbent is None else self.now,
+            simpler=None if simpler is None else simpler.predict_proba(self.whole.x),
             sample_weight=self.whole.weight,
             candidates=candidates,
             segments={name: self._part(candidate, part) for name, part in self.parts.items()},
@@ -331,18 +334,21 @@ def _gated(
 ) -> Outcome:
     judged: dict[str, Any] = {}
     untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
-    beside = {"not_tried": untried, "segments_left_out": dict(trial.left_out)}
+    chosen: Calibrator | None = None
     for method in methods:
         try:
             fitted = fit(method)
         except NotIdentified as error:
             untried[method] = f"not fitted: {error}"
             continue
-        result = trial.judged(fitted, len(methods))
+        result = trial.judged(fitted, len(methods), simpler=chosen)
         judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
-        if result.passed:
-            return _passed(trial, fitted, {**judged[method], "candidates_judged": list(judged), **beside})
-    gate = {"passed": False, "candidates_judged": list(judged), "judged": judged, **beside}
+        chosen = fitted if result.passed else chosen
+    beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(trial.left_out)}
+    if chosen is not None:
+        others = {name: {"reason": each["reason"]} for name, each in judged.items() if name != chosen.method}
+        return _passed(trial, chosen, {**judged[chosen.method], **beside, "others": others})
+    gate = {"passed": False, "judged": judged, **beside}
     return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=trial.source)
 
 

@@ -34,6 +34,11 @@ BINS: Final = 15
 FEWEST_ROWS: Final = 50
 FEWEST_OF_EACH: Final = 10
 FEWEST_IN_SEGMENT: Final = 50
+OPPONENTS: Final = {
+    "identity": "no calibrator",
+    "incumbent": "the calibrator in service",
+    "simpler": "the simpler candidate that passed",
+}
 SAME: Final = 5e-6
 """Gains closer to 0 than this would be shown as 0."""
 
@@ -84,6 +89,7 @@ def judge(
     candidate: ArrayLike,
     identity: ArrayLike,
     incumbent: ArrayLike | None = None,
+    simpler: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
     candidates: int = 1,
     segments: Mapping[str, Segment] | None = None,
@@ -96,6 +102,7 @@ def judge(
     y : array of shape (n,), outcomes 0 or 1; for vectors, labels 0 to K - 1
     candidate, identity, incumbent : arrays of shape (n,) or (n, K), the probabilities that each gives to the same rows; identity's are the
         raw ones; without an incumbent, identity is what serves now
+    simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
     sample_weight : array of shape (n,), whole numbers: how many events a row stands for
     candidates : how many families are tried on these rows; the level is divided by it
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
@@ -124,7 +131,7 @@ def judge(
     (True, False)
 
     """
-    scores = _scored({"candidate": candidate, "identity": identity, "incumbent": incumbent}, y)
+    scores = _scored({"candidate": candidate, "identity": identity, "incumbent": incumbent, "simpler": simpler}, y)
     proposed = scores.pop("candidate")
     weight = weights(sample_weight, len(proposed.right))
     evidence: dict[str, Any] = {"rows": float(weight.sum()), "candidates": candidates, "level": level}
@@ -323,7 +330,7 @@ def _praise(evidence: Mapping[str, Any]) -> str:
 
 
 def _named(opponent: str) -> str:
-    return {"identity": "no calibrator", "incumbent": "the calibrator in service"}[opponent]
+    return OPPONENTS[opponent]
 
 
 def _root(squared: float) -> float:
