@@ -166,6 +166,7 @@ class Client:
         distribution: CalibratedDistribution | None = None,
         members: Sequence[SupportsFloat] | Sequence[Scores] | ArrayLike | None = None,
         calibrator_version: int | None = None,
+        reference: bool = False,
     ) -> str:
         """Queue a prediction and return its id, which `label` wants when the truth turns up.
 
@@ -192,6 +193,7 @@ class Client:
         distribution : what `calibrated_distribution` returned, in place of all of a regression's fields
         members : of an ensemble, the probability or vector of each member; what they average to is the model's own value
         calibrator_version : what calibrated it; by default, with a raw value, the calibrator now in force
+        reference : it is of the validation set, and no traffic
 
         """
         text = ""
@@ -241,6 +243,7 @@ class Client:
                 segments=segments,
                 cluster=cluster,
                 metadata=metadata,
+                reference=reference,
             )
             self._put(items.encode(item))
         except Exception as error:  # noqa: BLE001  nothing raises into serving code

@@ -256,6 +256,12 @@ def test_log_takes_a_calibrated_value_apart(client: Client) -> None:
     assert four.keys() & {"raw_probability", "calibrator_version"} == set()
 
 
+def test_log_says_only_of_the_validation_set_that_it_is_that(client: Client) -> None:
+    client.log("a", probability=0.5, reference=True)
+    client.log("b", probability=0.5)
+    assert [item.get("reference") for item in queued(client)] == [True, None]
+
+
 def test_log_makes_what_the_api_decodes(client: Client) -> None:
     client.log(probability=0.5, segments={"a": "b"}, raw_probability=0.4, calibrator_version=1)
     client.log(logits=[0.5, -3.0], metadata={"a": [1, None]})
