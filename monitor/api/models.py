@@ -152,6 +152,7 @@ def _prediction(row: PredictionRow) -> JsonObject:
         "served": None if "score" in kept else row.p,
         "raw": row.raw,
         "settings_revision": row.revision,
+        **({"reference": True} if row.reference else {}),
         **{SENT_AS.get(name, name): value for name, value in kept.items()},
     }
 

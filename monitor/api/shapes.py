@@ -489,6 +489,7 @@ class PredictionAnswer(Shape):
     )
     raw: float | None = Field(description="the model's own, where a calibrator made the served one")
     settings_revision: int
+    reference: bool = Field(default=False, description="it is of the validation set")
     probabilities: Vector = Field(default=[], description="as sent, as are those below")
     raw_probabilities: Vector = []
     logits: Vector = []
