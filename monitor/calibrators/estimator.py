@@ -27,6 +27,7 @@ class Calibrator:
     """
 
     method: ClassVar[str]
+    learns: ClassVar[bool] = True
     task: str
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
@@ -47,6 +48,8 @@ class Calibrator:
 
     def _rows(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Any, Floats]:  # noqa: N803
         """Return the rows to fit on, checked, and remember how many numbers each has."""
+        if y is None:
+            raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if self.task == "multiclass":
             rows = vector_rows(X, y, sample_weight, logits=getattr(self, "logits", False))
             self.n_features_in_ = rows[0].shape[1]
@@ -116,7 +119,7 @@ class Calibrator:
         return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in changed.items())})"
 
     def __sklearn_is_fitted__(self) -> bool:
-        return any(name.endswith("_") and not name.startswith("_") for name in vars(self))
+        return not self.learns or any(name.endswith("_") and not name.startswith("_") for name in vars(self))
 
     def __sklearn_tags__(self) -> Any:
         """Return what scikit-learn asks of an estimator; only scikit-learn calls it, so only here is it imported."""
@@ -125,7 +128,8 @@ class Calibrator:
         return Tags(
             estimator_type=None,
             target_tags=TargetTags(required=True),
-            input_tags=InputTags(one_d_array=self.task != "multiclass", two_d_array=True),
+            input_tags=InputTags(one_d_array=False, two_d_array=True),
+            requires_fit=self.learns,
         )
 
 

@@ -21,6 +21,7 @@ class Identity(Calibrator):
     """
 
     method: ClassVar[str] = "identity"
+    learns: ClassVar[bool] = False
 
     def __init__(self, *, task: str = "binary", logits: bool = False) -> None:
         self.task = task
@@ -47,6 +48,3 @@ class Identity(Calibrator):
 
     def _restore(self, parameters: dict[str, Any]) -> None:
         """Do nothing: there is nothing to learn."""
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True

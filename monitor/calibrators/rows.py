@@ -156,9 +156,9 @@ def _both_present(scores: Floats, y: Any, weight: Floats) -> tuple[Floats, Any, 
     if not used.all():
         scores, y, weight = scores[used], y[used], weight[used]
     if not len(y):
-        raise NotIdentified("there are no rows to fit on")
+        raise NotIdentified("there are no rows to fit on, or all have weight zero")
     if (y == y[0]).all():
-        raise NotIdentified(f"all labels are {y[0]:g}; a calibrator needs both right and wrong answers")
+        raise NotIdentified(f"all labels are {y[0]:g}; a calibrator needs both right and wrong answers, not one class")
     return scores, y, weight
 
 
@@ -177,6 +177,10 @@ def _column(values: ArrayLike, name: str, rows: int) -> Floats:
 
 
 def _floats(values: ArrayLike, name: str) -> Floats:
+    if hasattr(values, "toarray"):
+        raise ValueError(f"{name} is a sparse array, which is not supported: pass a dense one")
+    if getattr(getattr(values, "dtype", None), "kind", None) == "c":  # NumPy would only warn, and drop half of each number
+        raise ValueError(f"{name} holds complex numbers. Complex data not supported")
     try:
         return np.asarray(values, dtype=np.float64)
     except (TypeError, ValueError, OverflowError) as error:
@@ -188,4 +192,4 @@ def _all_within(p: Floats, low: float, high: float, name: str) -> None:
     bad = ~((p >= low) & (p <= high))
     if bad.any():
         where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name}{list(where)} is {p[where]}; it must be in [{low:g}, {high:g}]")
+        raise ValueError(f"{name}{list(where)} is {p[where]}; it must be in [{low:g}, {high:g}] and not NaN")

@@ -7,10 +7,13 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.calibrators.distributions import COMPILED as DISTRIBUTIONS
 from monitor.calibrators.document import canonical, check, seal, verify
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES, from_document, make
-from monitor.calibrators.parameters import MOST_KNOTS, PARAMETERS
+from monitor.calibrators.parameters import MOST_KNOTS, PARAMETERS, TASKS
+from monitor.calibrators.scalar import _SCALAR, _VECTOR
+from monitor.client.arrays import _DISTRIBUTIONS, _SINGLES, _VECTORS
 
 NAN, INFINITY = float("nan"), float("inf")
 DOCUMENTS: list[dict[str, Any]] = [
@@ -20,8 +23,23 @@ DOCUMENTS: list[dict[str, Any]] = [
     {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 0.1}},
     {"method": "temperature", "task": "confidence", "parameters": {"temperature": 3.0, "classes": 10}},
     {"method": "platt", "task": "binary", "parameters": {"slope": 0.7, "intercept": -0.1}},
+    {"method": "beta", "task": "binary", "parameters": {"a": 0.0, "b": 1.5, "c": -0.1}},
+    {
+        "method": "quadratic_logit",
+        "task": "binary",
+        "parameters": {"square": -0.02, "slope": 0.9, "intercept": 0.3},
+    },
+    {
+        "method": "scaling_binning",
+        "task": "confidence",
+        "parameters": {"edges": [0.2, 0.6], "values": [0.1, 0.1, 0.8]},
+    },
     {"method": "isotonic", "task": "confidence", "parameters": {"x": [0.1, 0.2, 0.9], "y": [0.2, 0.2, 0.7]}},
 ]
+
+
+def of(task: str) -> set[str]:
+    return {method for method, (tasks, _) in PARAMETERS.items() if task in tasks}
 
 
 def sealed(document: dict[str, Any] = DOCUMENTS[2]) -> dict[str, Any]:
@@ -35,8 +53,19 @@ def sealed(document: dict[str, Any] = DOCUMENTS[2]) -> dict[str, Any]:
     )
 
 
-def test_every_family_has_a_check_of_its_parameters() -> None:
-    assert set(FAMILIES) == set(PARAMETERS)
+def test_every_method_has_every_form_of_every_task_it_takes() -> None:
+    assert set(FAMILIES) == set(PARAMETERS) == set().union(*map(of, TASKS))
+    assert set(_SCALAR) == set(_SINGLES) == of("binary") == of("confidence")
+    assert set(_VECTOR) == set(_VECTORS) == of("multiclass")
+    assert set(DISTRIBUTIONS) == set(_DISTRIBUTIONS) == of("regression")
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_method_says_which_tasks_it_takes(document: dict[str, Any]) -> None:
+    tasks, _ = PARAMETERS[document["method"]]
+    for task in set(TASKS) - set(tasks):
+        with pytest.raises(BadDocument, match=f"{document['method']} calibrates {tasks[0]}"):
+            check(document | {"task": task})
 
 
 @pytest.mark.parametrize("document", DOCUMENTS)
@@ -46,7 +75,7 @@ def test_document_makes_the_round_trip_through_text(document: dict[str, Any]) ->
     assert from_document(read).to_document() == document
 
 
-@pytest.mark.parametrize("method", ["temperature", "platt", "isotonic"])
+@pytest.mark.parametrize("method", sorted(of("binary") - {"identity"}))
 def test_fitted_calibrator_survives_its_sealed_document(method: str) -> None:
     rng = np.random.default_rng(0)
     p = rng.uniform(size=500)
@@ -155,6 +184,26 @@ def test_check_refuses_what_is_no_document(document: Any) -> None:
         ("platt", "binary", {"slope": -0.5, "intercept": 0.0}, "parameters.slope"),
         ("platt", "binary", {"slope": 1.0, "intercept": -INFINITY}, "parameters.intercept"),
         ("platt", "binary", {"slope": 1.0, "intercept": NAN}, "parameters.intercept"),
+        ("beta", "binary", {"a": 1.0, "b": 1.0}, "parameters"),
+        ("beta", "multiclass", {"a": 1.0, "b": 1.0, "c": 0.0}, "task"),
+        ("beta", "binary", {"a": 0.0, "b": 0.0, "c": 0.0}, "parameters.a"),
+        ("beta", "binary", {"a": 1.0, "b": -1e-9, "c": 0.0}, "parameters.b"),
+        ("beta", "binary", {"a": 1.0, "b": 1.0, "c": NAN}, "parameters.c"),
+        ("quadratic_logit", "binary", {"square": 0.1, "slope": 1.0}, "parameters"),
+        ("quadratic_logit", "multiclass", {"square": 0.1, "slope": 1.0, "intercept": 0.0}, "task"),
+        ("quadratic_logit", "binary", {"square": 0.0, "slope": 0.0, "intercept": 0.0}, "parameters.slope"),
+        ("quadratic_logit", "binary", {"square": 0.0, "slope": -1.0, "intercept": 0.0}, "parameters.slope"),
+        ("quadratic_logit", "binary", {"square": 0.1, "slope": -3.0, "intercept": 0.0}, "parameters.slope"),
+        ("quadratic_logit", "binary", {"square": -0.1, "slope": -3.0, "intercept": 0.0}, "parameters.slope"),
+        ("quadratic_logit", "binary", {"square": INFINITY, "slope": 1.0, "intercept": 0.0}, "parameters.square"),
+        ("quadratic_logit", "binary", {"square": 0.1, "slope": 1e5, "intercept": 0.0}, "parameters.slope"),
+        ("scaling_binning", "binary", {"edges": [0.5]}, "parameters"),
+        ("scaling_binning", "multiclass", {"edges": [0.5], "values": [0.1, 0.2]}, "task"),
+        ("scaling_binning", "binary", {"edges": [0.5], "values": [0.1]}, "parameters.values"),
+        ("scaling_binning", "binary", {"edges": [0.5], "values": [0.1, 0.2, 0.3]}, "parameters.values"),
+        ("scaling_binning", "binary", {"edges": [0.5, 0.5], "values": [0.1, 0.2, 0.3]}, "parameters.edges"),
+        ("scaling_binning", "binary", {"edges": [0.5], "values": [0.2, 0.1]}, "parameters.values"),
+        ("scaling_binning", "binary", {"edges": [NAN], "values": [0.1, 0.2]}, "parameters.edges[0]"),
         ("isotonic", "multiclass", {"x": [0.1], "y": [0.1]}, "task"),
         ("isotonic", "binary", {"x": [0.1]}, "parameters"),
         ("isotonic", "binary", {"x": [], "y": []}, "parameters.x"),

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,43 +12,89 @@ from hypothesis import strategies as st
 
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import from_document
+from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.scalar import compile_scalar, compile_vector
+from monitor.client.arrays import PIECE, compile_array
 
 CONFIDENCE = st.floats(0.0, 1.0)
 KNOTS = st.lists(st.integers(0, 10_000).map(lambda i: i / 10_000), min_size=1, max_size=30, unique=True).map(sorted)
-SCALAR = st.one_of(
-    st.just({"method": "identity", "task": "binary", "parameters": {}}),
-    st.builds(
-        lambda t: {"method": "temperature", "task": "binary", "parameters": {"temperature": t}}, st.floats(1e-3, 1e3)
-    ),
+
+
+def binary(method: str) -> Callable[..., dict[str, Any]]:
+    return lambda **parameters: {"method": method, "task": "binary", "parameters": parameters}
+
+
+def over(knots: list[float], *, values: int) -> st.SearchStrategy[list[float]]:
+    return st.lists(CONFIDENCE, min_size=len(knots) + values, max_size=len(knots) + values).map(sorted)
+
+
+TEMPERATURES = st.one_of(
+    st.builds(binary("temperature"), temperature=st.floats(1e-3, 1e3)),
     st.builds(
         lambda t, k: {"method": "temperature", "task": "confidence", "parameters": {"temperature": t, "classes": k}},
         st.floats(1e-3, 1e3),
         st.integers(2, 1_000_000),
     ),
-    st.builds(
-        lambda a, b: {"method": "platt", "task": "binary", "parameters": {"slope": a, "intercept": b}},
-        st.floats(1e-6, 1e4),
-        st.floats(-1e4, 1e4),
-    ),
-    KNOTS.flatmap(
-        lambda x: st.lists(CONFIDENCE, min_size=len(x), max_size=len(x)).map(
-            lambda y: {"method": "isotonic", "task": "binary", "parameters": {"x": x, "y": sorted(y)}}
-        )
-    ),
 )
+SCALARS = {
+    "identity": st.just(binary("identity")()),
+    "temperature": TEMPERATURES,
+    "platt": st.builds(binary("platt"), slope=st.floats(1e-6, 1e4), intercept=st.floats(-1e4, 1e4)),
+    "beta": st.builds(binary("beta"), a=st.floats(1e-6, 1e4), b=st.floats(0.0, 1e4), c=st.floats(-1e4, 1e4)),
+    "quadratic_logit": st.builds(
+        binary("quadratic_logit"),
+        square=st.floats(-1e2, 1e2),
+        slope=st.floats(1e-3, 1e4),
+        intercept=st.floats(-1e4, 1e4),
+    ),
+    "scaling_binning": KNOTS.flatmap(
+        lambda edges: st.builds(binary("scaling_binning"), edges=st.just(edges), values=over(edges, values=1))
+    ),
+    "isotonic": KNOTS.flatmap(lambda x: st.builds(binary("isotonic"), x=st.just(x), y=over(x, values=0))),
+}
+SCALAR = st.one_of(*SCALARS.values())
+
+
+def steepness(parameters: dict[str, Any]) -> float:
+    """Return by how much rounding of the logit grows: the two logarithms need not share it."""
+    steep = [parameters.get(name, 0.0) for name in ("slope", "a", "b")] + [1.0 / parameters.get("temperature", 1.0)]
+    return max(1.0, *steep) + 40.0 * abs(parameters.get("square", 0.0))
 
 
 @given(SCALAR, st.lists(CONFIDENCE, min_size=1, max_size=20))
-@settings(max_examples=400, deadline=None)
-def test_scalar_map_agrees_with_the_array_form(document: dict[str, Any], p: list[float]) -> None:
-    p = [*p, *document["parameters"].get("x", []), 0.0, 1.0]
+@settings(max_examples=200, deadline=None)
+def test_scalar_array_and_estimator_say_the_same(document: dict[str, Any], p: list[float]) -> None:
+    parameters = document["parameters"]
+    p = [*p, *parameters.get("x", []), *parameters.get("edges", []), 0.0, 1.0]
     apply = compile_scalar(document)
-    ours = [apply(one) for one in p]
-    # A slope multiplies the rounding of the logit, which the two logarithms need not share.
-    steepness = max(1.0, document["parameters"].get("slope", 1.0), 1.0 / document["parameters"].get("temperature", 1.0))
-    assert ours == pytest.approx(from_document(document).predict_proba(p).tolist(), abs=1e-12 * steepness, rel=0.0)
+    ours, rounding = [apply(one) for one in p], 1e-12 * steepness(parameters)
+    assert ours == pytest.approx(from_document(document).predict_proba(p).tolist(), abs=rounding, rel=0.0)
+    assert ours == pytest.approx(compile_array(document)(np.array(p)).tolist(), abs=rounding, rel=0.0)
     assert all(0.0 <= one <= 1.0 for one in ours)
+
+
+@given(SCALAR, st.lists(CONFIDENCE, min_size=2, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_no_map_decreases(document: dict[str, Any], p: list[float]) -> None:
+    rising = sorted([*p, *(i / 50 for i in range(51))])
+    rounding = 1e-12 * steepness(document["parameters"])
+    for served in ([compile_scalar(document)(one) for one in rising], compile_array(document)(np.array(rising))):
+        assert np.diff(served).min() >= -rounding
+
+
+@given(SCALAR)
+@settings(max_examples=40, deadline=None)
+def test_array_form_goes_piece_by_piece_as_it_goes_in_one(document: dict[str, Any]) -> None:
+    p = np.random.default_rng(0).random(PIECE + 5)
+    apply = compile_array(document)
+    assert apply(p).tolist() == [*apply(p[:PIECE]), *apply(p[PIECE:])]
+    assert apply(np.array([])).shape == (0,)
+    with pytest.raises(ValueError, match="must be in"):
+        apply(np.append(p, np.nan))
+
+
+def test_every_method_for_single_probabilities_is_drawn_here() -> None:
+    assert set(SCALARS) == {method for method, (tasks, _) in PARAMETERS.items() if "binary" in tasks}
 
 
 @given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=12), st.floats(1e-3, 1e3))
