@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -138,10 +139,10 @@ def adapted(
 ) -> Adapted:
     """Return the level at which sets hold the right answer as often as promised although scores drift.
 
-    Adaptive conformal inference (Gibbs & Candès 2021, doi:10.48550/arXiv.2106.00170): alpha ← alpha + rate·(target - err), rate = .005, event by event,
-    with a threshold from all events before. The events of one moment are judged by one threshold, and their mean error moves the
-    level once, by 1 - (1 - rate)ⁿ instead of the rate: what n steps come to where an event's error falls as alpha rises, never more than 1, and the rate
-    itself for n = 1. The mean of the errors, so weighted, tends to the target whatever the scores do.
+    Adaptive conformal inference (Gibbs & Candès 2021, doi:10.48550/arXiv.2106.00170): alpha ← alpha + rate·(target - err), event by
+    event, with a threshold from all events before. The events of one moment are judged by one threshold, and their mean error moves
+    the level once, by 1 - (1 - rate)ⁿ instead of the rate: what n steps come to where errors fall as alpha rises, never more than 1,
+    and the rate itself for n = 1. The mean of the errors, so weighted, tends to the target whatever the scores do.
 
     Parameters
     ----------
@@ -161,28 +162,29 @@ def adapted(
 
     """
     values, place = np.unique(np.asarray(scores, dtype=np.float64), return_inverse=True)
-    when, counts = np.asarray(moments), np.asarray(weights, dtype=np.float64)
-    order = np.argsort(when, kind="stable")
-    ends = np.flatnonzero(np.diff(when[order], append=when[order][-1:] + 1)) + 1
-    held = np.zeros(len(values))
-    alpha, labelled, covered, first = 1.0 - coverage, 0.0, 0.0, 0
-    for end in ends.tolist():
-        some = order[first:end]
-        first = end
-        n = float(counts[some].sum())
-        if held.sum() >= WARM_UP and n > 0:
-            inside = float(counts[some][values[place[some]] <= _quantile(values, held, alpha)].sum())
+    _, when = np.unique(np.asarray(moments), return_inverse=True)
+    keys, row = np.unique(when * max(len(values), 1) + place, return_inverse=True)
+    counts = np.bincount(row, weights=np.asarray(weights, dtype=np.float64), minlength=len(keys))
+    moment, score = np.divmod(keys, max(len(values), 1))
+    ends = np.searchsorted(moment, np.arange(moment[-1] + 1 if len(moment) else 0), side="right").tolist()
+    held, total = np.zeros(len(values)), 0.0
+    alpha, labelled, covered = 1.0 - coverage, 0.0, 0.0
+    for first, end in pairwise([0, *ends]):
+        some, n = counts[first:end], float(counts[first:end].sum())
+        if total >= WARM_UP and n > 0:
+            threshold = _quantile(values, held, total, alpha)
+            inside = float(some[values[score[first:end]] <= threshold].sum())
             alpha += (1.0 - (1.0 - rate) ** n) * ((1.0 - coverage) - (1.0 - inside / n))
             labelled, covered = labelled + n, covered + inside
-        np.add.at(held, place[some], counts[some])
-    return Adapted(alpha=alpha, threshold=_quantile(values, held, alpha), labelled=round(labelled), covered=covered)
+        held[score[first:end]] += some
+        total += n
+    threshold = _quantile(values, held, total, alpha)
+    return Adapted(alpha=alpha, threshold=threshold, labelled=round(labelled), covered=covered)
 
 
-def _quantile(values: Floats, held: Floats, alpha: float) -> float:
-    """Return the threshold of a level, over distinct scores in ascending order."""
-    reached = np.cumsum(held)
-    total = float(reached[-1]) if len(reached) else 0.0
+def _quantile(values: Floats, held: Floats, total: float, alpha: float) -> float:
+    """Return the threshold of a level, over distinct scores in ascending order of which so many are held."""
     wanted = rank(total, 1.0 - alpha)
     if wanted > total:
         return EVERYTHING
-    return NOTHING if wanted <= 0 else float(values[np.searchsorted(reached, wanted)])
+    return NOTHING if wanted <= 0 else float(values[np.searchsorted(np.cumsum(held), wanted)])
