@@ -1,11 +1,11 @@
 """Alarms: what one window, or one test, says now, and whether an alarm changes by it."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.declare import CLASS
+from monitor.declare import CLASS, duration_text
 from monitor.figures import TOO_FEW_LABELS
 from monitor.records import ModelSettings
 from monitor.stats.reliability import clopper_pearson_upper
@@ -25,12 +25,18 @@ BACK_SHARE: Final = 0.9
 MOST_GROWTH: Final = 4
 """The same hours of the week before tell nothing of what is usual where there are so many times as many predictions now."""
 
+STALE_SHARE: Final = 0.1
+"""Clients are stale where more than this share of predictions were not served with what is in service, and follow under `FRESH_SHARE`."""
+
+FRESH_SHARE: Final = 0.05
+
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 
 MISCALIBRATION: Final = "miscalibration"
 SCORE_DRIFT: Final = "score_drift"
 MISSING_LABELS: Final = "missing_labels"
+STALE: Final = "stale"
 
 WINDOW: Final = "window"
 SEQUENTIAL: Final = "sequential"
@@ -74,7 +80,7 @@ class Finding:
     segment: str
     start: int
     end: int
-    enough: bool  # as many labels (of a drift or of missing labels: predictions) as a verdict needs
+    enough: bool  # as many labels (of a drift, of missing labels or of stale clients: predictions) as a verdict needs
     beyond: bool  # surely above (of missing labels: under) the threshold
     back: bool  # clearly on the other side of it
     anew: bool = True  # only a window that began after the alarm fired can end it
@@ -339,6 +345,65 @@ def missing_labels(
             "false_alarm_rate": rate,
         },
     )
+
+
+def stale(
+    served: Mapping[int, int],
+    right: Collection[int],
+    *,
+    champion: int | None,
+    since: int,
+    version: str,
+    over: tuple[int, int],
+    settings: ModelSettings,
+) -> Finding:
+    """Return what predictions say about the alarm on clients that serve something else than what is in service.
+
+    It fires where more than .1 of them were served with another calibrator, or with none, and ends where fewer than .05 are.
+
+    Parameters
+    ----------
+    served : how many predictions each calibrator served; 0 stands for none
+    right : the calibrators that may serve: the champion, and a canary
+    champion, since : what is in service, None for no calibrator, and since when in event time
+    over : beginning and end of the stretch of time that the predictions are of
+
+    """
+    total = sum(served.values())
+    shares = {number: count / total for number, count in sorted(served.items()) if count}
+    wrong = {number: share for number, share in shares.items() if number not in right}
+    share = sum(wrong.values())
+    of = f"of the {total:,} predictions from {rfc3339(over[0])} on"
+    should = f"they should be since {rfc3339(since)}, with {_named(champion)}"
+    served_with = ", ".join(f"{percent(each)} with {_named(number)}" for number, each in wrong.items())
+    return Finding(
+        kind=STALE,
+        window=duration_text(settings.stale_after),
+        version=version,
+        segment="",
+        start=over[0],
+        end=over[1],
+        enough=True,
+        beyond=share > STALE_SHARE,
+        back=share < FRESH_SHARE,
+        anew=False,
+        claim=f"{of}, {percent(share)} were served otherwise than {should}: {served_with}",
+        relief=f"{of}, {percent(1 - share)} were served as {should}",
+        evidence={
+            "champion": champion,
+            "champion_since": rfc3339(since),
+            "stale_share": share,
+            "threshold": STALE_SHARE,
+            "served_with": {"none" if number == 0 else str(number): each for number, each in shares.items()},
+            "predictions": total,
+            "start": rfc3339(over[0]),
+            "end": rfc3339(over[1]),
+        },
+    )
+
+
+def _named(number: int | None) -> str:
+    return f"calibrator {number}" if number else "no calibrator"
 
 
 def percent(ratio: float) -> str:

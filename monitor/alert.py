@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import missing, windowed
+from monitor import missing, stale, windowed
 from monitor.alarms import (
     EVEN_ODDS,
     FIRING,
@@ -16,6 +16,7 @@ from monitor.alarms import (
     RESOLVED,
     SCORE_DRIFT,
     SEQUENTIAL,
+    STALE,
     Finding,
     State,
     class_miscalibration,
@@ -26,7 +27,7 @@ from monitor.alarms import (
     settled,
     transition,
 )
-from monitor.declare import CLASS, VALIDATION
+from monitor.declare import CLASS, VALIDATION, duration_text
 from monitor.each import each_model
 from monitor.figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
 from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
@@ -36,7 +37,7 @@ from monitor.store.engine import Database
 from monitor.store.lease import hold
 from monitor.times import parse_duration, parse_time
 from monitor.windowed import Clocked, Range
-from monitor.windows import first_after, widened
+from monitor.windows import doubled, first_after, widened
 
 log = logging.getLogger(__name__)
 
@@ -65,6 +66,7 @@ def watched(settings: ModelSettings) -> set[Watched]:
         *((MISCALIBRATION, window, CLASS + name) for window in settings.windows for name in settings.class_thresholds),
         *((SCORE_DRIFT, window, "") for window in drifting),
         *((MISSING_LABELS, window, "") for window in settings.windows),
+        (STALE, duration_text(settings.stale_after), ""),
     }
 
 
@@ -112,6 +114,7 @@ class _Judging:
                 yield score_drift(fields, window)
         firing = {(window, version): since for window, version, since in self._firing(MISSING_LABELS)}
         yield from missing.findings(self.connection, self.clock, firing, now)
+        yield from stale.findings(self.connection, self.clock, self.newest.versions(), now)
 
     def _firing(self, kind: str) -> Iterator[tuple[str, str, int]]:
         """Yield window, version and beginning of each alarm of a kind that fires on a version as a whole."""
@@ -180,7 +183,7 @@ class _Judging:
         """
         kept = self.clock.progress.minutes_from
         fired, repaired = first_after(since - 1, kept), 0 if self.promoted is None else first_after(self.promoted, kept)
-        ranges = _doubled(*over, max(fired, repaired)) if max(over[0], repaired) >= fired else []
+        ranges = doubled(*over, max(fired, repaired)) if max(over[0], repaired) >= fired else []
         before = {each: (2 * each[0] - each[1], each[0]) for each in ranges}
         found = self._summaries(version, [*ranges, *before.values()])
         for each in ranges:
@@ -194,18 +197,6 @@ class _Judging:
         found = windowed.by_place(self.connection, self.clock.model, set(wide.values()), "")
         nothing = Summary.of([])
         return {each: found[wide[each]].get((version, ""), nothing) for each in ranges}
-
-
-def _doubled(start: int, end: int, earliest: int) -> list[Range]:
-    """Return a range and ever longer ones with the same end, none of them from before a moment."""
-    found = []
-    length = end - start
-    while earliest < end:
-        found.append((max(end - length, earliest), end))
-        if end - length <= earliest:
-            break
-        length *= 2
-    return found
 
 
 def _range(fields: Mapping[str, Any]) -> Range:

@@ -45,6 +45,18 @@ def _around(start: int, end: int, level: int) -> list[Span]:
     return [Span(level, first, last), *_around(start, first, level - 1), *_around(last, end, level - 1)]
 
 
+def doubled(start: int, end: int, earliest: int) -> list[tuple[int, int]]:
+    """Return a range and ever longer ones with the same end, none of them from before a moment."""
+    found = []
+    length = end - start
+    while earliest < end:
+        found.append((max(end - length, earliest), end))
+        if end - length <= earliest:
+            break
+        length *= 2
+    return found
+
+
 def merged(parts: Iterable[Span]) -> list[Span]:
     """Return spans that cover the same buckets, each of them once."""
     found: list[Span] = []

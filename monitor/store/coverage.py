@@ -22,6 +22,7 @@ class Totals(NamedTuple):
     """What one stored bucket counts."""
 
     version: str
+    calibrator: int  # 0: none was named
     level: int
     begin: int
     predictions: int
@@ -30,7 +31,7 @@ class Totals(NamedTuple):
 
 
 def totals(connection: Connection, model_id: int, spans: Sequence[Span]) -> list[Totals]:
-    """Return the counts of each stored bucket of a model as a whole within spans that share none, by version, in no order."""
+    """Return the counts of each stored bucket of a model as a whole within spans that share none, by series, in no order."""
     if not spans:
         return []
     values: dict[str, Any] = {"model": model_id}
@@ -46,7 +47,7 @@ def _reading(spans: int) -> Executable:
     head = func.substr(rollup.c.summary, 1, 2 * len(_NAMES))
     tail = func.substr(rollup.c.summary, size // _ENTRY_BYTES * 2 + 1, 8 * len(_NAMES))
     parts = [
-        select(series.c.version, rollup.c.level, rollup.c.bucket, size, head, tail)
+        select(series.c.version, series.c.calibrator, rollup.c.level, rollup.c.bucket, size, head, tail)
         .join_from(series, rollup, series.c.id == rollup.c.series_id)
         .where(
             series.c.model_id == bindparam("model"),
@@ -61,10 +62,10 @@ def _reading(spans: int) -> Executable:
 
 
 def _totals(row: Any) -> Totals:
-    version, level, begin, size, head, tail = row
+    version, calibrator, level, begin, size, head, tail = row
     count = min(len(_NAMES), size // _ENTRY_BYTES)
     slots = struct.unpack_from(f"<{count}H", head)
     values = struct.unpack_from(f"<{count}q", tail)
     found = {_SLOTS[slot]: value for slot, value in zip(slots, values, strict=True) if slot in _SLOTS}
     counts = (found.get(name, 0) for name in _NAMES)
-    return Totals(version, level, begin, *counts)
+    return Totals(version, calibrator, level, begin, *counts)
