@@ -63,9 +63,9 @@ def label_rate_jump(before: ArrayLike, after: ArrayLike) -> Jump:
     common = (counts[0] + counts[1]) / sum(totals)
     error = np.sqrt(common * (1.0 - common) * (1.0 / totals[0] + 1.0 / totals[1]))
     difference = np.abs(second - first)
-    outcome = len(difference) - 1 - int(difference[::-1].argmax())  # of two that move alike, the positive one
-    outcomes = len(difference) if len(difference) > 2 else 1  # noqa: PLR2004  two shares are one
-    sure = difference[outcome] > norm.isf(LEVEL / 2 / outcomes) * error[outcome]
+    two = len(difference) == 2  # noqa: PLR2004  whose shares move alike: the positive one speaks for both
+    outcome = 1 if two else int(difference.argmax())
+    sure = difference[outcome] > norm.isf(LEVEL / 2 / (1 if two else len(difference))) * error[outcome]
     return Jump(outcome=outcome, before=float(first[outcome]), after=float(second[outcome]), sure=bool(sure))
 
 

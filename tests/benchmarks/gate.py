@@ -67,6 +67,7 @@ CALIBRATED: Final = (
     World(name="top-label", draw=beta(5.0, 0.5)),
 )
 FIVE: Final = World(name="five classes", draw=vectors)
+FIVE_TOO_SURE: Final = replace(FIVE, truth=lambda raw: softmax(np.log(raw) / 1.5, axis=1))
 
 
 def shifted(world: World, shift: float) -> World:
@@ -79,7 +80,7 @@ TOO_SURE: Final = (
     shifted(CALIBRATED[0], 0.25),
     shifted(CALIBRATED[1], 0.5),
     shifted(CALIBRATED[2], -0.5),
-    replace(FIVE, truth=lambda raw: softmax(np.log(raw) / 1.5, axis=1)),
+    FIVE_TOO_SURE,
 )
 
 
