@@ -18,10 +18,10 @@ class CalibratedDistribution(NamedTuple):
 
     mean: Any  # what to serve
     std: Any
-    quantiles: dict[Any, Any] | None
+    quantiles: Mapping[Any, Any] | None
     raw_mean: Any  # what the model said
     raw_std: Any
-    raw_quantiles: dict[Any, Any] | None
+    raw_quantiles: Mapping[Any, Any] | None
     version: int | None  # number of the calibrator that was applied; None: none was
     event_id: str | None = None  # what the event is logged under; None: `log` makes an id
 
@@ -48,13 +48,12 @@ class Given(NamedTuple):
 
     def calibrated(self, served: "Served", version: int | None, event_id: str | None) -> CalibratedDistribution:
         """Return what is served, beside what was given."""
-        quantiles = None if self.quantiles is None else dict(self.quantiles)
-        return CalibratedDistribution(*served, self.mean, self.std, quantiles, version, event_id)
+        return CalibratedDistribution(*served, self.mean, self.std, self.quantiles, version, event_id)
 
     @property
     def as_it_came(self) -> "Served":
         """What is served where nothing calibrates it."""
-        return Served(self.mean, self.std, None if self.quantiles is None else dict(self.quantiles))
+        return Served(self.mean, self.std, self.quantiles)
 
 
 class Served(NamedTuple):
@@ -62,7 +61,7 @@ class Served(NamedTuple):
 
     mean: Any
     std: Any
-    quantiles: dict[Any, Any] | None
+    quantiles: Mapping[Any, Any] | None
 
 
 def applied(apply: Apply, given: Given) -> Served:
