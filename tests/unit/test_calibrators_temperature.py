@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import numpy as np
 import pytest
+from scipy.optimize import brentq
 from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.calibration import CalibratedClassifierCV
@@ -101,6 +102,19 @@ def test_temperature_leaves_no_slope_in_the_log_loss() -> None:
     scores = logit(p)
     beta = 1.0 / Temperature().fit(p, y).temperature_
     assert np.mean((expit(beta * scores) - y) * scores) == pytest.approx(0.0, abs=1e-12)
+
+
+@pytest.mark.parametrize(("rows", "classes"), [(500, 2), (3_999, 3), (4_000, 3), (10_001, 7), (700, 300)])
+def test_temperature_of_vectors_is_the_optimum_that_scipy_finds(rows: int, classes: int) -> None:
+    p, y = vector_rows(1.7, rows, classes)
+    weight = np.random.default_rng(1).uniform(0.5, 2.0, rows)
+    scores = np.log(np.maximum(p, 1e-15))
+
+    def slope(beta: float) -> float:
+        return float(weight @ ((softmax(beta * scores, axis=1) * scores).sum(axis=1) - scores[np.arange(rows), y]))
+
+    best = brentq(slope, 0.1, 10.0, xtol=1e-14)
+    assert Temperature(task="multiclass").fit(p, y, weight).temperature_ == pytest.approx(1.0 / best, rel=1e-9)
 
 
 def test_temperature_of_logits_is_that_of_their_probabilities() -> None:
