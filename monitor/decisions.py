@@ -36,7 +36,7 @@ EARLIER: Final = 0.7
 """The share of labels, the earliest, that a threshold is taken from which is then measured on the rest."""
 
 FEWEST_TO_MEASURE: Final = 100
-MOST_ROWS: Final = 50_000
+MOST_ROWS: Final = 20_000
 MOST_NUMBERS: Final = 5_000_000
 """Events that are read one by one, where sums can't do, at the most, and numbers in their vectors: the newest ones."""
 
@@ -470,7 +470,7 @@ def described(
 def sets_of(model: Model, under: Under, *, coverage: float) -> dict[str, Any]:
     """Return the threshold of split conformal sets from all labels of a range, and what coverage such sets had.
 
-    What is measured is a threshold from the earliest 70 % of the labels on the rest.
+    What is measured is a threshold from the earliest 70 % of the labels on the rest. Where there can be no sets, there is a reason.
     """
     reason = OF_REGRESSIONS if model.task == "regression" else _no_sets(under.known, coverage)
     found = dict.fromkeys(("threshold", "mean_set_size", "measured", "adaptive")) if reason else _sets(under, coverage)

@@ -3,7 +3,7 @@
 from typing import Annotated, Any, Final
 
 import numpy as np
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -20,13 +20,14 @@ from monitor.records import Model
 from monitor.stats.cells import Floats
 from monitor.stats.conformal import prediction_sets
 from monitor.store import registry
-from monitor.times import parse_duration, rfc3339
+from monitor.times import MINUTE, parse_duration, rfc3339
 from monitor.windowed import Clocked
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 
 NONE: Final = "none"
 LARGEST: Final = 10**9
+MOST_KEPT: Final = 1000
 MAX_PROBABILITIES: Final = 100_000
 
 Inner = Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)]
@@ -59,7 +60,7 @@ def show_thresholds(
 
     All is of raw scores of a window mapped through the calibrator, so that it fits what it would serve. A window ends at the
     newest prediction whose label has had its time to come. Of models of several classes, and where only some sources of labels
-    are trusted, the newest 50,000 events of the window count.
+    are trusted, the newest 20,000 events of the window count.
     """
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
@@ -124,6 +125,46 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject | 
     return document
 
 
+class SetsOfAMinute:
+    """What sets are made with, per model, champion and coverage, each for a minute: to find it takes up to a second."""
+
+    def __init__(self) -> None:
+        self._found: dict[tuple[Any, ...], tuple[int, JsonObject]] = {}
+
+    def sets(
+        self, connection: Connection, clock: Clocked, champion: JsonObject | None, coverage: float, now: int
+    ) -> JsonObject:
+        """Return what `decisions.sets_of` does for the longest window, at most a minute old."""
+        key = (
+            clock.model.id,
+            clock.model.revision,
+            clock.model.created_at,
+            None if champion is None else champion["sha256"],
+            coverage,
+        )
+        at, found = self._found.get(key, (-MINUTE, {}))
+        if not at <= now < at + MINUTE:
+            known = decisions.known_of(connection, clock, *decisions.last_window(clock, now))
+            found = decisions.sets_of(clock.model, Under(known, champion), coverage=coverage)
+            if len(self._found) >= MOST_KEPT:
+                self._found.clear()
+            if found["threshold"] is not None:
+                self._found[key] = (now, found)
+        return found
+
+
+def kept(request: Request) -> SetsOfAMinute:
+    """Return what this application keeps of sets."""
+    state = request.app.state
+    if not hasattr(state, "sets"):
+        state.sets = SetsOfAMinute()
+    found: SetsOfAMinute = state.sets
+    return found
+
+
+Kept = Annotated[SetsOfAMinute, Depends(kept)]
+
+
 class PredictSetRequest(BaseModel):
     """Raw probabilities: numbers, or for a multiclass model vectors."""
 
@@ -134,11 +175,11 @@ class PredictSetRequest(BaseModel):
 
 
 @router.post("/{model}/predict-set", responses=gives(shapes.PredictedSets))
-def predict_sets(context: Context, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
+def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
     """Return for each event the answers among which the right one is, with the wanted probability.
 
-    Probabilities are raw, and mapped through the champion. The threshold is from the labels of the longest of the model's windows;
-    it is also among its thresholds, for sets that are made where the model serves.
+    Probabilities are raw, and mapped through the champion. The threshold is from the labels of the longest of the model's windows,
+    found anew once a minute; it is also among its thresholds, for sets that are made where the model serves.
     """
     if len(asked.probabilities) > MAX_PROBABILITIES:
         raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
@@ -146,8 +187,7 @@ def predict_sets(context: Context, now: Now, model: ModelName, asked: PredictSet
         clock = windowed.clocked(connection, model_named(connection, model), now)
         champion = _document(connection, clock.model, registry.CHAMPION)
         served = _served(clock.model, champion, asked)
-        known = decisions.known_of(connection, clock, *decisions.last_window(clock, now))
-    found = decisions.sets_of(clock.model, Under(known, champion), coverage=asked.coverage)
+        found = kept.sets(connection, clock, champion, asked.coverage, now)
     if found["threshold"] is None:
         raise Conflict(found["reason"])
     return answer(

@@ -1,5 +1,7 @@
 """Thresholds and sets of answers over HTTP."""
 
+from datetime import timedelta
+
 import numpy as np
 import pytest
 
@@ -121,6 +123,21 @@ def test_sets_hold_the_right_answer_as_often_as_asked(sound):
     assert (listed["threshold"], listed["measured"]) == (found["threshold"], found["measured_coverage"])
     assert listed["adaptive"]["alpha"] == pytest.approx(0.1, abs=0.2)
     assert sound.post(SETS, {"probabilities": []})["sets"] == []
+    sound.post("/v1/models/m/calibrators", {"method": "platt", "holdout": 0}, status=201)
+    sound.post("/v1/models/m/calibrators/1/promote")
+    after = sound.post(SETS, {"probabilities": [0.995], "coverage": 0.9})
+    assert after["calibrator_version"] == 1
+    assert after["threshold"] != found["threshold"]
+    assert after["threshold"] == sound.get(THRESHOLDS)["conformal"]["threshold"]
+
+
+def test_sets_are_found_anew_once_a_minute(sqlite_api, tools, clock):
+    filled(sqlite_api, tools, SOUND, range(1))
+    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 100
+    sqlite_api.send(tools.prediction("late", 0.5), tools.label("late", 1))
+    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 100
+    clock.advance(timedelta(minutes=1))
+    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 101
 
 
 def vectors(api, tools, **settings):
