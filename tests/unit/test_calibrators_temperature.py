@@ -106,7 +106,8 @@ def test_temperature_leaves_no_slope_in_the_log_loss() -> None:
 
 @pytest.mark.parametrize(("rows", "classes"), [(500, 2), (3_999, 3), (4_000, 3), (10_001, 7), (700, 300)])
 def test_temperature_of_vectors_is_the_optimum_that_scipy_finds(rows: int, classes: int) -> None:
-    p, y = vector_rows(1.7, rows, classes)
+    logits, y = vector_rows(1.7, rows, classes)
+    p = softmax(logits, axis=1)
     weight = np.random.default_rng(1).uniform(0.5, 2.0, rows)
     scores = np.log(np.maximum(p, 1e-15))
 
