@@ -8,11 +8,13 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
+from monitor.calibrators.distribution_rows import Objects, groups, quantiles
+from monitor.calibrators.distributions import WHOLE
 from monitor.calibrators.families import from_document
 from monitor.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, SeriesKey
-from monitor.sample import raw_sample
+from monitor.sample import Sample, raw_sample
 from monitor.stats.cells import Floats, Integers
-from monitor.stats.comparison import OF_VECTORS, Pairs, widest
+from monitor.stats.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
 from monitor.stats.summary import Kind, cell_sums
 from monitor.stats.witnesses import LOWER, MIDDLE, UPPER
 from monitor.store import evidence, rollups
@@ -32,6 +34,8 @@ ALONE: Final = -1
 RAW: Final[dict[bool, tuple[Kind, ...]]] = {False: ("both", "raw"), True: ("raw",)}
 """The model's own scores, of series without a calibrator and with one."""
 
+BOUNDS: Final = {"multiclass": OF_VECTORS, "regression": IN_UNITS}
+
 Map = Callable[[Any], Any]
 
 
@@ -47,8 +51,8 @@ class Maps:
     def of(cls, model: Model, own: dict[str, Any] | None, other: dict[str, Any] | None) -> "Maps":
         """Return the maps that documents describe; None stands for identity."""
         maps = _map(own), _map(other)
-        if model.task == "multiclass":
-            return cls(*maps, OF_VECTORS)
+        if model.task in BOUNDS:
+            return cls(*maps, BOUNDS[model.task])
         grid = np.unique(np.concatenate([LOWER, MIDDLE, UPPER]))
         return cls(*maps, widest(maps[0](grid), maps[1](grid)))
 
@@ -64,7 +68,7 @@ def border_of(clock: Clocked) -> int:
 
 
 def _by_rows(model: Model) -> bool:
-    return model.task == "multiclass" or model.settings.trusted_sources is not None
+    return model.task in BOUNDS or model.settings.trusted_sources is not None
 
 
 def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -> tuple[list[Pairs], int]:
@@ -86,14 +90,48 @@ def _whole(key: SeriesKey) -> bool:
 
 
 def _of_rows(connection: Connection, clock: Clocked, at: int, until: int, maps: Maps) -> tuple[list[Pairs], int]:
+    """Return steps of some rows each."""
     sample = raw_sample(connection, clock, at, until, _whole).judging
     if not sample.labels:
         return [], until
+    rows = OF_TASK.get(clock.model.task or "", _of_singles)(sample, maps)
+    return [rows.part(slice(first, first + ROWS)) for first in range(0, len(rows.n), ROWS)], until
+
+
+def _of_singles(sample: Sample, maps: Maps) -> Pairs:
+    own, other = (np.where(sample.y > 0, 1.0 - p, p) ** 2 for p in (maps.own(sample.x), maps.other(sample.x)))
+    return Pairs(sample.weight, own, other)
+
+
+def _of_vectors(sample: Sample, maps: Maps) -> Pairs:
+    return Pairs.of_vectors(sample.y, maps.own(sample.x), maps.other(sample.x))
+
+
+def _of_distributions(sample: Sample, maps: Maps) -> Pairs:
+    """Return the scores of distributions by their quantiles at the levels at which each is served."""
     own, other = maps.own(sample.x), maps.other(sample.x)
-    steps = (slice(first, first + ROWS) for first in range(0, len(sample.y), ROWS))
-    if sample.x.ndim > 1:
-        return [Pairs.of_vectors(sample.y[some], own[some], other[some]) for some in steps], until
-    return [Pairs.of_cells(sample.weight[some], sample.y[some], own[some], other[some]) for some in steps], until
+    found = np.zeros((3, len(sample.y)))
+    for group in groups(sample.x):
+        levels, y = quantiles(group).levels, sample.y[group.rows]
+        pairs = Pairs.of_quantiles(
+            y, np.array(levels) / WHOLE, *(_matrix(each[group.rows], levels) for each in (own, other))
+        )
+        found[:, group.rows] = pairs.own, pairs.other, pairs.unit
+    return Pairs(sample.weight, found[0], found[1], unit=found[2])
+
+
+def _matrix(served: Objects, levels: tuple[int, ...]) -> Floats:
+    """Return quantiles at some levels, shape (m, levels)."""
+    found = np.empty((len(served), len(levels)))
+    for part in groups(served):
+        found[part.rows] = quantiles(part).values
+    return found
+
+
+OF_TASK: Final[dict[str, Callable[[Sample, Maps], Pairs]]] = {
+    "multiclass": _of_vectors,
+    "regression": _of_distributions,
+}
 
 
 def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:

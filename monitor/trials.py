@@ -5,13 +5,13 @@ against the champion. Both are maps of the model's own scores, so that every lab
 served it. A bucket counts once, when it has matured, with the labels that it has then: labels that come later are left out.
 
 Events of a cluster share their luck and bet together, in buckets of minutes that the sequential tests have not taken in yet; this is why
-trials run before those. Of vectors, and where only some sources of labels may judge, rows are read instead of sums, whole hours at a time;
-clusters are not told apart there. Regressions have no trials: no bound holds by how much their scores can differ.
+trials run before those. Of vectors and distributions, and where only some sources of labels may judge, rows are read instead of sums,
+whole hours at a time; clusters are not told apart there.
 """
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -46,7 +46,7 @@ after so many of the longest window."""
 
 ACTOR: Final = "calwatch"
 
-FIGURES: Final = ("labels", "brier", "brier_other", "e_value_log", "e_value_log_better", "verdict")
+FIGURES: Final = ("e_value_log", "e_value_log_better", "verdict")
 UNDECIDED: Final = "undecided"
 VERDICTS: Final = (UNDECIDED, "better", "worse")
 """The later, the more it weighs."""
@@ -132,8 +132,9 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
         verdicts.append(found.verdict(model.settings.false_alarm_rate))
     fields = {
         "labels": found.labels,
-        "brier": found.brier,
-        "brier_other": found.brier_other,
+        "score": "crps" if model.task == "regression" else "brier",
+        "own": found.score,
+        "other": found.score_other,
         "e_value_log": highest[0],
         "e_value_log_better": highest[1],
         "verdict": max(verdicts, key=VERDICTS.index),  # what was sure once stays so
@@ -145,25 +146,34 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
 def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:
     """Return what the trials of a model say now, under the names of the API."""
     return [
-        {
-            "role": trial.role,
-            "number": trial.number,
-            "against": trial.against,
-            "since": rfc3339(trial.since),
-            "until": rfc3339(trial.until),
-            **{name: trial.fields[name] for name in FIGURES},
-        }
+        {"number": trial.number, "against": trial.against, **_shown(trial)}
         for trial in store.of_model(connection, model.id).values()
     ]
+
+
+def _shown(trial: Trial) -> dict[str, Any]:
+    times = {"since": rfc3339(trial.since), "until": rfc3339(trial.until)}
+    return {"role": trial.role, **times, **_figures(trial.fields)}
+
+
+def _figures(fields: Mapping[str, Any]) -> dict[str, Any]:
+    scores = {
+        name: fields[which] if fields["score"] == name.partition("_")[0] else None
+        for name, which in (("brier", "own"), ("brier_other", "other"), ("crps", "own"), ("crps_other", "other"))
+    }
+    return {"labels": fields["labels"], **scores, **{name: fields[name] for name in FIGURES}}
+
+
+SCORES: Final = {"brier": "Brier score", "crps": "CRPS"}
 
 
 def why(trial: Trial, model: Model) -> str:
     """Return in words and figures what a trial says."""
     fields = trial.fields
     word = {"worse": "surely worse than", "better": "surely better than"}.get(fields["verdict"], "held against")
-    scores = (
-        "" if not fields["labels"] else f"Brier score {fields['brier']:.4f} against {fields['brier_other']:.4f} on "
-    )
+    scores = ""
+    if fields["labels"]:
+        scores = f"{SCORES[fields['score']]} {fields['own']:.4f} against {fields['other']:.4f} on "
     log_e = fields["e_value_log_better" if fields["verdict"] == "better" else "e_value_log"]
     return (
         f"{_name(trial.number)} is {word} {_name(trial.against)}{', which it replaced' if trial.role == WATCH else ''}: "
@@ -219,7 +229,7 @@ class _Acting:
             return self._dismiss("canary_stop")
         if fields["labels"] < fewest:
             return self._say("canary_waits", f"fewer than {fewest} labels yet") if self._is_long() else self.trial
-        if fields["brier"] <= fields["brier_other"]:
+        if fields["own"] <= fields["other"]:
             self._promote()
             return None
         if fields["labels"] >= PATIENCE * fewest:
@@ -240,15 +250,8 @@ class _Acting:
 
     def _grounds(self, words: str = "") -> dict[str, Any]:
         """Return what the audit log keeps of the trial."""
-        shown = {name: value for name, value in self.trial.fields.items() if name != "said"}
-        figures = {
-            "role": self.trial.role,
-            "since": rfc3339(self.trial.since),
-            "until": rfc3339(self.trial.until),
-            **shown,
-        }
         reason = f"{words}; {why(self.trial, self.model)}" if words else why(self.trial, self.model)
-        return {"against": self.trial.against, "reason": reason, "trial": figures}
+        return {"against": self.trial.against, "reason": reason, "trial": _shown(self.trial)}
 
     def _say(self, action: str, words: str = "") -> Trial:
         """Note in the audit log, once, what moves nothing."""
@@ -323,7 +326,7 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
 
 def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Take all that has matured into a model's trials; return in how many transactions."""
-    if model.task in {None, "regression"}:
+    if model.task is None:
         return 0
     taken = 0
     while step(database, token, model, now):

@@ -580,6 +580,8 @@ class Trial(Shape):
     labels: Count
     brier: float | None = Field(description="mean Brier score; of vectors the sum over classes")
     brier_other: float | None
+    crps: float | None = Field(description="mean score of a regression's distributions, which has no Brier score")
+    crps_other: float | None
     e_value_log: float = Field(description="the highest so far against 'it is no worse'")
     e_value_log_better: float = Field(description="the highest so far against 'it is no better'")
     verdict: Literal["worse", "better", "undecided"] = Field(

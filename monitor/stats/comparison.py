@@ -30,6 +30,9 @@ BLOCK: Final = 500
 OF_VECTORS: Final = 2.0
 """No Brier scores of vectors differ by more."""
 
+IN_UNITS: Final = 1.0
+"""Nor do scores in units of what they can differ by."""
+
 _MAGIC: Final = b"CWCP"
 _FORMAT: Final = 1  # another once bets or stakes change: what is stored belongs to them
 _HEADER: Final = struct.Struct("<4sHqq")
@@ -39,12 +42,13 @@ _SIGNS: Final = np.array([-1.0, 1.0])[:, np.newaxis, np.newaxis]  # bets that it
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:
-    """Brier scores of both maps for the labelled events of one step; arrays have shape (m,)."""
+    """Scores of both maps for the labelled events of one step, the lower the better; arrays have shape (m,)."""
 
     n: Floats  # events that a row stands for
     own: Floats  # Brier score of the map on trial
     other: Floats  # and of the other one
     cluster: Integers | None = None  # whose luck a row's events share; below 0: nobody's. None: none do
+    unit: Floats | None = None  # in which a row's difference counts, known before its label; None: 1
 
     @classmethod
     def of_cells(cls, n: Floats, sy: Floats, own: Floats, other: Floats, cluster: Integers | None = None) -> "Pairs":
@@ -81,6 +85,32 @@ class Pairs:
         first, second = ((p**2).sum(axis=1) - 2.0 * p[rows, y] + 1.0 for p in (own, other))
         return cls(np.ones(len(y)), first, second)
 
+    @classmethod
+    def of_quantiles(cls, y: Floats, level: Floats, own: Floats, other: Floats) -> "Pairs":
+        """Return the scores of predictive distributions: twice the mean pinball loss over the levels, as `regression.of_quantiles`.
+
+        The pinball loss at τ changes by max(τ, 1 - τ) at most where its quantile changes by 1. A row's difference counts in units of what
+        both maps can differ by there: of a calibrator that widens all distributions alike, in standard deviations as stated.
+
+        Parameters
+        ----------
+        y : labels; shape (m,)
+        level : τ, in (0, 1); shape (k,)
+        own, other : quantiles; shape (m, k)
+
+        """
+        first, second = (
+            2.0 * ((q - y[:, np.newaxis]) * ((q >= y[:, np.newaxis]) - level)).mean(axis=1) for q in (own, other)
+        )
+        unit = 2.0 * (np.maximum(level, 1.0 - level) * np.abs(own - other)).mean(axis=1)
+        return cls(np.ones(len(y)), first, second, unit=unit)
+
+    def part(self, rows: slice) -> "Pairs":
+        """Return some rows."""
+        cluster = None if self.cluster is None else self.cluster[rows]
+        unit = None if self.unit is None else self.unit[rows]
+        return Pairs(self.n[rows], self.own[rows], self.other[rows], cluster, unit)
+
 
 def widest(own: Floats, other: Floats) -> float:
     """Return by how much the Brier scores of two maps can differ, from what they make of a grid of p: max abs(a - b)·max(a + b, 2 - a - b).
@@ -111,7 +141,7 @@ class Comparison:
     >>> found = Comparison.begin()
     >>> for _ in range(10):
     ...     found = found.advanced(step, widest(np.array([0.9]), np.array([0.75])))
-    >>> found.labels, found.verdict(0.01), round(found.brier, 4), round(found.brier_other, 4)
+    >>> found.labels, found.verdict(0.01), round(found.score, 4), round(found.score_other, 4)
     (1000, 'worse', 0.21, 0.1875)
 
     """
@@ -119,7 +149,7 @@ class Comparison:
     labels: int
     stakes: int
     wealth: Floats  # log M of bets that it is worse, and better; shape (2, 4)
-    scores: Floats  # Σ Brier score of the map on trial, and of the other; shape (2,)
+    scores: Floats  # Σ score of the map on trial, and of the other; shape (2,)
 
     @classmethod
     def begin(cls) -> Self:
@@ -137,13 +167,13 @@ class Comparison:
         return self._held(1)
 
     @property
-    def brier(self) -> float | None:
-        """The mean Brier score of the map on trial; None before any label."""
+    def score(self) -> float | None:
+        """The mean score of the map on trial; None before any label."""
         return float(self.scores[0]) / self.labels if self.labels else None
 
     @property
-    def brier_other(self) -> float | None:
-        """The mean Brier score of the other map."""
+    def score_other(self) -> float | None:
+        """The mean score of the other map."""
         return float(self.scores[1]) / self.labels if self.labels else None
 
     def _held(self, direction: int) -> float:
@@ -169,7 +199,7 @@ class Comparison:
         Parameters
         ----------
         step : of later events than all steps before
-        bound : by how much scores can differ, the same at every step: `widest` of both maps, or OF_VECTORS
+        bound : by how much scores can differ, the same at every step: `widest` of both maps, OF_VECTORS or IN_UNITS
 
         """
         labels = round(float(step.n.sum()))
@@ -211,7 +241,10 @@ def _payoff(step: Pairs, bound: float) -> Floats:
     """Return the log payoff per direction and share; a cluster pays the average of its events' factors; shape (2, 4)."""
     if bound <= 0:
         return np.zeros((2, len(SHARES)))
-    gain = np.clip((step.other - step.own) / bound, -1.0, 1.0)
+    gain = step.other - step.own
+    if step.unit is not None:
+        gain = np.divide(gain, step.unit, out=np.zeros_like(gain), where=step.unit > 0)
+    gain = np.clip(gain / bound, -1.0, 1.0)
     n = step.n
     if step.cluster is not None and (step.cluster >= 0).any():
         n, gain = _averaged(n, gain, step.cluster)

@@ -273,3 +273,19 @@ def test_no_file_is_left_behind(sqlite_api: Any, monkeypatch: Any, tmp_path: Any
     replayed(sqlite_api)
     assert 1 == len(past[0])
     assert [] == list(tmp_path.glob("calwatch-*"))
+
+
+def test_a_drift_that_reverses_is_promoted_and_rolled_back_in_a_replay(sqlite_api: Any) -> None:
+    """Overconfident from the third day to the seventh, calibrated before and after: served by no calibrator, replayed with one."""
+    events = history(13, shift=None)
+    drifted = history(13, shift=BEGIN + timedelta(days=2))
+    over = BEGIN + timedelta(days=7)
+    both = [
+        (drifted if datetime.fromisoformat(each["timestamp"]) < over else events)[i] for i, each in enumerate(events)
+    ]
+    stored(sqlite_api, both)
+    outcome = replayed(sqlite_api)
+    promoted, rolled_back = outcome["promotions"][-1], outcome["rollbacks"][-1]
+    assert (1, 1, None) == (promoted["number"], rolled_back["number"], rolled_back["restored"])
+    assert at_of(promoted) < over < at_of(rolled_back) < over + timedelta(days=6)
+    assert "version 1 is surely worse than no calibrator, which it replaced" in rolled_back["reason"]

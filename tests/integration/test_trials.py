@@ -40,14 +40,23 @@ def life_on_both(feed: Any, clock: Any) -> Lives:
     return lambda **declared: Life(feed, clock, **declared)
 
 
-def put(one: Life, temperature: float, how: str = "promote") -> int:
-    """Register a temperature, and promote it or put it on trial; return its number."""
+def temperature(value: float, task: str = "binary") -> dict[str, Any]:
+    return {"method": "temperature", "task": task, "parameters": {"temperature": value}}
+
+
+def put(one: Any, fitted: float | dict[str, Any], how: str = "promote") -> int:
+    """Register a temperature, or any document, and promote it or put it on trial; return its number."""
     now = one.clock()
     with one.feed.database.write() as connection:
         progress = models.progress_of(connection, [one.model.id])[one.model.id]
-        fitted = {"method": "temperature", "task": one.model.task, "parameters": {"temperature": temperature}}
         document = registry.register(
-            connection, one.model, fitted, fitted_from={}, gate=None, actor="calwatch", now=now
+            connection,
+            one.model,
+            fitted if isinstance(fitted, dict) else temperature(fitted),
+            fitted_from={},
+            gate=None,
+            actor="calwatch",
+            now=now,
         )
         number = int(document["number"])
         if how == "promote":
@@ -284,8 +293,7 @@ def test_what_becomes_of_a_refit_that_passed(
 
 
 def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> dict[str, Any]:
-    fitted = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
-    outcome = Outcome(fitted=fitted, gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
+    outcome = Outcome(fitted=temperature(2.0), gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
     with one.feed.database.write() as connection:
         clock = windowed.clocked(connection, one.model, one.clock())
         return recalibrate.conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
@@ -352,8 +360,8 @@ def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Live
     assert held(one)["watch"] == whole
 
 
-def steps_of(feed: Any, model: Model, clock: Any, *, temperature: float = 1.0) -> list[Any]:
-    document = {"method": "temperature", "task": model.task, "parameters": {"temperature": temperature}}
+def steps_of(feed: Any, model: Model, clock: Any, value: float = 1.0) -> list[Any]:
+    document = temperature(value)
     with feed.database.read() as connection:
         return matured_pairs(
             connection, windowed.clocked(connection, model, clock()), 0, Maps.of(model, document, None)
@@ -385,7 +393,7 @@ def test_events_of_a_cluster_bet_together(feed: Any, clock: Any, make: Any) -> N
         ),
         *(make.label(name, 1) for name in names),
     )
-    (step,) = steps_of(feed, model, clock, temperature=3.0)
+    (step,) = steps_of(feed, model, clock, 3.0)
     assert sorted(np.unique(step.cluster, return_counts=True)[1].tolist()) == [1, 4, 4]
     p = np.arange(1, 10) / 10
     served = expit(logit(p) / 3.0)
@@ -415,32 +423,66 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
 def test_vectors_are_compared_from_rows_a_whole_hour_at_a_time(feed: Any, clock: Any, make: Any) -> None:
     model = feed.model(task="multiclass", classes=("a", "b", "c"), label_delay=0, recalibration="auto")
     one = Serving(feed, clock, model)
-    put(one, FLAT)  # type: ignore[arg-type]
+    put(one, temperature(FLAT, "multiclass"))
     dice = np.random.default_rng(3)
-    for hour in range(3):
-        raw = dice.dirichlet([0.3, 0.3, 0.3], 200)
-        truth = [dice.choice(3, p=each) for each in raw]
-        at = [moment(clock() + (i + 1) * HOUR // 201) for i in range(200)]
-        names = [f"{hour}-{i}" for i in range(200)]
-        clock.advance(AN_HOUR)
-        feed.take(
-            *(
-                make.prediction(name, at=t, probabilities=each.tolist())
-                for name, t, each in zip(names, at, raw, strict=True)
-            ),
-            *(make.label(name, "abc"[each]) for name, each in zip(names, truth, strict=True)),
+    for _ in range(3):
+        vectors = dice.dirichlet([0.3, 0.3, 0.3], 200)
+        one.serve(
+            make,
+            [{"probabilities": each.tolist()} for each in vectors],
+            ["abc"[dice.choice(3, p=each)] for each in vectors],
         )
-        trials.run(feed.database, feed.token, now=clock)
-    with feed.database.read() as connection:
-        (entry,) = [each for each in versions.audited(connection, model.id) if each["action"] == "rollback"]
-    assert entry["detail"]["trial"]["brier"] > entry["detail"]["trial"]["brier_other"] + 0.1
+    assert one.rolled_back()["brier"] > one.rolled_back()["brier_other"] + 0.1
+
+
+@pytest.mark.parametrize("kind", ["normal", "quantiles"])
+def test_distributions_are_compared_by_their_crps(
+    sqlite_database: Any, feed_on: Any, clock: Any, make: Any, kind: str
+) -> None:
+    feed = feed_on(sqlite_database)
+    one = Serving(feed, clock, feed.model(task="regression", label_delay=0, recalibration="auto"))
+    put(one, {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 3.0}})
+    dice = np.random.default_rng(5)
+    for _ in range(3):
+        mean = dice.normal(0.0, 4.0, 200)
+        stated = [
+            {"mean": each, "std": 2.0}
+            if kind == "normal"
+            else {"quantiles": {"0.1": each - 2.56, "0.5": each, "0.9": each + 2.56}}
+            for each in mean.tolist()
+        ]
+        one.serve(make, stated, dice.normal(mean, 2.0).tolist())
+    trial = one.rolled_back()
+    assert (None, None) == (trial["brier"], trial["brier_other"])
+    assert trial["crps"] > trial["crps_other"] > 0.5
 
 
 class Serving:
-    """A model for `put`."""
+    """A model that is sent what any kind of model is sent."""
 
     def __init__(self, feed: Any, clock: Any, model: Model) -> None:
         self.feed, self.clock, self.model = feed, clock, model
+        self.hours = 0
+
+    def serve(self, make: Any, stated: list[dict[str, Any]], labels: list[Any]) -> None:
+        """Let an hour pass, with labels at once."""
+        self.hours += 1
+        at = [moment(self.clock() + (i + 1) * HOUR // (len(labels) + 1)) for i in range(len(labels))]
+        names = [f"{self.hours}-{i}" for i in range(len(labels))]
+        self.clock.advance(AN_HOUR)
+        self.feed.take(
+            *(make.prediction(name, at=t, **each) for name, t, each in zip(names, at, stated, strict=True)),
+            *(make.label(name, each) for name, each in zip(names, labels, strict=True)),
+        )
+        trials.run(self.feed.database, self.feed.token, now=self.clock)
+
+    def rolled_back(self) -> dict[str, Any]:
+        """Return the trial of the only rollback."""
+        with self.feed.database.read() as connection:
+            audited = versions.audited(connection, self.model.id)
+        (entry,) = [each for each in audited if each["action"] == "rollback"]
+        found: dict[str, Any] = entry["detail"]["trial"]
+        return found
 
 
 def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -> None:

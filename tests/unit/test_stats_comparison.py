@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from monitor.stats.cells import CELLS, Floats, place
-from monitor.stats.comparison import OF_VECTORS, SHARES, Comparison, Pairs, widest
+from monitor.stats.comparison import IN_UNITS, OF_VECTORS, SHARES, Comparison, Pairs, widest
 from tests.benchmarks.rollback import ALPHA, Scene, false_rollbacks, reversals
 
 SLACK = 1e-4
@@ -36,7 +36,7 @@ def same(p: Floats) -> Floats:
 
 def test_nothing_is_sure_before_any_label() -> None:
     begun = Comparison.begin()
-    assert (0.0, 0.0, "undecided", None) == (begun.log_worse, begun.log_better, begun.verdict(0.01), begun.brier)
+    assert (0.0, 0.0, "undecided", None) == (begun.log_worse, begun.log_better, begun.verdict(0.01), begun.score)
     nothing = Pairs.of_cells(*(np.zeros(0) for _ in range(4)))
     assert begun.advanced(nothing, 1.0) is begun
 
@@ -63,7 +63,7 @@ def test_one_map_is_worse_when_the_other_is_better() -> None:
         other = other.advanced(cells_of(p[some], y[some], (same, sharper)), bound)
     assert ("worse", "better") == (one.verdict(ALPHA), other.verdict(ALPHA))
     assert one.log_worse == pytest.approx(other.log_better)
-    assert one.brier == pytest.approx(other.brier_other)
+    assert one.score == pytest.approx(other.score_other)
 
 
 def test_equal_maps_are_never_told_apart() -> None:
@@ -86,6 +86,27 @@ def test_the_score_of_a_vector_is_the_sum_over_its_classes() -> None:
     step = Pairs.of_vectors(np.array([1]), own, other)
     assert [pytest.approx(0.49 + 0.64 + 0.01), pytest.approx(0.01 + 0.81 + 0.64)] == [step.own[0], step.other[0]]
     assert np.abs(step.own - step.other).max() <= OF_VECTORS
+
+
+def test_the_score_of_a_distribution_is_its_pinball_loss_in_units_of_what_it_can_change_by() -> None:
+    dice = np.random.default_rng(2)
+    level = np.arange(1, 10) / 10
+    own, other = np.sort(dice.normal(size=(500, 9))), np.sort(dice.normal(size=(500, 9)))
+    y = 3.0 * dice.normal(size=500)
+    step = Pairs.of_quantiles(y, level, own, other)
+    first = [
+        np.mean([2 * (t * (v - q) if v > q else (1 - t) * (q - v)) for q, t in zip(row, level, strict=True)])
+        for row, v in zip(own, y, strict=True)
+    ]
+    assert step.own == pytest.approx(np.array(first))
+    assert step.unit is not None
+    gain = np.abs(step.own - step.other) / step.unit
+    assert gain.max() <= IN_UNITS
+    assert gain.max() > 0.5
+    found = Comparison.begin().advanced(step, IN_UNITS)
+    assert found.wealth[0] == pytest.approx(
+        np.log(0.5) + np.log1p(SHARES[:, np.newaxis] * (step.own - step.other) / step.unit).sum(axis=1)
+    )
 
 
 def test_events_that_share_their_luck_count_as_one() -> None:
