@@ -126,7 +126,9 @@ def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model])
     found = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
     parts = [of.of_counts([i for i, _ in rows], "events")]
     parts += [of.of_arrivals(*zip(*scores, strict=True))] if scores else []
-    places = [(i, row.p) for i, row in rows if models[row.model_id].task == "regression"]
+    places = [
+        (i, row.p if row.raw is None else row.raw) for i, row in rows if models[row.model_id].task == "regression"
+    ]
     parts += [of_locations(*zip(*places, strict=True))] if places else []
     return [*parts, of_values(*zip(*found, strict=True))] if found else parts
 

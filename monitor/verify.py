@@ -230,7 +230,7 @@ def _arrival(model: Model, row: PredictionRow) -> list[Term]:
     for kind, p in scores_of(model, row):
         terms += [(cell_slot(kind, _cell(p), "en"), 1), (cell_slot(kind, _cell(p), "esp"), _fixed(p))]
     if model.task == "regression":
-        terms.append((location_slot(_location(row.p)), 1))
+        terms.append((location_slot(_location(row.p if row.raw is None else row.raw)), 1))
     value = value_of(model, row)
     return terms if value is None else [*terms, (value_slot(*value, "en"), 1)]
 

@@ -20,6 +20,7 @@ from monitor.evaluate import reference_of
 from monitor.figures import DEFAULT_BINS, Question, drift, evaluation, finite
 from monitor.records import SeriesKey
 from monitor.stats.cells import BIN_COUNTS
+from monitor.stats.summary import Summary
 from monitor.store import evaluations, evidence, journal, mappings, rollups
 from monitor.store.engine import Database
 from monitor.times import DAY, SECOND, parse_bound, parse_duration
@@ -112,6 +113,8 @@ def show_calibration(
         wanted = _wanted(connection, query, clock)
         summary = windowed.of_series(connection, clock.model, start, end, wanted)
         before = windowed.of_series(connection, clock.model, start - (end - start), start, wanted)
+        if clock.model.task == "regression" and query.scores == "raw":
+            _check_uncalibrated(windowed.of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
         maps = mappings.of_model(connection, clock.model.id)
     bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
     question = _question(query, clock, start, end, scores=query.scores, **bins)
@@ -145,6 +148,27 @@ def _wanted(connection: Connection, query: Range, clock: Clocked) -> Callable[[S
         return key.segment == segment and version in {None, key.version}
 
     return test
+
+
+def _under_calibrators(wanted: Callable[[SeriesKey], bool]) -> Callable[[SeriesKey], bool]:
+    return lambda key: key.calibrator != 0 and wanted(key)
+
+
+def _check_uncalibrated(calibrated: Summary) -> None:
+    """Refuse figures of raw distributions where others were served: of those there are no sums.
+
+    Raises
+    ------
+    BadInput
+        when any was calibrated.
+
+    """
+    if calibrated.events:
+        raise BadInput(
+            "scores",
+            "raw",
+            f"must be served: in this range {calibrated.events} distributions were calibrated, and figures are of what was served",
+        )
 
 
 def _segment(connection: Connection, given: str, clock: Clocked) -> str:

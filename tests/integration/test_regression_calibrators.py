@@ -201,6 +201,10 @@ def test_a_biased_regression_is_served_by_quantiles(api, tools, clock):
     assert found["verdict"] == "calibrated"
     assert abs(found["bias"]) < 0.2
     assert [each["level"] for each in found["coverage"]][-1] == 0.99
+    refused = api.refused("GET", f"{M}/calibration", params={"window": "1h", "scores": "raw"})
+    assert "distributions were calibrated" in refused["reason"]
+    start, end = (START - timedelta(hours=1)).isoformat(), START.isoformat()
+    assert api.get(f"{M}/calibration", scores="raw", start=start, end=end)["bias"] == pytest.approx(-0.6, abs=0.2)
     assert differences(api) == []
 
 
@@ -226,3 +230,20 @@ def test_the_same_event_with_another_raw_distribution_is_a_conflict(sqlite_api, 
     sqlite_api.send({**one, "raw_std": 1.5})
     found = sqlite_api.get(f"{M}/events/a")
     assert (found["prediction"]["raw_std"], len(found["conflicts"])) == (1.0, 1)
+
+
+def test_drift_is_of_where_raw_distributions_lie(sqlite_api, tools):
+    moved = {"method": "pit_isotonic", "task": "regression", "parameters": {"x": [0.001, 0.002], "y": [0.001, 0.999]}}
+    apply = compile_distribution(moved)  # three standard deviations down
+    predictions = []
+    for i in range(600):
+        at, raw = START + timedelta(seconds=12 * i), raw_of("normal", 3.0 + i % 10 / 10, 1.0)
+        said = fields(raw)
+        if i >= 300:
+            said = fields(apply(raw)) | fields(raw, "raw_") | {"calibrator_version": 1}
+        predictions.append(tools.prediction(f"e{i}", timestamp=at.isoformat(), **said))
+    sqlite_api.put("m", status=201, **SETTINGS)
+    sqlite_api.send(*predictions)
+    found = sqlite_api.get(f"{M}/drift", window="1h")
+    assert (found["predictions"], found["reference_predictions"], found["drifted"]) == (300, 300, False)
+    assert differences(sqlite_api) == []
