@@ -19,7 +19,7 @@ from monitor.batch import Event, decode, encode
 from monitor.delays import Seen, delay_bucket
 from monitor.errors import LeaseLost, Unavailable
 from monitor.join import Arrival, EventRef, Joined, join
-from monitor.outcomes import confidences, outcome
+from monitor.outcomes import accepted, confidences, outcome
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
 from monitor.stats.summary import ONE
 from monitor.store import counters, evidence, journal, rollups
@@ -100,7 +100,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     keys = sorted({row.key for row in arrivals})
     predictions, labels = event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys)
     joined = join(arrivals, predictions, labels, models)
-    progress = _advanced(before, joined, _label_times(arrivals, joined, predictions, labels))
+    progress = _advanced(before, joined, _label_times(joined, models, predictions, labels))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, revisions, halves(key, clusters))
@@ -198,29 +198,26 @@ def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
 
 
 def _label_times(
-    arrivals: Sequence[Arrival],
     joined: Joined,
+    models: Mapping[int, Model],
     predictions: Mapping[EventRef, PredictionRow],
     labels: Mapping[EventRef, Sequence[LabelRow]],
 ) -> Iterator[tuple[int, int]]:
-    """Yield the models and times of labels whose predictions are known, those that waited for theirs until now among them.
+    """Yield the models and times of the labels of events that something came for, where their predictions are known.
 
-    Until then nobody can say whether a label is of traffic or of the validation set, which moves no model's time.
+    Until a prediction is known nobody can say whether its labels are of traffic or of the validation set, which moves no model's time.
 
     Parameters
     ----------
     predictions, labels : all that are known of the events, by model and event
 
     """
-    for row in arrivals:
-        if type(row) is LabelRow and row.at is not None:
-            known = predictions.get((row.model_id, row.event_id))
-            if known is not None and not known.reference:
-                yield row.model_id, row.at
-    for come in joined.predictions:
-        if not come.reference:
-            waited = labels.get((come.model_id, come.event_id), ())
-            yield from ((each.model_id, each.at) for each in waited if each.at is not None)
+    came: list[Arrival] = [*joined.labels, *joined.predictions]
+    for ref in {(each.model_id, each.event_id) for each in came}:
+        row = predictions.get(ref)
+        if row is not None and not row.reference:
+            told = accepted(models[row.model_id], labels.get(ref, ()))
+            yield from ((row.model_id, each.at) for each in told if each.at is not None)
 
 
 def _advanced(

@@ -53,7 +53,7 @@ class Stream:
         return self.make.prediction(
             event_id, at=at, model_version=dice.choice(["1", "2"]), calibrator_version=dice.choice([None, 1]),
             segments=dice.choice([None, {"country": "de"}, {"country": "fr", "tier": "gold"}]),
-            cluster=dice.choice([None, "game 1", "game 2"]), **self._score(),
+            cluster=dice.choice([None, "game 1", "game 2"]), reference=dice.random() < 0.15, **self._score(),
         )  # fmt: skip
 
     def _score(self):
