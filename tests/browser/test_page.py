@@ -147,7 +147,7 @@ def test_a_regression_shows_where_labels_fell_and_which_intervals_held(server, o
     page.locator("summary", has_text="Intervals as a table").click()
     shown = page.locator(".diagram .as-table td:nth-child(2)").all_inner_texts()
     assert shown == [percent(each["observed"]) for each in answer["coverage"]]
-    assert page.locator(".calibrators, .reliability, select[name=bins]").count() == 0
+    assert page.locator(".reliability, select[name=bins]").count() == 0
 
 
 def test_what_people_say_is_drawn_value_by_value_and_classes_one_by_one(server, open_page):

@@ -38,7 +38,7 @@ function rollback({ dataset: { number } }, model, renew) {
     run: async () => {
       const { champion } = await post(modelPath(model, "calibrators", "rollback"), {});
       renew();
-      const none = "No calibrator serves: probabilities go out as the model gives them.";
+      const none = "No calibrator serves: predictions go out as the model makes them.";
       return { title: "Rolled back", text: champion ? `Version ${champion} serves again.` : none };
     },
   });

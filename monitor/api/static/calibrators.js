@@ -3,12 +3,13 @@
 import { el, joined } from "./dom.js";
 import { mapPlot } from "./mapping.js";
 import { moment, section, trouble } from "./parts.js";
+import { drawSteps, drawTrials } from "./steps.js";
 import { facts, fittedWords, gateWords, methodName, parameterWords } from "./words.js";
 
 const SHOWN = 4;
 
 /** Draw the section of a model's calibrators. */
-export function drawCalibrators({ value, error }, settings) {
+export function drawCalibrators({ value, error }, settings, audit) {
   if (error) return section("calibrators", "Calibrators", trouble(error));
   const { champion = null, challenger = null } = value;
   const newestFirst = [...(value.calibrators ?? [])].sort((a, b) => b.number - a.number);
@@ -36,17 +37,20 @@ export function drawCalibrators({ value, error }, settings) {
       el("button", { type: "button", "data-act": "refit", "data-key": "refit" }, "Refit now"),
     ),
     champion === null && el("p", { class: "quiet-words" }, noChampion(newestFirst, settings)),
+    drawTrials(value.trials),
     first.length ? list(first) : null,
     rest.length ? el("details", null, el("summary", null, `${rest.length} earlier`), list(rest)) : null,
+    drawSteps(audit),
   );
 }
 
 function noChampion(documents, { recalibration }) {
-  const now = "No calibrator serves: probabilities go out as the model gives them.";
+  const now = "No calibrator serves: predictions go out as the model makes them.";
   if (documents.length) return now;
   const then = {
     auto: " A breach fits one and promotes it if it passes its gate.",
     propose: " A breach fits one and waits for you to promote it.",
+    shadow: " A breach fits one and scores it on live labels; it waits for you to promote it.",
   };
   return `${now}${then[recalibration] ?? ""}`;
 }

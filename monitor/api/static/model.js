@@ -64,19 +64,20 @@ async function loadBeside(name, settings, chosen) {
   const version = chosen.version && { version: chosen.version };
   const { champion, revision } = settings;
   const ask = (call, query) => aside(name, call, query, [champion, revision]);
-  const [evidence, labels, segments, estimate] = await Promise.all([
+  const [audit, evidence, labels, segments, estimate] = await Promise.all([
+    ask("audit"),
     ask("evidence"),
     ask("labels", { window: milliseconds(window) > milliseconds("48h") ? "30d" : "48h" }),
     settings.segments?.length ? ask("segments", { window, ...version }) : {},
     settings.task === "regression" ? {} : ask("estimate", { window, ...version }),
   ]);
-  return { evidence, labels, segments, estimate };
+  return { audit, evidence, labels, segments, estimate };
 }
 
 /** Draw the page of a model. */
 export function drawModel(data, { now }) {
   const { name, settings, chosen, evaluation, alerts, calibrators, system } = data;
-  const { evidence, segments, labels, estimate } = data;
+  const { evidence, segments, labels, estimate, audit } = data;
   const listed = system.value?.models?.find(({ model }) => model === name);
   const current = evaluation.value;
   const firing = listed?.alerts ? `${listed.alerts} firing \u00b7 ` : "";
@@ -93,7 +94,7 @@ export function drawModel(data, { now }) {
       drawSegments(segments, settings, chosen),
       drawClasses(current),
       drawLabels(labels, estimate),
-      settings.task !== "regression" && drawCalibrators(calibrators, settings),
+      drawCalibrators(calibrators, settings, audit),
       drawAlerts(alerts),
       backlog(system.value ?? {}),
     ],
