@@ -1,0 +1,61 @@
+"""A model of several classes, each off in its own way: from events to a calibrator with a line for each class, and to what is served."""
+
+import numpy as np
+import pytest
+
+from monitor.calibrators.scalar import compile_vector
+
+CLASSES = ["ant", "bee", "cat"]
+PUSH = np.array([1.2, 0.0, -1.2])
+"""By how much the true logits differ from those of the model: no temperature makes that good."""
+
+
+def at(second):
+    """Return a time of the morning."""
+    return f"2026-01-05T{6 + second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}Z"
+
+
+def softmax(logits):
+    grown = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return grown / grown.sum(axis=1, keepdims=True)
+
+
+def biased(tools, count, form):
+    """Return events of a model that gives its last class too often, and their labels."""
+    dice = np.random.default_rng(1)
+    logits = 1.5 * dice.normal(size=(count, 3))
+    said = logits if form == "logits" else softmax(logits)
+    truth = (logits + PUSH + dice.gumbel(size=logits.shape)).argmax(axis=1)
+    sent = []
+    for i in range(count):
+        sent.append(tools.prediction(f"e{i}", timestamp=at(i), **{form: said[i].tolist()}))
+        sent.append(tools.label(f"e{i}", CLASSES[truth[i]], timestamp=at(i)))
+    return sent
+
+
+@pytest.fixture
+def declared(api):
+    api.put("m", status=201, task="multiclass", classes=CLASSES, label_delay="0s")
+    return api
+
+
+@pytest.mark.parametrize("form", ["probabilities", "logits"])
+def test_classes_that_are_off_each_in_its_way_get_a_line_each(declared, tools, form):
+    declared.send(*biased(tools, 1_800, form))
+    made = declared.post("/v1/models/m/calibrators", {"method": "auto", "promote": True}, status=201)
+    assert (made["method"], made["promoted"]) == ("structured_vector", True)
+    assert made["parameters"]["intercepts"] == pytest.approx(PUSH.tolist(), abs=0.25)
+    assert made["parameters"]["slopes"] == pytest.approx([1.0] * 3, abs=0.25)
+    vector = [0.2, 0.3, 0.5]
+    served = declared.post("/v1/models/m/calibrate", {"probabilities": [vector]})
+    assert served["probabilities"][0] == pytest.approx(compile_vector(made)(vector), abs=1e-12)
+    assert served["probabilities"][0] == pytest.approx(softmax(np.log([vector]) + PUSH)[0].tolist(), abs=0.06)
+
+
+def test_vector_scaling_is_fitted_when_it_is_asked_for(sqlite_api, tools):
+    sqlite_api.put("m", status=201, task="multiclass", classes=CLASSES, label_delay="0s")
+    sqlite_api.send(*biased(tools, 900, "probabilities"))
+    made = sqlite_api.post("/v1/models/m/calibrators", {"method": "vector", "promote": False}, status=201)
+    assert made["method"] == "vector"
+    assert len(made["parameters"]["slopes"]) == len(made["parameters"]["intercepts"]) == 3
+    assert sqlite_api.get("/v1/models/m/calibrators/1")["parameters"] == made["parameters"]
