@@ -56,6 +56,10 @@ OF_ANSWERS: Final = (
 NO_ORDER: Final = (
     "the calibrator does not keep the order of scores: no threshold on what it serves is one on what the model said"
 )
+TOO_FLAT: Final = (
+    "the calibrator serves a few distinct scores only, whose ends lie within the cells that sums are kept in: ask for those of "
+    "`calibrator=none`, and cut what the model says"
+)
 NOT_ASKED: Final = "none was asked for"
 
 
@@ -104,9 +108,10 @@ class Cellwise:
         return np.bincount(self.cell, weights=values, minlength=CELLS).astype(np.float64)
 
     def steps(self, view: View, document: Document | None) -> Steps | None:
-        """Return the steps that what a calibrator makes of the scores can be cut into; None where it does not keep their order."""
+        """Return the steps that what a calibrator makes of the scores can be cut into; None where there is no such place."""
         apply = applied(document, self.task)
-        return steps_of(view, apply(np.minimum(CUTS + RESOLUTION, 1.0)) > apply(CUTS))
+        exact = apply(np.minimum(CUTS + RESOLUTION, 1.0)) > apply(CUTS)
+        return steps_of(view, exact) if exact.any() else None
 
     def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
         """Return the threshold that selects, after, what another selected before; None where there is no such one."""
@@ -402,7 +407,7 @@ def _why_not(under: Under, wanted: float | None, what: str, confidence: float) -
     if wanted is None:
         return NOT_ASKED
     if under.steps is None:
-        return NO_ORDER
+        return TOO_FLAT if under.view.keeps_order else NO_ORDER
     labelled, needed = (
         under.known.labelled,
         thresholds.fewest(1.0 - wanted if what == "precision" else wanted, 1.0 - confidence),
