@@ -2,7 +2,7 @@
 
 The very stages that run live run here, on a database of their own, with a clock that is moved on. At each step they are
 given what was known by then. No calibrator of real life exists in a replay: it begins with the model's own scores, and
-what it promotes itself is applied to the raw scores of all later predictions.
+what it promotes itself is applied to the raw scores of all later predictions. What a canary would have served is not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -274,15 +274,15 @@ def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
     audited = registry.audited(connection, twin.id)
     documents = {each["number"]: each for each in registry.documents(connection, twin.id)}
 
-    def steps(action: str) -> list[dict[str, Any]]:
-        found = [entry for entry in audited if entry["action"] == action]
+    def steps(*actions: str) -> list[dict[str, Any]]:
+        found = [entry for entry in audited if entry["action"] in actions]
         return [_step(entry, documents) for entry in reversed(found)]
 
     return {
         "alerts": [each.as_json() for each in alerts.transitions(connection, twin.id, MOST_EVENTS)],
         "promotions": steps("promote"),
         "rollbacks": steps("rollback"),
-        "proposals": steps("propose"),
+        "proposals": steps("propose", "shadow", "canary"),
         "refusals": steps("refuse"),
     }
 

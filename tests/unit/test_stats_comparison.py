@@ -112,10 +112,9 @@ def test_the_score_of_a_distribution_is_its_pinball_loss_in_units_of_what_it_can
 def test_events_that_share_their_luck_count_as_one() -> None:
     """Ten clusters of a hundred equal events weigh what ten events weigh."""
     n, sy, own, other = np.full(10, 100.0), np.full(10, 100.0), np.full(10, 0.2), np.full(10, 0.6)
-    bound = widest(own, other)
-    shared = Comparison.begin().advanced(Pairs.of_cells(n, sy, own, other, np.arange(10)), bound)
-    alone = Comparison.begin().advanced(Pairs.of_cells(n, sy, own, other, np.full(10, -1)), bound)
-    ten = Comparison.begin().advanced(Pairs.of_cells(n / 100, sy / 100, own, other), bound)
+    shared = Comparison.begin().advanced(Pairs.of_cells(n, sy, own, other, np.arange(10)), 1.0)
+    alone = Comparison.begin().advanced(Pairs.of_cells(n, sy, own, other, np.full(10, -1)), 1.0)
+    ten = Comparison.begin().advanced(Pairs.of_cells(n / 100, sy / 100, own, other), 1.0)
     assert shared.log_worse == pytest.approx(ten.log_worse)
     assert shared.log_worse < alone.log_worse
     assert shared.labels == 1000
