@@ -72,6 +72,8 @@ class World:
         return self.dice.choice(
             [
                 Answer(status=200, body=flipped(self.dice, body), etag="odd"),
+                Answer(status=200, body=misread(self.dice, body), etag="odd"),
+                Answer(status=200, body=misread(self.dice, body), etag="odd"),
                 Answer(status=200, body=body[: self.dice.randrange(len(body))], etag="odd"),
                 Answer(status=200, body=json.dumps({"champion": self.foreign}).encode(), etag="odd"),
                 Answer(status=200, body=b"[" * 10_000),
@@ -102,7 +104,7 @@ class World:
                 lambda: path.write_bytes(bytes(self.dice.randrange(400))),
                 lambda: path.write_bytes(self.content(path)[: self.dice.randrange(1 + len(self.content(path)))]),
                 lambda: path.write_bytes(flipped(self.dice, self.content(path))),
-                lambda: path.write_bytes(flipped(self.dice, self.content(path))),
+                lambda: path.write_bytes(misread(self.dice, self.content(path))),
                 lambda: path.write_bytes(json.dumps(self.foreign).encode()),
                 self.swap,
                 lambda: path.with_name(".kept.stale.tmp").write_bytes(self.content(path)[:20]),
@@ -142,6 +144,16 @@ def flipped(dice: random.Random, content: bytes) -> bytes:
     for _ in range(dice.randint(1, 3) if changed else 0):
         changed[dice.randrange(len(changed))] ^= 1 << dice.randrange(8)
     return bytes(changed)
+
+
+def misread(dice: random.Random, content: bytes) -> bytes:
+    """Return a document of which one digit of the parameters has changed, so that it is still one."""
+    begin = content.find(b'"parameters"')
+    digits = [i for i in range(begin, content.find(b"}", begin)) if begin >= 0 and content[i : i + 1].isdigit()]
+    if not digits:
+        return content + b" "
+    place = dice.choice(digits)
+    return content[:place] + b"%d" % ((int(content[place : place + 1]) + 5) % 10) + content[place + 1 :]
 
 
 class Service:
