@@ -13,7 +13,7 @@ from monitor.declare import VALIDATION
 from monitor.errors import BadInput
 from monitor.records import Model, PredictionRow
 from monitor.refit import Outcome, described, refit, refused
-from monitor.sample import MOST_ROWS, Sample, sample_of
+from monitor.sample import MOST_ROWS, Sample, Segments, sample_of
 from monitor.stats.summary import Summary
 from monitor.store import events, models, registry
 from monitor.store.registry import Attempt
@@ -31,7 +31,16 @@ QUIET: Final = MINUTE
 
 
 def reference_sample(connection: Connection, clock: Clocked, version: str | None, holdout: float = HALF) -> Sample:
-    """Return the labelled raw scores of a validation set, its newest rows; its time is 0 or 1, so that a split by time is one by chance.
+    """Return `reference_parts` without the segments."""
+    return reference_parts(connection, clock, version, holdout)[0]
+
+
+def reference_parts(
+    connection: Connection, clock: Clocked, version: str | None, holdout: float = HALF
+) -> tuple[Sample, Segments]:
+    """Return the labelled raw scores of a validation set, its newest rows, and those of declared segments that are to be held out.
+
+    Their time is 0 or 1, so that a split by time is one by chance.
 
     Parameters
     ----------
@@ -49,7 +58,7 @@ def reference_sample(connection: Connection, clock: Clocked, version: str | None
         ]
         if len(rows) >= MOST_ROWS:
             break
-    return sample_of(connection, clock.model, rows[:MOST_ROWS])
+    return sample_of(connection, clock.model, rows[:MOST_ROWS], judged_from=1)
 
 
 def _chance(row: PredictionRow, key: bytes) -> float:
@@ -68,6 +77,7 @@ class First:
     over: Range
     labels: int  # of all versions
     sample: Sample
+    segments: Segments  # declared ones, held out
     others: Mapping[str, Sample]  # of the other versions, by name
 
 
@@ -89,11 +99,13 @@ def first(connection: Connection, clock: Clocked, now: int) -> First | None:
         return None
     version = max(enough, key=lambda name: enough[name].newest)
     beside = {name: reference_sample(connection, clock, name) for name in sorted(parts) if name != version}
+    sample, segments = reference_parts(connection, clock, version)
     return First(
         version=version,
         over=parts[version].over,
         labels=labels,
-        sample=reference_sample(connection, clock, version),
+        sample=sample,
+        segments=segments,
         others={name: sample for name, sample in beside.items() if sample.labels},
     )
 
@@ -111,7 +123,15 @@ def _has_none(connection: Connection, model: Model) -> bool:
 def fitted(model: Model, found: First) -> Outcome:
     """Return what a fit on one random half of a validation set, judged on the other, comes to."""
     try:
-        outcome = refit(model, found.sample, method="auto", holdout=HALF, incumbent=None, others=found.others)
+        outcome = refit(
+            model,
+            found.sample,
+            method="auto",
+            holdout=HALF,
+            incumbent=None,
+            others=found.others,
+            segments=found.segments,
+        )
     except BadInput as error:
         outcome = refused(error.reason, found.sample)
     return told(found.over, found.version, outcome, HALF)

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from monitor import decisions, registry, windowed
 from monitor.baseline import of_versions, together
-from monitor.baseline_fit import reference_sample, told
+from monitor.baseline_fit import reference_parts, told
 from monitor.calibrators.document import check
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES
@@ -17,7 +17,7 @@ from monitor.difference import Floats, difference
 from monitor.errors import BadInput, Conflict, NotFound
 from monitor.recalibrate import champion_document, conclude
 from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, NO_SEGMENTS, Outcome, described, judged_document, refit, refused
+from monitor.refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.stats.values import has_scores
 from monitor.store import models
@@ -119,12 +119,13 @@ def _validation(connection: Connection, clock: Clocked, asked: Asked, _now: int)
             raise BadInput(name, getattr(asked, name), "must not be given with the validation set, which is used whole")
     parts = of_versions(connection, clock.model)
     whole = together([part for name, part in parts.items() if asked.version in {None, name}])
+    sample, segments = reference_parts(connection, clock, asked.version, asked.holdout)
     return _Grounds(
         clock=clock,
-        sample=reference_sample(connection, clock, asked.version, asked.holdout),
+        sample=sample,
         over=(0, 0) if whole is None else whole.over,
         incumbent=champion_document(connection, clock.model),
-        segments=NO_SEGMENTS,
+        segments=segments,
         unusable=NO_VALIDATION if whole is None else None,
     )
 

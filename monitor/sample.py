@@ -202,9 +202,12 @@ def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted:
     return _sample(model, _rows(connection, model, start, end, wanted))
 
 
-def sample_of(connection: Connection, model: Model, rows: list[PredictionRow]) -> Sample:
-    """Return the labelled raw scores of some predictions, in the order of their time."""
-    return _sample(model, sorted(_labelled(connection, model, rows), key=lambda row: row.at))
+def sample_of(
+    connection: Connection, model: Model, rows: list[PredictionRow], *, judged_from: int
+) -> tuple[Sample, Segments]:
+    """Return the labelled raw scores of some predictions in the order of their time, and of declared segments those from a moment on."""
+    found = sorted(_labelled(connection, model, rows), key=lambda row: row.at)
+    return _sample(model, found), _largest(_by_segment(model, [row for row in found if row.at >= judged_from]))
 
 
 def _sample(model: Model, rows: Sequence[_Row]) -> Sample:
@@ -317,12 +320,16 @@ def _segments_of_rows(
     connection: Connection, clock: Clocked, start: int, end: int, version: str | None
 ) -> Iterator[tuple[str, Sample]]:
     rows = _rows(connection, clock.model, start, end, lambda key: version in {None, key.version})
+    return _by_segment(clock.model, rows)
+
+
+def _by_segment(model: Model, rows: Sequence[_Row]) -> Iterator[tuple[str, Sample]]:
     by_segment: dict[str, list[_Row]] = {}
     for row in rows:
         for name in row.segments:
             by_segment.setdefault(name, []).append(row)
     for name in sorted(by_segment):
-        yield name, _sample(clock.model, by_segment[name]).judging
+        yield name, _sample(model, by_segment[name]).judging
 
 
 def _segments_of_cells(

@@ -114,7 +114,8 @@ def test_it_is_of_all_its_times_and_of_one_version_where_asked(api, tools):
     assert (second["predictions"], second["start"], second["version"]) == (7, "2026-01-05T11:00:00Z", "2")
 
 
-def test_where_there_is_none_counts_are_0_and_figures_null(api, tools):
+def test_where_there_is_none_counts_are_0_and_figures_null(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, task="binary")
     api.send(tools.prediction("a", 0.5), tools.label("a", 1))
     for query in ({}, {"version": "7"}, {"scores": "raw"}):
@@ -126,7 +127,8 @@ def test_where_there_is_none_counts_are_0_and_figures_null(api, tools):
     assert api.refused("GET", REFERENCE, params={"bins": 11})["field"] == "bins"
 
 
-def test_a_regression_has_one_too(api, tools):
+def test_a_regression_has_one_too(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, task="regression")
     api.send(
         *(tools.prediction(f"v{i}", mean=float(i), std=1.0, reference=True) for i in range(60)),
@@ -281,7 +283,8 @@ def test_an_id_that_comes_again_as_the_other_kind_conflicts(api, tools):
     assert differences(api) == []
 
 
-def test_the_classes_of_a_model_with_a_validation_set_stay_unnamed(api, tools):
+def test_the_classes_of_a_model_with_a_validation_set_stay_unnamed(sqlite_api, tools):
+    api = sqlite_api
     api.send(tools.prediction("a", 0.5, reference=True))
     api.refused("PUT", "/v1/models/m", 409, json={"classes": ["ham", "spam"]})
 
@@ -335,7 +338,8 @@ def test_drift_is_measured_against_it_once_it_is_large_enough(api, tools):
     assert kind_of(api) == ("fixed", 0)
 
 
-def test_declared_it_is_the_reference_however_small_and_only_of_versions_that_have_one(api, tools):
+def test_declared_it_is_the_reference_however_small_and_only_of_versions_that_have_one(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, minimum_labels=100, reference="validation")
     api.send(*traffic(tools, 200, model_version="1"), *validation_set(tools, 3, model_version="1"))
     assert kind_of(api) == kind_of(api, version="1") == ("validation", 3)
@@ -346,7 +350,8 @@ def test_declared_it_is_the_reference_however_small_and_only_of_versions_that_ha
     assert kind_of(api, version="1") == ("validation", 3)
 
 
-def test_an_alarm_on_drift_fires_against_it_in_every_window_where_it_is_declared(api, tools):
+def test_an_alarm_on_drift_fires_against_it_in_every_window_where_it_is_declared(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, minimum_labels=100, reference="validation", windows=["1h", "24h"], label_delay="0s")
     api.send(*validation_set(tools, 300), *traffic(tools, 200, p=0.9))
     api.judge()
@@ -355,7 +360,8 @@ def test_an_alarm_on_drift_fires_against_it_in_every_window_where_it_is_declared
     assert {each["evidence"]["reference_kind"] for each in fired} == {"validation"}
 
 
-def test_undeclared_it_is_whole_for_the_longest_window_however_young_the_model_is(api, tools):
+def test_undeclared_it_is_whole_for_the_longest_window_however_young_the_model_is(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, minimum_labels=100, windows=["1h", "24h"], label_delay="0s")
     api.send(*validation_set(tools, 300), *traffic(tools, 200, p=0.9))
     api.judge()
@@ -388,7 +394,8 @@ def test_a_model_that_is_too_sure_is_calibrated_before_its_first_live_event(api,
 
 
 @pytest.mark.parametrize("policy", ["propose", "shadow"])
-def test_where_a_person_decides_it_is_the_challenger(api, tools, clock, policy):
+def test_where_a_person_decides_it_is_the_challenger(sqlite_api, tools, clock, policy):
+    api = sqlite_api
     api.put("m", status=201, recalibration=policy)
     sent(api, validation_set(tools, 1000))
     later(api, clock)
@@ -396,7 +403,8 @@ def test_where_a_person_decides_it_is_the_challenger(api, tools, clock, policy):
     assert (found["champion"], found["challenger"]) == (None, 1)
 
 
-def test_a_policy_of_off_fits_nothing(api, tools, clock):
+def test_a_policy_of_off_fits_nothing(sqlite_api, tools, clock):
+    api = sqlite_api
     api.put("m", status=201, recalibration="off")
     sent(api, validation_set(tools, 1000))
     later(api, clock)
@@ -457,6 +465,16 @@ def test_of_several_versions_the_newest_is_fitted_and_none_is_harmed(sqlite_api,
     assert "model_version:old" in entry["detail"]["reason"]
 
 
+def test_a_declared_segment_that_it_would_harm_stops_it(sqlite_api, tools, clock):
+    sqlite_api.put("m", status=201, recalibration="auto", segments=["country"])
+    sqlite_api.send(*validation_set(tools, 1500, slope=0.3, segments={"country": "de"}))
+    sqlite_api.send(*validation_set(tools, 600, slope=1.2, segments={"country": "fr"}, name="f"))
+    later(sqlite_api, clock)
+    (entry,) = sqlite_api.get("/v1/models/m/audit")["audit"]
+    assert entry["action"] == "refuse"
+    assert "country:fr" in entry["detail"]["reason"]
+
+
 def test_a_multiclass_model_is_calibrated_on_its_vectors(sqlite_api, tools, clock):
     classes = ["ant", "bee", "cat"]
     sqlite_api.put("m", status=201, task="multiclass", classes=classes, recalibration="auto")
@@ -496,11 +514,11 @@ def test_the_halves_are_drawn_by_cluster(feed, make):
 
 def test_a_replay_begins_with_it_too(sqlite_api, tools):
     sqlite_api.put("m", status=201, recalibration="off", label_delay="0s")
-    sent(sqlite_api, validation_set(tools, 1000, timestamp="2010-01-01T00:00:00Z"))
+    sent(sqlite_api, validation_set(tools, 600, timestamp="2010-01-01T00:00:00Z"))
     sqlite_api.send(
         *(
             event
-            for hour in range(9, 12)
+            for hour in (10, 11)
             for event in traffic(tools, 20, name=f"h{hour}-", timestamp=f"2026-01-05T{hour:02}:30:00Z")
         )
     )
