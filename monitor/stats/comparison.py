@@ -126,6 +126,45 @@ def widest(own: Floats, other: Floats) -> float:
     return float(found.max(initial=0.0))
 
 
+def promised_delay(
+    own: Floats, other: Floats, chance: Floats, *, alpha: float, weight: Floats | None = None, before: int = 0
+) -> float:
+    """Return about how many labels it takes to be sure that a map is worse, from when it becomes so.
+
+    What a bet must win, over what the best of them wins per label: (log(4/alpha) - log w)/max over λ of E[log(1 - λD)], with w the stake
+    that joins next. Half of all runs take no longer, 95 in 100 no longer than twice that.
+
+    Parameters
+    ----------
+    own, other : what either map makes of some confidences; shape (m,)
+    chance : of y = 1 from then on; shape (m,)
+    alpha : the probability of being wrong
+    weight : how often each confidence comes, all alike by default; shape (m,)
+    before : labels on which the map had been right
+
+    Returns
+    -------
+    labels; infinity where no bet wins
+
+    Examples
+    --------
+    >>> p = np.linspace(0.05, 0.95, 19)
+    >>> flat = 0.5 + 0.6 * (p - 0.5)
+    >>> round(promised_delay(flat, p, p, alpha=0.01)), promised_delay(p, flat, p, alpha=0.01)
+    (772, inf)
+
+    """
+    bound = widest(own, other)
+    y = np.array([[1.0], [0.0]])
+    gain = ((other - y) ** 2 - (own - y) ** 2) / (bound or 1.0)
+    odds = np.stack([chance, 1.0 - chance])
+    wins = (odds * np.log1p(-SHARES[:, np.newaxis, np.newaxis] * gain)).sum(axis=1)
+    growth = float(np.average(wins, axis=1, weights=weight).max())
+    blocks = before // BLOCK + 1
+    needed = np.log(len(SHARES) / alpha) + np.log(blocks * (blocks + 1.0))
+    return float(needed / growth) if growth > 0 else np.inf
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
     """What the bets on two maps have won after some steps.

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from monitor.stats.cells import Floats
-from monitor.stats.comparison import Comparison, Pairs, widest
+from monitor.stats.comparison import Comparison, Pairs, promised_delay, widest
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, table, temperature
 
 ALPHA: Final = 0.01
@@ -43,6 +43,12 @@ class Scene:
     def chance(self) -> Floats:
         """The chance of y = 1 afterwards: half way both maps have the same Brier score."""
         return self.left * self.served + (1.0 - self.left) * self.population.p
+
+    @property
+    def promised(self) -> float:
+        """How many labels the test says that it takes."""
+        p = self.population.p
+        return promised_delay(self.served, p, self.chance, alpha=ALPHA, before=self.before)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -85,10 +91,17 @@ def late(sizes: tuple[float, ...], befores: tuple[int, ...], runs: int) -> str:
     body: list[list[object]] = []
     for ece in sizes:
         for before in befores:
-            found = reversals(Scene(ece=ece, before=before), runs=runs, longest=30_000)
+            scene = Scene(ece=ece, before=before)
+            found = reversals(scene, runs=runs, longest=30_000)
             half, most = (float(np.quantile(found.delays, share)) for share in (0.5, 0.95))
-            body.append([f"{ece:.2f}", before, half, most, f"{found.early} of {runs}"])
-    head = ["ECE that the champion corrects", "labels before the drift reverses", "median delay", "95 % within"]
+            body.append([f"{ece:.2f}", before, scene.promised, half, most, f"{found.early} of {runs}"])
+    head = [
+        "ECE that the champion corrects",
+        "labels before the drift reverses",
+        "promised delay",
+        "median delay",
+        "95 % within",
+    ]
     return table([*head, "taken back before"], body)
 
 
