@@ -163,6 +163,8 @@ class Eventwise:
         """Return the scores of each event under a calibrator; of vectors, those of their answers."""
         served = self._served(document)
         right = self.y == 1
+        if not len(served):
+            served = np.zeros(0)  # of vectors of no known length too
         if served.ndim > 1:
             right = served.argmax(axis=1) == self.y
             served = served.max(axis=1)

@@ -195,6 +195,21 @@ def test_too_few_labels_are_a_reason_not_a_figure(sqlite_api, tools):
     assert "9 are needed" in sqlite_api.refused("POST", SETS, 409, json={"probabilities": [0.5]})["detail"]
 
 
+@pytest.mark.parametrize(
+    "declared", [{}, {"task": "multiclass"}, {"trusted_sources": ["audit"]}, {"task": "confidence"}]
+)
+def test_a_model_without_events_has_nothing_to_say(sqlite_api, declared):
+    sqlite_api.put("m", status=201, decisions=APPROVE, **declared)
+    found = sqlite_api.get(THRESHOLDS, precision=0.95, risk=0.05)
+    assert (found["events"], found["labelled"], found["abstention"]["points"]) == (0, 0, [])
+    assert found["decisions"][0]["after"]["selected"] == 0
+    sqlite_api.refused("POST", SETS, 409, json={"probabilities": []})
+    with sqlite_api.services.database.read() as connection:
+        clock = windowed.clocked(connection, models.named(connection, "m"), sqlite_api.clock())
+        found = impact_of(connection, clock, None, None)
+    assert [each["events"] for each in found] == ([0] if declared.get("task") else [])
+
+
 def test_answers_of_which_only_one_confidence_is_known_have_no_sets(sqlite_api, tools):
     sqlite_api.put("m", status=201, task="confidence", label_delay="0s")
     names = [f"e{i}" for i in range(80)]
