@@ -27,7 +27,7 @@ def register(
 ) -> dict[str, Any]:
     """Store a fitted calibrator as the next version and return its sealed document."""
     document = seal(
-        fitted,
+        _named(fitted, model),
         model=model.name,
         number=registry.next_number(connection, model.id),
         fitted_from=fitted_from,
@@ -38,6 +38,14 @@ def register(
     detail = {"number": document["number"], "method": document["method"], "sha256": document["sha256"]}
     registry.log(connection, model.id, at=now, actor=actor, action="register", detail=detail)
     return document
+
+
+def _named(fitted: dict[str, Any], model: Model) -> dict[str, Any]:
+    """Return a fitted calibrator with the names of the classes where it has a line for each: clients may send objects by class."""
+    parameters = fitted["parameters"]
+    if "slopes" not in parameters or model.classes is None:
+        return fitted
+    return {**fitted, "parameters": {**parameters, "classes": list(model.classes)}}
 
 
 def propose(

@@ -160,7 +160,8 @@ def _scaling_binning(parameters: Parameters, _task: str) -> dict[str, Any]:
 
 
 def _vector(parameters: Parameters, _task: str) -> dict[str, Any]:
-    _exactly(parameters, {"slopes", "intercepts"})
+    named = {"classes"} & set(parameters)
+    _exactly(parameters, {"slopes", "intercepts"} | named)
     slopes = _per_class(parameters, "slopes", 0.0)
     intercepts = _per_class(parameters, "intercepts", -STEEPEST)
     if len(intercepts) != len(slopes):
@@ -170,7 +171,17 @@ def _vector(parameters: Parameters, _task: str) -> dict[str, Any]:
     if 0.0 in slopes:
         place = slopes.index(0.0)
         raise BadDocument(f"parameters.slopes[{place}]", 0.0, "it must be positive, or this class's score says nothing")
-    return {"slopes": slopes, "intercepts": intercepts}
+    checked: dict[str, Any] = {"slopes": slopes, "intercepts": intercepts}
+    return checked | ({"classes": _class_names(parameters["classes"], len(slopes))} if named else {})
+
+
+def _class_names(names: Any, count: int) -> list[str]:
+    """Return the names of the classes, in the order of slopes: what an object by class is read by."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise BadDocument("parameters.classes", names, "it must be a list of names")
+    if len(names) != count or len(set(names)) != count:
+        raise BadDocument("parameters.classes", names, f"it must have {count} different names, as slopes has entries")
+    return list(names)
 
 
 def _per_class(parameters: Parameters, field: str, low: float) -> list[float]:

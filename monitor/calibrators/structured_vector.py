@@ -32,6 +32,7 @@ class StructuredVector(Vector):
     Attributes
     ----------
     slopes_, intercepts_ : arrays of shape (K,)
+    class_names_ : names of the classes, where a document gave them; else None
 
     References
     ----------
@@ -70,6 +71,7 @@ class StructuredVector(Vector):
 
         """
         scores, label, weight = self._rows(X, y, sample_weight)
+        self.class_names_ = None
         labels, classes = weight.sum(), scores.shape[1]
         beta = beta_of_vectors(scores, label, weight)
         departed = fit_lines(

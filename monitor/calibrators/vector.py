@@ -52,6 +52,7 @@ class Vector(Calibrator):
     Attributes
     ----------
     slopes_, intercepts_ : arrays of shape (K,)
+    class_names_ : names of the classes, where a document gave them; else None
 
     References
     ----------
@@ -70,6 +71,7 @@ class Vector(Calibrator):
     """
 
     method: ClassVar[str] = "vector"
+    class_names_: list[str] | None
 
     def __init__(self, *, task: str = "multiclass", logits: bool = False) -> None:
         self.task = task
@@ -96,6 +98,7 @@ class Vector(Calibrator):
         missing = np.flatnonzero(np.bincount(label, minlength=scores.shape[1]) == 0)
         if len(missing):
             raise NotIdentified(f"class {missing[0]} has no label, so that nothing holds its intercept")
+        self.class_names_ = None
         share = weight / weight.sum()
         beta = beta_of_vectors(scores, label, weight)
         self.slopes_, self.intercepts_ = usable(fit_lines(normal_logs(scores), label, share, start=beta, ridge=0.0))
@@ -119,10 +122,12 @@ class Vector(Calibrator):
         return softmax_rows(logs)
 
     def _parameters(self) -> dict[str, Any]:
-        return {"slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
+        named = {} if self.class_names_ is None else {"classes": self.class_names_}
+        return {"slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist(), **named}
 
     def _restore(self, parameters: dict[str, Any]) -> None:
         self.slopes_, self.intercepts_ = np.array(parameters["slopes"]), np.array(parameters["intercepts"])
+        self.class_names_ = parameters.get("classes")
         self.n_features_in_ = len(self.slopes_)
 
 

@@ -64,6 +64,9 @@ class Champion:
         self._many: Callable[[Any, Any], Any] | None = None
         self.document = document  # None for identity
         self.takes_vectors = vector is not None
+        parameters = {} if document is None else document["parameters"]
+        self._has_lines = "slopes" in parameters  # one for each class
+        self._classes: list[str] | None = parameters.get("classes") if self._has_lines else None
         self._array_form: Callable[[Any], Any] | None = None
 
     def apply(self, value: Any, failed: Failed) -> Any:
@@ -71,7 +74,7 @@ class Champion:
         if _is_array(value):
             return self._array(value, failed)
         if isinstance(value, Mapping):
-            return dict(zip(value, self._entries(list(value.values()), failed), strict=True))
+            return self._by_class(value, failed)
         if isinstance(value, tuple):
             return tuple(self._entries(value, failed))
         if isinstance(value, list):
@@ -87,6 +90,21 @@ class Champion:
 
             self._many = compile_distributions(self.document or NO_CALIBRATOR)
         return applied_to_arrays(self._many, given)
+
+    def _by_class(self, value: Mapping[Any, Any], failed: Failed) -> dict[Any, Any]:
+        """Calibrate an object by class, whose order says nothing: where classes differ, the calibrator names them in its own."""
+        names = list(value)
+        if self._has_lines and not _is_nested(value.values()):
+            names = self._classes or []
+            if set(names) != set(value):
+                failed(
+                    ValueError(
+                        f"the calibrator's classes are {', '.join(names) or 'not named'}: send these, or an array"
+                    )
+                )
+                return dict(value)
+        served = dict(zip(names, self._entries([value[name] for name in names], failed), strict=True))
+        return {name: served[name] for name in value}
 
     def _entries(self, values: Any, failed: Failed) -> Any:
         """Calibrate a list: the classes of one event where the model is multiclass, else one entry after the other."""

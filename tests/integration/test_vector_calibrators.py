@@ -46,6 +46,7 @@ def test_classes_that_are_off_each_in_its_way_get_a_line_each(declared, tools, f
     assert (made["method"], made["promoted"]) == ("structured_vector", True)
     assert made["parameters"]["intercepts"] == pytest.approx(PUSH.tolist(), abs=0.25)
     assert made["parameters"]["slopes"] == pytest.approx([1.0] * 3, abs=0.25)
+    assert made["parameters"]["classes"] == CLASSES
     vector = [0.2, 0.3, 0.5]
     served = declared.post("/v1/models/m/calibrate", {"probabilities": [vector]})
     assert served["probabilities"][0] == pytest.approx(compile_vector(made)(vector), abs=1e-12)
@@ -59,3 +60,18 @@ def test_vector_scaling_is_fitted_when_it_is_asked_for(sqlite_api, tools):
     assert made["method"] == "vector"
     assert len(made["parameters"]["slopes"]) == len(made["parameters"]["intercepts"]) == 3
     assert sqlite_api.get("/v1/models/m/calibrators/1")["parameters"] == made["parameters"]
+
+
+def test_a_calibrator_of_other_classes_is_not_registered(sqlite_api):
+    sqlite_api.put("m", status=201, task="multiclass", classes=CLASSES)
+    parameters = {"slopes": [1.0, 1.0, 1.0], "intercepts": [0.0, 1.0, -1.0], "classes": ["cat", "bee", "ant"]}
+    document = {"method": "vector", "task": "multiclass", "parameters": parameters}
+    path = "/v1/models/m/calibrators"
+    error = sqlite_api.refused("POST", path, json={"document": document, "holdout": 0})
+    assert (error["field"], error["reason"]) == (
+        "document.parameters.classes",
+        "must be the model's classes in their order",
+    )
+    document["parameters"]["classes"] = CLASSES
+    made = sqlite_api.post(path, {"document": document, "holdout": 0}, status=201)
+    assert made["parameters"] == document["parameters"]

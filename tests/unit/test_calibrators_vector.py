@@ -11,6 +11,7 @@ from scipy.optimize import minimize
 from scipy.special import logsumexp
 
 from monitor.calibrators import vector as vector_module
+from monitor.calibrators.document import seal
 from monitor.calibrators.errors import BadDocument, NotFitted, NotIdentified
 from monitor.calibrators.families import from_document, make
 from monitor.calibrators.scalar import compile_vector
@@ -18,6 +19,7 @@ from monitor.calibrators.structured_vector import StructuredVector
 from monitor.calibrators.temperature import Temperature
 from monitor.calibrators.vector import Vector
 from monitor.client.arrays import compile_array
+from monitor.client.champions import Champion, load
 
 Floats = NDArray[np.float64]
 Rows = tuple[Floats, NDArray[np.int64]]
@@ -211,6 +213,10 @@ def test_logits_and_probabilities_are_served_alike() -> None:
         ({"slopes": [1.0, True], "intercepts": [0.0, 0.0]}, "parameters.slopes[1]"),
         ({"slopes": [1.0, 1.0], "intercepts": [0.0, float("inf")]}, "parameters.intercepts[1]"),
         ({"slopes": [1.0, 1.0], "intercepts": [0.0, 10**400]}, "parameters.intercepts[1]"),
+        ({"slopes": [1.0, 1.0], "intercepts": [0.0, 0.0], "classes": ["a"]}, "parameters.classes"),
+        ({"slopes": [1.0, 1.0], "intercepts": [0.0, 0.0], "classes": ["a", "a"]}, "parameters.classes"),
+        ({"slopes": [1.0, 1.0], "intercepts": [0.0, 0.0], "classes": ["a", 1]}, "parameters.classes"),
+        ({"slopes": [1.0, 1.0], "intercepts": [0.0, 0.0], "classes": None}, "parameters.classes"),
         ({"slopes": "11", "intercepts": [0.0, 0.0]}, "parameters.slopes"),
     ],
 )
@@ -218,6 +224,43 @@ def test_documents_say_which_parameter_is_wrong(method: str, parameters: dict[st
     with pytest.raises(BadDocument) as caught:
         from_document({"method": method, "task": "multiclass", "parameters": parameters})
     assert caught.value.field == field
+
+
+ORDERED = {"slopes": [0.5, 1.0, 2.0], "intercepts": [1.0, 0.0, -1.0]}
+
+
+def champion(parameters: dict[str, Any]) -> Champion:
+    """Return a calibrator as a client has it in force."""
+    fitted = {"method": "vector", "task": "multiclass", "parameters": parameters}
+    document = seal(fitted, model="m", number=1, fitted_from={}, gate=None, created_at="2026-01-05T12:00:00Z")
+    return load(document, model="m")
+
+
+def test_an_object_by_class_is_read_by_the_names_of_the_classes() -> None:
+    serving = champion({**ORDERED, "classes": ["ant", "bee", "cat"]})
+    failures: list[Exception] = []
+    served = serving.apply({"cat": 0.2, "ant": 0.5, "bee": 0.3}, failures.append)
+    in_order = serving.apply([0.5, 0.3, 0.2], failures.append)
+    assert list(served) == ["cat", "ant", "bee"]
+    assert [served[name] for name in ("ant", "bee", "cat")] == in_order
+    assert failures == []
+
+
+@pytest.mark.parametrize("names", [{}, {"classes": ["ant", "bee", "dog"]}])
+def test_an_object_of_other_classes_is_served_as_it_came(names: dict[str, list[str]]) -> None:
+    failures: list[Exception] = []
+    vector = {"cat": 0.2, "ant": 0.5, "bee": 0.3}
+    assert champion({**ORDERED, **names}).apply(vector, failures.append) == vector
+    assert [str(each) for each in failures] == [
+        f"the calibrator's classes are {', '.join(names.get('classes', [])) or 'not named'}: send these, or an array"
+    ]
+
+
+def test_names_of_classes_stay_with_a_document() -> None:
+    parameters = {**ORDERED, "classes": ["ant", "bee", "cat"]}
+    document = {"method": "structured_vector", "task": "multiclass", "parameters": parameters}
+    assert from_document(document).to_document() == document
+    assert "classes" not in Vector().fit(*drawn(500, *uneven(3))).to_document()["parameters"]
 
 
 def test_vectors_are_calibrated_of_multiclass_models_only() -> None:

@@ -156,6 +156,10 @@ def test_calibrate_takes_arrays_of_any_shape(registry: Registry, client: Client,
     assert client.calibrate(np.array([])).shape == (0,)
 
 
+LINES = {"slopes": [0.3, 0.7, 1.0, 1.0, 1.5, 2.0, 9.0], "intercepts": [2.0, 1.0, 0.0, 0.0, -1.0, -2.0, 5.0]}
+OF_CLASSES: list[dict[str, Any]] = [
+    {"method": method, "task": "multiclass", "parameters": LINES} for method in ("vector", "structured_vector")
+]
 FITTED = [
     TEMPERATURE,
     PLATT,
@@ -165,6 +169,7 @@ FITTED = [
     ISOTONIC,
     TOP_LABEL,
     VECTORS,
+    *OF_CLASSES,
     STEEP,
     IDENTITY,
     IDENTITY_OF_VECTORS,
