@@ -552,7 +552,9 @@ class Calibrator(Shape):
     method: str
     task: Task
     parameters: dict[str, Any] = Field(
-        description="`temperature`: {temperature}; `platt`: {slope, intercept} on the logit; `isotonic`: {x, y}"
+        description="`temperature`: {temperature}; `platt`: {slope, intercept} on the logit; `beta`: {a, b, c};"
+        " `quadratic_logit`: {square, slope, intercept}; `scaling_binning`: {edges, values}; `isotonic`, `pit_isotonic`: {x, y};"
+        " `vector`, `structured_vector`: {slopes, intercepts, classes}, one per class; `variance_scaling`: {scale}; `identity`: {}"
     )
     fitted_from: dict[str, Any]
     gate: dict[str, Any] | None = Field(description="the evidence; null for a version that was not gated")
