@@ -5,6 +5,8 @@ Calibrated  a calibrated value together with where it came from
 CalibratedDistribution   likewise, of a regression
 Stats       what became of everything that was logged
 
+document_from   a calibrator that was fitted elsewhere, as a document for `Client.register`
+
 agreement, verbalized, token_logprobs   what a language model gave, as fields of `Client.log`
 average     what the members of an ensemble say together
 """
@@ -12,6 +14,7 @@ average     what the members of an ensemble say together
 from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.client.champions import Calibrated
 from monitor.client.client import Client
+from monitor.client.convert import document_from
 from monitor.client.distributions import CalibratedDistribution
 from monitor.client.outbox import Stats
 
@@ -22,6 +25,7 @@ __all__ = [
     "Stats",
     "agreement",
     "average",
+    "document_from",
     "token_logprobs",
     "verbalized",
 ]

@@ -1,0 +1,232 @@
+"""Calibrators that were fitted elsewhere, as documents that the server can judge: of scikit-learn, of betacal, or any increasing map.
+
+Nothing of these packages is imported: what is converted is known by its class, and read by its fitted attributes.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+from monitor.calibrators.document import check
+from monitor.calibrators.parameters import HIGHEST, LOWEST, MOST_KNOTS
+from monitor.errors import BadInput
+
+TOLERANCE: Final = 1e-6
+"""The largest error of a map that is sampled."""
+
+LOGIT, PROBABILITY = "logit", "probability"
+MOST_ROUNDS: Final = 100
+CHECKS: Final = 50_000
+NOISE: Final = 1e-9
+"""A map may fall by so much, as one of single precision does, and still count as increasing."""
+
+Map = Callable[[Any], Any]
+
+
+def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -> dict[str, Any]:
+    """Return the document of a fitted calibrator, `{"method", "task", "parameters"}`, for `Client.register`.
+
+    Converted exactly are scikit-learn's `IsotonicRegression` on probabilities, `LogisticRegression` of one feature and the sigmoid and
+    temperature of a `CalibratedClassifierCV` on logits, and betacal's `BetaCalibration`. Anything else that is increasing, with
+    `predict_proba` or `predict`, or a function of an array, is sampled as an isotonic map: its error is at most 1e-6.
+
+    Parameters
+    ----------
+    fitted : the calibrator; a `CalibratedClassifierCV` must hold a single one (`ensemble=False`)
+    task : `binary`, `confidence` or `multiclass`
+    on : what the calibrator takes, `logit` or `probability`; told where its class does not: by scikit-learn's logistic regression, and a
+        classifier with a `decision_function`
+
+    Raises
+    ------
+    BadInput
+        when it can't be converted, with the reason; for a sampled map, with the error that is left.
+    BadDocument
+        when its parameters are none of a calibrator, such as a falling slope.
+
+    Examples
+    --------
+    >>> found = document_from(lambda p: p**2)
+    >>> found["method"], len(found["parameters"]["x"]) > 100
+    ('isotonic', True)
+
+    """
+    if on not in (None, LOGIT, PROBABILITY):
+        raise BadInput("on", on, "it must be logit or probability")
+    method, parameters = _converted(fitted, task, on)
+    return check({"method": method, "task": task, "parameters": parameters})._asdict()
+
+
+Converted = tuple[str, dict[str, Any]]
+Converter = Callable[[Any, str, str | None], Converted]
+
+
+def _converted(fitted: Any, task: str, on: str | None) -> Converted:
+    if hasattr(fitted, "to_document"):
+        document = fitted.to_document()
+        return document["method"], document["parameters"]
+    for name in _names(fitted):
+        if name in _CONVERTERS:
+            return _CONVERTERS[name](fitted, task, on)
+    return "isotonic", _sampled(_asked(fitted), on or PROBABILITY)
+
+
+def _names(fitted: Any) -> list[str]:
+    """Return the names of an object's classes that come from packages whose calibrators are known."""
+    return [
+        each.__name__ for each in type(fitted).__mro__ if each.__module__.partition(".")[0] in {"sklearn", "betacal"}
+    ]
+
+
+def _of_isotonic(fitted: Any, _task: str, on: str | None) -> Converted:
+    if fitted.increasing_ is not True and not fitted.increasing_:
+        raise BadInput("fitted", fitted, "its map falls: a calibrator must not turn the order of scores around")
+    x, y = [float(each) for each in fitted.X_thresholds_], [float(each) for each in fitted.y_thresholds_]
+    if on == LOGIT or not 0.0 <= x[0] <= x[-1] <= 1.0:
+        return "isotonic", _sampled(lambda z: _between(fitted, z), LOGIT if on is None else on)
+    return "isotonic", {"x": x, "y": y}
+
+
+def _between(fitted: Any, values: Any) -> Any:
+    """Return what an isotonic regression predicts, and at either end what it predicts there, whatever its `out_of_bounds`."""
+    import numpy as np  # noqa: PLC0415  who has fitted one has NumPy
+
+    return fitted.predict(np.clip(values, fitted.X_thresholds_[0], fitted.X_thresholds_[-1]))
+
+
+def _of_logistic(fitted: Any, _task: str, on: str | None) -> Converted:
+    if fitted.coef_.shape != (1, 1):
+        raise BadInput("fitted", fitted, f"it takes {fitted.coef_.shape[1]} features; a calibrator takes one score")
+    return _linear(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), _known(fitted, on))
+
+
+def _of_sigmoid(fitted: Any, _task: str, on: str | None) -> Converted:
+    return _linear(-float(fitted.a_), -float(fitted.b_), _known(fitted, on))
+
+
+def _linear(slope: float, intercept: float, on: str) -> Converted:
+    """Return the map of a score whose log odds are linear in it: Platt scaling of logits, and none of ours of probabilities."""
+    if on == LOGIT:
+        return "platt", {"slope": slope, "intercept": intercept}
+    return "isotonic", _sampled(lambda p: _logistic(slope * p + intercept), PROBABILITY)
+
+
+def _logistic(z: Any) -> Any:
+    import numpy as np  # noqa: PLC0415  given arrays only
+
+    return 1.0 / (1.0 + np.exp(-z))
+
+
+def _of_temperature(fitted: Any, task: str, on: str | None) -> Converted:
+    beta = float(fitted.beta_)
+    # Of a binary model it takes the pair (-z, z) of a logit z, which are 2z apart; of probabilities their logarithms.
+    halves = task != "multiclass" and _known(fitted, on) == LOGIT
+    return "temperature", {"temperature": 1.0 / (2.0 * beta if halves else beta)}
+
+
+def _of_classifier(fitted: Any, task: str, on: str | None) -> Converted:
+    if len(fitted.calibrated_classifiers_) != 1:
+        raise BadInput(
+            "fitted",
+            fitted,
+            f"it is a mean over {len(fitted.calibrated_classifiers_)} models and their calibrators: fit it with ensemble=False",
+        )
+    single = fitted.calibrated_classifiers_[0]
+    if len(single.calibrators) != 1:
+        raise BadInput(
+            "fitted", fitted, 'it has a calibrator for each class: of several classes only "temperature" is one'
+        )
+    return _converted(single.calibrators[0], task, _taken(single.estimator) if on is None else on)
+
+
+def _taken(estimator: Any) -> str | None:
+    """Return what a classifier hands to its calibrator; None where that has to be told."""
+    if not hasattr(estimator, "decision_function"):
+        return PROBABILITY
+    inner = estimator
+    while hasattr(inner, "estimator") or hasattr(inner, "steps"):
+        inner = inner.estimator if hasattr(inner, "estimator") else inner.steps[-1][1]
+    return LOGIT if "LogisticRegression" in _names(inner) else None
+
+
+def _of_beta(fitted: Any, _task: str, _on: str | None) -> Converted:
+    inner = fitted.calibrator_
+    a, b, _ = (float(each) for each in inner.map_)
+    # The midpoint m is only searched for, to five digits; the intercept is what was fitted.
+    intercept = (a - b) * math.log(2.0) if type(inner).__name__ == "_BetaABCal" else _first(inner.lr_.intercept_)
+    return "beta", {"a": a, "b": b, "c": intercept}
+
+
+def _first(value: Any) -> float:
+    return float(value[0] if hasattr(value, "__len__") else value)
+
+
+def _known(fitted: Any, on: str | None) -> str:
+    if on is None:
+        raise BadInput(
+            "on", on, f"{type(fitted).__name__} does not say what it takes: tell whether logit or probability"
+        )
+    return on
+
+
+_CONVERTERS: Final[Mapping[str, Converter]] = {
+    "IsotonicRegression": _of_isotonic,
+    "LogisticRegression": _of_logistic,
+    "_SigmoidCalibration": _of_sigmoid,
+    "_TemperatureScaling": _of_temperature,
+    "CalibratedClassifierCV": _of_classifier,
+    "BetaCalibration": _of_beta,
+}
+
+
+def _asked(fitted: Any) -> Map:
+    """Return the map of an object that is only known by what it answers."""
+    if hasattr(fitted, "predict_proba"):
+        return lambda p: _of_positive(fitted.predict_proba(p.reshape(-1, 1)))
+    if hasattr(fitted, "predict"):
+        return lambda p: fitted.predict(p)  # noqa: PLW0108  an attribute that is looked up once may be a property
+    if callable(fitted):
+        return fitted  # type: ignore[no-any-return]
+    raise BadInput("fitted", fitted, "it is no calibrator: it has neither predict_proba nor predict")
+
+
+def _of_positive(answer: Any) -> Any:
+    return answer[:, -1] if answer.ndim > 1 else answer
+
+
+def _sampled(apply: Map, on: str) -> dict[str, Any]:
+    """Return the knots of a map, ever more of them where it is not straight between two."""
+    import numpy as np  # noqa: PLC0415  who has fitted something has NumPy
+
+    def called(p: Any) -> Any:
+        clipped = np.clip(p, LOWEST, HIGHEST)
+        given = np.log(clipped / (1.0 - clipped)) if on == LOGIT else p
+        return np.asarray(apply(given), dtype=float).reshape(p.shape)
+
+    tail = np.logspace(-9, -2, 29)
+    x = np.unique(np.concatenate([np.linspace(0.0, 1.0, 129), tail, 1.0 - tail, [LOWEST, HIGHEST]]))
+    y = called(x)
+    for _ in range(MOST_ROUNDS):
+        middle = 0.5 * (x[:-1] + x[1:])
+        found, aside = called(middle), called(x[:-1] + 0.382 * np.diff(x))
+        error = np.abs(found - 0.5 * (y[:-1] + y[1:])) + np.abs(aside - (y[:-1] + 0.382 * np.diff(y)))
+        split = ~(error <= TOLERANCE / 2) & (middle > x[:-1]) & (middle < x[1:])
+        if not split.any() or len(x) + split.sum() > MOST_KNOTS:
+            break
+        place = np.flatnonzero(split) + 1
+        x, y = np.insert(x, place, middle[split]), np.insert(y, place, found[split])
+    if not (np.isfinite(y).all() and (np.diff(y) >= -NOISE).all()):
+        raise BadInput("fitted", apply, "its map is not increasing over [0, 1]")
+    y = np.maximum.accumulate(y)
+    if y[0] < -NOISE or y[-1] > 1.0 + NOISE:
+        raise BadInput("fitted", apply, f"its map goes from {y[0]:g} to {y[-1]:g}; a calibrator gives probabilities")
+    y = np.clip(y, 0.0, 1.0)
+    within = np.concatenate(
+        [np.linspace(0.0, 1.0, CHECKS), np.logspace(-12, -1, 1_000), 1 - np.logspace(-12, -1, 1_000)]
+    )
+    left = float(np.abs(called(within) - np.interp(within, x, y)).max())
+    if not left <= TOLERANCE:
+        raise BadInput(
+            "fitted", apply, f"sampled with {len(x)} knots its map is off by {left:.1e}, more than {TOLERANCE:g}"
+        )
+    return {"x": x.tolist(), "y": y.tolist()}
