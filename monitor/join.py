@@ -28,6 +28,7 @@ class Joined:
 
     predictions: list[PredictionRow] = field(default_factory=list)  # new rows
     labels: list[LabelRow] = field(default_factory=list)  # new rows
+    waited: list[LabelRow] = field(default_factory=list)  # that count, and came before their new predictions
     conflicts: list[ConflictRow] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     duplicates: int = 0
@@ -78,6 +79,7 @@ class _Join:
             kind = objection(self.models[ref[0]], found, row)
             if kind is None:
                 found = row
+                self.result.waited.append(row)
             else:
                 self.refuse(row, kind, _content(row))
 

@@ -1,6 +1,6 @@
 """What a stored prediction says, and what a label makes of it."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -219,17 +219,11 @@ def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> str
 
 def standing(model: Model, labels: Sequence[LabelRow]) -> LabelRow | None:
     """Return which of an event's labels counts: the first usable one, until one that supersedes it."""
-    *_, last = (None, *accepted(model, labels))
-    return last
-
-
-def accepted(model: Model, labels: Sequence[LabelRow]) -> Iterator[LabelRow]:
-    """Yield those of an event's labels that counted when they came."""
     found = None
     for row in labels:
         if objection(model, found, row) is None:
             found = row
-            yield row
+    return found
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:

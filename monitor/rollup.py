@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
@@ -19,7 +20,7 @@ from monitor.batch import Event, decode, encode
 from monitor.delays import Seen, delay_bucket
 from monitor.errors import LeaseLost, Unavailable
 from monitor.join import Arrival, EventRef, Joined, join
-from monitor.outcomes import accepted, confidences, outcome
+from monitor.outcomes import confidences, outcome
 from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
 from monitor.stats.summary import ONE
 from monitor.store import counters, evidence, journal, rollups
@@ -98,9 +99,9 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     before = model_rows.progress_of(connection, list(models))
     key = event_rows.hash_key(connection)
     keys = sorted({row.key for row in arrivals})
-    predictions, labels = event_rows.predictions_of(connection, keys), event_rows.labels_of(connection, keys)
-    joined = join(arrivals, predictions, labels, models)
-    progress = _advanced(before, joined, _label_times(joined, models, predictions, labels))
+    predictions = event_rows.predictions_of(connection, keys)
+    joined = join(arrivals, predictions, event_rows.labels_of(connection, keys), models)
+    progress = _advanced(before, joined, _label_times(joined, predictions))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, revisions, halves(key, clusters))
@@ -197,27 +198,21 @@ def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
     }
 
 
-def _label_times(
-    joined: Joined,
-    models: Mapping[int, Model],
-    predictions: Mapping[EventRef, PredictionRow],
-    labels: Mapping[EventRef, Sequence[LabelRow]],
-) -> Iterator[tuple[int, int]]:
-    """Yield the models and times of the labels of events that something came for, where their predictions are known.
+def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) -> Iterator[tuple[int, int]]:
+    """Yield the models and times of new labels whose predictions are known, and of those that waited for theirs until now.
 
     Until a prediction is known nobody can say whether its labels are of traffic or of the validation set, which moves no model's time.
 
     Parameters
     ----------
-    predictions, labels : all that are known of the events, by model and event
+    predictions : all that are known of the labels' events, by model and event
 
     """
-    came: list[Arrival] = [*joined.labels, *joined.predictions]
-    for ref in {(each.model_id, each.event_id) for each in came}:
-        row = predictions.get(ref)
-        if row is not None and not row.reference:
-            told = accepted(models[row.model_id], labels.get(ref, ()))
-            yield from ((row.model_id, each.at) for each in told if each.at is not None)
+    for label in chain(joined.labels, joined.waited):
+        if label.at is not None:
+            row = predictions.get((label.model_id, label.event_id))
+            if row is not None and not row.reference:
+                yield label.model_id, label.at
 
 
 def _advanced(
