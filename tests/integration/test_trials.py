@@ -386,12 +386,12 @@ def test_only_labels_of_trusted_sources_count_where_some_are_named(feed: Any, cl
     model = feed.model(label_delay=0, trusted_sources=("audited",))
     at = moment(clock())
     feed.take(
-        *(make.prediction(name, p, at=at) for name, p in (("a", 0.25), ("b", 0.5), ("c", 0.75))),
+        *(make.prediction(name, p, at=at - AN_HOUR) for name, p in (("a", 0.25), ("b", 0.5), ("c", 0.75))),
+        make.prediction("later", 0.5, at=at),
         make.label("a", 1, source="audited"),
         make.label("b", 1, source="clicks"),
         make.label("c", 0, source="audited"),
     )
-    clock.advance(AN_HOUR)
     (step,) = steps_of(feed, model, clock)
     assert sorted(step.other.tolist()) == [0.75**2, 0.75**2]
 
