@@ -339,7 +339,7 @@ class SettingsBody(Shape):
     reference: dict[Literal["start", "end"], datetime] | Literal["champion", "validation"] | None = Field(
         default=None,
         description="what drift is measured against: a range, `champion` for what it was fitted on, `validation` for the events sent "
-        "with `reference: true`; null for these where there are any, else the window before",
+        "with `reference: true`; null for these where they are at least `minimum_labels`, else the window before",
     )
     recalibration: Recalibration = "propose"
     canary: Annotated[float, Field(ge=0, le=0.5)] = Field(
