@@ -246,9 +246,8 @@ class Abstention:
         lower = np.concatenate([[0.0], steps.upper[:-1]])
         low = (lower + steps.upper) / 2 <= 0.5 if binary else np.zeros(len(lower), dtype=bool)  # noqa: PLR2004 - where the answer changes
         sure = np.where(low, 1.0 - steps.upper, lower)
-        # Ties in the order of distance from the middle, so that what is answered stays two ends of the scale.
-        place = np.arange(len(sure))
-        order = np.lexsort((np.where(low, place, -place), -sure))
+        # Stable: scores next to 0 are all as sure as 1 can be, and the lowest comes first.
+        order = np.argsort(-sure, kind="stable")
         return cls(order, low[order], steps)
 
     @property

@@ -105,12 +105,17 @@ def test_the_impact_of_a_promotion_is_what_the_api_shows(sure):
     ]
 
 
-def test_scores_are_mapped_through_what_serves_now(sure):
+def test_scores_are_mapped_through_what_serves_now(sure, tools):
     sure.post("/v1/models/m/calibrators", {"method": "temperature", "promote": True}, status=201)
     now, raw = sure.get(THRESHOLDS, risk=0.45), sure.get(THRESHOLDS, risk=0.45, calibrator="none")
     assert (now["calibrator_version"], raw["calibrator_version"]) == (1, None)
     assert now["abstention"]["answering"]["labelled"] == raw["abstention"]["answering"]["labelled"]
     assert now["abstention"]["answering"]["above"] < raw["abstention"]["answering"]["above"]
+    at = {"timestamp": "2026-01-05T10:01:00Z", "calibrator_version": 1}
+    sure.send(tools.prediction("served", 0.6, raw_probability=0.95, **at), tools.prediction("only served", 0.6, **at))
+    later = sure.get(THRESHOLDS, calibrator="none")
+    assert (later["events"], later["without_raw"]) == (now["events"] + 1, 1)
+    assert later["decisions"][0]["after"]["selected"] == raw["decisions"][0]["after"]["selected"] + 1
 
 
 def test_sets_hold_the_right_answer_as_often_as_asked(sound):

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from monitor.calibrators.families import from_document
-from monitor.decisions import TOO_FLAT, Cellwise, Eventwise, Under, precision_of
+from monitor.decisions import TOO_FLAT, Cellwise, Eventwise, Under, precision_of, sets_of
+from monitor.records import Model, ModelSettings
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
 from monitor.stats.thresholds import share_interval
@@ -140,6 +141,19 @@ def test_the_part_of_a_cell_is_that_of_a_line_with_its_mean(tilt):
     assert (density * s).mean() == pytest.approx(0.5 + slope, abs=1e-6)
     for threshold in (0.1, 0.5, 0.8):
         assert shares_above(view, threshold)[0][0] == pytest.approx(density[s > threshold].sum() / 10_000, abs=1e-6)
+
+
+def test_coverage_is_measured_on_labels_that_had_no_part_in_the_threshold():
+    at = np.arange(1000)
+    x, y = np.full(1000, 0.8), (at < 700).astype(int)
+    model = Model(id=1, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0)
+    events = Eventwise(task="binary", at=at, x=x, y=y, without_raw=0)
+    found = sets_of(model, Under(events, None), coverage=0.9)
+    assert found["threshold"] == pytest.approx(0.8)
+    measured = found["measured"]
+    assert (measured["threshold"], measured["labelled"], measured["coverage"]) == (pytest.approx(0.2), 300, 0.0)
+    few = Eventwise(task="binary", at=at[:200], x=x[:200], y=y[:200], without_raw=0)
+    assert sets_of(model, Under(few, None), coverage=0.9)["measured"] is None
 
 
 def test_nothing_is_no_share():

@@ -83,7 +83,7 @@ def test_with_one_beginning_prefixes_are_tested_in_turn_until_one_fails(n, data)
     assert (None if found is None else found.steps) == by_hand(n, wrong, risk, delta)
 
 
-@pytest.mark.parametrize(("wrong", "events"), enumerate([59, 93, 124, 153, 181]))
+@pytest.mark.parametrize(("wrong", "events"), list(enumerate([59, 93, 124, 153, 181])))
 def test_so_many_errors_need_as_many_events_as_success_run_plans_say(wrong, events):
     # Of 95 % reliability at 95 % confidence.
     assert cutoff([events], [wrong], risk=0.05, confidence=0.95).labelled == events
