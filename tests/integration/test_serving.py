@@ -1,11 +1,16 @@
 """What clients follow: the champion, and the canary that serves a share beside it, under one entity tag."""
 
+import numpy as np
 import pytest
+from scipy.special import logit
+from sklearn.linear_model import LogisticRegression
 
-from monitor import registry
+from monitor import Client, registry
+from monitor.client import document_from
 from monitor.client.champions import IDENTITY, Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
+from monitor.errors import BadInput
 from monitor.store import models
 from monitor.store import registry as versions
 from monitor.store.registry import CHALLENGER, CHAMPION, Alias
@@ -94,6 +99,10 @@ class InProcess:
         self.api = api
         self.asked = []
 
+    def post(self, path, body, **_):
+        found = self.api.client.post(path, content=body, headers={"Content-Type": "application/json"})
+        return Answer(status=found.status_code, body=found.content)
+
     def get(self, path, *, etag):
         found = self.api.client.get(path, headers={} if etag is None else {"If-None-Match": etag})
         self.asked.append((path.rpartition("/")[2], found.status_code))
@@ -130,3 +139,41 @@ def test_a_client_serves_no_calibrator_once_the_model_is_deleted(model):
     model.api.ask("DELETE", "/v1/models/m", params={"confirm": "m"})
     assert followed.fetch()
     assert followed.serving.champion is IDENTITY
+
+
+TOO_SURE = ((0.9, 14), (0.7, 12), (0.3, 8), (0.1, 6))
+"""Probabilities, and of 20 such predictions how many come true."""
+
+
+@pytest.fixture
+def judged(sqlite_api, tools):
+    """Return a client of a model that is too sure of itself, by 1,600 labels."""
+    sqlite_api.put("m", status=201, label_delay="0s")
+    for minute in range(20):
+        at = {"timestamp": f"2026-01-05T10:{minute:02}:00Z"}
+        for p, right in TOO_SURE:
+            names = [f"{minute} {p} {i}" for i in range(20)]
+            sent = [tools.prediction(name, p, **at) for name in names]
+            sent += [tools.label(name, int(i < right)) for i, name in enumerate(names)]
+            sqlite_api.ask("POST", "/v1/events", json={"events": sent})
+    sqlite_api.roll_up()
+    client = Client("http://localhost", "m")
+    client._transport = InProcess(sqlite_api)  # noqa: SLF001
+    yield client
+    client.close(timeout=0)
+
+
+def test_a_calibrator_fitted_elsewhere_goes_through_the_same_gate(judged):
+    scores = np.repeat([p for p, _ in TOO_SURE], 20)
+    outcomes = np.concatenate([np.arange(20) < right for _, right in TOO_SURE]).astype(int)
+    good = LogisticRegression(C=1e6).fit(logit(scores).reshape(-1, 1), outcomes)
+    made = judged.register(document_from(good, on="logit"), promote=True)
+    assert (made["number"], made["method"], made["promoted"]) == (1, "platt", True)
+    assert made["gate"]["passed"]
+    worse = judged.register(
+        {"method": "temperature", "task": "binary", "parameters": {"temperature": 0.2}}, promote=True
+    )
+    assert (worse["number"], worse["promoted"]) == (None, False)
+    assert worse["reason"]
+    with pytest.raises(BadInput):
+        judged.register({"method": "temperature", "task": "binary", "parameters": {"temperature": -1.0}})
