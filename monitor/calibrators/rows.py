@@ -179,7 +179,8 @@ def _column(values: ArrayLike, name: str, rows: int) -> Floats:
 def _floats(values: ArrayLike, name: str) -> Floats:
     if hasattr(values, "toarray"):
         raise ValueError(f"{name} is a sparse array, which is not supported: pass a dense one")
-    if getattr(getattr(values, "dtype", None), "kind", None) == "c":  # NumPy would only warn, and drop half of each number
+    # NumPy would only warn, and drop half of each complex number.
+    if getattr(getattr(values, "dtype", None), "kind", None) == "c":
         raise ValueError(f"{name} holds complex numbers. Complex data not supported")
     try:
         return np.asarray(values, dtype=np.float64)

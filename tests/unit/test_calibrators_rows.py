@@ -4,6 +4,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy.sparse import csr_array
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.families import FAMILIES, make
@@ -40,6 +41,19 @@ def test_fit_names_what_is_wrong_with_the_rows(
 ) -> None:
     with pytest.raises(ValueError, match=why):
         make(method, task="binary").fit(p, y, weight)
+
+
+@pytest.mark.parametrize(
+    ("p", "y", "why"),
+    [
+        (np.array([0.5, 0.6 + 1j]), [0, 1], "X holds complex numbers"),
+        (csr_array([[0.5], [0.6]]), [0, 1], "X is a sparse array"),
+        ([0.5, 0.6], None, "Platt requires y"),
+    ],
+)
+def test_fit_names_what_other_estimators_may_take(p: Any, y: Any, why: str) -> None:
+    with pytest.raises(ValueError, match=why):
+        make("platt", task="binary").fit(p, y)
 
 
 @pytest.mark.parametrize("method", METHODS)
