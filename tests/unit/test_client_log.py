@@ -16,7 +16,8 @@ import numpy as np
 import pytest
 
 from monitor import Client, wire
-from monitor.client import Calibrated, Stats
+from monitor.client import Calibrated, Stats, average
+from monitor.decode import decode_events
 from monitor.errors import BadInput
 
 NOBODY = "http://127.0.0.1:9"
@@ -254,6 +255,21 @@ def test_log_takes_a_calibrated_value_apart(client: Client) -> None:
     assert (two["probabilities"], two["raw_probabilities"], two["calibrator_version"]) == ([0.6, 0.4], [0.9, 0.1], 3)
     assert (three["confidence"], three["raw_confidence"], three["calibrator_version"]) == (0.6, 0.9, 3)
     assert four.keys() & {"raw_probability", "calibrator_version"} == set()
+
+
+def test_log_puts_the_members_of_an_ensemble_beside_what_was_served(client: Client) -> None:
+    said = [[0.5, 0.5], [1.0, 0.0]]
+    client.log("a", probabilities=Calibrated([0.6, 0.4], average(said), 3), members=said)
+    client.log("b", probability=Calibrated(0.75, average([0.5, 1.0]), None), members=np.array([0.5, 1.0]))
+    client.log("c", members=[0.5, 1.0])
+    found = decode_events(b"\n".join(waiting(client)), "application/x-ndjson", now=datetime.now(UTC))
+
+    assert found.rejected == []
+    calibrated, plain, bare = (event for event in found.accepted if isinstance(event, wire.PredictionEvent))
+    assert (calibrated.probabilities, calibrated.raw_probabilities) == ([0.6, 0.4], [0.75, 0.25])
+    assert (calibrated.members, calibrated.calibrator_version) == (said, 3)
+    assert (plain.probability, plain.raw_probability, plain.members) == (0.75, None, [0.5, 1.0])
+    assert bare.probability == 0.75
 
 
 def test_log_says_only_of_the_validation_set_that_it_is_that(client: Client) -> None:
