@@ -11,6 +11,7 @@ from monitor import byhand, registry, trials
 from monitor.api import shapes
 from monitor.api.context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
 from monitor.api.distributions import calibrated, check_kind
+from monitor.api.etags import answer_unless_known
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
 from monitor.calibrators.families import from_document
@@ -97,11 +98,7 @@ def show_calibrator(context: Context, model: ModelName, which: Which, request: R
     with context.database.read() as connection:
         found = model_named(connection, model)
         document = _document(connection, found, which)
-    tag = f'"{document["sha256"]}"'
-    headers = {"ETag": tag, "Cache-Control": "no-cache"}
-    if _matches(",".join(request.headers.getlist("if-none-match")), tag):
-        return Response(status_code=304, headers=headers)
-    return answer(document, headers=headers)
+    return answer_unless_known(request, document["sha256"], document)
 
 
 def _document(connection: Connection, model: Model, which: str) -> JsonObject:
@@ -110,10 +107,6 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject:
     if document is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
     return document
-
-
-def _matches(given: str, tag: str) -> bool:
-    return given.strip() == "*" or tag in {each.strip().removeprefix("W/") for each in given.split(",")}
 
 
 @router.get(
