@@ -247,3 +247,26 @@ def test_drift_is_of_where_raw_distributions_lie(sqlite_api, tools):
     found = sqlite_api.get(f"{M}/drift", window="1h")
     assert (found["predictions"], found["reference_predictions"], found["drifted"]) == (300, 300, False)
     assert differences(sqlite_api) == []
+
+
+def test_a_calibrator_fitted_elsewhere_goes_through_the_same_gate(sqlite_api, tools):
+    filled(sqlite_api, tools)
+    scaling = {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2}}
+    made = sqlite_api.post(CALIBRATORS, {"document": scaling, "promote": True}, status=201)
+    assert (made["promoted"], made["parameters"]) == (True, {"scale": 2.0})
+    narrow = {**scaling, "parameters": {"scale": 0.5}}
+    assert "no better than" in sqlite_api.post(CALIBRATORS, {"document": narrow, "promote": True})["reason"]
+    platt = {"method": "platt", "task": "binary", "parameters": {"slope": 1, "intercept": 0}}
+    assert sqlite_api.refused("POST", CALIBRATORS, json={"document": platt})["field"] == "document.task"
+    assert sqlite_api.refused("POST", CALIBRATORS, json={"method": "platt"})["field"] == "method"
+
+
+def test_only_labels_of_trusted_sources_judge_a_regression(sqlite_api, tools):
+    events = traffic(tools, "normal", 500)
+    for i, each in enumerate(each for each in events if each["type"] == "label"):
+        each["source"] = "lab" if i % 2 else "crowd"
+    sqlite_api.put("m", status=201, **SETTINGS, trusted_sources=["lab"])
+    sqlite_api.send(*events)
+    made = sqlite_api.post(CALIBRATORS, status=201)
+    assert (made["fitted_from"]["labels"], made["fitted_from"]["holdout_labels"]) == (175, 75)
+    assert made["gate"]["held"] is None
