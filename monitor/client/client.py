@@ -108,7 +108,7 @@ class Client:
         ):
             _between(name, seconds, 0.001, 86_400)
         for name, path in (("cache", cache), ("bootstrap", bootstrap)):
-            if not isinstance(path, str | os.PathLike | None):
+            if not isinstance(path, str | os.PathLike | None) or path == "":
                 raise BadInput(name, path, "it must be a path")
         if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
             raise BadInput("pin", pin, "it must be a version's number, from 1")

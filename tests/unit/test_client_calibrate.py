@@ -480,7 +480,9 @@ def test_a_pinned_version_that_is_not_there_is_asked_for_again(
         assert client.calibrator_version == 3
 
 
-@pytest.mark.parametrize("given", [{"pin": 0}, {"pin": True}, {"pin": "3"}, {"cache": 7}, {"bootstrap": 7}])
+@pytest.mark.parametrize(
+    "given", [{"pin": 0}, {"pin": True}, {"pin": "3"}, {"cache": 7}, {"cache": ""}, {"bootstrap": 7}]
+)
 def test_client_refuses_unusable_settings_of_delivery(given: dict[str, Any]) -> None:
     with pytest.raises(BadInput, match=next(iter(given))):
         Client("http://127.0.0.1:9", MODEL, **given)
