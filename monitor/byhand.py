@@ -213,8 +213,18 @@ def promote(
         if dry_run:
             return _preview(connection, model, number, now)
         progress = models.progress_of(connection, [model.id])[model.id]
-        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason)
+        impact = _impact(connection, model, number, now)
+        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason, grounds=impact)
     return {"champion": number}
+
+
+def _impact(connection: Connection, model: Model, number: int, now: int) -> JsonObject:
+    """Return what declared decisions select before and after a promotion, for the audit log; nothing where none is declared."""
+    if not model.settings.decisions:
+        return {}
+    clock, candidate = windowed.clocked(connection, model, now), _document(connection, model, number)
+    incumbent = champion_document(connection, model)
+    return {"decisions": decisions.impact_of(connection, clock, candidate, incumbent, now=now)}
 
 
 def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> JsonObject:

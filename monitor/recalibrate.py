@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import baseline_fit, refit_distributions, registry, windowed
+from monitor import baseline_fit, decisions, refit_distributions, registry, windowed
 from monitor.calibrators.families import from_document
 from monitor.each import each_model
 from monitor.errors import BadInput
@@ -75,11 +75,15 @@ def conclude(
         actor=actor,
         now=now,
     )
+    impact = decisions.impact_of(connection, clock, document, champion_document(connection, model), now=now)
     # How far traffic has come by now: what was served during the fit does not count for the new version.
     number, progress = document["number"], models.progress_of(connection, [model.id])[model.id]
     destiny = _destiny(model, outcome, promote=promote)
     if destiny == "promote":
-        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=outcome.reason)
+        grounds = {"decisions": impact} if impact else {}
+        registry.promote(
+            connection, model, number, progress, actor=actor, now=now, reason=outcome.reason, grounds=grounds
+        )
     elif destiny == "propose":
         registry.propose(connection, model, number, progress, actor=actor, now=now, held=outcome.held)
     elif destiny is not None:
@@ -87,7 +91,8 @@ def conclude(
             connection, model, number, progress, actor=actor, now=now
         )
     words = (outcome.reason, outcome.held, FIRST.get(destiny or ""))
-    return {**document, "promoted": destiny == "promote", "reason": "; ".join(each for each in words if each)}
+    reason = "; ".join(each for each in words if each)
+    return {**document, "promoted": destiny == "promote", "reason": reason, "decisions": impact}
 
 
 def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | None:

@@ -606,6 +606,7 @@ class Refitted(Calibrator):
 
     promoted: bool
     reason: str
+    decisions: list["DecisionImpact"] = Field(description="of each declared decision, what it selects before and after")
 
 
 class Refused(Shape):
@@ -641,7 +642,7 @@ class Difference(Shape):
     mean_change: Ratio | None = Field(description="mean absolute change of what recent traffic would be served")
     largest_change: Ratio | None
     predictions: Count = Field(description="of recent traffic, over the longest window")
-    decisions: list[dict[str, Any]] = Field(description="of each declared decision, what it selects before and after")
+    decisions: list["DecisionImpact"] = Field(description="of each declared decision, what it selects before and after")
 
 
 class Moved(Shape):
@@ -838,7 +839,21 @@ class Step(Shape):
 
     at: datetime
     actor: str
-    action: Literal["register", "refuse", "propose", "promote", "rollback"]
+    action: Literal[
+        "register",
+        "refuse",
+        "propose",
+        "shadow",
+        "shadow_better",
+        "shadow_worse",
+        "canary",
+        "canary_waits",
+        "canary_stop",
+        "canary_end",
+        "promote",
+        "watch_worse",
+        "rollback",
+    ]
     detail: dict[str, Any]
 
 

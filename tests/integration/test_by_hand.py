@@ -149,7 +149,7 @@ def test_a_refit_on_the_validation_set_leaves_traffic_out(api, tools):
     api.put("m", status=201, task="binary")
     for minute in range(10):
         api.ask("POST", "/v1/events", json={"events": [
-            each for p, right in ((0.95, 16), (0.05, 4)) for i in range(40) for each in (
+            each for p, right in ((0.98, 16), (0.02, 4)) for i in range(40) for each in (
                 tools.prediction(f"{minute}-{p}-{i}", p, reference=True), tools.label(f"{minute}-{p}-{i}", int(i < 2 * right)),
             )
         ]})  # fmt: skip
@@ -225,3 +225,15 @@ def test_a_command_that_can_not_be_done_says_why(sqlite_api, monkeypatch, words,
     monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_api.services.settings.database_url)
     result = CliRunner().invoke(command, list(words))
     assert said in str(result.exception)
+
+
+def test_what_a_promotion_does_to_decisions_is_told_before_and_kept(sure):
+    sure.put("m", decisions={"approve": {"threshold": 0.65}})
+    made = sure.post(CALIBRATORS, {"method": "temperature", "promote": False}, status=201)
+    (told,) = made["decisions"]
+    # Of 1,600 predictions those of .9 and .7 were selected; .7 is served as about .6 from now on.
+    assert (told["before"]["selected"], told["after"]["selected"]) == (800, 400)
+    assert told["after"]["precision"] == pytest.approx(0.7)
+    assert sure.post(f"{CALIBRATORS}/1/promote", {"dry_run": True})["difference"]["decisions"] == [told]
+    sure.post(f"{CALIBRATORS}/1/promote")
+    assert sure.get("/v1/models/m/audit")["audit"][-1]["detail"]["decisions"] == [told]
