@@ -80,7 +80,7 @@ class Cache:
                 continue
             except Exception as error:  # noqa: BLE001  whatever is on the disk
                 self.corrupt += 1
-                self._warnings.warn("cache", f"{path} is not used: {described(error)}")
+                self._warnings.warn(f"cache {path}", f"{path} is not used: {described(error)}")
                 continue
             if path == self._path:
                 self._holds = (signature, _mark(kept.champion))
