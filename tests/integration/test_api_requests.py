@@ -46,7 +46,7 @@ def test_unknown_models_are_not_found_in_every_call(sqlite_api):
         if not path.startswith("/v1/models/m") or method == "PUT":
             continue
         query = "?confirm=m" if method == "DELETE" else ""
-        body = {"probabilities": [0.5]} if path.endswith("/calibrate") else {}
+        body = {"probabilities": [0.5]} if path.endswith(("/calibrate", "/predict-set")) else {}
         options = {"json": body} if method == "POST" else {}
         found = sqlite_api.ask(method, path + query, status=404, **options)
         assert found["title"] == "Not found", path

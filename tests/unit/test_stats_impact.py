@@ -65,6 +65,7 @@ def test_cells_hold_what_single_events_show_between_their_bounds(rows, name, bel
     assert found.low - 1e-6 <= chosen.sum() <= found.high + 1e-6
     assert found.low <= found.events <= found.high
     assert found.high - found.low < 0.1 * EVENTS
+    assert name != "identity" or threshold == 0.733 or found.low == found.high  # the end of a cell
     assert found.events == pytest.approx(chosen.sum(), abs=0.03 * EVENTS)
     if chosen.any():
         right = 1 - served if below else served
