@@ -10,9 +10,10 @@ of a normal distribution are so completed to that distribution.
 import math
 from bisect import bisect_right
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import accumulate, pairwise
+from operator import gt
 from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
@@ -72,10 +73,15 @@ def _check_quantiles(levels: tuple[int, ...], values: tuple[float, ...]) -> None
         raise ValueError(
             f"{len(levels)} levels and {len(values)} quantiles; there must be two or more, as many of each"
         )
-    if not (levels[0] > 0 and levels[-1] < WHOLE and all(low < high for low, high in pairwise(levels))):
+    if not _rise(levels):
         raise ValueError(f"levels are {levels}; they must rise, in thousandths from 1 to 999")
-    if any(low > high for low, high in pairwise(values)):
+    if any(map(gt, values, values[1:])):
         raise ValueError(f"quantiles are {values}; they must not fall as levels rise")
+
+
+@lru_cache(maxsize=1024)
+def _rise(levels: tuple[int, ...]) -> bool:
+    return levels[0] > 0 and levels[-1] < WHOLE and all(low < high for low, high in pairwise(levels))
 
 
 def median(levels: Sequence[int], values: Sequence[float]) -> float:
@@ -203,9 +209,9 @@ def _variance_scaling(checked: Checked) -> Apply:
     def apply(raw: Distribution) -> Distribution:
         if not raw.levels:
             mean, std = raw.values
-            return replace(raw, values=(mean, scale * std))
+            return Distribution((), (mean, scale * std), raw.chance)
         middle = raw.location
-        return replace(raw, values=tuple([middle + scale * (value - middle) for value in raw.values]))
+        return Distribution(raw.levels, tuple([middle + scale * (value - middle) for value in raw.values]), raw.chance)
 
     return apply
 
@@ -226,7 +232,7 @@ def _pit_isotonic(checked: Checked) -> Apply:
             return Distribution(SERVED_LEVELS, tuple([mean + z * std for z in normal]), raw.chance)
         found = [values[base] + share * (values[end] - values[start]) for base, start, end, share in plan(raw.levels)]
         # Rounding may put the end of one line an ulp above the beginning of the next.
-        return replace(raw, values=tuple(accumulate(found, max)))
+        return Distribution(raw.levels, tuple(accumulate(found, max)), raw.chance)
 
     return apply
 
