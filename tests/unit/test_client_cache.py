@@ -114,6 +114,15 @@ def test_a_corrupt_file_gives_way_to_the_one_before(host: Host, caplog: pytest.L
     assert "kept.json is not used" in caplog.text
 
 
+@pytest.mark.parametrize("change", [(b'"fetched_at":1', b'"fetched_at":2'), (b'"2026-01-01', b'"2027-01-01')], ids=str)
+def test_a_change_that_a_document_would_not_notice_is_noticed(host: Host, change: tuple[bytes, bytes]) -> None:
+    host.serve(temperature(1), temperature(2))
+    before = host.file.read_bytes()
+    host.file.write_bytes(before.replace(*change))
+    assert host.file.read_bytes() != before
+    assert (host.start(away=True).corrupt, host.after()) == (1, 1)
+
+
 def test_without_any_intact_file_the_bootstrap_serves_and_else_nothing(host: Host, tmp_path: Path) -> None:
     host.serve(temperature(1), temperature(2))
     host.file.write_bytes(b"")
