@@ -154,14 +154,19 @@ def held(contest: Contest, peer: Peer, path: Path, p: Floats, y: Floats) -> Iter
         return
     fitted = make(contest.method, task=contest.task).fit(p, y)
     times = [(peer.fit(contest.peer, path), timed(contest, p, y)) for _ in range(contest.runs)]
-    (theirs, ours), (their_work, our_work) = (
-        (statistics.median(row[side][clock] for row in times) for side in (0, 1)) for clock in ("seconds", "work")
-    )
+    theirs, ours = medians(times, "seconds")
+    their_work, our_work = medians(times, "work")
     yield Ratio(f"{what}: over ours", theirs / ours, contest.limit)
     yield (
         f"{1000 * theirs:.1f} ms over {1000 * ours:.1f} ms; in processor time {their_work / our_work:.1f} times;"
         f" {difference(contest.found(fitted, p, y), first['found'])}"
     )
+
+
+def medians(times: list[tuple[dict[str, Any], dict[str, float]]], clock: str) -> tuple[float, float]:
+    """Return the medians of the peer's times and of ours, by one clock."""
+    theirs, ours = ([pair[side][clock] for pair in times] for side in (0, 1))
+    return statistics.median(theirs), statistics.median(ours)
 
 
 def timed(contest: Contest, p: Floats, y: Floats) -> dict[str, float]:
