@@ -17,7 +17,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import registry, windowed
+from monitor import decisions, registry, windowed
 from monitor.each import each_model
 from monitor.paired import Maps, border_of, matured_pairs
 from monitor.records import Model, Progress
@@ -117,10 +117,7 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
     at = before.until or first_after(before.since, clock.progress.minutes_from)
     if before.fields and border_of(clock) <= at:
         return before
-    own, other = (
-        None if number is None else versions.document(connection, model.id, number)
-        for number in (before.number, before.against)
-    )
+    own, other = (_document(connection, model, number) for number in (before.number, before.against))
     maps = Maps.of(model, own, other)
     steps, until = matured_pairs(connection, clock, at, maps)
     found = Comparison.from_bytes(before.state)
@@ -165,6 +162,10 @@ def _figures(fields: Mapping[str, Any]) -> dict[str, Any]:
 
 
 SCORES: Final = {"brier": "Brier score", "crps": "CRPS"}
+
+
+def _document(connection: Connection, model: Model, number: int | None) -> dict[str, Any] | None:
+    return None if number is None else versions.document(connection, model.id, number)
 
 
 def why(trial: Trial, model: Model) -> str:
@@ -270,20 +271,28 @@ class _Acting:
         return None
 
     def _promote(self) -> None:
-        served = self._served()
-        grounds = self._grounds(f"as a canary it served {served} predictions")
+        grounds = self._grounds(f"as a canary it served {self._served()} predictions")
         reason = grounds.pop("reason")
-        number = self.trial.number or 0
         registry.promote(
             self.connection,
             self.model,
-            number,
+            self.trial.number or 0,
             self._progress,
             actor=ACTOR,
             now=self.now,
             reason=reason,
-            grounds=grounds,
+            grounds=grounds | self._impact(),
         )
+
+    def _impact(self) -> dict[str, Any]:
+        """Return what the version on trial does to declared decisions; nothing where none is declared."""
+        if not self.model.settings.decisions:
+            return {}
+        documents = (
+            _document(self.connection, self.model, number) for number in (self.trial.number, self.trial.against)
+        )
+        clock = windowed.clocked(self.connection, self.model, self.now)
+        return {"decisions": decisions.impact_of(self.connection, clock, *documents, now=self.now)}
 
     def _served(self) -> int:
         """Return how many predictions the version on trial served."""

@@ -217,7 +217,8 @@ def test_a_proposal_that_turns_out_worse_stays_a_persons_to_decide(life: Lives) 
 
 
 def test_a_canary_serves_a_share_and_is_promoted_after_enough_labels(life_on_both: Lives) -> None:
-    one = life_on_both(canary=0.2, minimum_labels=400)
+    decisions = {"review": {"threshold": 0.9, "selects": "above", "precision": None}}
+    one = life_on_both(canary=0.2, minimum_labels=400, decisions=decisions)
     put(one, GOOD, "canary")
     passes(one, slope=BROKEN)
     assert (0.2, None) == (aliases(one)[CHALLENGER].share, one.champion())
@@ -227,6 +228,7 @@ def test_a_canary_serves_a_share_and_is_promoted_after_enough_labels(life_on_bot
     (entry,) = one.audit("promote")
     assert 400 <= entry["trial"]["labels"] <= 600
     assert "as a canary it served 0 predictions" in entry["reason"]
+    assert [each["name"] for each in entry["decisions"]] == ["review"]
 
 
 def test_a_canary_that_does_harm_is_stopped(life: Lives) -> None:
@@ -350,7 +352,7 @@ def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Live
     one = life(recalibration="off")
     put(one, GOOD)
     for _ in range(5):
-        one.pass_time(60, span=AN_HOUR, judged=False, slope=BROKEN)
+        one.pass_time(20, span=AN_HOUR, judged=False, slope=BROKEN)
     trials.run(one.feed.database, one.feed.token, now=one.clock)
     whole = held(one)["watch"]
     with one.feed.database.write() as connection:
