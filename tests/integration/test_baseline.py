@@ -363,7 +363,7 @@ def test_an_alarm_on_drift_fires_against_it_in_every_window_where_it_is_declared
 def test_undeclared_it_is_whole_for_the_longest_window_however_young_the_model_is(sqlite_api, tools):
     api = sqlite_api
     api.put("m", status=201, minimum_labels=100, windows=["1h", "24h"], label_delay="0s")
-    api.send(*validation_set(tools, 300), *traffic(tools, 200, p=0.9))
+    api.send(*validation_set(tools, 300, timestamp="2024-01-01T00:00:00Z"), *traffic(tools, 200, p=0.9))
     api.judge()
     fired = [each for each in api.get("/v1/models/m/alerts")["alerts"] if each["kind"] == "score_drift"]
     assert [each["window"] for each in fired] == ["24h"]
@@ -522,6 +522,6 @@ def test_a_replay_begins_with_it_too(sqlite_api, tools):
             for event in traffic(tools, 20, name=f"h{hour}-", timestamp=f"2026-01-05T{hour:02}:30:00Z")
         )
     )
-    found = sqlite_api.post("/v1/models/m/replay", {"recalibration": "auto"})
+    found = sqlite_api.post("/v1/models/m/replay", {"recalibration": "auto", "start": "2026-01-05T10:00:00Z"})
     (promoted,) = found["promotions"]
     assert promoted["fitted_from"]["source"] == "validation"
