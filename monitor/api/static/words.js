@@ -31,7 +31,7 @@ const ALERTS = {
   miscalibration: ["Miscalibrated", "Calibrated again"],
   score_drift: ["Scores drifted", "Scores back in range"],
   missing_labels: ["Labels are missing", "Labels arrive again"],
-  stale: ["Not served as promoted", "Served as promoted again"],
+  stale: ["Clients do not serve what was promoted", "Clients serve what was promoted"],
 };
 const EVIDENCE = {
   e_value: (value) => `e-value ${power(value)}`,
