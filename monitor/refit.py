@@ -14,7 +14,7 @@ from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.families import from_document, make
 from monitor.calibrators.gate import FEWEST_ROWS, GateResult, Segment, judge
-from monitor.calibrators.ladder import PER_CLASS, ladder, objection_of_classes
+from monitor.calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
 from monitor.errors import BadInput
 from monitor.guards import Guarded, guarded, label_rate_jump, mean_change
 from monitor.records import Model
@@ -269,7 +269,7 @@ class _Trial:
             left_out=segments.left_out,
         )
 
-    def judged(self, candidate: Calibrator, candidates: int, simpler: Calibrator | None = None) -> GateResult:
+    def judged(self, candidate: Calibrator, share: float, simpler: Calibrator | None = None) -> GateResult:
         """Return what the gate says of a candidate, also against a simpler one that passed."""
         if self.model.task == "regression":
             return refit_distributions.judged(
@@ -277,7 +277,7 @@ class _Trial:
                 candidate,
                 incumbent=self.incumbent,
                 simpler=simpler,
-                candidates=candidates,
+                share=share,
                 parts=self.parts,
             )
         return judge(
@@ -287,7 +287,7 @@ class _Trial:
             incumbent=None if self.incumbent is None else self.now,
             simpler=None if simpler is None else simpler.predict_proba(self.whole.x),
             sample_weight=self.whole.weight,
-            candidates=candidates,
+            share=share,
             segments={name: self._part(candidate, part) for name, part in self.parts.items()},
         )
 
@@ -336,6 +336,7 @@ def _gated(
     trial: _Trial, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
 ) -> Outcome:
     judged: dict[str, Any] = {}
+    portions = shares(methods)
     untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
     chosen: Calibrator | None = None
     for method in methods:
@@ -344,7 +345,7 @@ def _gated(
         except NotIdentified as error:
             untried[method] = f"not fitted: {error}"
             continue
-        result = trial.judged(fitted, len(methods), simpler=chosen)
+        result = trial.judged(fitted, portions[method], simpler=chosen)
         judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
         chosen = fitted if result.passed else chosen
     beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(trial.left_out)}

@@ -46,7 +46,7 @@ def judged(
     *,
     incumbent: Calibrator | None,
     simpler: Calibrator | None,
-    candidates: int,
+    share: float,
     parts: Mapping[str, Sample],
 ) -> GateResult:
     """Return what the gate says of a candidate on held-out rows, and on parts of them."""
@@ -57,7 +57,7 @@ def judged(
         incumbent=None if incumbent is None else served(incumbent, rows.x),
         simpler=None if simpler is None else served(simpler, rows.x),
         sample_weight=rows.weight,
-        candidates=candidates,
+        share=share,
         segments={
             name: DistributionSegment(part.y, part.x, served(candidate, part.x), served(incumbent, part.x), part.weight)
             for name, part in parts.items()

@@ -93,7 +93,7 @@ def judge_distributions(
     incumbent: Objects | None = None,
     simpler: Objects | None = None,
     sample_weight: ArrayLike | None = None,
-    candidates: int = 1,
+    share: float = 1.0,
     segments: Mapping[str, DistributionSegment] | None = None,
     level: float = LEVEL,
 ) -> GateResult:
@@ -106,7 +106,7 @@ def judge_distributions(
         incumbent, identity is what serves now
     simpler : what a simpler candidate that passed makes of it: a richer one must be surely better than that too
     sample_weight : array of shape (n,), how many events a row stands for
-    candidates : how many families are tried on these rows; the level is divided by it
+    share : the part of the level that this candidate has; the shares of all that are tried on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
     level : the chance of passing a calibrator that is no better
 
@@ -136,18 +136,18 @@ def judge_distributions(
 
     """
     rows = _rows(y, raw, sample_weight)
-    evidence: dict[str, Any] = {"rows": float(rows.weight.sum()), "candidates": candidates, "level": level}
+    evidence: dict[str, Any] = {"rows": float(rows.weight.sum()), "share": share, "level": level}
     if evidence["rows"] < FEWEST_ROWS:
         reason = f"only {evidence['rows']:g} held-out labels; the gate needs {FEWEST_ROWS}"
         return GateResult(passed=False, reason=reason, evidence=evidence)
     ours = _scored(rows, candidate, "candidate")
     others = {"identity": raw, "incumbent": incumbent, "simpler": simpler}
     evidence["comparisons"] = {
-        name: _compared(rows, ours, _scored(rows, other, name), level / candidates, level)
+        name: _compared(rows, ours, _scored(rows, other, name), level * share, level)
         for name, other in others.items()
         if other is not None
     }
-    evidence["constant"] = _against_constant(rows, ours, level / candidates)
+    evidence["constant"] = _against_constant(rows, ours, level * share)
     evidence |= _by_segment(segments or {}, level)
     objections = list(_objections(evidence))
     reason = "; ".join(objections) if objections else _praise(evidence)

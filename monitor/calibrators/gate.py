@@ -3,7 +3,7 @@
 A better mean is no reason: on a calibrated model a fit has the better mean in a third of all trials, and does harm. The gate asks, against
 the incumbent and against no calibrator at all, on the same rows:
 
-1. Log loss: the one-sided lower bound of the mean paired gain is above 0, at a level divided by the number of candidates.
+1. Log loss: the one-sided lower bound of the mean paired gain is above 0, at a level that all candidates share (Bonferroni).
 2. Brier score and debiased L2 calibration error: not *significantly* worse. A plain comparison would refuse half of all candidates that
    change nothing there, by noise alone; the first rule already asks for proof of good, so that these two ask only for no proof of harm.
 3. Segments: in none is the log loss significantly worse, at a level divided by the number of segments judged. Rows of a small segment that
@@ -49,7 +49,7 @@ class GateResult:
 
     passed: bool
     reason: str  # for a person, with the figures that decided
-    evidence: dict[str, Any]  # JSON: rows, level, candidates, comparisons by opponent, segments
+    evidence: dict[str, Any]  # JSON: rows, level, share, comparisons by opponent, segments
 
 
 class Segment(NamedTuple):
@@ -91,7 +91,7 @@ def judge(
     incumbent: ArrayLike | None = None,
     simpler: ArrayLike | None = None,
     sample_weight: ArrayLike | None = None,
-    candidates: int = 1,
+    share: float = 1.0,
     segments: Mapping[str, Segment] | None = None,
     level: float = LEVEL,
 ) -> GateResult:
@@ -104,7 +104,7 @@ def judge(
         raw ones; without an incumbent, identity is what serves now
     simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
     sample_weight : array of shape (n,), whole numbers: how many events a row stands for
-    candidates : how many families are tried on these rows; the level is divided by it
+    share : the part of the level that this candidate has; the shares of all that are tried on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
     level : the chance of passing a calibrator that is no better
 
@@ -134,14 +134,14 @@ def judge(
     scores = _scored({"candidate": candidate, "identity": identity, "incumbent": incumbent, "simpler": simpler}, y)
     proposed = scores.pop("candidate")
     weight = weights(sample_weight, len(proposed.right))
-    evidence: dict[str, Any] = {"rows": float(weight.sum()), "candidates": candidates, "level": level}
+    evidence: dict[str, Any] = {"rows": float(weight.sum()), "share": share, "level": level}
     refusal = _too_few(proposed.right, weight)
     if refusal:
         return GateResult(passed=False, reason=refusal, evidence=evidence)
     evidence["comparisons"] = {
-        name: _compare(proposed, other, weight, level / candidates, level) for name, other in scores.items()
+        name: _compare(proposed, other, weight, level * share, level) for name, other in scores.items()
     }
-    evidence["constant"] = _against_constant(proposed, y, weight, level / candidates)
+    evidence["constant"] = _against_constant(proposed, y, weight, level * share)
     evidence |= _by_segment(segments or {}, level)
     return _verdict(evidence)
 

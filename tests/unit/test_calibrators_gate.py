@@ -27,7 +27,7 @@ def refit(p: Floats, y: Floats) -> list[GateResult]:
     methods = ladder("binary", right=int(y.sum()), wrong=int((1 - y).sum())).methods
     fitted = [make(method, task="binary").fit(p[:cut], y[:cut]) for method in methods]
     return [
-        judge(y[cut:], candidate=one.predict_proba(p[cut:]), identity=p[cut:], candidates=len(fitted)) for one in fitted
+        judge(y[cut:], candidate=one.predict_proba(p[cut:]), identity=p[cut:], share=1 / len(fitted)) for one in fitted
     ]
 
 
@@ -87,11 +87,11 @@ def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
     assert against_identity.reason.startswith("on 5000 held-out labels it is no better than no calibrator: ")
 
 
-@pytest.mark.parametrize(("candidates", "z"), [(1, 1.6448536269514722), (4, 2.2414027276049473)])
-def test_gate_bound_is_the_normal_one_at_a_level_shared_by_the_candidates(candidates: int, z: float) -> None:
+@pytest.mark.parametrize(("share", "z"), [(1.0, 1.6448536269514722), (0.25, 2.2414027276049473)])
+def test_gate_bound_is_the_normal_one_at_a_level_shared_by_the_candidates(share: float, z: float) -> None:
     p, y = stream(1, 1_000, 1.5)
     ours = expit(logit(p) / 1.5)
-    found = judge(y, candidate=ours, identity=p, candidates=candidates).evidence["comparisons"]["identity"]
+    found = judge(y, candidate=ours, identity=p, share=share).evidence["comparisons"]["identity"]
     gain = -np.log(np.where(y > 0, p, 1 - p)) + np.log(np.where(y > 0, ours, 1 - ours))
     assert found["log_loss"] == pytest.approx(log_loss(y, ours), abs=1e-12)
     assert found["log_loss_gain"] == pytest.approx(log_loss(y, p) - log_loss(y, ours), abs=1e-12)
