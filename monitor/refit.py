@@ -370,8 +370,10 @@ def _refusal(judged: Mapping[str, Any], untried: Mapping[str, str]) -> str:
 
 def _gain(evidence: Mapping[str, Any]) -> float:
     """Return how much better than what serves now a candidate surely is; nothing where there were too few labels to say."""
-    found = evidence.get("comparisons", {})
-    return float(found.get("incumbent", found.get("identity", {})).get("log_loss_gain_lower_bound", -math.inf))
+    comparisons = evidence.get("comparisons", {})
+    found = comparisons.get("incumbent", comparisons.get("identity", {}))
+    bounds = (found[name] for name in ("log_loss_gain_lower_bound", "gain_in_std_lower_bound") if name in found)
+    return float(next(bounds, -math.inf))
 
 
 def _passed(trial: _Trial, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:

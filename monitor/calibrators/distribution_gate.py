@@ -14,13 +14,11 @@ As `monitor.calibrators.gate`, with another score. Against the incumbent and aga
 All are scored by quantiles at the same levels: stated ones at theirs, normal distributions at those at which calibrated ones are served.
 """
 
-import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
 from monitor.calibrators.distribution_rows import (
     Group,
@@ -33,17 +31,12 @@ from monitor.calibrators.distribution_rows import (
     spreads,
 )
 from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.gate import FEWEST_IN_SEGMENT, FEWEST_ROWS, LEVEL, GateResult
+from monitor.calibrators.evidence import OPPONENTS, Bound, bound_of, by_segment, mean_of, unproved
+from monitor.calibrators.gate import FEWEST_ROWS, LEVEL, GateResult
 from monitor.calibrators.rows import Floats, weights
 
 LEVELS: Final = np.arange(1, 20) / 20
 """The levels that the quantile calibration error is over."""
-
-NAMES: Final = {
-    "identity": "no calibrator",
-    "incumbent": "the calibrator in service",
-    "simpler": "the simpler calibrator that passed",
-}
 
 
 class DistributionSegment(NamedTuple):
@@ -61,19 +54,6 @@ class _Scores(NamedTuple):
 
     crps: Floats
     rank: Floats
-
-
-class _Bound(NamedTuple):
-    """A weighted mean with its standard error."""
-
-    mean: float
-    error: float
-
-    def low(self, level: float) -> float:
-        return self.mean + float(ndtri(level)) * self.error
-
-    def high(self, level: float) -> float:
-        return self.mean - float(ndtri(level)) * self.error
 
 
 class _Rows(NamedTuple):
@@ -148,7 +128,7 @@ def judge_distributions(
         if other is not None
     }
     evidence["constant"] = _against_constant(rows, ours, level * share)
-    evidence |= _by_segment(segments or {}, level)
+    evidence |= by_segment(segments or {}, _in_segment, level)
     objections = list(_objections(evidence))
     reason = "; ".join(objections) if objections else _praise(evidence)
     return GateResult(passed=not objections, reason=reason, evidence=evidence)
@@ -188,12 +168,12 @@ def _scored(rows: _Rows, served: Objects, name: str) -> _Scores:
 
 def _compared(rows: _Rows, ours: _Scores, other: _Scores, strict: float, level: float) -> dict[str, float]:
     weight = rows.weight
-    relative, plain = (_bound((other.crps - ours.crps) / unit, weight) for unit in (rows.unit, 1.0))
+    relative, plain = (bound_of((other.crps - ours.crps) / unit, weight) for unit in (rows.unit, 1.0))
     squared, before = _squared_error(ours.rank, weight), _squared_error(other.rank, weight)
-    worse = _Bound(squared.value - before.value, _bound(squared.influence - before.influence, weight).error)
+    worse = Bound(squared.value - before.value, bound_of(squared.influence - before.influence, weight).error)
     return {
-        "crps": _mean(ours.crps, weight),
-        "crps_other": _mean(other.crps, weight),
+        "crps": mean_of(ours.crps, weight),
+        "crps_other": mean_of(other.crps, weight),
         "crps_gain": plain.mean,
         "crps_gain_upper_bound": plain.high(level),
         "gain_in_std": relative.mean,
@@ -232,7 +212,7 @@ def _against_constant(rows: _Rows, ours: _Scores, strict: float) -> dict[str, fl
         same = _weighted_quantiles(rows.y, share, stated.levels)
         y = rows.y[group.rows]
         score[group.rows] = crps(stated._replace(values=np.broadcast_to(same, (len(y), len(same)))), y)
-    gain = _bound((score - ours.crps) / rows.unit, rows.weight)
+    gain = bound_of((score - ours.crps) / rows.unit, rows.weight)
     return {"gain_in_std": gain.mean, "gain_in_std_lower_bound": gain.low(strict)}
 
 
@@ -243,19 +223,10 @@ def _weighted_quantiles(y: Floats, share: Floats, levels: Sequence[int]) -> Floa
     return np.asarray(y[order][np.minimum(place, len(y) - 1)])
 
 
-def _by_segment(segments: Mapping[str, DistributionSegment], level: float) -> dict[str, Any]:
-    sizes = {name: float(np.sum(each.sample_weight)) for name, each in segments.items()}
-    judged = [name for name, rows in sizes.items() if rows >= FEWEST_IN_SEGMENT]
-    return {
-        "segments": {name: _in_segment(name, segments[name], level / len(judged)) for name in judged},
-        "segments_with_few_labels": {name: rows for name, rows in sizes.items() if rows < FEWEST_IN_SEGMENT},
-    }
-
-
 def _in_segment(name: str, segment: DistributionSegment, level: float) -> dict[str, float]:
     rows = _rows(segment.y, segment.raw, segment.sample_weight)
     ours, now = (_scored(rows, each, f"segment {name}") for each in (segment.candidate, segment.now))
-    bound = _bound((now.crps - ours.crps) / rows.unit, rows.weight)
+    bound = bound_of((now.crps - ours.crps) / rows.unit, rows.weight)
     return {
         "rows": float(rows.weight.sum()),
         "gain_in_std": bound.mean,
@@ -263,27 +234,16 @@ def _in_segment(name: str, segment: DistributionSegment, level: float) -> dict[s
     }
 
 
-def _mean(values: Floats, weight: Floats) -> float:
-    return float(weight @ values / weight.sum())
-
-
-def _bound(values: Floats, weight: Floats) -> _Bound:
-    """Return the mean and its standard error, each row counted as often as its weight says."""
-    total, mean = float(weight.sum()), _mean(values, weight)
-    variance = float(weight @ (values - mean) ** 2) / (total - 1.0)
-    return _Bound(mean, math.sqrt(variance / total))
-
-
 def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, found in evidence["comparisons"].items():
         gain, low = found["gain_in_std"], found["gain_in_std_lower_bound"]
         if not low > 0.0:
-            yield _unproved(NAMES[name], gain, low, evidence["rows"])
+            yield unproved(name, gain, low, rows=evidence["rows"], score="CRPS", unit=" standard deviations")
         if found["crps_gain_upper_bound"] < 0.0:
-            yield f"its CRPS is surely worse than with {NAMES[name]}, by {-found['crps_gain']:.5g}"
+            yield f"its CRPS is surely worse than with {OPPONENTS[name]}, by {-found['crps_gain']:.5g}"
         if found["quantile_error_squared_rise_lower_bound"] > 0.0:
             after, before = found["quantile_ece"], found["quantile_ece_other"]
-            yield f"its quantile calibration error is surely higher than with {NAMES[name]}: {after:.4f}, was {before:.4f}"
+            yield f"its quantile calibration error is surely higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
     gain, low = evidence["constant"]["gain_in_std"], evidence["constant"]["gain_in_std_lower_bound"]
     if not low > 0.0:
         yield (
@@ -298,21 +258,12 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _unproved(opponent: str, gain: float, low: float, rows: float) -> str:
-    if gain <= 0.0:
-        return f"on {rows:g} held-out labels it is no better than {opponent}: its CRPS is higher by {-gain:.5f} standard deviations"
-    return (
-        f"on {rows:g} held-out labels it is not surely better than {opponent}: its CRPS is lower by {gain:.5f} standard deviations, "
-        f"which chance alone could do (lower bound {low:.5f})"
-    )
-
-
 def _praise(evidence: Mapping[str, Any]) -> str:
     comparisons = evidence["comparisons"]
     now = "incumbent" if "incumbent" in comparisons else "identity"
     found = comparisons[now]
     return (
-        f"on {evidence['rows']:g} held-out labels its CRPS is {found['crps']:.4g}, was {found['crps_other']:.4g} with {NAMES[now]}: "
+        f"on {evidence['rows']:g} held-out labels its CRPS is {found['crps']:.4g}, was {found['crps_other']:.4g} with {OPPONENTS[now]}: "
         f"better by {found['gain_in_std']:.5f} standard deviations, surely by {found['gain_in_std_lower_bound']:.5f}; quantile "
         f"calibration error {found['quantile_ece']:.4f}, was {found['quantile_ece_other']:.4f}"
     )

@@ -24,8 +24,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.special import ndtri
 
+from monitor.calibrators.evidence import OPPONENTS, Bound, bound_of, by_segment, mean_of, unproved
 from monitor.calibrators.parameters import SMALLEST
 from monitor.calibrators.rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
 
@@ -33,14 +33,6 @@ LEVEL: Final = 0.05
 BINS: Final = 15
 FEWEST_ROWS: Final = 50
 FEWEST_OF_EACH: Final = 10
-FEWEST_IN_SEGMENT: Final = 50
-OPPONENTS: Final = {
-    "identity": "no calibrator",
-    "incumbent": "the calibrator in service",
-    "simpler": "the simpler candidate that passed",
-}
-SAME: Final = 5e-6
-"""Gains closer to 0 than this would be shown as 0."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,19 +60,6 @@ class _Scores(NamedTuple):
     brier: Floats
     confidence: Floats
     right: Floats
-
-
-class _Bound(NamedTuple):
-    """A weighted mean with its standard error."""
-
-    mean: float
-    error: float
-
-    def low(self, level: float) -> float:
-        return self.mean + float(ndtri(level)) * self.error
-
-    def high(self, level: float) -> float:
-        return self.mean - float(ndtri(level)) * self.error
 
 
 def judge(
@@ -142,7 +121,7 @@ def judge(
         name: _compare(proposed, other, weight, level * share, level) for name, other in scores.items()
     }
     evidence["constant"] = _against_constant(proposed, y, weight, level * share)
-    evidence |= _by_segment(segments or {}, level)
+    evidence |= by_segment(segments or {}, _in_segment, level)
     return _verdict(evidence)
 
 
@@ -183,15 +162,15 @@ def _too_few(right: Floats, weight: Floats) -> str | None:
 
 
 def _compare(ours: _Scores, other: _Scores, weight: Floats, strict: float, level: float) -> dict[str, float]:
-    log_loss = _bound(other.log_loss - ours.log_loss, weight)
-    brier = _bound(other.brier - ours.brier, weight)
+    log_loss = bound_of(other.log_loss - ours.log_loss, weight)
+    brier = bound_of(other.brier - ours.brier, weight)
     squared, before = _debiased(ours, weight), _debiased(other, weight)
     # The gaps inside the influences carry their own noise. That makes up for the second-order term, which is all there is where both are
     # calibrated: measured from 200 to 10,000 rows, the error comes out 1 to 1.5 times the true one.
-    worse = _Bound(squared.value - before.value, _bound(squared.influence - before.influence, weight).error)
+    worse = Bound(squared.value - before.value, bound_of(squared.influence - before.influence, weight).error)
     return {
-        "log_loss": _mean(ours.log_loss, weight),
-        "log_loss_other": _mean(other.log_loss, weight),
+        "log_loss": mean_of(ours.log_loss, weight),
+        "log_loss_other": mean_of(other.log_loss, weight),
         "log_loss_gain": log_loss.mean,
         "log_loss_gain_lower_bound": log_loss.low(strict),
         "brier_gain": brier.mean,
@@ -227,26 +206,17 @@ def _debiased(scores: _Scores, weight: Floats) -> _Debiased:
 def _against_constant(ours: _Scores, y: ArrayLike, weight: Floats, strict: float) -> dict[str, float]:
     label, place = np.unique(np.asarray(y), return_inverse=True)
     share = np.bincount(place, weights=weight, minlength=len(label)) / weight.sum()
-    gain = _bound(-np.log(np.maximum(share, SMALLEST))[place] - ours.log_loss, weight)
+    gain = bound_of(-np.log(np.maximum(share, SMALLEST))[place] - ours.log_loss, weight)
     return {"log_loss_gain": gain.mean, "log_loss_gain_lower_bound": gain.low(strict)}
-
-
-def _by_segment(segments: Mapping[str, Segment], level: float) -> dict[str, Any]:
-    sizes = {name: float(np.sum(each.sample_weight)) for name, each in segments.items()}
-    judged = [name for name, rows in sizes.items() if rows >= FEWEST_IN_SEGMENT]
-    return {
-        "segments": {name: _in_segment(name, segments[name], level / len(judged)) for name in judged},
-        "segments_with_few_labels": {name: rows for name, rows in sizes.items() if rows < FEWEST_IN_SEGMENT},
-    }
 
 
 def _in_segment(name: str, segment: Segment, level: float) -> dict[str, float]:
     scores = _scored({"candidate": segment.candidate, f"segment {name}": segment.now}, segment.y)
     ours, now = scores.values()
     weight = weights(segment.sample_weight, len(ours.right))
-    found = _bound(now.log_loss - ours.log_loss, weight)
-    seen, expected = found.error**2, _mean(_variance(segment), weight) / float(weight.sum())
-    bound = _Bound(found.mean, math.sqrt((seen + max(seen, expected)) / 2.0))
+    found = bound_of(now.log_loss - ours.log_loss, weight)
+    seen, expected = found.error**2, mean_of(_variance(segment), weight) / float(weight.sum())
+    bound = Bound(found.mean, math.sqrt((seen + max(seen, expected)) / 2.0))
     return {"rows": float(weight.sum()), "log_loss_gain": bound.mean, "log_loss_gain_upper_bound": bound.high(level)}
 
 
@@ -264,17 +234,6 @@ def _whole(p: ArrayLike) -> Floats:
     return array if array.ndim > 1 else np.column_stack([1.0 - array, array])
 
 
-def _mean(values: Floats, weight: Floats) -> float:
-    return float(weight @ values / weight.sum())
-
-
-def _bound(values: Floats, weight: Floats) -> _Bound:
-    """Return the mean and its standard error, each row counted as often as its weight says."""
-    total, mean = float(weight.sum()), _mean(values, weight)
-    variance = float(weight @ (values - mean) ** 2) / (total - 1.0)
-    return _Bound(mean, math.sqrt(variance / total))
-
-
 def _verdict(evidence: dict[str, Any]) -> GateResult:
     objections = list(_objections(evidence))
     reason = "; ".join(objections) if objections else _praise(evidence)
@@ -285,13 +244,13 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, found in evidence["comparisons"].items():
         gain, low = found["log_loss_gain"], found["log_loss_gain_lower_bound"]
         if not low > 0.0:
-            yield _unproved(_named(name), gain, low, evidence["rows"])
+            yield unproved(name, gain, low, rows=evidence["rows"], score="log loss")
         if found["brier_gain_upper_bound"] < 0.0:
-            yield f"its Brier score is surely worse than with {_named(name)}, by {-found['brier_gain']:.5f}"
+            yield f"its Brier score is surely worse than with {OPPONENTS[name]}, by {-found['brier_gain']:.5f}"
         if found["debiased_l2_squared_rise_lower_bound"] > 0.0:
             before, after = found["debiased_l2_squared_other"], found["debiased_l2_squared"]
             yield (
-                f"its calibration error is surely higher than with {_named(name)}: {_root(after):.4f}, was {_root(before):.4f} "
+                f"its calibration error is surely higher than with {OPPONENTS[name]}: {_root(after):.4f}, was {_root(before):.4f} "
                 "(debiased L2)"
             )
     gain, low = evidence["constant"]["log_loss_gain"], evidence["constant"]["log_loss_gain_lower_bound"]
@@ -308,29 +267,15 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _unproved(opponent: str, gain: float, low: float, rows: float) -> str:
-    if gain <= 0.0:
-        worse = f"higher by {-gain:.5f}" if gain < -SAME else "the same"
-        return f"on {rows:g} held-out labels it is no better than {opponent}: its log loss is {worse}"
-    return (
-        f"on {rows:g} held-out labels it is not surely better than {opponent}: its log loss is lower by {gain:.5f}, "
-        f"which chance alone could do (lower bound {low:.5f})"
-    )
-
-
 def _praise(evidence: Mapping[str, Any]) -> str:
     comparisons = evidence["comparisons"]
     now = "incumbent" if "incumbent" in comparisons else "identity"
     found = comparisons[now]
     return (
         f"on {evidence['rows']:g} held-out labels its log loss is {found['log_loss']:.4f}, was {found['log_loss_other']:.4f} with "
-        f"{_named(now)}: better by {found['log_loss_gain']:.5f}, surely by {found['log_loss_gain_lower_bound']:.5f}; calibration "
+        f"{OPPONENTS[now]}: better by {found['log_loss_gain']:.5f}, surely by {found['log_loss_gain_lower_bound']:.5f}; calibration "
         f"error {_root(found['debiased_l2_squared']):.4f}, was {_root(found['debiased_l2_squared_other']):.4f} (debiased L2)"
     )
-
-
-def _named(opponent: str) -> str:
-    return OPPONENTS[opponent]
 
 
 def _root(squared: float) -> float:

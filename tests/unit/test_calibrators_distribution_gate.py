@@ -206,3 +206,18 @@ def test_what_moves_is_measured_in_levels() -> None:
     weight = np.ones(1)
     assert mean_change(before, before, weight) == pytest.approx(0.0, abs=1e-12)
     assert mean_change(distributions([[100.0, 1.0]]), before, weight) == pytest.approx(0.5, abs=0.01)
+
+
+def test_a_candidate_that_changes_nothing_is_said_to_be_the_same() -> None:
+    rows = sample(0, 200, normal(1.0))
+    found = judge_distributions(rows.y, raw=rows.x, candidate=rows.x)
+    assert "it is no better than no calibrator: its CRPS is the same" in found.reason
+
+
+def test_a_refusal_names_the_candidate_with_the_most_to_gain() -> None:
+    outcome = refitted(2, 1_000, lambda dice, n: 0.12 + dice.standard_normal(n))
+    assert outcome.gate is not None
+    judged = outcome.gate["judged"]
+    best = max(judged, key=lambda name: judged[name]["comparisons"]["identity"]["gain_in_std_lower_bound"])
+    assert best != next(iter(judged))
+    assert outcome.reason.startswith(f"{best}: ")
