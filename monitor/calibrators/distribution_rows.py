@@ -5,7 +5,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr, ndtri
+from scipy.special import ndtr
 
 from monitor.calibrators.distributions import (
     SERVED_LEVELS,
@@ -209,8 +209,3 @@ def crps(group: Group, y: Floats) -> Floats:
     level = np.array(group.levels) / WHOLE
     gap = group.values - y[:, None]
     return np.asarray(2.0 * (gap * ((gap >= 0.0) - level)).mean(axis=1))
-
-
-def score_of(level: Floats) -> Floats:
-    """Return the standard normal scores of levels in (0, 1)."""
-    return np.asarray(ndtri(level))

@@ -66,6 +66,23 @@ def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:
     return Line(float(slope / spread), float(intercept - slope * centre / spread))
 
 
+def fit_rising_line(scores: Floats, y: Floats, weight: Floats) -> Line:
+    """Return the line of `fit_line`.
+
+    Raises
+    ------
+    NotIdentified
+        when all scores are the same, or the slope is not positive.
+
+    """
+    line = fit_line(scores, y, weight)
+    if line.slope <= 0.0:
+        raise NotIdentified(
+            f"the slope is {line.slope:.4g}: higher scores are not more often right; are labels swapped?"
+        )
+    return line
+
+
 def fit_rising(features: Floats, y: Floats, weight: Floats) -> Rising:
     """Return the non-negative a and b, and c, of P(y = 1) = sigmoid(a·first + b·second + c) with the least log loss.
 

@@ -1,29 +1,25 @@
 """Isotonic PIT: each quantile is served from the level that labels have shown it to have."""
 
-from collections.abc import Sequence
 from typing import Any, ClassVar, Final, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monitor.calibrators.distribution_estimator import DistributionCalibrator
 from monitor.calibrators.distribution_rows import (
     Objects,
     completed_ranks,
-    distributions,
     groups,
-    objects,
     rows_to_fit,
 )
-from monitor.calibrators.distributions import compile_distribution
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.rows import Floats
 
 KNOTS: Final = np.arange(1, 200) / 200
 """The frequencies at which the map is kept: every half of a hundredth."""
 
 
-class PitIsotonic(Calibrator):
+class PitIsotonic(DistributionCalibrator):
     """Serve at level q the raw quantile at level R⁻¹(q), R(p) being how often labels lie at or under the raw quantile at level p.
 
     R is the distribution function of the probability integral transforms F(y) of the labels: the isotonic regression of their own
@@ -61,10 +57,6 @@ class PitIsotonic(Calibrator):
 
     method: ClassVar[str] = "pit_isotonic"
 
-    def __init__(self, *, task: str = "regression", levels: Sequence[float] | None = None) -> None:
-        self.task = task
-        self.levels = levels
-
     def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit the map of levels.
 
@@ -91,12 +83,6 @@ class PitIsotonic(Calibrator):
         if self.x_[len(KNOTS) // 2] in (0.0, 1.0):
             raise NotIdentified("most labels lie beyond all that the distributions hold for possible")
         return self
-
-    def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # noqa: N803  distributions, not probabilities
-        """Return calibrated distributions, shape (n,)."""
-        self.check_fitted()
-        apply = compile_distribution(self.to_document())
-        return objects(map(apply, distributions(X, self.levels)))
 
     def _parameters(self) -> dict[str, Any]:
         return {"x": self.x_.tolist(), "y": self.y_.tolist()}

@@ -8,7 +8,7 @@ from scipy.special import expit
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_line
+from monitor.calibrators.logistic import fit_rising_line
 from monitor.calibrators.parameters import STEEPEST
 from monitor.calibrators.rows import Floats, confidences, logit
 
@@ -66,11 +66,7 @@ class Platt(Calibrator):
 
         """
         p, outcome, weight = self._rows(X, y, sample_weight)
-        line = fit_line(logit(p), outcome, weight)
-        if line.slope <= 0.0:
-            raise NotIdentified(
-                f"the slope is {line.slope:.4g}: higher scores are not more often right; are labels swapped?"
-            )
+        line = fit_rising_line(logit(p), outcome, weight)
         if not max(line.slope, abs(line.intercept)) <= STEEPEST:
             raise NotIdentified(f"slope {line.slope:.4g} and intercept {line.intercept:.4g} run away")
         self.slope_, self.intercept_ = line

@@ -6,9 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_line
+from monitor.calibrators.logistic import fit_rising_line
 from monitor.calibrators.parameters import MOST_KNOTS
 from monitor.calibrators.rows import Floats, Integers, confidences, logit
 
@@ -73,11 +72,7 @@ class ScalingBinning(Calibrator):
         if not FEWEST_BINS <= self.bins <= MOST_KNOTS:
             raise ValueError(f"bins is {self.bins}; it must be from {FEWEST_BINS} to {MOST_KNOTS}")
         p, outcome, weight = self._rows(X, y, sample_weight)
-        line = fit_line(logit(p), outcome, weight)
-        if line.slope <= 0.0:
-            raise NotIdentified(
-                f"the slope is {line.slope:.4g}: higher scores are not more often right; are labels swapped?"
-            )
+        line = fit_rising_line(logit(p), outcome, weight)
         value, place = np.unique(p, return_inverse=True)
         mass = np.bincount(place, weights=weight).astype(np.float64)
         starts = _starts(mass, self.bins)

@@ -7,19 +7,17 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from monitor.calibrators.distribution_estimator import DistributionCalibrator
 from monitor.calibrators.distribution_rows import (
     Group,
     Objects,
-    distributions,
     groups,
     middles,
-    objects,
     rows_to_fit,
     spreads,
 )
-from monitor.calibrators.distributions import WHOLE, compile_distribution
+from monitor.calibrators.distributions import WHOLE
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.parameters import NARROWEST, WIDEST
 from monitor.calibrators.rows import Floats
 
@@ -28,7 +26,7 @@ _ROOT_PI: Final = math.sqrt(math.pi)
 _ROOT_2PI: Final = math.sqrt(2.0 * math.pi)
 
 
-class VarianceScaling(Calibrator):
+class VarianceScaling(DistributionCalibrator):
     """Multiply each standard deviation by s, or each quantile's distance from its median: s > 1 cures overconfidence.
 
     s minimises the mean continuous ranked probability score, each row's in units of its own standard deviation (of quantiles, that of the
@@ -62,10 +60,6 @@ class VarianceScaling(Calibrator):
 
     method: ClassVar[str] = "variance_scaling"
 
-    def __init__(self, *, task: str = "regression", levels: Sequence[float] | None = None) -> None:
-        self.task = task
-        self.levels = levels
-
     def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit the factor.
 
@@ -87,12 +81,6 @@ class VarianceScaling(Calibrator):
         rows, label, weight = rows_to_fit(X, y, sample_weight, self.levels)
         self.scale_ = math.exp(_root(_Slopes(groups(rows), label, weight)))
         return self
-
-    def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # noqa: N803  distributions, not probabilities
-        """Return calibrated distributions, shape (n,)."""
-        self.check_fitted()
-        apply = compile_distribution(self.to_document())
-        return objects(map(apply, distributions(X, self.levels)))
 
     def _parameters(self) -> dict[str, Any]:
         return {"scale": float(self.scale_)}
