@@ -4,31 +4,23 @@ All is of raw scores mapped through a calibrator, so that it fits what is served
 """
 
 import math
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import asdict
 from typing import Any, Final
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from monitor.calibrators.families import from_document
-from monitor.outcomes import judged, scores_of, standing, truth_index, vectors_of
-from monitor.records import LabelRow, Model, PredictionRow, SeriesKey
+from monitor.rawscores import Document, Known, Under, known_of
+from monitor.records import Model
 from monitor.stats import thresholds
 from monitor.stats.cells import CELLS, Floats, Integers
-from monitor.stats.conformal import adapted, binary_scores, conformal_threshold, prediction_sets, vector_scores
-from monitor.stats.impact import Selected, View, selected, steps_of
-from monitor.stats.summary import Kind, cell_sums
-from monitor.stats.thresholds import CUTS, Answering, Selection, Steps, abstention, precision_threshold
-from monitor.store import events
+from monitor.stats.conformal import adapted, conformal_threshold
+from monitor.stats.impact import Selected, selected
+from monitor.stats.thresholds import CUTS, Answering, Selection, abstention, precision_threshold
 from monitor.times import MINUTE, parse_duration
-from monitor.windowed import Clocked, buckets
+from monitor.windowed import Clocked
 from monitor.windows import widened
-
-Document = Mapping[str, Any]
-Apply = Callable[[Floats], Floats]
 
 CONFIDENCE: Final = 0.95
 COVERAGE: Final = 0.9
@@ -36,17 +28,6 @@ EARLIER: Final = 0.7
 """The share of labels, the earliest, that a threshold is taken from which is then measured on the rest."""
 
 FEWEST_TO_MEASURE: Final = 100
-MOST_ROWS: Final = 20_000
-MOST_NUMBERS: Final = 5_000_000
-"""Events that are read one by one, where sums can't do, at the most, and numbers in their vectors: the newest ones."""
-
-BOTH: Final[tuple[Kind, ...]] = ("both",)
-RAW: Final[tuple[Kind, ...]] = ("raw",)
-AHEAD: Final = 5 * MINUTE
-STEPS_TO_A_CUT: Final = 60
-RESOLUTION: Final = 1e-9
-"""Sums hold scores to about this much: closer ones are one."""
-
 OF_REGRESSIONS: Final = (
     "a regression states predictive distributions, not probabilities: there is no score to cut, and no set of answers"
 )
@@ -63,281 +44,11 @@ TOO_FLAT: Final = (
 NOT_ASKED: Final = "none was asked for"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Cellwise:
-    """Raw scores of single probabilities, per bucket of time and cell; arrays of shape (rows,) in the order of time."""
-
-    task: str
-    at: Integers
-    cell: Integers
-    n: Floats  # labelled events
-    sy: Floats  # those that came true
-    events: Floats  # all events
-    total: Floats  # Σ of their scores
-    without_raw: int  # events of which only what a calibrator made of them is known
-
-    @property
-    def labelled(self) -> int:
-        """How many labelled events there are."""
-        return round(float(self.n.sum()))
-
-    @property
-    def count(self) -> int:
-        """How many events there are."""
-        return round(float(self.events.sum()))
-
-    def view(self, document: Document | None) -> View:
-        """Return the scores of each cell under a calibrator."""
-        apply = applied(document, self.task)
-        lower, upper = np.append(0.0, CUTS[:-1]), CUTS
-        events, total = self._sums(self.events), self._sums(self.total)
-        middle = (lower + upper) / 2
-        mean = np.clip(np.where(events > 0, total / np.maximum(events, 1.0), middle), lower, upper)
-        width = np.where(upper > lower, upper - lower, 1.0)
-        return View(
-            lower=np.append(apply(upper[:1]), apply(upper[:-1])),
-            upper=apply(upper),
-            mean=apply(mean),
-            tilt=(mean - middle) / width,
-            n=self._sums(self.n),
-            sy=self._sums(self.sy),
-            events=events,
-        )
-
-    def _sums(self, values: Floats) -> Floats:
-        return np.bincount(self.cell, weights=values, minlength=CELLS).astype(np.float64)
-
-    def steps(self, view: View, document: Document | None) -> Steps | None:
-        """Return the steps that what a calibrator makes of the scores can be cut into; None where there is no such place."""
-        apply = applied(document, self.task)
-        exact = apply(np.minimum(CUTS + RESOLUTION, 1.0)) > apply(CUTS)
-        return steps_of(view, exact) if exact.any() else None
-
-    def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
-        """Return the threshold that selects, after, what another selected before; None where there is no such one."""
-        old, new = (applied(each.document, self.task) for each in (before, after))
-        in_order = before.view.keeps_order and after.view.keeps_order
-        if not in_order or float(old(np.zeros(1))[0]) > threshold:
-            return None
-        low, high = 0.0, 1.0
-        for _ in range(STEPS_TO_A_CUT):
-            middle = (low + high) / 2
-            low, high = (middle, high) if float(old(np.array([middle]))[0]) <= threshold else (low, middle)
-        return float(new(np.array([high if float(old(np.array([high]))[0]) <= threshold else low]))[0])
-
-    def scores(self, document: Document | None) -> tuple[Integers, Floats, Floats]:
-        """Return the scores of right answers, of a binary model: when, how far from sure, and of how many events."""
-        view = self.view(document)
-        scores, weights = binary_scores(view.lower[self.cell], view.upper[self.cell], self.n, self.sy)
-        used = weights > 0
-        return np.tile(self.at, 2)[used], scores[used], weights[used]
-
-    def set_size(self, document: Document | None, threshold: float, since: int) -> float | None:
-        """Return how many answers the sets of events from a moment on hold on average, cells at their means."""
-        sizes = prediction_sets(self.view(document).mean, threshold).sum(axis=1)[self.cell]
-        chosen = np.where(self.at >= since, self.events, 0.0)
-        return float(chosen @ sizes / chosen.sum()) if chosen.sum() > 0 else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Eventwise:
-    """Raw scores event by event, in the order of time."""
-
-    task: str
-    at: Integers  # (n,)
-    x: NDArray[np.float64]  # (n,) or (n, K)
-    y: Integers  # (n,) outcomes 0 or 1, or class indices; -1 without a label
-    without_raw: int
-
-    @property
-    def labelled(self) -> int:
-        """How many labelled events there are."""
-        return int((self.y >= 0).sum())
-
-    @property
-    def count(self) -> int:
-        """How many events there are."""
-        return len(self.at)
-
-    def view(self, document: Document | None) -> View:
-        """Return the scores of each event under a calibrator; of vectors, those of their answers."""
-        served = self._served(document)
-        right = self.y == 1
-        if not len(served):
-            served = np.zeros(0)  # of vectors of no known length too
-        if served.ndim > 1:
-            right = served.argmax(axis=1) == self.y
-            served = served.max(axis=1)
-        known = self.y >= 0
-        return View(
-            lower=served,
-            upper=served,
-            mean=served,
-            tilt=np.zeros(len(served)),
-            n=known.astype(np.float64),
-            sy=(right & known).astype(np.float64),
-            events=np.ones(len(served)),
-        )
-
-    def _served(self, document: Document | None) -> Floats:
-        return applied(document, self.task)(self.x) if len(self.x) else self.x
-
-    def steps(self, view: View, _document: Document | None) -> Steps | None:
-        """Return the steps that what a calibrator makes of the scores is cut into."""
-        return steps_of(view)
-
-    def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
-        """Return the threshold that selects as many events after as another did before, but for ties."""
-        chosen = int((before.view.mean > threshold).sum())
-        rising = np.sort(after.view.mean)
-        if chosen == len(rising):
-            return None
-        return float(rising[len(rising) - 1 - chosen])
-
-    def scores(self, document: Document | None) -> tuple[Integers, Floats, Floats]:
-        """Return the scores of right answers: when, how far from sure, and of how many events."""
-        known = self.y >= 0
-        served, y = self._served(document)[known], self.y[known]
-        found = vector_scores(served, y) if served.ndim > 1 else np.where(y == 1, 1.0 - served, served)
-        return self.at[known], found, np.ones(len(found))
-
-    def set_size(self, document: Document | None, threshold: float, since: int) -> float | None:
-        """Return how many answers the sets of events from a moment on hold on average."""
-        chosen = self.at >= since
-        if not chosen.any():
-            return None
-        return float(prediction_sets(self._served(document)[chosen], threshold).sum(axis=1).mean())
-
-
-Known = Cellwise | Eventwise
-
-
-@dataclass(frozen=True)
-class Under:
-    """Raw scores of a range under a calibrator."""
-
-    known: Known
-    document: Document | None  # None: identity
-
-    @cached_property
-    def view(self) -> View:
-        """The scores."""
-        return self.known.view(self.document)
-
-    @cached_property
-    def steps(self) -> Steps | None:
-        """What they can be cut into."""
-        return self.known.steps(self.view, self.document)
-
-    @property
-    def number(self) -> int | None:
-        """Which version the calibrator is."""
-        return None if self.document is None else self.document.get("number")
-
-
-def applied(document: Document | None, task: str) -> Apply:
-    """Return what maps raw scores to what a calibrator serves; identity without one."""
-    return from_document(document or {"method": "identity", "task": task, "parameters": {}}).predict_proba
-
-
 def last_window(clock: Clocked, now: int) -> tuple[int, int]:
     """Return the range of a model's longest window, up to what has matured."""
     end = clock.matured_until or clock.newest_end or now
     longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
     return widened(end - longest, end, clock.progress.minutes_from)
-
-
-def known_of(connection: Connection, clock: Clocked, start: int, end: int, version: str | None = None) -> Known:
-    """Return the raw scores of a model over a range, of one of its versions or all.
-
-    Event by event, the newest ones, where a calibrator takes vectors, and where only some sources of labels may judge, which sums
-    do not know; of all others, sums.
-    """
-    wanted = _of(version)
-    if clock.model.task == "multiclass" or clock.model.settings.trusted_sources is not None:
-        return _eventwise(connection, clock.model, start, end, wanted)
-    return _cellwise(connection, clock, start, end, wanted)
-
-
-def _of(version: str | None) -> Callable[[SeriesKey], bool]:
-    return lambda key: key.segment == "" and version in {None, key.version}
-
-
-def _cellwise(
-    connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Cellwise:
-    stored = buckets(connection, clock, start, end, wanted)
-    plain = [(begin, blob) for key, begin, blob in stored if key.calibrator == 0]
-    calibrated = [(begin, blob) for key, begin, blob in stored if key.calibrator != 0]
-    # Under a calibrator, an event without a raw score says only what the calibrator made of it.
-    parts = [_cells(plain, (*BOTH, *RAW)), _cells(calibrated, RAW)]
-    at, cell, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
-    order = np.argsort(at, kind="stable")
-    n, sy, en, esp = sums[order].T
-    return Cellwise(
-        task=clock.model.task or "binary",
-        at=at[order],
-        cell=cell[order],
-        n=n,
-        sy=sy,
-        events=en,
-        total=esp,
-        without_raw=round(float(_cells(calibrated, BOTH)[2][:, 2].sum())),
-    )
-
-
-def _cells(stored: Sequence[tuple[int, bytes]], kinds: Collection[Kind]) -> tuple[Integers, Integers, Floats]:
-    rows, cells, sums = cell_sums([blob for _, blob in stored], kinds, ("n", "sy", "en", "esp"))
-    return np.array([begin for begin, _ in stored], dtype=np.int64)[rows], cells, sums
-
-
-def _eventwise(
-    connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Eventwise:
-    most = min(MOST_ROWS, MOST_NUMBERS // max(1, len(model.classes or ())))
-    found: list[tuple[int, float | list[float], int]] = []
-    without_raw = 0
-    for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if start <= row.at < end and not row.reference and wanted(_series(row))]
-        raw = [row for row in rows if row.calibrator is None or row.raw is not None]
-        without_raw += len(rows) - len(raw)
-        labels = events.labels_of(connection, [row.key for row in raw])
-        found += _scored(model, raw, labels)
-        if len(found) >= most or chunk[-1][1].received_at < start - AHEAD:
-            break
-    found = sorted(found[:most], key=lambda each: each[0])
-    shape = (len(found), len(model.classes or ())) if model.task == "multiclass" else (len(found),)
-    return Eventwise(
-        task=model.task or "binary",
-        at=np.array([at for at, _, _ in found], dtype=np.int64),
-        x=np.array([x for _, x, _ in found], dtype=np.float64).reshape(shape),
-        y=np.array([y for _, _, y in found], dtype=np.int64),
-        without_raw=without_raw,
-    )
-
-
-def _series(row: PredictionRow) -> SeriesKey:
-    return SeriesKey(row.model_id, row.version, row.calibrator or 0, "")
-
-
-def _scored(
-    model: Model, rows: Sequence[PredictionRow], labels: Mapping[Any, Sequence[LabelRow]]
-) -> list[tuple[int, float | list[float], int]]:
-    found: list[tuple[int, float | list[float], int]] = []
-    sources = model.settings.trusted_sources
-    for row in rows:
-        label = standing(model, labels.get((row.model_id, row.event_id), ()))
-        if label is not None and sources is not None and label.source not in sources:
-            label = None
-        if model.task == "multiclass":
-            truth = None if label is None else truth_index(model, label.label)
-            found.append((row.at, vectors_of(row, model.classes)[1], -1 if truth is None else truth))
-        else:
-            kind = "both" if row.raw is None else "raw"
-            outcomes = [] if label is None else judged(model, row, label.label)
-            y = next((each for name, _, each, *_ in outcomes if name == kind), -1)
-            found += [(row.at, p, y) for name, p in scores_of(model, row) if name == kind]
-    return found
 
 
 def impact_of(

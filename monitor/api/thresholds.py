@@ -14,8 +14,9 @@ from monitor.api.calibration import Range, range_of, wait_for_roll_up
 from monitor.api.context import Context, JsonObject, ModelName, Now, answer, model_named, usable
 from monitor.api.routes import StrictRoute
 from monitor.api.shapes import gives
-from monitor.decisions import CONFIDENCE, COVERAGE, Under
+from monitor.decisions import CONFIDENCE, COVERAGE
 from monitor.errors import BadInput, Conflict
+from monitor.rawscores import Under, applied, known_of
 from monitor.records import Model
 from monitor.stats.cells import Floats
 from monitor.stats.conformal import prediction_sets
@@ -68,7 +69,7 @@ def show_thresholds(
         start, end = _range(query, clock, now)
         champion = _document(connection, clock.model, registry.CHAMPION)
         chosen = _document(connection, clock.model, query.calibrator)
-        known = decisions.known_of(connection, clock, start, end, usable("version", query.version))
+        known = known_of(connection, clock, start, end, usable("version", query.version))
     return answer(
         {
             "model": clock.model.name,
@@ -144,7 +145,7 @@ class SetsOfAMinute:
         )
         at, found = self._found.get(key, (-MINUTE, {}))
         if not at <= now < at + MINUTE:
-            known = decisions.known_of(connection, clock, *decisions.last_window(clock, now))
+            known = known_of(connection, clock, *decisions.last_window(clock, now))
             found = decisions.sets_of(clock.model, Under(known, champion), coverage=coverage)
             if len(self._found) >= MOST_KEPT:
                 self._found.clear()
@@ -209,7 +210,7 @@ def _served(model: Model, champion: JsonObject | None, asked: PredictSetRequest)
     raw = asked.probabilities
     shape: tuple[int, ...] = (0, len(model.classes or ())) if model.task == "multiclass" else (0,)
     try:
-        served = decisions.applied(champion, model.task or "binary")(np.array(raw)) if raw else np.zeros(shape)
+        served = applied(champion, model.task or "binary")(np.array(raw)) if raw else np.zeros(shape)
     except ValueError as error:
         raise BadInput("probabilities", raw[:5], str(error)) from error
     if served.shape[1:] != shape[1:]:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from monitor.calibrators.families import from_document
-from monitor.decisions import TOO_FLAT, Cellwise, Eventwise, Under, precision_of, sets_of
+from monitor.decisions import TOO_FLAT, precision_of, sets_of
+from monitor.rawscores import Cellwise, Eventwise, Under
 from monitor.records import Model, ModelSettings
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
