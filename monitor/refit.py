@@ -9,17 +9,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor import refit_distributions
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.estimator import Calibrator
 from monitor.calibrators.families import from_document, make
-from monitor.calibrators.gate import FEWEST_ROWS, GateResult, Segment, judge
+from monitor.calibrators.gate import FEWEST_ROWS
 from monitor.calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
 from monitor.errors import BadInput
-from monitor.guards import Guarded, guarded, label_rate_jump, mean_change
+from monitor.held_out import HeldOut
 from monitor.records import Model
 from monitor.refit_distributions import distribution_ladder
-from monitor.sample import Sample, Segments, joined
+from monitor.sample import Sample, Segments
 from monitor.times import rfc3339
 
 HOLDOUT: Final = 0.3
@@ -82,8 +81,8 @@ def refit(
         return _ungated(model, sample.pooled(), methods)
     earlier, later = sample.split(holdout)
     fitting, methods, skipped = _fitting(model, sample, earlier, method)
-    trial = _Trial.of(model, fitting, later, others=others, segments=segments, incumbent=incumbent)
-    return _gated(trial, partial(_fit, model, fitting.pooled()), methods, skipped)
+    held_out = HeldOut.of(model, fitting, later, others=others, segments=segments, incumbent=incumbent)
+    return _gated(held_out, partial(_fit, model, fitting.pooled()), methods, skipped)
 
 
 def judged_document(
@@ -119,8 +118,8 @@ def judged_document(
     if few is not None:
         return refused(few, sample)
     _, later = sample.split(holdout)
-    trial = _Trial.of(model, None, later, others=others, segments=segments, incumbent=incumbent)
-    outcome = _gated(trial, lambda _: given, (given.method,), {})
+    held_out = HeldOut.of(model, None, later, others=others, segments=segments, incumbent=incumbent)
+    outcome = _gated(held_out, lambda _: given, (given.method,), {})
     return replace(outcome, fitted_from={"registered": True} | outcome.fitted_from)
 
 
@@ -229,111 +228,8 @@ def _unjudged(calibrator: Calibrator, labels: int) -> Outcome:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Trial:
-    """What candidates are judged on: the held-out labels, those of other versions from the same time on among them."""
-
-    model: Model
-    fitted_on: Sample | None  # None of a calibrator fitted elsewhere
-    later: Sample
-    whole: Sample  # with other versions
-    now: Any  # what serves now, for the rows of the whole
-    incumbent: Calibrator | None
-    parts: dict[str, Sample]  # other versions and declared segments
-    left_out: Mapping[str, int]
-
-    @classmethod
-    def of(
-        cls,
-        model: Model,
-        fitted_on: Sample | None,
-        later: Sample,
-        *,
-        others: Mapping[str, Sample],
-        segments: Segments,
-        incumbent: dict[str, Any] | None,
-    ) -> "_Trial":
-        begin = int(later.at.min())
-        beside = {name: each.judging.since(begin) for name, each in others.items()}
-        beside = {f"model_version:{name}": each.pooled() for name, each in beside.items() if each.labels}
-        whole = joined([later.pooled(), *beside.values()])
-        serving = None if incumbent is None else from_document(incumbent)
-        return cls(
-            model=model,
-            fitted_on=fitted_on,
-            later=later,
-            whole=whole,
-            now=whole.x if serving is None else serving.predict_proba(whole.x),
-            incumbent=serving,
-            parts=beside | {name: each for name, each in segments.samples.items() if each.labels},
-            left_out=segments.left_out,
-        )
-
-    def judged(self, candidate: Calibrator, share: float, simpler: Calibrator | None = None) -> GateResult:
-        """Return what the gate says of a candidate, also against a simpler one that passed."""
-        if self.model.task == "regression":
-            return refit_distributions.judged(
-                self.whole,
-                candidate,
-                incumbent=self.incumbent,
-                simpler=simpler,
-                share=share,
-                parts=self.parts,
-            )
-        return judge(
-            self.whole.y,
-            candidate=candidate.predict_proba(self.whole.x),
-            identity=self.whole.x,
-            incumbent=None if self.incumbent is None else self.now,
-            simpler=None if simpler is None else simpler.predict_proba(self.whole.x),
-            sample_weight=self.whole.weight,
-            share=share,
-            segments={name: self._part(candidate, part) for name, part in self.parts.items()},
-        )
-
-    def _part(self, candidate: Calibrator, part: Sample) -> Segment:
-        now = part.x if self.incumbent is None else self.incumbent.predict_proba(part.x)
-        return Segment(part.y, candidate.predict_proba(part.x), now, part.weight)
-
-    def guarded(self, candidate: Calibrator) -> Guarded:
-        """Return whether a person must decide on a candidate that passed."""
-        fitted_on = self.fitted_on
-        untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
-        named = _outcomes_named(self.model)
-        regression = self.model.task == "regression"
-        change: Callable[..., float] = refit_distributions.mean_change if regression else mean_change
-        return guarded(
-            self.model.settings.guards,
-            jump=None
-            if fitted_on is None or regression
-            else label_rate_jump(*(_by_outcome(each, len(named)) for each in (fitted_on, self.later))),
-            named=named,
-            change=change(candidate.predict_proba(self.whole.x), self.now, self.whole.weight),
-            untrusted=untrusted,
-            labels=0 if fitted_on is None else fitted_on.labels,
-        )
-
-    @property
-    def source(self) -> dict[str, Any]:
-        """What a candidate was fitted and judged on, as JSON."""
-        fitted = {} if self.fitted_on is None else {"labels": self.fitted_on.labels}
-        trusted = self.model.settings.trusted_sources
-        judging = {} if trusted is None else {"trusted_sources": list(trusted)}
-        return {**fitted, "holdout_labels": self.later.labels, **judging}
-
-
-def _outcomes_named(model: Model) -> Sequence[str]:
-    if model.task == "confidence":
-        return "that the answer was wrong", "that the answer was right"
-    return model.classes or ("0", "1")
-
-
-def _by_outcome(sample: Sample, outcomes: int) -> Any:
-    return np.bincount(sample.y.astype(np.int64), weights=sample.weight, minlength=outcomes)
-
-
 def _gated(
-    trial: _Trial, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
+    held_out: HeldOut, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
 ) -> Outcome:
     judged: dict[str, Any] = {}
     portions = shares(methods)
@@ -345,15 +241,15 @@ def _gated(
         except NotIdentified as error:
             untried[method] = f"not fitted: {error}"
             continue
-        result = trial.judged(fitted, portions[method], simpler=chosen)
+        result = held_out.judged(fitted, portions[method], simpler=chosen)
         judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
         chosen = fitted if result.passed else chosen
-    beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(trial.left_out)}
+    beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(held_out.left_out)}
     if chosen is not None:
         others = {name: {"reason": each["reason"]} for name, each in judged.items() if name != chosen.method}
-        return _passed(trial, chosen, {**judged[chosen.method], **beside, "others": others})
+        return _passed(held_out, chosen, {**judged[chosen.method], **beside, "others": others})
     gate = {"passed": False, "judged": judged, **beside}
-    return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=trial.source)
+    return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=held_out.source)
 
 
 def _refusal(judged: Mapping[str, Any], untried: Mapping[str, str]) -> str:
@@ -376,8 +272,8 @@ def _gain(evidence: Mapping[str, Any]) -> float:
     return float(next(bounds, -math.inf))
 
 
-def _passed(trial: _Trial, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:
-    found = trial.guarded(fitted)
+def _passed(held_out: HeldOut, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:
+    found = held_out.guarded(fitted)
     gate = {"passed": True, "method": fitted.method, **evidence, "guards": found.figures, "held": found.held}
     return Outcome(
         fitted=fitted.to_document(),
@@ -386,7 +282,7 @@ def _passed(trial: _Trial, fitted: Calibrator, evidence: dict[str, Any]) -> Outc
         if found.held is None
         else f"{evidence['reason']}. A person must decide, since {found.held}",
         passed=True,
-        fitted_from=trial.source,
+        fitted_from=held_out.source,
         held=found.held,
     )
 

@@ -1,0 +1,119 @@
+"""Held-out labels: what candidates are judged on, by the gate and by the guards that ask a person."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from monitor import refit_distributions
+from monitor.calibrators.estimator import Calibrator
+from monitor.calibrators.families import from_document
+from monitor.calibrators.gate import GateResult, Segment, judge
+from monitor.guards import Guarded, guarded, label_rate_jump, mean_change
+from monitor.records import Model
+from monitor.sample import Sample, Segments, joined
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeldOut:
+    """What candidates are judged on: the held-out labels, those of other versions from the same time on among them."""
+
+    model: Model
+    fitted_on: Sample | None  # None of a calibrator fitted elsewhere
+    later: Sample
+    whole: Sample  # with other versions
+    now: Any  # what serves now, for the rows of the whole
+    incumbent: Calibrator | None
+    parts: dict[str, Sample]  # other versions and declared segments
+    left_out: Mapping[str, int]
+
+    @classmethod
+    def of(
+        cls,
+        model: Model,
+        fitted_on: Sample | None,
+        later: Sample,
+        *,
+        others: Mapping[str, Sample],
+        segments: Segments,
+        incumbent: dict[str, Any] | None,
+    ) -> "HeldOut":
+        """Return the later part of a sample, joined by what other versions have from the same time on."""
+        begin = int(later.at.min())
+        beside = {name: each.judging.since(begin) for name, each in others.items()}
+        beside = {f"model_version:{name}": each.pooled() for name, each in beside.items() if each.labels}
+        whole = joined([later.pooled(), *beside.values()])
+        serving = None if incumbent is None else from_document(incumbent)
+        return cls(
+            model=model,
+            fitted_on=fitted_on,
+            later=later,
+            whole=whole,
+            now=whole.x if serving is None else serving.predict_proba(whole.x),
+            incumbent=serving,
+            parts=beside | {name: each for name, each in segments.samples.items() if each.labels},
+            left_out=segments.left_out,
+        )
+
+    def judged(self, candidate: Calibrator, share: float, simpler: Calibrator | None = None) -> GateResult:
+        """Return what the gate says of a candidate, also against a simpler one that passed."""
+        if self.model.task == "regression":
+            return refit_distributions.judged(
+                self.whole,
+                candidate,
+                incumbent=self.incumbent,
+                simpler=simpler,
+                share=share,
+                parts=self.parts,
+            )
+        return judge(
+            self.whole.y,
+            candidate=candidate.predict_proba(self.whole.x),
+            identity=self.whole.x,
+            incumbent=None if self.incumbent is None else self.now,
+            simpler=None if simpler is None else simpler.predict_proba(self.whole.x),
+            sample_weight=self.whole.weight,
+            share=share,
+            segments={name: self._part(candidate, part) for name, part in self.parts.items()},
+        )
+
+    def _part(self, candidate: Calibrator, part: Sample) -> Segment:
+        now = part.x if self.incumbent is None else self.incumbent.predict_proba(part.x)
+        return Segment(part.y, candidate.predict_proba(part.x), now, part.weight)
+
+    def guarded(self, candidate: Calibrator) -> Guarded:
+        """Return whether a person must decide on a candidate that passed."""
+        fitted_on = self.fitted_on
+        untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
+        named = _outcomes_named(self.model)
+        regression = self.model.task == "regression"
+        change: Callable[..., float] = refit_distributions.mean_change if regression else mean_change
+        return guarded(
+            self.model.settings.guards,
+            jump=None
+            if fitted_on is None or regression
+            else label_rate_jump(*(_by_outcome(each, len(named)) for each in (fitted_on, self.later))),
+            named=named,
+            change=change(candidate.predict_proba(self.whole.x), self.now, self.whole.weight),
+            untrusted=untrusted,
+            labels=0 if fitted_on is None else fitted_on.labels,
+        )
+
+    @property
+    def source(self) -> dict[str, Any]:
+        """What a candidate was fitted and judged on, as JSON."""
+        fitted = {} if self.fitted_on is None else {"labels": self.fitted_on.labels}
+        trusted = self.model.settings.trusted_sources
+        judging = {} if trusted is None else {"trusted_sources": list(trusted)}
+        return {**fitted, "holdout_labels": self.later.labels, **judging}
+
+
+def _outcomes_named(model: Model) -> Sequence[str]:
+    if model.task == "confidence":
+        return "that the answer was wrong", "that the answer was right"
+    return model.classes or ("0", "1")
+
+
+def _by_outcome(sample: Sample, outcomes: int) -> Any:
+    return np.bincount(sample.y.astype(np.int64), weights=sample.weight, minlength=outcomes)
