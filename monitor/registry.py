@@ -139,7 +139,7 @@ def promote(
 def roll_back(
     connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, reason: str
 ) -> int | None:
-    """Put back what the champion replaced, None for identity; after a person's rollback, refits wait for a person.
+    """Put back what the champion replaced, None for identity; after a person's rollback, refits wait for a person, and so does a canary.
 
     Raises
     ------
@@ -150,6 +150,10 @@ def roll_back(
     restored = _put_back(connection, model, progress, actor=actor, now=now, grounds={"reason": reason})
     before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
     registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
+    challenger = registry.aliases(connection, model.id).get(CHALLENGER)
+    if challenger is not None and challenger.share is not None:
+        ended = {"reason": "after a person's rollback it waits for a person: it serves no share of traffic any more"}
+        end_canary(connection, model, actor=actor, now=now, grounds=ended)
     return restored
 
 

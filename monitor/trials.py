@@ -86,13 +86,18 @@ def _role(model: Model, challenger: Alias) -> str:
     return SHADOW if model.settings.recalibration == "shadow" else PROPOSAL
 
 
+def _stored(stored: Mapping[str, Trial], pairing: Pairing) -> Trial | None:
+    """Return the stored trial of a pairing, under whatever role: other settings do not begin it afresh."""
+    return next((trial for trial in stored.values() if _is_of(trial, pairing)), stored.get(pairing.role))
+
+
+def _is_of(trial: Trial, pairing: Pairing) -> bool:
+    return (trial.number, trial.against, trial.since) == (pairing.number, pairing.against, pairing.since)
+
+
 def goes_on(stored: Trial | None, pairing: Pairing) -> Trial:
     """Return a trial as it stands, begun where there is none of this pairing or its state can't be read."""
-    same = stored is not None and (stored.number, stored.against, stored.since) == (
-        pairing.number,
-        pairing.against,
-        pairing.since,
-    )
+    same = stored is not None and _is_of(stored, pairing)
     if stored is not None and same:
         try:
             Comparison.from_bytes(stored.state)
@@ -225,7 +230,7 @@ class _Acting:
         if self.model.settings.recalibration != "auto":
             ended = f"recalibration is {self.model.settings.recalibration} now: it serves no share of traffic any more"
             registry.end_canary(self.connection, self.model, actor=ACTOR, now=self.now, grounds=self._grounds(ended))
-            return None
+            return replace(self.trial, role=PROPOSAL)
         if self._verdict == "worse":
             return self._dismiss("canary_stop")
         if fields["labels"] < fewest:
@@ -312,9 +317,10 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
         if not stored and not wanted:
             return False
         clock = windowed.clocked(connection, model, now)
-        before = {pairing.role: goes_on(stored.get(pairing.role), pairing) for pairing in wanted}
+        before = {pairing.role: goes_on(_stored(stored, pairing), pairing) for pairing in wanted}
         after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
-    if after == stored:
+    # A canary that may not become the champion any more serves nothing from now on, whether or not labels have matured since.
+    if after == stored and not (CANARY in after and model.settings.recalibration != "auto"):
         return False
     with database.write(patient=True) as connection:
         hold(connection, token)
@@ -326,8 +332,9 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
             store.forget(connection, model.id, role)
         for role, trial in after.items():
             kept = _Acting(connection, found, trial, now).go()
-            if kept is None:
+            if kept is None or kept.role != role:
                 store.forget(connection, model.id, role)
+            if kept is None:
                 return True
             store.save(connection, model.id, kept)
     return any(trial.until != before[role].until for role, trial in after.items())

@@ -18,7 +18,7 @@ from monitor.store import registry as versions
 from monitor.store import trials as store
 from monitor.store.registry import CHALLENGER, CHAMPION, Alias
 from monitor.store.trials import Trial
-from monitor.times import HOUR, moment
+from monitor.times import DAY, HOUR, moment
 from tests.integration.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]
@@ -265,6 +265,43 @@ def test_a_canary_ends_where_nothing_is_to_be_promoted_by_itself_any_more(life: 
     assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
     assert actions(one)[:3] == ["register", "canary", "canary_end"]
     assert one.champion() is None
+
+
+@pytest.mark.parametrize("mode", ["off", "propose", "shadow"])
+def test_a_canary_ends_at_once_in_other_modes_though_no_label_is_due_for_a_week(life: Lives, mode: str) -> None:
+    one = life(canary=0.2, label_delay=7 * DAY)
+    put(one, GOOD, "canary")
+    passes(one, times=2)
+    declared(one, recalibration=mode)
+    passes(one, 0)
+    assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
+    assert actions(one) == ["register", "canary", "canary_end"]
+
+
+def test_a_trial_goes_on_under_another_role_when_settings_change(life: Lives, make: Any) -> None:
+    one = life(canary=0.2, minimum_labels=100_000)
+    put(one, 1.1, "canary")
+    passes(one, 50, times=2)
+    # To begin again would count what came late, and take the events of a cluster, whose sums are gone by then, for independent.
+    one.feed.take(make.prediction("late", 0.9, at=moment(one.clock() - HOUR)), make.label("late", 1))
+    for mode, role in (("propose", "proposal"), ("shadow", "shadow")):
+        declared(one, recalibration=mode)
+        passes(one, 50)
+        (trial,) = held(one).values()
+        assert (role, one.sent) == (trial.role, trial.fields["labels"])
+
+
+def test_after_a_persons_rollback_a_canary_waits_for_a_person_too(life_on_both: Lives) -> None:
+    one = life_on_both(canary=0.2)
+    put(one, 1.0)
+    put(one, GOOD, "canary")
+    passes(one, 20, slope=BROKEN)
+    one.roll_back()
+    assert (2, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
+    assert actions(one)[-2:] == ["rollback", "canary_end"]
+    passes(one, times=3, slope=BROKEN)
+    assert one.champion() is None
+    assert attempt(one).waits_for_person
 
 
 @pytest.mark.parametrize(
