@@ -1,7 +1,7 @@
 """By hand: what a person asks for over HTTP or at a terminal, done in one way: refit, register, promote, roll back, compare."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 
 from monitor import decisions, registry, windowed
 from monitor.baseline import of_versions, together
-from monitor.baseline_fit import reference_parts, told
+from monitor.baseline_fit import reference_parts, reference_sample, told
 from monitor.calibrators.document import check
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES
@@ -20,7 +20,7 @@ from monitor.records import Model, SeriesKey
 from monitor.refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.stats.values import has_scores
-from monitor.store import models
+from monitor.store import models, rollups
 from monitor.store import registry as versions
 from monitor.store.engine import Database
 from monitor.times import DAY, parse_bound, parse_duration, rfc3339
@@ -61,6 +61,7 @@ class _Grounds:
     sample: Sample
     over: Range
     incumbent: JsonObject | None
+    others: Mapping[str, Sample]  # of the other versions, by name, where one version is asked for
     segments: Segments
     unusable: str | None  # why there is nothing to fit, in words; None where there may be
 
@@ -95,7 +96,7 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
     if asked.dry_run:
         return _tried(outcome)
     with database.write() as connection:
-        _unchanged_since(connection, clock.model, found.incumbent)
+        clock = replace(clock, model=_unchanged_since(connection, clock.model, found.incumbent))
         return conclude(connection, clock, outcome, promote=asked.promote, actor=actor, now=now)
 
 
@@ -108,6 +109,10 @@ def _live(connection: Connection, clock: Clocked, asked: Asked, now: int) -> _Gr
         sample=sample,
         over=(start, end),
         incumbent=champion_document(connection, clock.model),
+        others={
+            name: raw_sample(connection, clock, start, end, of_version(name))
+            for name in _beside(asked, (key.version for key in rollups.series_ids(connection, clock.model.id)))
+        },
         segments=held_out_segments(connection, clock, sample, holdout=asked.holdout, end=end, version=asked.version),
         unusable=ONLY_SCORES if scores else None,
     )
@@ -125,9 +130,15 @@ def _validation(connection: Connection, clock: Clocked, asked: Asked, _now: int)
         sample=sample,
         over=(0, 0) if whole is None else whole.over,
         incumbent=champion_document(connection, clock.model),
+        others={name: reference_sample(connection, clock, name, asked.holdout) for name in _beside(asked, parts)},
         segments=segments,
         unusable=NO_VALIDATION if whole is None else None,
     )
+
+
+def _beside(asked: Asked, names: Iterable[str]) -> list[str]:
+    """Return the versions that a calibrator for one version would serve too, and must not harm; none where all are asked for."""
+    return [] if asked.version is None or asked.holdout <= 0 else sorted(set(names) - {asked.version})
 
 
 def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
@@ -149,7 +160,12 @@ def _outcome(asked: Asked, found: _Grounds) -> Outcome:
     if found.unusable is not None:
         return refused(found.unusable, found.sample)
     model = found.clock.model
-    judging: dict[str, Any] = {"holdout": asked.holdout, "incumbent": found.incumbent, "segments": found.segments}
+    judging: dict[str, Any] = {
+        "holdout": asked.holdout,
+        "incumbent": found.incumbent,
+        "others": found.others,
+        "segments": found.segments,
+    }
     try:
         if asked.document is not None:
             given = _usable(asked.document, model)
@@ -186,8 +202,8 @@ def _tried(outcome: Outcome) -> JsonObject:
     }
 
 
-def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject | None) -> None:
-    """Lock the model, whose champion must be the one that a candidate was judged against.
+def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject | None) -> Model:
+    """Lock the model, whose champion must be the one that a candidate was judged against; return it as it is declared now.
 
     Raises
     ------
@@ -202,6 +218,7 @@ def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject
         raise NotFound(f"model {model.name!r} was deleted, and made again, while its calibrator was fitted")
     if champion_document(connection, found) != incumbent:
         raise Conflict("another calibrator was put in service while this one was fitted: ask again")
+    return found
 
 
 def promote(

@@ -6,6 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
+from monitor import byhand
 from monitor.api import guard
 from monitor.cli import app as command
 from monitor.store import keys
@@ -104,6 +105,41 @@ def test_two_versions_are_compared_by_name(sure):
     assert undone["mean_change"] == done["mean_change"] > 0.05
     problem = sure.refused("GET", f"{CALIBRATORS}/7/difference", 404)
     assert "has no calibrator 7" in problem["detail"]
+
+
+@pytest.mark.parametrize("validation", [False, True])
+def test_a_refit_of_one_version_harms_no_other(api, tools, validation):
+    api.put("m", status=201, label_delay="0s")
+    said = {"reference": True} if validation else {}
+    for minute in range(20):
+        events = []
+        for p, too_sure in TOO_SURE:
+            for version, right in (("new", too_sure), ("old", round(20 * p))):
+                for i in range(20):
+                    name = f"{version}-{minute}-{p}-{i}"
+                    at = f"2026-01-05T10:{minute:02}:00Z"
+                    fields = {"timestamp": at, "model_version": version, **said}
+                    events += [tools.prediction(name, p, **fields), tools.label(name, int(i < right))]
+        api.ask("POST", "/v1/events", json={"events": events})
+    api.roll_up()
+    source = "validation" if validation else "live"
+    asked = {"method": "temperature", "version": "new", "source": source, "promote": True}
+    refused = api.post(CALIBRATORS, asked)
+    assert (refused["number"], refused["promoted"]) == (None, False)
+    assert "it does harm in the segment model_version:old" in refused["reason"]
+
+
+def test_what_becomes_of_a_refit_by_hand_is_as_declared_when_it_is_done(sure, monkeypatch):
+    sure.put("m", recalibration="auto")
+    fitted = byhand.refit
+
+    def slow(*args, **more):
+        sure.put("m", recalibration="propose")
+        return fitted(*args, **more)
+
+    monkeypatch.setattr(byhand, "refit", slow)
+    made = sure.post(CALIBRATORS, {"method": "temperature"}, status=201)
+    assert (made["promoted"], audit(sure)) == (False, ["register", "propose"])
 
 
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.3}}
