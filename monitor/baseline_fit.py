@@ -144,8 +144,8 @@ def told(over: Range, version: str | None, outcome: Outcome, holdout: float) -> 
 
 
 def noted(connection: Connection, model: Model, found: First) -> bool:
-    """Note an attempt, unless the model was changed or given a calibrator meanwhile: then return False, and nothing is to follow."""
-    if models.by_name(connection, model.name) != model or not _has_none(connection, model):
+    """Lock the model and note an attempt, unless it was changed or given a calibrator meanwhile: then nothing is to follow."""
+    if models.by_name(connection, model.name, lock=True) != model or not _has_none(connection, model):
         return False
     before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
     registry.note_attempt(connection, model.id, replace(before, reference_labels=found.labels))

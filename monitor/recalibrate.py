@@ -292,11 +292,12 @@ def run_model(database: Database, token: int, model: Model, now: int) -> bool:
 
 
 def stands(connection: Connection, model: Model, found: Breach) -> bool:
-    """Return whether nobody promoted, rolled back or changed settings while a refit was made; else its grounds are gone."""
+    """Lock the model; return whether nobody promoted, rolled back or changed settings while a refit was made: else its grounds are gone."""
+    now = models.by_name(connection, model.name, lock=True)
     last = versions.attempt(connection, model.id)
     champion = versions.aliases(connection, model.id).get(CHAMPION)
     person = last is not None and last.waits_for_person
-    return models.by_name(connection, model.name) == model and champion == found.champion and not person
+    return now == model and champion == found.champion and not person
 
 
 def _tried(model: Model, found: Breach) -> Outcome:

@@ -3,17 +3,18 @@
 from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from itertools import pairwise
-from typing import Any
+from threading import Thread
+from typing import Any, Final
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import alert, evaluate, recalibrate, registry, windowed
+from monitor import alert, byhand, evaluate, recalibrate, registry, windowed
 from monitor.calibrators.scalar import compile_scalar
 from monitor.records import Alert, Model, SeriesKey
-from monitor.sample import Gaps, Sample, lower_bound, onset, raw_sample
+from monitor.sample import Gaps, Sample, Segments, lower_bound, onset, raw_sample
 from monitor.store import alerts, evaluations, models
 from monitor.store import registry as versions
 from monitor.store.evaluations import ALL_VERSIONS
@@ -26,6 +27,8 @@ from monitor.wiring import judge
 SIX_HOURS = timedelta(hours=6)
 BROKEN = 0.4
 """Log odds of outcomes are this share of those of the scores: an ECE of .12."""
+
+BY_HAND: Final = {"actor": "ann", "reason": "by hand", "now": 0}
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -239,6 +242,34 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     one.roll_back()
     with one.feed.database.read() as connection:
         assert not recalibrate.stands(connection, one.model, found)
+
+
+def test_nobody_moves_a_calibrator_between_a_last_look_at_the_grounds_of_a_refit_and_what_follows(
+    life_on_both: Callable[..., Life],
+) -> None:
+    one = life_on_both()
+    found = recalibrate.Breach(
+        version="",
+        start=0,
+        end=0,
+        sample=Sample(*(np.zeros(0),) * 4),
+        others={},
+        segments=Segments(),
+        champion=None,
+        incumbent=None,
+    )
+    person = Thread(target=byhand.promote, args=(one.feed.database, "m", 1), kwargs=BY_HAND)
+    with one.feed.database.write() as connection:
+        document = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+        registry.register(connection, one.model, document, fitted_from={}, gate=None, actor="ann", now=one.clock())
+    with one.feed.database.write() as connection:
+        assert recalibrate.stands(connection, one.model, found)
+        person.start()
+        person.join(0.5)
+        assert person.is_alive()
+        assert recalibrate.stands(connection, one.model, found)
+    person.join(10)
+    assert one.champion() == 1
 
 
 def test_proposals_do_not_pile_up_while_a_person_thinks(life_on_both: Callable[..., Life]) -> None:
