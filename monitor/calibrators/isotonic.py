@@ -81,7 +81,8 @@ class Isotonic(Calibrator):
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
         """Return calibrated probabilities, shape (n,)."""
         self.check_fitted()
-        return np.asarray(np.interp(confidences(X), self.x_, self.y_))
+        # Rounding must not carry a value beyond the last one, which may be 1.
+        return np.asarray(np.minimum(np.interp(confidences(X), self.x_, self.y_), self.y_[-1]))
 
     def _parameters(self) -> dict[str, Any]:
         return {"x": self.x_.tolist(), "y": self.y_.tolist()}

@@ -160,7 +160,8 @@ def _isotonic(checked: Checked) -> ToProbability:
             return first
         if above == count:
             return last
-        return rising[above - 1] * (p - x[above - 1]) + y[above - 1]
+        value = rising[above - 1] * (p - x[above - 1]) + y[above - 1]
+        return value if value < last else last  # noqa: FURB136  as above; rounding must not carry it beyond 1
 
     return apply
 

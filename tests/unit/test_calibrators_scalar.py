@@ -187,3 +187,15 @@ def test_scalar_and_document_import_neither_numpy_nor_scipy() -> None:
 def test_scalar_map_takes_numpy_floats_too() -> None:
     apply = compile_scalar({"method": "platt", "task": "binary", "parameters": {"slope": 0.5, "intercept": 0.1}})
     assert apply(np.float64(0.3)) == apply(0.3)
+
+
+def test_isotonic_map_stays_a_probability_where_rounding_goes_up() -> None:
+    # Without care the line through the two knots is an ulp above 1 just before the second: no server takes that.
+    knots = {"x": [0.09216650845432967, 0.7445795418834955], "y": [5.032710398239815e-11, 1.0]}
+    document, below = {"method": "isotonic", "task": "binary", "parameters": knots}, 0.7445795418834954
+    served = [
+        compile_scalar(document)(below),
+        float(compile_array(document)(np.array([below]))[0]),
+        float(from_document(document).predict_proba([below])[0]),
+    ]
+    assert served == [1.0, 1.0, 1.0]
