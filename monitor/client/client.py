@@ -5,6 +5,7 @@ import functools
 import os
 import time
 import weakref
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -319,8 +320,8 @@ class Client:
             self._follow_champion()
         serving = self._champions.serving
         champion = serving.champion
-        failures: list[Exception] = []
-        event = None
+        failures: deque[Exception] = deque(maxlen=1)  # of a large array there may be a million
+        event, single = None, False
         try:
             single = type(p) is float or is_single(p, vectors=serving.takes_vectors)
             event = self._event(event_id, single=single)
@@ -332,7 +333,7 @@ class Client:
             failures.append(error)
         if failures:
             self._not_calibrated(failures[0])
-            return Calibrated(value, p, None if value is p else champion.number, event)
+            return Calibrated(value, p, None if single or value is p else champion.number, event)
         return Calibrated(value, p, champion.number, event)
 
     def calibrated_distribution(

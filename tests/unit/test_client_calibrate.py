@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -524,6 +525,38 @@ def test_calibrated_is_logged_with_raw_value_and_version(registry: Registry, cli
     assert result.value == pytest.approx(0.75)
     assert (result.raw, result.version) == (0.9, 3)
     assert (event["probability"], event["raw_probability"], event["calibrator_version"]) == result[:3]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{"a": 0.5, "b": 0.3, "c": 0.2}, [0.5, 0.5], (0.5, 0.5, 0.2), np.array([0.5, 0.7, 0.2])],
+    ids=["classes without names", "other classes", "no distribution", "array"],
+)
+def test_a_vector_that_could_not_be_calibrated_bears_no_version(registry: Registry, client: Client, said: Any) -> None:
+    registry.champion = version(
+        {"method": "vector", "task": "multiclass", "parameters": {"slopes": [1.0, 2.0, 1.0], "intercepts": [0.0] * 3}}
+    )
+    client.refresh()
+    result = client.calibrated(said)
+    client.log("a", probabilities=result)
+    (event,) = queued(client)
+
+    assert list(result.value) == list(result.raw)
+    assert result.version is None
+    assert {"raw_probabilities", "calibrator_version"}.isdisjoint(event)
+
+
+def test_an_array_of_what_is_no_probability_leaves_no_heap_of_errors(registry: Registry, client: Client) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    logits = np.linspace(1.5, 5.0, 20_000)
+    tracemalloc.start()
+    result = client.calibrated(logits)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+
+    assert result.value.tolist() == logits.tolist()
+    assert peak < 5_000_000  # an error kept for each takes four times as much
 
 
 def test_log_stamps_the_champion_on_an_event_with_a_raw_value(registry: Registry, client: Client) -> None:
