@@ -18,6 +18,7 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
+from monitor.calibrators.document import verify
 from monitor.client.limited import LimitedWarnings, described
 from monitor.client.transport import LARGEST_ANSWER
 
@@ -106,18 +107,32 @@ class Cache:
             return  # another process knows better
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clear()
-        # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
-        if before is None or _number(new.champion) <= _number(before.champion):
-            self._write(self._previous, new)
-        else:
-            self._write(self._previous, before)
-        self._holds = (self._write(self._path, new), _mark(new.champion))
+        taken_back = before is not None and _number(new.champion) <= _number(before.champion)
+        try:
+            # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
+            self._write(self._previous, new if before is None or taken_back else before)
+            self._holds = (self._write(self._path, new), _mark(new.champion))
+        except Exception:
+            if taken_back:
+                self._remove_all_but(new)
+            raise
+
+    def _remove_all_but(self, new: Kept) -> None:
+        """Remove what was taken back and could not be overwritten: on a full disk too that can be done."""
+        for path in (self._path, self._previous):
+            _, found = self._intact(path)
+            if found is not None and _mark(found.champion) != _mark(new.champion):
+                with suppress(OSError):
+                    path.unlink()
 
     def _intact(self, path: Path) -> tuple[Signature, Kept | None]:
         try:
-            return self._read(path)
-        except Exception:  # noqa: BLE001  what can't be read is written afresh
+            signature, kept = self._read(path)
+            if kept.champion is not None:
+                verify(kept.champion)
+        except Exception:  # noqa: BLE001  what can't be used is written afresh
             return (0, 0, 0), None
+        return signature, kept
 
     def _read(self, path: Path) -> tuple[Signature, Kept]:
         signature, content = read_bounded(path, LARGEST_FILE)

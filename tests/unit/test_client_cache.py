@@ -1,5 +1,7 @@
 """The last known good calibrator on disk: what is read, what is written, and what is done about a disk that is no good."""
 
+import errno
+import hashlib
 import json
 import logging
 import os
@@ -14,7 +16,7 @@ import pytest
 from monitor import Client
 from monitor.calibrators.document import seal
 from monitor.calibrators.scalar import compile_scalar
-from monitor.client.cache import ABANDONED, LARGEST_FILE, Cache, place
+from monitor.client.cache import ABANDONED, LARGEST_FILE, MAGIC, Cache, place
 from monitor.client.champions import Champion, Champions, load
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
@@ -183,17 +185,55 @@ def test_who_dies_between_the_two_files_of_a_rollback_leaves_what_was(
 
     def dies(cache: Cache, path: Path, kept: Any) -> None:
         if path == host.file:
-            raise OSError("dead")
+            raise SystemExit
         whole(cache, path, kept)
 
     with monkeypatch.context() as patch:
         patch.setattr(Cache, "_write", dies)
-        host.serve(None)
+        with pytest.raises(SystemExit):
+            host.serve(None)
     assert host.after() == 2
     host.serve(None)
     assert host.after() is None
     host.file.unlink()
     assert host.after() is None
+
+
+@pytest.mark.parametrize("back", [None, temperature(1)], ids=["identity", "older"])
+@pytest.mark.parametrize("room", [0, 1], ids=["for none", "for one file"])
+def test_a_full_disk_does_not_keep_what_was_rolled_back(
+    host: Host, monkeypatch: pytest.MonkeyPatch, back: Any, room: int
+) -> None:
+    host.serve(temperature(1), temperature(3), temperature(2))  # both files hold 2
+    left, sync = [None] * room, os.fsync
+
+    def full(handle: int) -> None:
+        if not left:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        left.pop()
+        sync(handle)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("monitor.client.cache.os.fsync", full)
+        patch.setattr("monitor.client.cache._sync", lambda _folder: None)
+        host.serve(back)
+    assert host.after() == (back["number"] if back and room else None)
+
+
+NOT_OURS = {
+    "without a hash": {"number": 3, "parameters": {}},
+    "with the hash of another": temperature(3) | {"parameters": {"temperature": 9.0}},
+    "without a number": temperature(3) | {"number": None},
+}
+
+
+@pytest.mark.parametrize("document", NOT_OURS.values(), ids=NOT_OURS.keys())
+def test_an_intact_file_of_a_document_that_does_not_verify_is_written_afresh(host: Host, document: Any) -> None:
+    body = json.dumps({"model": MODEL, "fetched_at": 1.0, "champion": document}).encode()
+    host.file.write_bytes(MAGIC + hashlib.sha256(body).hexdigest().encode() + b"\n" + body)
+    host.server.champion = temperature(3)
+    started = host.start()
+    assert (started.corrupt, started.unwritten, host.after()) == (1, 0, 3)
 
 
 def test_files_that_change_under_a_running_client_are_written_afresh(host: Host) -> None:
