@@ -15,6 +15,8 @@ TOLERANCE: Final = 1e-6
 """The largest error of a map that is sampled."""
 
 LOGIT, PROBABILITY = "logit", "probability"
+HANDS_ON: Final = {"Pipeline", "FrozenEstimator", "BaseSearchCV"}
+"""Classes whose score is that of an estimator in them, as it is; one that votes or averages has a score of its own."""
 MOST_ROUNDS: Final = 100
 CHECKS: Final = 50_000
 NOISE: Final = 1e-9
@@ -53,7 +55,10 @@ def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -
     """
     if on not in (None, LOGIT, PROBABILITY):
         raise BadInput("on", on, "it must be logit or probability")
-    method, parameters = _converted(fitted, task, on)
+    try:
+        method, parameters = _converted(fitted, task, on)
+    except AttributeError as error:
+        raise BadInput("fitted", fitted, f"it can't be read; is it fitted? {error}") from error
     return check({"method": method, "task": task, "parameters": parameters})._asdict()
 
 
@@ -95,6 +100,8 @@ def _between(fitted: Any, values: Any) -> Any:
 
 
 def _of_logistic(fitted: Any, _task: str, on: str | None) -> Converted:
+    if len(fitted.coef_) > 1:
+        raise BadInput("fitted", fitted, f"it tells {len(fitted.coef_)} classes apart; a calibrator takes one score")
     if fitted.coef_.shape != (1, 1):
         raise BadInput("fitted", fitted, f"it takes {fitted.coef_.shape[1]} features; a calibrator takes one score")
     return _linear(float(fitted.coef_[0, 0]), float(fitted.intercept_[0]), _known(fitted, on))
@@ -121,7 +128,8 @@ def _of_temperature(fitted: Any, task: str, on: str | None) -> Converted:
     beta = float(fitted.beta_)
     # Of a binary model it takes the pair (-z, z) of a logit z, which are 2z apart; of probabilities their logarithms.
     halves = task != "multiclass" and _known(fitted, on) == LOGIT
-    return "temperature", {"temperature": 1.0 / (2.0 * beta if halves else beta)}
+    temperature = {"temperature": 1.0 / (2.0 * beta if halves else beta)}
+    return "temperature", temperature | ({"classes": 2} if task == "confidence" else {})  # the binary formula
 
 
 def _of_classifier(fitted: Any, task: str, on: str | None) -> Converted:
@@ -136,7 +144,10 @@ def _of_classifier(fitted: Any, task: str, on: str | None) -> Converted:
         raise BadInput(
             "fitted", fitted, 'it has a calibrator for each class: of several classes only "temperature" is one'
         )
-    return _converted(single.calibrators[0], task, _taken(single.estimator) if on is None else on)
+    if len(fitted.classes_) > 2 and task != "multiclass":  # noqa: PLR2004  two classes have one score
+        raise BadInput("task", task, f"it must be multiclass: this one tells {len(fitted.classes_)} classes apart")
+    takes = _known(single.estimator, _taken(single.estimator) if on is None else on)
+    return _converted(single.calibrators[0], task, takes)
 
 
 def _taken(estimator: Any) -> str | None:
@@ -144,8 +155,8 @@ def _taken(estimator: Any) -> str | None:
     if not hasattr(estimator, "decision_function"):
         return PROBABILITY
     inner = estimator
-    while hasattr(inner, "estimator") or hasattr(inner, "steps"):
-        inner = inner.estimator if hasattr(inner, "estimator") else inner.steps[-1][1]
+    while HANDS_ON & set(_names(inner)):
+        inner = inner.steps[-1][1] if hasattr(inner, "steps") else inner.estimator
     return LOGIT if "LogisticRegression" in _names(inner) else None
 
 
@@ -182,7 +193,7 @@ _CONVERTERS: Final[Mapping[str, Converter]] = {
 def _asked(fitted: Any) -> Map:
     """Return the map of an object that is only known by what it answers."""
     if hasattr(fitted, "predict_proba"):
-        return lambda p: _of_positive(fitted.predict_proba(p.reshape(-1, 1)))
+        return lambda p: _of_positive(fitted, fitted.predict_proba(p.reshape(-1, 1)))
     if hasattr(fitted, "predict"):
         return lambda p: fitted.predict(p)  # noqa: PLW0108  an attribute that is looked up once may be a property
     if callable(fitted):
@@ -190,7 +201,11 @@ def _asked(fitted: Any) -> Map:
     raise BadInput("fitted", fitted, "it is no calibrator: it has neither predict_proba nor predict")
 
 
-def _of_positive(answer: Any) -> Any:
+def _of_positive(fitted: Any, answer: Any) -> Any:
+    if answer.ndim > 1 and answer.shape[1] > 2:  # noqa: PLR2004  of two classes the later one is the positive one
+        raise BadInput(
+            "fitted", fitted, f"it answers with {answer.shape[1]} classes; a calibrator of one score has two"
+        )
     return answer[:, -1] if answer.ndim > 1 else answer
 
 

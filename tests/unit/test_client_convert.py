@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from sklearn.calibration import CalibratedClassifierCV
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import BaggingClassifier, RandomForestClassifier
 from sklearn.frozen import FrozenEstimator
 from sklearn.isotonic import IsotonicRegression
-from sklearn.linear_model import LogisticRegression
+from sklearn.linear_model import LogisticRegression, SGDClassifier
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
@@ -21,6 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from monitor import Client
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import from_document
+from monitor.calibrators.platt import Platt
 from monitor.client import document_from
 from monitor.client.transport import Answer, Transport
 from monitor.errors import BadInput, Conflict, MonitorError, NotFound, Unavailable
@@ -152,6 +153,54 @@ def test_several_classes_go_by_temperature_alone() -> None:
     sigmoid = CalibratedClassifierCV(FrozenEstimator(inner), method="sigmoid").fit(x[600:], y[600:])
     with pytest.raises(BadInput, match="calibrator for each class"):
         document_from(sigmoid, task="multiclass")
+
+
+def three(x: Floats) -> NDArray[np.int64]:
+    return np.digitize(x[:, 0] + np.random.default_rng(10).normal(size=len(x)), [-0.5, 0.5])
+
+
+def test_several_classes_are_never_taken_for_two(features: Any) -> None:
+    x, _ = features
+    warm = CalibratedClassifierCV(LogisticRegression(), method="temperature", ensemble=False).fit(x, three(x))
+    with pytest.raises(BadInput, match="must be multiclass"):
+        document_from(warm)
+    scores = x[:, :1]
+    with pytest.raises(BadInput, match="tells 3 classes apart"):
+        document_from(LogisticRegression().fit(scores, three(x)), on="logit")
+    with pytest.raises(BadInput, match="answers with 3 classes"):
+        document_from(make_pipeline(StandardScaler(), LogisticRegression()).fit(scores, three(x)))
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic", "temperature"])
+@pytest.mark.parametrize(
+    "inner",
+    [SGDClassifier(loss="modified_huber", random_state=0), BaggingClassifier(LogisticRegression(), 3, random_state=0)],
+    ids=["clipped margins", "a mean of logits"],
+)
+def test_a_classifier_whose_score_is_no_logit_of_its_probability_is_not_guessed_at(
+    features: Any, method: str, inner: Any
+) -> None:
+    fitted = CalibratedClassifierCV(inner, method=method, ensemble=False, cv=3).fit(*features)
+    with pytest.raises(BadInput, match="tell whether logit or probability"):
+        document_from(fitted)
+
+
+def test_a_temperature_of_confidences_is_that_of_two_classes(features: Any) -> None:
+    x, y = features
+    fitted = CalibratedClassifierCV(LogisticRegression(), method="temperature", ensemble=False).fit(x, y)
+    p = np.linspace(0.01, 0.99, 99)
+    served = applied(document_from(fitted, task="confidence"), p)
+    np.testing.assert_allclose(served, applied(document_from(fitted), p), rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize(
+    "unfitted",
+    [IsotonicRegression(), LogisticRegression(), CalibratedClassifierCV(ensemble=False), GaussianNB(), Platt()],
+    ids=lambda unfitted: type(unfitted).__name__,
+)
+def test_what_is_not_fitted_is_refused_in_words(unfitted: Any) -> None:
+    with pytest.raises(BadInput, match="is it fitted"):
+        document_from(unfitted, on="logit")
 
 
 @pytest.mark.parametrize("parameters", ["abm", "am", "ab", "a"])
