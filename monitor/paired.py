@@ -19,7 +19,7 @@ from monitor.stats.summary import Kind, cell_sums
 from monitor.stats.witnesses import LOWER, MIDDLE, UPPER
 from monitor.store import evidence, rollups
 from monitor.store.rollups import Span
-from monitor.times import HOUR, floor
+from monitor.times import HOUR, MINUTE, floor
 from monitor.windowed import Clocked
 
 STEPS: Final = 200
@@ -62,8 +62,11 @@ def _map(document: dict[str, Any] | None) -> Map:
 
 
 def border_of(clock: Clocked) -> int:
-    """Return until when a model's labels can be taken in: of rows whole hours, since finding them takes a scan."""
-    border = clock.matured_until or 0
+    """Return until when a model's labels can be taken in: of rows whole hours, since finding them takes a scan.
+
+    Where labels come at once, the newest minute is matured while it still goes on: it is left for when it is over.
+    """
+    border = min(clock.matured_until or 0, floor(clock.now, MINUTE))
     return floor(border, HOUR) if _by_rows(clock.model) or border < (clock.progress.minutes_from or 0) else border
 
 

@@ -42,6 +42,7 @@ class Clocked:
     """A model with where it stands in its own time."""
 
     model: Model
+    now: int
     progress: Progress
     delay: int  # of labels, declared or learned
     matured_until: int | None
@@ -58,6 +59,7 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
     delay = learned_now(connection, model, progress, now) if declared is None else declared
     return Clocked(
         model=model,
+        now=now,
         progress=progress,
         delay=delay,
         matured_until=matured_until(progress, delay, now),

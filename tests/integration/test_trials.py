@@ -385,6 +385,16 @@ def test_each_label_counts_once_and_those_that_come_later_do_not(life_on_both: L
     assert trials.run_model(one.feed.database, one.feed.token, one.model, one.clock()) == 0
 
 
+def test_a_minute_is_taken_in_when_it_is_over_however_often_one_looks(life: Lives) -> None:
+    one = life(recalibration="off")
+    put(one, GOOD)
+    for _ in range(41):
+        one.pass_time(5, span=timedelta(seconds=20), judged=False)
+        trials.run(one.feed.database, one.feed.token, now=one.clock)
+    # Counted are 13 minutes, without the first, in which the calibrator was put in service.
+    assert held(one)["watch"].fields["labels"] == 12 * 15
+
+
 def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Lives, monkeypatch: Any) -> None:
     one = life(recalibration="off")
     put(one, GOOD)
@@ -401,6 +411,7 @@ def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Live
 
 def steps_of(feed: Any, model: Model, clock: Any, value: float = 1.0) -> list[Any]:
     document = temperature(value)
+    clock.advance(timedelta(minutes=1))
     with feed.database.read() as connection:
         return matured_pairs(
             connection, windowed.clocked(connection, model, clock()), 0, Maps.of(model, document, None)
