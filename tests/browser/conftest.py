@@ -150,7 +150,7 @@ def wait_for(happened: Callable[[], bool], otherwise: Callable[[], str], seconds
         time.sleep(0.05)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
@@ -169,7 +169,7 @@ def fresh(tmp_path: Path) -> Iterator[Server]:
     server.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """Return a server that the tests share; each has a model of its own."""
     found = Server(tmp_path_factory.mktemp("server")).start()
@@ -177,7 +177,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     found.kill()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def shared(server: Server) -> str:
     """Return the name of a model that tests look at and do not change: two versions, one calibrator that waits."""
     server.feed("credit/risk", versions=("1.0", "2.0"), calibrators=1)
