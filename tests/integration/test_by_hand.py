@@ -108,7 +108,8 @@ def test_two_versions_are_compared_by_name(sure):
 
 
 @pytest.mark.parametrize("validation", [False, True])
-def test_a_refit_of_one_version_harms_no_other(api, tools, validation):
+def test_a_refit_of_one_version_harms_no_other(sqlite_api, tools, validation):
+    api = sqlite_api
     api.put("m", status=201, label_delay="0s")
     said = {"reference": True} if validation else {}
     for minute in range(20):
@@ -146,7 +147,8 @@ HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature
 WORSE = HALVED | {"parameters": {"temperature": 0.5}}
 
 
-def test_a_calibrator_fitted_elsewhere_passes_the_same_gate(sure, terminal, tmp_path):
+def test_a_calibrator_fitted_elsewhere_passes_the_same_gate(sqlite_api, tools, terminal, tmp_path):
+    sure = filled(sqlite_api, tools)
     made = sure.post(CALIBRATORS, {"document": HALVED, "promote": True}, status=201)
     assert (made["number"], made["promoted"], made["parameters"]) == (1, True, {"temperature": 2.3})
     assert made["fitted_from"]["registered"] is True

@@ -91,7 +91,8 @@ def test_members_that_do_not_fit_fail_their_event_alone(sqlite_api, tools):
     assert [(each["event_id"], each["code"]) for each in answer["rejected"]] == [("bad", "wrong_length")]
 
 
-def test_an_ensemble_is_calibrated_on_its_average(api, tools):
+def test_an_ensemble_is_calibrated_on_its_average(sqlite_api, tools):
+    api = sqlite_api
     api.put("m", status=201, task="binary", label_delay="0s")
     api.send(*overconfident(tools, 2_000))
     made = api.post("/v1/models/m/calibrators", {"method": "temperature", "promote": True}, status=201)

@@ -97,8 +97,8 @@ def in_country(name: str) -> Named:
 # Segments
 
 
-def test_a_repair_that_harms_a_declared_segment_is_refused_by_hand(traffic: Callable[..., Traffic]) -> None:
-    one = traffic(segments=("country",))
+def test_a_repair_that_harms_a_declared_segment_is_refused_by_hand(sqlite_traffic: Callable[..., Traffic]) -> None:
+    one = sqlite_traffic(segments=("country",))
     one.send(1_800, predicted=in_country("DE"))
     one.send(600, predicted=in_country("NL"), slope=1.3)
     refused = one.refit()

@@ -179,7 +179,8 @@ def test_labels_that_have_nothing_to_do_with_predictions_are_not_hidden_by_width
     assert "one and the same for every event" in found["reason"]
 
 
-def test_a_biased_regression_is_served_by_quantiles(api, tools, clock):
+def test_a_biased_regression_is_served_by_quantiles(sqlite_api, tools, clock):
+    api = sqlite_api
     events = traffic(tools, "normal", 1100, begin=START - timedelta(hours=1), spread=1.0)
     for each in events:
         if each["type"] == "label":
