@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from monitor.alarms import Finding, stale
 from monitor.store import coverage, registry
-from monitor.times import parse_duration
+from monitor.times import MINUTE, parse_duration
 from monitor.windowed import Clocked, Range
 from monitor.windows import doubled, first_after, spans, widened
 
@@ -70,7 +70,7 @@ def _stretches(clock: Clocked, earliest: int) -> list[Range]:
     """Return the last stretch of time and longer ones, up to the longest window, all of them after a moment."""
     if clock.newest_end is None:
         return []
-    end, length = clock.newest_end, clock.model.settings.stale_after
+    end, length = clock.newest_end, max(clock.model.settings.stale_after, MINUTE)
     longest = max(length, *(parse_duration("window", window) for window in clock.model.settings.windows))
     found = doubled(end - length, end, max(earliest, end - longest))
     return [widened(*each, clock.progress.minutes_from) for each in found]

@@ -125,6 +125,14 @@ def test_clients_that_do_not_follow_are_told_of_and_those_that_do_end_it(service
     assert "100 % were served as they should be since" in one.transitions()[-1].evidence["summary"]
 
 
+def test_clients_may_be_given_no_time_at_all(service):
+    one = service(stale_after=0)
+    one.promote(1)
+    one.serve(10, c0=1)
+    (fired,) = one.transitions()
+    assert (fired.state, fired.window) == ("firing", "0s")
+
+
 def test_the_alarm_is_shown_while_it_fires(service):
     one = service()
     one.promote(1)
