@@ -34,9 +34,9 @@ def biased(tools, count, form):
 
 
 @pytest.fixture
-def declared(api):
-    api.put("m", status=201, task="multiclass", classes=CLASSES, label_delay="0s")
-    return api
+def declared(sqlite_api):
+    sqlite_api.put("m", status=201, task="multiclass", classes=CLASSES, label_delay="0s")
+    return sqlite_api
 
 
 @pytest.mark.parametrize("form", ["probabilities", "logits"])
@@ -53,13 +53,12 @@ def test_classes_that_are_off_each_in_its_way_get_a_line_each(declared, tools, f
     assert served["probabilities"][0] == pytest.approx(softmax(np.log([vector]) + PUSH)[0].tolist(), abs=0.06)
 
 
-def test_vector_scaling_is_fitted_when_it_is_asked_for(sqlite_api, tools):
-    sqlite_api.put("m", status=201, task="multiclass", classes=CLASSES, label_delay="0s")
-    sqlite_api.send(*biased(tools, 900, "probabilities"))
-    made = sqlite_api.post("/v1/models/m/calibrators", {"method": "vector", "promote": False}, status=201)
+def test_vector_scaling_is_fitted_when_it_is_asked_for(declared, tools):
+    declared.send(*biased(tools, 900, "probabilities"))
+    made = declared.post("/v1/models/m/calibrators", {"method": "vector", "promote": False}, status=201)
     assert made["method"] == "vector"
     assert len(made["parameters"]["slopes"]) == len(made["parameters"]["intercepts"]) == 3
-    assert sqlite_api.get("/v1/models/m/calibrators/1")["parameters"] == made["parameters"]
+    assert declared.get("/v1/models/m/calibrators/1")["parameters"] == made["parameters"]
 
 
 def test_a_calibrator_of_other_classes_is_not_registered(sqlite_api):
