@@ -61,13 +61,26 @@ def _map(document: dict[str, Any] | None) -> Map:
     return np.asarray if document is None else from_document(document).predict_proba
 
 
-def border_of(clock: Clocked) -> int:
+def border_of(connection: Connection, clock: Clocked) -> int:
     """Return until when a model's labels can be taken in: of rows whole hours, since finding them takes a scan.
 
-    Where labels come at once, the newest minute is matured while it still goes on: it is left for when it is over.
+    Where labels come at once, the newest minute is matured while it still goes on: it is left for when it is over. Not so where events
+    share clusters: the sequential tests take it in as it is, and with it what tells clusters apart.
     """
-    border = min(clock.matured_until or 0, floor(clock.now, MINUTE))
-    return floor(border, HOUR) if _by_rows(clock.model) or border < (clock.progress.minutes_from or 0) else border
+    border, by_rows = clock.matured_until or 0, _by_rows(clock.model)
+    if by_rows or not _clustered(connection, clock):
+        border = min(border, floor(clock.now, MINUTE))
+    return floor(border, HOUR) if by_rows or border < (clock.progress.minutes_from or 0) else border
+
+
+def _clustered(connection: Connection, clock: Clocked) -> bool:
+    return evidence.has_clusters(connection, list(_numbers(connection, clock)))
+
+
+def _numbers(connection: Connection, clock: Clocked) -> dict[int, bool]:
+    """Return the series of a model as a whole, and of each whether a calibrator served."""
+    found = rollups.series_ids(connection, clock.model.id).items()
+    return {n: key.calibrator != 0 for key, n in found if _whole(key)}
 
 
 def _by_rows(model: Model) -> bool:
@@ -82,10 +95,13 @@ def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -
     at : all predictions before have been taken in
 
     """
-    border = border_of(clock)
+    border, by_rows = border_of(connection, clock), _by_rows(clock.model)
+    if not by_rows and _clustered(connection, clock):
+        # Of what the sequential tests have taken in nobody knows the clusters any more.
+        at = max(at, clock.progress.consumed_until or 0)
     if border <= at:
         return [], at
-    return (_of_rows if _by_rows(clock.model) else _of_sums)(connection, clock, at, border, maps)
+    return (_of_rows if by_rows else _of_sums)(connection, clock, at, border, maps)
 
 
 def _whole(key: SeriesKey) -> bool:
@@ -138,9 +154,7 @@ OF_TASK: Final[dict[str, Callable[[Sample, Maps], Pairs]]] = {
 
 
 def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:
-    series = {
-        n: key.calibrator != 0 for key, n in rollups.series_ids(connection, clock.model.id).items() if _whole(key)
-    }
+    series = _numbers(connection, clock)
     span = _next(connection, list(series), clock.progress.minutes_from or 0, at, border)
     if span is None:
         return [], border

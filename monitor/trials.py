@@ -5,8 +5,8 @@ against the champion. Both are maps of the model's own scores, so that every lab
 served it. A bucket counts once, when it has matured, with the labels that it has then: labels that come later are left out.
 
 Events of a cluster share their luck and bet together, in buckets of minutes that the sequential tests have not taken in yet; this is why
-trials run before those. Of vectors and distributions, and where only some sources of labels may judge, rows are read instead of sums,
-whole hours at a time; clusters are not told apart there.
+trials run before those, and leave out what those took in before. Of vectors and distributions, and where only some sources of labels may
+judge, rows are read instead of sums, whole hours at a time; clusters are not told apart there.
 """
 
 import logging
@@ -120,7 +120,7 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
     """Return a trial after what has matured next."""
     model = clock.model
     at = before.until or first_after(before.since, clock.progress.minutes_from)
-    if before.fields and border_of(clock) <= at:
+    if before.fields and border_of(connection, clock) <= at:
         return before
     own, other = (_document(connection, model, number) for number in (before.number, before.against))
     maps = Maps.of(model, own, other)

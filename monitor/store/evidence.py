@@ -153,6 +153,12 @@ def clusters(connection: Connection, numbers: Sequence[int], span: Span) -> list
     return [(row.series_id, row.bucket, row.cluster, bytes(row.summary)) for row in rows]
 
 
+def has_clusters(connection: Connection, numbers: Sequence[int]) -> bool:
+    """Return whether sums of clusters of some series wait."""
+    wait = select(clustered.c.series_id).where(among(connection, clustered.c.series_id, numbers)).limit(1)
+    return connection.execute(wait).first() is not None
+
+
 def forget_clusters(connection: Connection, numbers: Sequence[int], span: Span) -> None:
     """Delete the sums of clusters of some series within a span."""
     connection.execute(delete(clustered).where(among(connection, clustered.c.series_id, numbers), *_within(span)))

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from monitor import evidence as sequential
 from monitor import paired, recalibrate, registry, trials, windowed
 from monitor.paired import Maps, matured_pairs
 from monitor.records import Model
@@ -465,6 +466,26 @@ def test_events_of_a_cluster_bet_together(feed: Any, clock: Any, make: Any) -> N
     factors = [[1 + 0.9 * mean for mean in (gain[:4].mean(), gain[4:8].mean(), gain[8])]]
     found = Comparison.begin().advanced(step, 0.5)
     assert found.wealth[1, -1] == pytest.approx(np.log(0.5) + np.log(factors).sum())
+
+
+@pytest.mark.parametrize("shared", [{0, 1, 2}, {1}], ids=["all", "only where others were taken in before"])
+def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
+    life: Lives, make: Any, shared: set[int]
+) -> None:
+    one = life(recalibration="off")
+    put(one, FLAT)
+    for i in range(60):
+        one.clock.advance(timedelta(seconds=20))
+        cluster = "x" if i % 3 in shared else None
+        count = 1 if cluster is None else 50
+        told = [make.prediction(f"{i}-{j}", 0.9, at=moment(one.clock()), cluster=cluster) for j in range(count)]
+        one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
+        trials.run(one.feed.database, one.feed.token, now=one.clock)
+        sequential.run(one.feed.database, one.feed.token, now=one.clock)
+    found = held(one)["watch"].fields
+    # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
+    assert found["e_value_log"] < 60 * np.log(1.9)
+    assert found["labels"] > 900 or shared == {1}
 
 
 def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> None:
