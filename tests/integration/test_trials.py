@@ -133,8 +133,8 @@ def test_a_champion_that_is_right_stays(life: Lives) -> None:
     assert actions(one) == ["register", "promote"]
 
 
-def test_a_rollback_puts_back_the_version_before_and_that_one_is_watched_on(life_on_both: Lives) -> None:
-    one = life_on_both()
+def test_a_rollback_puts_back_the_version_before_and_that_one_is_watched_on(life: Lives) -> None:
+    one = life()
     put(one, GOOD)
     passes(one, slope=BROKEN)
     put(one, FLAT)
@@ -292,8 +292,8 @@ def test_a_trial_goes_on_under_another_role_when_settings_change(life: Lives, ma
         assert (role, one.sent) == (trial.role, trial.fields["labels"])
 
 
-def test_after_a_persons_rollback_a_canary_waits_for_a_person_too(life_on_both: Lives) -> None:
-    one = life_on_both(canary=0.2)
+def test_after_a_persons_rollback_a_canary_waits_for_a_person_too(life: Lives) -> None:
+    one = life(canary=0.2)
     put(one, 1.0)
     put(one, GOOD, "canary")
     passes(one, 20, slope=BROKEN)
