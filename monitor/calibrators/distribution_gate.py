@@ -31,7 +31,7 @@ from monitor.calibrators.distribution_rows import (
     spreads,
 )
 from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.evidence import OPPONENTS, Bound, bound_of, by_segment, mean_of, unproved
+from monitor.calibrators.evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
 from monitor.calibrators.gate import FEWEST_ROWS, LEVEL, GateResult
 from monitor.calibrators.rows import Floats, weights
 
@@ -237,7 +237,7 @@ def _in_segment(name: str, segment: DistributionSegment, level: float) -> dict[s
 def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, found in evidence["comparisons"].items():
         gain, low = found["gain_in_std"], found["gain_in_std_lower_bound"]
-        if not low > 0.0:
+        if not low > ROUNDING:
             yield unproved(name, gain, low, rows=evidence["rows"], score="CRPS", unit=" standard deviations")
         if found["crps_gain_upper_bound"] < 0.0:
             yield f"its CRPS is surely worse than with {OPPONENTS[name]}, by {-found['crps_gain']:.5g}"
@@ -245,7 +245,7 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
             after, before = found["quantile_ece"], found["quantile_ece_other"]
             yield f"its quantile calibration error is surely higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
     gain, low = evidence["constant"]["gain_in_std"], evidence["constant"]["gain_in_std_lower_bound"]
-    if not low > 0.0:
+    if not low > ROUNDING:
         yield (
             "its distributions do not surely predict the labels better than one and the same for every event, that of all labels "
             f"(CRPS better by {gain:.5f} standard deviations, surely by {low:.5f}): look at the labels and the model first"

@@ -18,6 +18,8 @@ OPPONENTS: Final = {
 }
 SAME: Final = 5e-6
 """Gains closer to 0 than this would be shown as 0."""
+ROUNDING: Final = 1e-9
+"""A gain of no more may be rounding alone, which is of one sign on all rows where scores are the same, and so without any spread."""
 
 
 class Weighted(Protocol):

@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.evidence import OPPONENTS, Bound, bound_of, by_segment, mean_of, unproved
+from monitor.calibrators.evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
 from monitor.calibrators.parameters import SMALLEST
 from monitor.calibrators.rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
 
@@ -243,7 +243,7 @@ def _verdict(evidence: dict[str, Any]) -> GateResult:
 def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
     for name, found in evidence["comparisons"].items():
         gain, low = found["log_loss_gain"], found["log_loss_gain_lower_bound"]
-        if not low > 0.0:
+        if not low > ROUNDING:
             yield unproved(name, gain, low, rows=evidence["rows"], score="log loss")
         if found["brier_gain_upper_bound"] < 0.0:
             yield f"its Brier score is surely worse than with {OPPONENTS[name]}, by {-found['brier_gain']:.5f}"
@@ -254,7 +254,7 @@ def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
                 "(debiased L2)"
             )
     gain, low = evidence["constant"]["log_loss_gain"], evidence["constant"]["log_loss_gain_lower_bound"]
-    if not low > 0.0:
+    if not low > ROUNDING:
         yield (
             "its scores do not surely predict the labels better than the base rate alone, which is the same for every event "
             f"(log loss better by {gain:.5f}, surely by {low:.5f}): look at the labels and the model first"

@@ -75,6 +75,15 @@ def test_gate_refuses_what_was_fitted_on_shuffled_labels() -> None:
     assert "base rate" in result.reason
 
 
+def test_scores_that_are_all_the_same_are_no_better_than_the_base_rate_but_for_rounding() -> None:
+    raw, y = np.full(90, 0.9), np.tile([0.0, 1.0, 1.0], 30)
+    candidate = make("temperature", task="binary").fit(np.full(210, 0.9), np.tile([0.0, 1.0, 1.0], 70))
+    result = judge(y, candidate=candidate.predict_proba(raw), identity=raw)
+    assert abs(result.evidence["constant"]["log_loss_gain"]) < 1e-9
+    assert not result.passed
+    assert "base rate" in result.reason
+
+
 def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
     p, y = stream(0, 5_000, 3.0)
     good, bad = expit(logit(p) / 3.0), expit(logit(p) * 2.0)
