@@ -27,6 +27,8 @@ LARGEST_FILE: Final = LARGEST_ANSWER + (1 << 20)
 LONGEST_SLUG: Final = 60
 ABANDONED: Final = 3600.0
 """Seconds after which a temporary file is taken for one whose writer died."""
+CONFIRMED: Final = 3600.0
+"""Seconds after which a file is written afresh only to say that the server still says the same."""
 
 T = TypeVar("T")
 Signature = tuple[int, int, int]
@@ -58,6 +60,7 @@ class Cache:
         self._model = model
         self._clock = clock
         self._holds: tuple[Signature, str] | None = None  # the file as last seen, and what it was good for
+        self._stamped = 0.0  # when the server had said so, as the file has it
         self.reset()
 
     def reset(self) -> None:
@@ -84,14 +87,15 @@ class Cache:
                 self._warnings.warn(f"cache {path}", f"{path} is not used: {described(error)}")
                 continue
             if path == self._path:
-                self._holds = (signature, _mark(kept.champion))
+                self._hold(signature, kept)
             return Found(value, min(kept.fetched_at, self._clock()))
         return None
 
     def keep(self, champion: Any, fetched_at: float) -> None:
-        """Let the disk hold what serves now, unless it does."""
+        """Let the disk hold what serves now, unless it does; that it still serves is written down now and then."""
         try:
-            if self._holds != (_signature(self._path), _mark(champion)):
+            known = self._holds == (_signature(self._path), _mark(champion))
+            if not known or fetched_at - self._stamped > CONFIRMED:
                 self._holds = None
                 self._keep(Kept(champion, fetched_at))
         except Exception as error:  # noqa: BLE001  a full or read-only disk, most likely
@@ -101,7 +105,9 @@ class Cache:
     def _keep(self, new: Kept) -> None:
         signature, before = self._intact(self._path)
         if before is not None and _mark(before.champion) == _mark(new.champion):
-            self._holds = (signature, _mark(new.champion))
+            if new.fetched_at - before.fetched_at > CONFIRMED:
+                signature, before = self._write(self._path, new), new
+            self._hold(signature, before)
             return
         if before is not None and new.fetched_at < before.fetched_at <= self._clock():
             return  # another process knows better
@@ -111,11 +117,14 @@ class Cache:
         try:
             # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
             self._write(self._previous, new if before is None or taken_back else before)
-            self._holds = (self._write(self._path, new), _mark(new.champion))
+            self._hold(self._write(self._path, new), new)
         except Exception:
             if taken_back:
                 self._remove_all_but(new)
             raise
+
+    def _hold(self, signature: Signature, kept: Kept) -> None:
+        self._holds, self._stamped = (signature, _mark(kept.champion)), kept.fetched_at
 
     def _remove_all_but(self, new: Kept) -> None:
         """Remove what was taken back and could not be overwritten: on a full disk too that can be done."""

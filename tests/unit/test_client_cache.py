@@ -16,7 +16,7 @@ import pytest
 from monitor import Client
 from monitor.calibrators.document import seal
 from monitor.calibrators.scalar import compile_scalar
-from monitor.client.cache import ABANDONED, LARGEST_FILE, MAGIC, Cache, place
+from monitor.client.cache import ABANDONED, CONFIRMED, LARGEST_FILE, MAGIC, Cache, place
 from monitor.client.champions import Champion, Champions, load
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
@@ -253,6 +253,19 @@ def test_what_stands_is_not_written_again(host: Host) -> None:
     assert running.fetch()
     host.start()
     assert host.file.stat() == before
+
+
+def test_a_start_knows_within_an_hour_when_the_server_was_last_heard(host: Host) -> None:
+    host.serve(temperature(1), temperature(2))
+    running = host.start()
+    for _ in range(100):
+        host.now += 1_800
+        assert running.fetch()
+    age = host.start(away=True).age
+    assert age is not None
+    assert age <= CONFIRMED
+    host.file.unlink()
+    assert host.after() == 1  # what was before is still there
 
 
 def test_a_slow_process_does_not_overwrite_what_a_later_one_knows(host: Host) -> None:
