@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from monitor.baseline import of_versions
 from monitor.calibrators.ladder import FEWEST_LABELS
 from monitor.declare import VALIDATION
-from monitor.errors import BadInput
 from monitor.records import Model, PredictionRow
-from monitor.refit import Outcome, described, refit, refused
+from monitor.refit import Outcome, described, tried
 from monitor.sample import MOST_ROWS, Sample, Segments, sample_of
 from monitor.stats.summary import Summary
 from monitor.store import events, models, registry
@@ -122,18 +121,7 @@ def _has_none(connection: Connection, model: Model) -> bool:
 
 def fitted(model: Model, found: First) -> Outcome:
     """Return what a fit on one random half of a validation set, judged on the other, comes to."""
-    try:
-        outcome = refit(
-            model,
-            found.sample,
-            method="auto",
-            holdout=HALF,
-            incumbent=None,
-            others=found.others,
-            segments=found.segments,
-        )
-    except BadInput as error:
-        outcome = refused(error.reason, found.sample)
+    outcome = tried(model, found.sample, holdout=HALF, incumbent=None, others=found.others, segments=found.segments)
     return told(found.over, found.version, outcome, HALF)
 
 

@@ -10,9 +10,8 @@ from sqlalchemy import Connection
 from monitor import baseline_fit, decisions, refit_distributions, registry, windowed
 from monitor.calibrators.families import from_document
 from monitor.each import each_model
-from monitor.errors import BadInput
 from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, refit, refused
+from monitor.refit import HOLDOUT, Outcome, described, tried
 from monitor.sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
 from monitor.store import alerts, models, rollups
 from monitor.store import registry as versions
@@ -301,18 +300,14 @@ def stands(connection: Connection, model: Model, found: Breach) -> bool:
 
 
 def _tried(model: Model, found: Breach) -> Outcome:
-    try:
-        outcome = refit(
-            model,
-            found.sample,
-            method="auto",
-            holdout=HOLDOUT,
-            incumbent=found.incumbent,
-            others=found.others,
-            segments=found.segments,
-        )
-    except BadInput as error:
-        outcome = refused(error.reason, found.sample)
+    outcome = tried(
+        model,
+        found.sample,
+        holdout=HOLDOUT,
+        incumbent=found.incumbent,
+        others=found.others,
+        segments=found.segments,
+    )
     return described((found.start, found.end), found.version, outcome, HOLDOUT)
 
 

@@ -85,6 +85,24 @@ def refit(
     return _gated(held_out, partial(_fit, model, fitting.pooled()), methods, skipped)
 
 
+def tried(
+    model: Model,
+    sample: Sample,
+    *,
+    holdout: float,
+    incumbent: dict[str, Any] | None,
+    others: Mapping[str, Sample],
+    segments: Segments,
+) -> Outcome:
+    """Return what `refit` with all families comes to; a sample that can't be split is a refusal, since nobody waits for an error."""
+    try:
+        return refit(
+            model, sample, method="auto", holdout=holdout, incumbent=incumbent, others=others, segments=segments
+        )
+    except BadInput as error:
+        return refused(error.reason, sample)
+
+
 def judged_document(
     model: Model,
     sample: Sample,
