@@ -28,6 +28,7 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch the ca
 keys_app = typer.Typer(no_args_is_help=True, help="Keys for the API.")
 app.add_typer(keys_app, name="keys")
 
+LOOK_SECONDS = 1.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -88,7 +89,9 @@ def worker() -> None:
     _on_signal(stop.set)
     services.start()
     log.info("working on %s", socket.gethostname())
-    stop.wait()
+    # Now and then, since a signal that another thread of the process was given does not wake this one.
+    while not stop.wait(LOOK_SECONDS):
+        pass
     services.stop()
 
 

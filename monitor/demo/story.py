@@ -226,10 +226,11 @@ def _evidence(alert: dict[str, Any]) -> str:
 
 
 def _fitted(document: dict[str, Any]) -> str:
-    parameters = ", ".join(f"{name} {value:.3g}" for name, value in document["parameters"].items())
+    numbers = [f"{name} {value:.3g}" for name, value in document["parameters"].items() if isinstance(value, float)]
+    named = " ".join([document["method"].replace("_", " "), *([f"({', '.join(numbers)})"] if numbers else [])])
     source = document["fitted_from"]
     return (
-        f"Calibrator {document['number']}: {parameters}, fitted on {source['labels']:,} labels, judged on "
+        f"Calibrator {document['number']}: {named}, fitted on {source['labels']:,} labels, judged on "
         f"{source['holdout_labels']:,} later ones. The gate: {document['gate']['reason']}."
     )
 
