@@ -48,8 +48,6 @@ ACTOR: Final = "calwatch"
 
 FIGURES: Final = ("e_value_log", "e_value_log_better", "verdict")
 UNDECIDED: Final = "undecided"
-VERDICTS: Final = (UNDECIDED, "better", "worse")
-"""The later, the more it weighs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +125,9 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
     steps, until = matured_pairs(connection, clock, at, maps)
     found = Comparison.from_bytes(before.state)
     highest = before.fields.get("e_value_log", 0.0), before.fields.get("e_value_log_better", 0.0)
-    verdicts = [before.fields.get("verdict", UNDECIDED)]
     for step in steps:
         found = found.advanced(step, maps.bound)
         highest = max(highest[0], found.log_worse), max(highest[1], found.log_better)
-        verdicts.append(found.verdict(model.settings.false_alarm_rate))
     fields = {
         "labels": found.labels,
         "score": "crps" if model.task == "regression" else "brier",
@@ -139,10 +135,18 @@ def advanced(connection: Connection, clock: Clocked, before: Trial) -> Trial:
         "other": found.score_other,
         "e_value_log": highest[0],
         "e_value_log_better": highest[1],
-        "verdict": max(verdicts, key=VERDICTS.index),  # what was sure once stays so
+        "verdict": _verdict(*highest, model.settings.false_alarm_rate),
         "said": before.fields.get("said", []),
     }
     return replace(before, until=until, fields=fields, state=found.to_bytes())
+
+
+def _verdict(worse: float, better: float, alpha: float) -> str:
+    """Return what is sure by the highest log e-values: what was sure once stays so, at the rate that is declared now."""
+    border = -math.log(alpha)
+    if worse >= border:
+        return "worse"
+    return "better" if better >= border else UNDECIDED
 
 
 def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:

@@ -188,6 +188,18 @@ def test_only_auto_rolls_back_while_other_modes_say_so_once(life: Lives, mode: s
     assert one.champion() is None
 
 
+def test_what_is_sure_is_so_at_the_rate_that_is_declared_now(life: Lives) -> None:
+    one = life(recalibration="propose", false_alarm_rate=0.3)
+    put(one, FLAT)
+    passes(one, 60)
+    assert held(one)["watch"].fields["verdict"] == "worse"
+    declared(one, recalibration="auto", false_alarm_rate=1e-6)
+    passes(one, 1)
+    found = held(one)["watch"].fields
+    assert found["e_value_log"] < -np.log(1e-6)
+    assert (1, "undecided") == (one.champion(), found["verdict"])
+
+
 def test_a_challenger_in_the_shadow_serves_nothing_and_says_when_it_is_better(life: Lives) -> None:
     one = life(recalibration="shadow")
     one.until(one.documents, slope=BROKEN)
