@@ -264,7 +264,7 @@ def _eventwise(
     found: list[tuple[int, float | list[float], int]] = []
     without_raw = 0
     for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if start <= row.at < end and not row.reference and wanted(_series(row))]
+        rows = [row for _, row in chunk if start <= row.at < end and wanted(_series(row))]
         raw = [row for row in rows if row.calibrator is None or row.raw is not None]
         without_raw += len(rows) - len(raw)
         labels = events.labels_of(connection, [row.key for row in raw])
