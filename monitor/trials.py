@@ -196,6 +196,14 @@ def _name(number: int | None) -> str:
     return "no calibrator" if number is None else f"version {number}"
 
 
+def _no_canary(model: Model) -> str | None:
+    """Return by which setting a model has no canaries; None where it has."""
+    settings = model.settings
+    if settings.recalibration != "auto":
+        return f"recalibration is {settings.recalibration}"
+    return None if settings.canary else "canary is 0"
+
+
 @dataclass(frozen=True, slots=True)
 class _Acting:
     """One transaction in which a trial takes effect."""
@@ -231,8 +239,9 @@ class _Acting:
 
     def _canary(self) -> Trial | None:
         fields, fewest = self.trial.fields, self.model.settings.minimum_labels
-        if self.model.settings.recalibration != "auto":
-            ended = f"recalibration is {self.model.settings.recalibration} now: it serves no share of traffic any more"
+        declared = _no_canary(self.model)
+        if declared:
+            ended = f"{declared} now: it serves no share of traffic any more"
             registry.end_canary(self.connection, self.model, actor=ACTOR, now=self.now, grounds=self._grounds(ended))
             return replace(self.trial, role=PROPOSAL)
         if self._verdict == "worse":
@@ -324,7 +333,7 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
         before = {pairing.role: goes_on(_stored(stored, pairing), pairing) for pairing in wanted}
         after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
     # A canary that may not become the champion any more serves nothing from now on, whether or not labels have matured since.
-    if after == stored and not (CANARY in after and model.settings.recalibration != "auto"):
+    if after == stored and not (CANARY in after and _no_canary(model)):
         return False
     with database.write(patient=True) as connection:
         hold(connection, token)

@@ -280,12 +280,18 @@ def test_a_canary_ends_where_nothing_is_to_be_promoted_by_itself_any_more(life: 
     assert one.champion() is None
 
 
-@pytest.mark.parametrize("mode", ["off", "propose", "shadow"])
-def test_a_canary_ends_at_once_in_other_modes_though_no_label_is_due_for_a_week(life: Lives, mode: str) -> None:
+@pytest.mark.parametrize(
+    "settings",
+    [{"recalibration": mode, "canary": 0.2} for mode in ("off", "propose", "shadow")]
+    + [{"recalibration": "auto", "canary": 0}],
+)
+def test_a_canary_ends_at_once_where_there_are_to_be_none_though_no_label_is_due_for_a_week(
+    life: Lives, settings: dict[str, Any]
+) -> None:
     one = life(canary=0.2, label_delay=7 * DAY)
     put(one, GOOD, "canary")
     passes(one, times=2)
-    declared(one, recalibration=mode)
+    declared(one, **settings)
     passes(one, 0)
     assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
     assert actions(one) == ["register", "canary", "canary_end"]
