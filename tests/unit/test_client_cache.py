@@ -421,3 +421,10 @@ def test_stats_tell_how_the_calibrator_fares(tmp_path: Path, caplog: pytest.LogC
     assert stats.fetch_failed >= 1
     assert stats.calibrator_age_seconds is not None
     assert 50 <= stats.calibrator_age_seconds < 80
+
+
+def test_a_server_that_stays_away_for_long_is_asked_at_ever_the_same_pace(tmp_path: Path) -> None:
+    client, now = Host(tmp_path).start(away=True), 0.0
+    for _ in range(1_100):  # 2.0 ** 1024 would be too large a number
+        before, now = now, client.step(now)
+    assert 15.0 <= now - before <= 30.0

@@ -235,6 +235,25 @@ def test_a_large_change_of_what_is_served_is_left_to_a_person() -> None:
     )  # a cell stands for its rows
 
 
+def test_a_change_is_measured_from_what_serves_now() -> None:
+    sample = rows(0, 5_000, slope=1 / 2)
+    outcome = auto(sample, incumbent=temperature(1.5))
+    assert outcome.gate is not None
+    assert outcome.fitted is not None
+    whole = sample.split(HOLDOUT)[1].pooled()
+    ours, now = (from_document(each).predict_proba(whole.x) for each in (outcome.fitted, temperature(1.5)))
+    found = outcome.gate["guards"]["mean_change"]["value"]
+    assert found == pytest.approx(mean_change(ours, now, whole.weight), rel=1e-6)
+
+
+def test_labels_of_other_versions_judge_from_when_labels_are_held_out() -> None:
+    sample, other = rows(0, 2_000, slope=1 / 2), rows(1, 2_000, slope=1 / 2)
+    outcome = auto(sample, others={"other": other})
+    assert outcome.gate is not None
+    later = int((other.at >= sample.split(HOLDOUT)[1].at.min()).sum())
+    assert outcome.gate["segments"]["model_version:other"]["rows"] == later < 1_000
+
+
 def test_a_jump_needs_to_be_more_than_chance() -> None:
     jumps = 0
     for seed in range(300):
