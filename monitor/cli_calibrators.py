@@ -202,4 +202,13 @@ def _told(compared: Mapping[str, Any]) -> str:
 
 
 def _decision(found: Mapping[str, Any]) -> str:
-    return f"decision {found['name']}: {json.dumps({key: value for key, value in found.items() if key != 'name'})}"
+    now, then = (_selected(found[side]) for side in ("before", "after"))
+    kept = found["threshold_same_volume"]
+    same = "" if kept is None else f"; a threshold of {kept:.4g} would select as many as now"
+    return f"decision {found['name']} ({found['rule']}): selects {now} now and {then} then{same}"
+
+
+def _selected(side: Mapping[str, Any]) -> str:
+    if side["share"] is None or side["expected_precision"] is None:
+        return "nothing"
+    return f"{side['share']:.1%} ({side['expected_precision']:.1%} right by the new scores)"

@@ -150,10 +150,12 @@ def _verdict(worse: float, better: float, alpha: float) -> str:
 
 
 def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:
-    """Return what the trials of a model say now, under the names of the API."""
+    """Return what the trials that go on say now, under the names of the API."""
+    going_on = pairings(connection, model)
     return [
         {"number": trial.number, "against": trial.against, **_shown(trial)}
         for trial in store.of_model(connection, model.id).values()
+        if any(_is_of(trial, pairing) for pairing in going_on)
     ]
 
 

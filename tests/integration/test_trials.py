@@ -590,7 +590,10 @@ class Serving:
 
 def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -> None:
     api = sqlite_api
-    api.put(status=201, task="binary", recalibration="propose", label_delay="0s", minimum_labels=10)
+    quiet = {
+        "thresholds": {"ece": 0.9}
+    }  # no alarm calls for another refit, whose trial would take the place of this one
+    api.put(status=201, task="binary", recalibration="propose", label_delay="0s", minimum_labels=10, **quiet)
     address = "/v1/models/m/calibrators"
     dice = np.random.default_rng(1)
     for part in ("before", "after"):
@@ -614,3 +617,5 @@ def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -
     }
     assert trial["brier"] < trial["brier_other"]
     assert (trial["verdict"] == "better") == (trial["e_value_log_better"] > -np.log(0.01))
+    api.post(f"{address}/1/promote")
+    assert api.get(address)["trials"] == []  # it waits no longer, and has not been watched yet
