@@ -348,7 +348,7 @@ trial = Table(
     "trial",  # two calibrators side by side on live labels: the champion and what it replaced, or a challenger and the champion
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
-    Column("role", Text, primary_key=True),  # watch, shadow or canary
+    Column("role", Text, primary_key=True),  # watch, proposal, shadow or canary
     Column("number", Integer),  # on trial; null: identity
     Column("against", Integer),  # what it is compared with; null: identity
     Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
