@@ -328,10 +328,15 @@ function gained(gate) {
   const [against, found] = comparisons.incumbent
     ? ["the calibrator before it", comparisons.incumbent]
     : ["none", comparisons.identity];
-  if (!known(found?.log_loss_gain)) return null;
-  const low = found.log_loss_gain_lower_bound;
+  const regression = known(found?.gain_in_std);
+  const gain = regression ? found.gain_in_std : found?.log_loss_gain;
+  if (!known(gain)) return null;
+  const low = regression ? found.gain_in_std_lower_bound : found.log_loss_gain_lower_bound;
   const surely = known(low) ? ` (at least ${score(low)})` : "";
-  return `log loss better by ${score(found.log_loss_gain)}${surely} than with ${against}`;
+  const better = regression
+    ? `CRPS better by ${score(gain)} standard deviations`
+    : `log loss better by ${score(gain)}`;
+  return `${better}${surely} than with ${against}`;
 }
 
 function tooFew({ labelled, labels_needed: needed }) {
