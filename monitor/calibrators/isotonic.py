@@ -118,9 +118,11 @@ def _blocks(total: Floats, ones: Floats) -> Integers:
 
     A block can only begin where the observed rate goes up: what lies between is pooled at once, which leaves a fifth of the rows or less.
     """
-    rate = ones / total
+    single = bool((total == 1.0).all())
+    rate = ones if single else ones / total
     starts = np.append(0, np.flatnonzero(rate[1:] > rate[:-1]) + 1)
-    merged = np.add.reduceat(total, starts)
+    # Of single rows the sums of weights are counts, at a fifth of the cost.
+    merged = np.diff(np.append(starts, len(total))) * 1.0 if single else np.add.reduceat(total, starts)
     pooled = isotonic_regression(np.add.reduceat(ones, starts) / merged, weights=merged)
     return np.asarray(starts[np.asarray(pooled.blocks[:-1])], dtype=np.int64)
 
