@@ -93,24 +93,36 @@ class Isotonic(Calibrator):
 
 def _distinct(p: Floats, y: Floats, weight: Floats) -> tuple[Floats, Floats, Floats]:
     """Return the distinct p in order, each with its weight and the weight of its ones."""
-    scaled = p * STEPS
-    step = np.rint(scaled, out=scaled).astype(np.int64)
+    step = p * STEPS
+    np.rint(step, out=step)
     if (weight == 1.0).all():
-        # A row fits into one number, and numbers are sorted five times as fast as positions.
-        step *= 2
-        step += y > 0.0
-        step.sort()
-        ones = (step & 1).astype(np.float64)
-        step >>= 1
+        step, ones = _sorted(step, y)
     else:
         order = np.argsort(step, kind="stable")
         step, weight = step[order], weight[order]
         ones = weight * y[order]
     rises = step[1:] != step[:-1]
+    step /= STEPS
     if rises.all():
-        return step / STEPS, weight, ones
+        return step, weight, ones
     first = np.append(0, np.flatnonzero(rises) + 1)
-    return step[first] / STEPS, np.add.reduceat(weight, first), np.add.reduceat(ones, first)
+    return step[first], np.add.reduceat(weight, first), np.add.reduceat(ones, first)
+
+
+def _sorted(step: Floats, y: Floats) -> tuple[Floats, Floats]:
+    """Return whole numbers in order, with their outcomes; in place.
+
+    Both fit into one number, twice the one and the other, which floats hold up to 2⁵³, and numbers are sorted five times as fast as
+    positions.
+    """
+    step *= 2.0
+    step += y
+    step.sort()
+    half = step * 0.5
+    np.floor(half, out=half)
+    step -= half
+    step -= half
+    return half, step
 
 
 def _blocks(total: Floats, ones: Floats) -> Integers:

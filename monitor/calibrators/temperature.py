@@ -23,7 +23,7 @@ from monitor.calibrators.rows import (
 )
 
 MOST_STEPS: Final = 200
-SETTLED: Final = 1e-7  # a last step of Newton's; the next would be about its square
+SETTLED: Final = 1e-6  # a last step of Newton's; the next would be about its square
 PATIENCE: Final = 20  # steps of Newton's: where the loss falls for ever, they get shorter and shorter
 HALVED: Final = 1e-13  # a last step where the bracket is halved
 LOW: Final = math.log(1.0 / HOTTEST)
