@@ -151,11 +151,13 @@ def _verdict(worse: float, better: float, alpha: float) -> str:
 
 def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:
     """Return what the trials that go on say now, under the names of the API."""
-    going_on = pairings(connection, model)
+    stored = store.of_model(connection, model.id).values()
+    # What waited and was then promoted is watched from there on, under its new role before the next step stores it so.
     return [
-        {"number": trial.number, "against": trial.against, **_shown(trial)}
-        for trial in store.of_model(connection, model.id).values()
-        if any(_is_of(trial, pairing) for pairing in going_on)
+        {"number": trial.number, "against": trial.against, **_shown(replace(trial, role=pairing.role))}
+        for pairing in pairings(connection, model)
+        for trial in stored
+        if _is_of(trial, pairing)
     ]
 
 

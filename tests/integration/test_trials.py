@@ -619,3 +619,20 @@ def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -
     assert (trial["verdict"] == "better") == (trial["e_value_log_better"] > -np.log(0.01))
     api.post(f"{address}/1/promote")
     assert api.get(address)["trials"] == []  # it waits no longer, and has not been watched yet
+
+
+def test_what_is_promoted_no_longer_waits_for_a_person(sqlite_api: Any, tools: Any) -> None:
+    api, address = sqlite_api, "/v1/models/m/calibrators"
+    api.put(status=201, task="binary", recalibration="propose", label_delay="0s", thresholds={"ece": 0.9})
+    dice = np.random.default_rng(1)
+    events = [
+        {**each, "timestamp": f"2026-01-05T{10 + i // 900}:{i // 15 % 60:02}:{i % 15:02}Z"}
+        for i, p in enumerate(dice.beta(0.3, 0.3, 1200).clip(0.001, 0.999).tolist())
+        for each in (tools.prediction(f"e{i}", p), tools.label(f"e{i}", bool(dice.random() < expit(logit(p) / 3.0))))
+    ]
+    api.send(*events)
+    assert api.post(address, {"method": "platt"}, status=201)["number"] == 1
+    api.judge()
+    assert [trial["role"] for trial in api.get(address)["trials"]] == ["proposal"]
+    api.post(f"{address}/1/promote")
+    assert [trial["role"] for trial in api.get(address)["trials"]] == ["watch"]
