@@ -202,7 +202,7 @@ def _bounded(
     )
 
 
-def sequential(fields: Mapping[str, Any], version: str, name: str = "ECE") -> Finding:
+def sequential_finding(fields: Mapping[str, Any], version: str, name: str = "ECE") -> Finding:
     """Return what the sequential test of a model version says about the alarm on its calibration.
 
     Parameters

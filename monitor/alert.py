@@ -23,7 +23,7 @@ from monitor.alarms import (
     in_words,
     miscalibration,
     score_drift,
-    sequential,
+    sequential_finding,
     settled,
     transition,
 )
@@ -148,7 +148,7 @@ class _Judging:
         firing = {version: since for window, version, since in self._firing(MISCALIBRATION) if window == SEQUENTIAL}
         for _, version, fields in evidence.newest(self.connection, self.clock.model.id):
             if version not in firing:
-                yield sequential(fields, version, name)
+                yield sequential_finding(fields, version, name)
         for version, since in firing.items():
             window, over = self._shortest()
             seen = None if over is None else self._settling(version, over, since)

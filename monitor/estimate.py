@@ -50,8 +50,8 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     asked = {each for each in (*ranges.values(), *maps) if each[0] < each[1]}
     sums = windowed.by_place(connection, clock.model, asked, "")
     minimum = clock.model.settings.minimum_labels
-    versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
-    known = {version: _known(version, maps, sums, minimum) for version in versions}
+    model_versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
+    known = {version: _known(version, maps, sums, minimum) for version in model_versions}
     found = []
     for window, over in ranges.items():
         for (version, _), summary in sums.get(over, {}).items():

@@ -123,8 +123,8 @@ def _together(windows: Sequence[_Window]) -> list[dict[str, Any]]:
 
 def _alike(windows: Sequence[_Window]) -> Iterator[dict[str, Any]]:
     """Yield the evaluations of windows that are alike."""
-    binary, scores, count, _ = windows[0].alike
-    cells = cells_of([window.summary for window in windows], scores)
+    binary, served_or_raw, count, _ = windows[0].alike
+    cells = cells_of([window.summary for window in windows], served_or_raw)
     bins, before = _bins(windows, cells)
     answers = overall.folded(cells) if binary else cells
     alphas = np.array([window.question.model.settings.false_alarm_rate for window in windows])

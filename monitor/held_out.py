@@ -87,12 +87,12 @@ class HeldOut:
         fitted_on = self.fitted_on
         untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
         named = _outcomes_named(self.model)
-        regression = self.model.task == "regression"
-        change: Callable[..., float] = refit_distributions.mean_change if regression else mean_change
+        is_regression = self.model.task == "regression"
+        change: Callable[..., float] = refit_distributions.mean_change if is_regression else mean_change
         return guarded(
             self.model.settings.guards,
             jump=None
-            if fitted_on is None or regression
+            if fitted_on is None or is_regression
             else label_rate_jump(*(_by_outcome(each, len(named)) for each in (fitted_on, self.later))),
             named=named,
             change=change(candidate.predict_proba(self.whole.x), self.now, self.whole.weight),

@@ -95,7 +95,7 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
 def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effects:
     """Read what rows that are to be stored touch and compute what they change; writes nothing."""
     models = model_rows.by_ids(connection, {row.model_id for row in arrivals})
-    revisions = model_rows.revisions(connection, list(models))
+    known_revisions = model_rows.revisions(connection, list(models))
     before = model_rows.progress_of(connection, list(models))
     key = event_rows.hash_key(connection)
     keys = sorted({row.key for row in arrivals})
@@ -104,7 +104,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     progress = _advanced(before, joined, _label_times(joined, predictions))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
-    entries = entries_of(joined.changes, models, revisions, halves(key, clusters))
+    entries = entries_of(joined.changes, models, known_revisions, halves(key, clusters))
     taken = evidence.taken(connection, list(models))
     passed = passed_over(taken, minutes)
     waits = waiting(
@@ -122,7 +122,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     return Effects(
         joined=joined,
         additions=[
-            _addition(connection, rollups.SUMS, sums_of(joined.changes, entries, revisions, minutes)),
+            _addition(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
             _addition(connection, rollups.SUMS, waits.late),
             _addition(connection, rollups.CLUSTERS, waits.clusters),
         ],

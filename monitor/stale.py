@@ -22,7 +22,7 @@ Served = Counter[int]
 """How many predictions each calibrator served; 0 stands for none."""
 
 
-def findings(connection: Connection, clock: Clocked, versions: Collection[str], now: int) -> Iterator[Finding]:
+def findings(connection: Connection, clock: Clocked, model_versions: Collection[str], now: int) -> Iterator[Finding]:
     """Yield what the newest predictions of model versions say about the alarm on stale clients.
 
     Judged is what was predicted, and had time to be, since clients could have followed the last change of the champion. A canary's
@@ -34,7 +34,7 @@ def findings(connection: Connection, clock: Clocked, versions: Collection[str], 
         return
     since = champion.since if champion.since_event_time is None else champion.since_event_time
     right = {champion.number or 0, *_canaries(connection, clock, champion.since)}
-    waiting = set(versions)
+    waiting = set(model_versions)
     for over in _stretches(clock, first_after(since + settings.stale_after, clock.progress.minutes_from)):
         served = _served(connection, clock, over)
         for version in sorted(waiting):

@@ -234,13 +234,13 @@ def of_series(
     connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Summary:
     """Return the sum of the wanted series over a range that must be widened already, values as what they are read as."""
-    versions = {n: key.version for key, n in rollups.series_ids(connection, model.id).items() if wanted(key)}
+    version_of = {n: key.version for key, n in rollups.series_ids(connection, model.id).items() if wanted(key)}
     known = readings(connection, model)
     parts = _parts([(start, end)], known.values())
     stored: dict[str, list[tuple[int, int, bytes]]] = {}
     cut = set(chain.from_iterable(parts.values()))
-    for number, level, begin, blob in rollups.read(connection, list(versions), merged(cut)):
-        stored.setdefault(versions[number], []).append((level, begin, blob))
+    for number, level, begin, blob in rollups.read(connection, list(version_of), merged(cut)):
+        stored.setdefault(version_of[number], []).append((level, begin, blob))
     found = (
         _read(_totals(rows, parts, cut), (start, end), known.get(version, UNREAD), parts)
         for version, rows in stored.items()

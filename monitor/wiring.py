@@ -88,7 +88,7 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
     notifies = bool(settings.webhook_url)
     send = notify.webhook(settings.webhook_timeout)
 
-    def roll_up(token: int) -> int:
+    def take_in(token: int) -> int:
         return rollup.run(database, token, now=wall_clock, events=_events_now(settings, database))
 
     def tell(token: int) -> int:
@@ -104,7 +104,7 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
             estimates.thin(connection, before=before, daily_before=now - ESTIMATES_IN_FULL)
 
     jobs: dict[str, tuple[float, Job]] = {
-        "rollup": (settings.rollup_seconds, roll_up),
+        "rollup": (settings.rollup_seconds, take_in),
         "evaluate": (settings.evaluate_seconds, lambda token: judge(database, token, now=wall_clock, notify=notifies)),
         "housekeeping": (HOUSEKEEPING_SECONDS, keep_house),
     }

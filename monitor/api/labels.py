@@ -55,7 +55,7 @@ def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[L
     with context.database.read() as connection:
         clock = windowed.clocked(connection, model_named(connection, model), now)
         seen = models.seen_delays(connection, clock.model.id)
-        aged = windowed.aged(connection, clock.model, clock.progress, seen, now)
+        ages = windowed.aged(connection, clock.model, clock.progress, seen, now)
         cohorts = _cohorts(connection, clock, length)
     counts = {bucket: each.count for bucket, each in seen.items()}
     found = early_and_late(seen)
@@ -65,7 +65,7 @@ def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[L
             "label_delay": _text(clock.delay),
             "learned": clock.model.settings.label_delay is None,
             "matured_until": None if clock.matured_until is None else rfc3339(clock.matured_until),
-            **_delays(counts, learned(counts, aged)),
+            **_delays(counts, learned(counts, ages)),
             "early_late": None if found is None else _early_late(found, seen),
             "warning": _warning(found, seen),
             "cohorts": cohorts,

@@ -229,8 +229,8 @@ def show_model(context: Context, model: ModelName) -> Response:
     with context.database.read() as connection:
         found = model_named(connection, model)
         state = _states(connection, [found])(found)
-        versions = _versions(connection, found)
-    return answer({**state, **as_json(found), "versions": versions})
+        model_versions = _versions(connection, found)
+    return answer({**state, **as_json(found), "versions": model_versions})
 
 
 def _versions(connection: Connection, model: Model) -> list[str]:

@@ -391,8 +391,8 @@ def test_fit_takes_no_vector_that_a_calibrator_made(feed: Any, clock: Any, make:
 
 def _raw(feed: Any, model: Model, clock: Any) -> Sample:
     with feed.database.read() as connection:
-        clocked = windowed.clocked(connection, model, clock())
-        return raw_sample(connection, clocked, clock() - DAY, clock() + DAY, lambda key: isinstance(key, SeriesKey))
+        state = windowed.clocked(connection, model, clock())
+        return raw_sample(connection, state, clock() - DAY, clock() + DAY, lambda key: isinstance(key, SeriesKey))
 
 
 def test_history_in_one_go_and_in_any_order_raises_no_alarm(feed: Any, clock: Any) -> None:
@@ -445,10 +445,10 @@ def test_late_batch_of_labels_is_judged_by_when_predictions_were_made(feed: Any,
     feed.take(*(make.label(f"{day}-{i}", int(random.uniform() < 0.5)) for day in range(10) for i in range(120)))
     evaluate.run(feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
-        clocked = windowed.clocked(connection, model, clock())
-    assert clocked.delay >= 9 * DAY
-    assert clocked.matured_until is not None
-    assert clocked.matured_until < micros(begin) + DAY
+        state = windowed.clocked(connection, model, clock())
+    assert state.delay >= 9 * DAY
+    assert state.matured_until is not None
+    assert state.matured_until < micros(begin) + DAY
     assert "miscalibrated" not in _verdicts(feed, model)
 
 

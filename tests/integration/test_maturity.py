@@ -13,7 +13,7 @@ from monitor.times import DAY, HOUR, MINUTE, moment, parse_duration
 NOON = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 
 
-def clocked(feed, model, clock):
+def state_of(feed, model, clock):
     with feed.database.read() as connection:
         return windowed.clocked(connection, model, clock())
 
@@ -47,13 +47,13 @@ def test_delay_is_learned_with_what_is_still_unlabelled(feed, clock, make):
     with feed.database.read() as connection:
         seen = models.delays(connection, model.id)
         progress = models.progress_of(connection, [model.id])[model.id]
-        aged = windowed.aged(connection, model, progress, seen, clock())
-    assert sum(each.predictions for each in aged) == 1500
-    assert sum(each.unlabelled for each in aged) == 1500 - sum(seen.values())
-    youngest = [each for each in aged if each.oldest <= 2 * HOUR]
+        ages = windowed.aged(connection, model, progress, seen, clock())
+    assert sum(each.predictions for each in ages) == 1500
+    assert sum(each.unlabelled for each in ages) == 1500 - sum(seen.values())
+    youngest = [each for each in ages if each.oldest <= 2 * HOUR]
     assert all(each.unlabelled > 0.8 * each.predictions for each in youngest if each.predictions)
     bucket = delay_bucket(72 * HOUR)
-    assert delay_limit(bucket - 1) <= clocked(feed, model, clock).delay <= delay_limit(bucket)
+    assert delay_limit(bucket - 1) <= state_of(feed, model, clock).delay <= delay_limit(bucket)
 
 
 def test_old_predictions_without_a_label_count_as_one_group(feed, clock, make):
@@ -66,8 +66,8 @@ def test_old_predictions_without_a_label_count_as_one_group(feed, clock, make):
     with feed.database.read() as connection:
         seen = models.delays(connection, model.id)
         progress = models.progress_of(connection, [model.id])[model.id]
-        aged = windowed.aged(connection, model, progress, seen, clock())
-    assert [(each.predictions, each.unlabelled) for each in aged if each.predictions] == [(30, 10), (40, 40)]
+        ages = windowed.aged(connection, model, progress, seen, clock())
+    assert [(each.predictions, each.unlabelled) for each in ages if each.predictions] == [(30, 10), (40, 40)]
 
 
 def test_first_labels_are_kept_by_delay_with_what_they_say(feed, clock, make):
@@ -217,7 +217,7 @@ def test_provisional_range_says_so_and_a_matured_one_too(feed_on, sqlite_api, cl
 def test_learned_delay_holds_back_what_has_not_matured(feed, clock, make):
     model = feed.model()
     served(feed, make, clock, days=20, count=3000, delay=lambda random: random.uniform(20, 30))
-    found = clocked(feed, model, clock)
+    found = state_of(feed, model, clock)
     assert 30 * HOUR <= found.delay <= 37 * HOUR
     assert found.matured_until is not None
     assert abs(found.matured_until - (clock() - found.delay)) <= 60 * MINUTE

@@ -62,14 +62,14 @@ class Traffic:
 
     def sample(self) -> Sample:
         with self.feed.database.read() as connection:
-            clocked = windowed.clocked(connection, self.model, self.clock())
-            return raw_sample(connection, clocked, *self.over, lambda key: key.segment == "")
+            state = windowed.clocked(connection, self.model, self.clock())
+            return raw_sample(connection, state, *self.over, lambda key: key.segment == "")
 
     def segments(self, *, version: str | None = None, holdout: float = 0.3) -> Segments:
         with self.feed.database.read() as connection:
-            clocked = windowed.clocked(connection, self.model, self.clock())
+            state = windowed.clocked(connection, self.model, self.clock())
             return held_out_segments(
-                connection, clocked, self.sample(), holdout=holdout, end=self.over[1], version=version
+                connection, state, self.sample(), holdout=holdout, end=self.over[1], version=version
             )
 
     def refit(self, **asked: Any) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from monitor.alarms import (
     miscalibration,
     missing_labels,
     percent,
-    sequential,
+    sequential_finding,
     settled,
     transition,
 )
@@ -104,23 +104,23 @@ def test_text_of_the_window_policy_says_its_rate() -> None:
 
 
 def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
-    assert transition(None, sequential(under_test(99.9), "v1"), SETTINGS) is None
-    found = sequential(under_test(100.1), "v1")
+    assert transition(None, sequential_finding(under_test(99.9), "v1"), SETTINGS) is None
+    found = sequential_finding(under_test(100.1), "v1")
     assert transition(None, found, SETTINGS) == FIRING
     assert (found.window, found.segment, found.end) == (SEQUENTIAL, "", parse_time("", "2026-01-05T06:00:00Z"))
-    assert transition(None, sequential(under_test(100.1, rate=0.001), "v1"), SETTINGS) is None
-    assert transition(State(firing=True, since=0), sequential(under_test(1e-9), "v1"), SETTINGS) is None
+    assert transition(None, sequential_finding(under_test(100.1, rate=0.001), "v1"), SETTINGS) is None
+    assert transition(State(firing=True, since=0), sequential_finding(under_test(1e-9), "v1"), SETTINGS) is None
 
 
 def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rate() -> None:
-    assert in_words("m", sequential(under_test(132), "v1"), FIRING) == (
+    assert in_words("m", sequential_finding(under_test(132), "v1"), FIRING) == (
         "m v1: e-value 132 reached 100 = 1/false_alarm_rate on 1,240 labels since 2026-01-01T00:00:00Z; while its ECE stays at or "
         "under 0.05 a model does this with probability at most 1 % however long it is watched"
     )
 
 
 def test_huge_e_value_is_still_a_number() -> None:
-    found = sequential(under_test(1, log_e=9e4), "v1")
+    found = sequential_finding(under_test(1, log_e=9e4), "v1")
     assert found.evidence["e_value"] <= 1.001e300
     assert "over 1e+300" in in_words("m", found, FIRING)
 
