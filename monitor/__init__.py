@@ -3,11 +3,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from monitor.client import Client as Client
-    from monitor.client import agreement as agreement
-    from monitor.client import average as average
-    from monitor.client import token_logprobs as token_logprobs
-    from monitor.client import verbalized as verbalized
+    from .client import Client, agreement, average, token_logprobs, verbalized
 
 __all__ = ["Client", "agreement", "average", "token_logprobs", "verbalized"]
 
@@ -16,7 +12,7 @@ def __getattr__(name: str) -> Any:
     """Load a public name when it is first asked for, so that importing the package costs next to nothing."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from monitor import client  # noqa: PLC0415  the point of this function
+    from . import client  # noqa: PLC0415  the point of this function
 
     return getattr(client, name)
 

@@ -5,11 +5,10 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from monitor.declare import CLASS, duration_text
-from monitor.figures import TOO_FEW_LABELS
-from monitor.records import ModelSettings
-from monitor.stats.reliability import clopper_pearson_upper
-from monitor.times import parse_time, rfc3339
+from .domain.settings import CLASS, ModelSettings
+from .domain.times import duration_text, parse_time, rfc3339
+from .figures import TOO_FEW_LABELS
+from .stats.reliability import clopper_pearson_upper
 
 RESOLVED_SHARE: Final = 0.8
 """An alarm resolves only once what fired it is under this share of its threshold."""

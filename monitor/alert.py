@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import missing, stale, windowed
-from monitor.alarms import (
+from . import missing, stale
+from .alarms import (
     EVEN_ODDS,
     FIRING,
     MISCALIBRATION,
@@ -27,17 +27,17 @@ from monitor.alarms import (
     settled,
     transition,
 )
-from monitor.declare import CLASS, VALIDATION, duration_text
-from monitor.each import each_model
-from monitor.figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
-from monitor.records import HOUR_LEVEL, Alert, Model, ModelSettings
-from monitor.stats.summary import Summary
-from monitor.store import alerts, evaluations, evidence, registry, rollups
-from monitor.store.engine import Database
-from monitor.store.lease import hold
-from monitor.times import parse_duration, parse_time
-from monitor.windowed import Clocked, Range
-from monitor.windows import doubled, first_after, widened
+from .domain.records import HOUR_LEVEL, Alert
+from .domain.settings import CLASS, VALIDATION, Model, ModelSettings
+from .domain.times import duration_text, parse_duration, parse_time
+from .each import each_model
+from .figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
+from .stats.summary import Summary
+from .store import alerts, evaluations, evidence, registry, rollups
+from .store.engine import Database
+from .store.lease import hold
+from .windowed import Clocked, Range, by_place, clocked
+from .windows import doubled, first_after, widened
 
 log = logging.getLogger(__name__)
 
@@ -194,7 +194,7 @@ class _Judging:
     def _summaries(self, version: str, ranges: Sequence[Range]) -> dict[Range, Summary]:
         """Return the sums of a version as a whole over some ranges."""
         wide = {each: widened(*each, self.clock.progress.minutes_from) for each in ranges}
-        found = windowed.by_place(self.connection, self.clock.model, set(wide.values()), "")
+        found = by_place(self.connection, self.clock.model, set(wide.values()), "")
         nothing = Summary.of([])
         return {each: found[wide[each]].get((version, ""), nothing) for each in ranges}
 
@@ -291,7 +291,7 @@ def _alert(finding: Finding, state: str, evidence: dict[str, Any]) -> Alert:
 def step(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
     """Let one model's alarms change where they must; return the transitions."""
     with database.read() as connection:
-        found = changes(connection, windowed.clocked(connection, model, now), now)
+        found = changes(connection, clocked(connection, model, now), now)
     if found:
         with database.write(patient=True) as connection:
             hold(connection, token)

@@ -12,16 +12,15 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor import windowed
-from monitor.declare import VALIDATION
-from monitor.figures import VALIDATED, Question, Reference, evaluation, finite
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, Model
-from monitor.stats.summary import Scores, Summary
-from monitor.stats.values import UNREAD, read
-from monitor.store import rollups
-from monitor.store.rollups import Span
-from monitor.times import HOUR, LATEST
-from monitor.windowed import Clocked, Range
+from .domain.records import DAY_LEVEL, HOUR_LEVEL
+from .domain.settings import VALIDATION, Model
+from .domain.times import HOUR, LATEST
+from .figures import VALIDATED, Question, Reference, evaluation, finite
+from .stats.summary import Scores, Summary
+from .stats.values import UNREAD, read
+from .store import rollups
+from .store.rollups import Span
+from .windowed import Clocked, Range, readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -36,7 +35,7 @@ class Validation:
 def of_versions(connection: Connection, model: Model) -> dict[str, Validation]:
     """Return a model's validation set by model version."""
     series = {number: key.version for key, number in rollups.reference_series(connection, model.id).items()}
-    known = windowed.readings(connection, model) if series else {}
+    known = readings(connection, model) if series else {}
     stored: dict[str, list[bytes]] = {}
     for number, _, _, blob in rollups.read(connection, list(series), [Span(DAY_LEVEL, 0, LATEST)]):
         stored.setdefault(series[number], []).append(blob)

@@ -7,17 +7,17 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from monitor.baseline import of_versions
-from monitor.calibrators.ladder import FEWEST_LABELS
-from monitor.declare import VALIDATION
-from monitor.records import Model, PredictionRow
-from monitor.refit import Outcome, described, tried
-from monitor.sample import MOST_ROWS, Sample, Segments, sample_of
-from monitor.stats.summary import Summary
-from monitor.store import events, models, registry
-from monitor.store.registry import Attempt
-from monitor.times import MINUTE
-from monitor.windowed import Clocked, Range
+from .baseline import of_versions
+from .calibrators.ladder import FEWEST_LABELS
+from .domain.records import PredictionRow
+from .domain.settings import VALIDATION, Model
+from .domain.times import MINUTE
+from .refit import Outcome, described, tried
+from .sample import MOST_ROWS, Sample, Segments, sample_of
+from .stats.summary import Summary
+from .store import events, models, registry
+from .store.registry import Attempt
+from .windowed import Clocked, Range
 
 HALF: Final = 0.5
 """The share of a validation set that judges what was fitted on the rest, chosen at random: its rows often share one timestamp."""

@@ -7,25 +7,26 @@ from typing import Any, Final, Literal
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import decisions, registry, windowed
-from monitor.baseline import of_versions, together
-from monitor.baseline_fit import reference_parts, reference_sample, told
-from monitor.calibrators.document import check
-from monitor.calibrators.errors import BadDocument
-from monitor.calibrators.families import FAMILIES
-from monitor.difference import Floats, difference
-from monitor.errors import BadInput, Conflict, NotFound
-from monitor.recalibrate import champion_document, conclude
-from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, judged_document, refit, refused
-from monitor.sample import Sample, Segments, held_out_segments, raw_sample
-from monitor.stats.values import has_scores
-from monitor.store import models, rollups
-from monitor.store import registry as versions
-from monitor.store.engine import Database
-from monitor.times import DAY, parse_bound, parse_duration, rfc3339
-from monitor.windowed import Clocked, Range
-from monitor.windows import widened
+from . import decisions, registry
+from .baseline import of_versions, together
+from .baseline_fit import reference_parts, reference_sample, told
+from .calibrators.document import check
+from .calibrators.errors import BadDocument
+from .calibrators.families import FAMILIES
+from .difference import Floats, difference
+from .domain.errors import BadInput, Conflict, NotFound
+from .domain.records import SeriesKey
+from .domain.settings import Model
+from .domain.times import DAY, parse_bound, parse_duration, rfc3339
+from .recalibrate import champion_document, conclude
+from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
+from .sample import Sample, Segments, held_out_segments, raw_sample
+from .stats.values import has_scores
+from .store import models, rollups
+from .store import registry as versions
+from .store.engine import Database
+from .windowed import Clocked, Range, clocked, of_series
+from .windows import widened
 
 ONLY_SCORES: Final = (
     "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
@@ -86,7 +87,7 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
     if asked.method != "auto" and asked.method not in FAMILIES:
         raise BadInput("method", asked.method, f"must be auto or one of {', '.join(FAMILIES)}")
     with database.read() as connection:
-        clock = windowed.clocked(connection, models.named(connection, name), now)
+        clock = clocked(connection, models.named(connection, name), now)
         found = (_live if asked.source == "live" else _validation)(connection, clock, asked, now)
     outcome = _outcome(asked, found)
     if asked.source == "validation":
@@ -103,7 +104,7 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
 def _live(connection: Connection, clock: Clocked, asked: Asked, now: int) -> _Grounds:
     wanted, (start, end) = of_version(asked.version), _range(asked, clock, now)
     sample = raw_sample(connection, clock, start, end, wanted)
-    scores = not sample.labels and has_scores(windowed.of_series(connection, clock.model, start, end, wanted))
+    scores = not sample.labels and has_scores(of_series(connection, clock.model, start, end, wanted))
     return _Grounds(
         clock=clock,
         sample=sample,
@@ -239,7 +240,7 @@ def _impact(connection: Connection, model: Model, number: int, now: int) -> Json
     """Return what declared decisions select before and after a promotion, for the audit log; nothing where none is declared."""
     if not model.settings.decisions:
         return {}
-    clock, candidate = windowed.clocked(connection, model, now), _document(connection, model, number)
+    clock, candidate = clocked(connection, model, now), _document(connection, model, number)
     incumbent = champion_document(connection, model)
     return {"decisions": decisions.impact_of(connection, clock, candidate, incumbent, now=now)}
 
@@ -279,7 +280,7 @@ def compared(connection: Connection, model: Model, before: int | None, after: in
         when there is no such version.
 
     """
-    clock = windowed.clocked(connection, model, now)
+    clock = clocked(connection, model, now)
     documents = [None if number is None else _document(connection, model, number) for number in (before, after)]
     found = difference(
         *documents,
@@ -303,7 +304,7 @@ def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
     longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
     newest = clock.newest_end or 0
     start, end = widened(newest - longest, newest, clock.progress.minutes_from)
-    cells = windowed.of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
+    cells = of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
     some = cells.en > 0.0
     return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]
 

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
-from monitor import cli_calibrators
-from monitor.config import load, unknown
-from monitor.errors import MonitorError
-from monitor.store import keys, models
-from monitor.store.engine import Database
-from monitor.store.migrate import upgrade
-from monitor.times import rfc3339
-from monitor.wiring import build, configure_logging, open_database, wall_clock
+from . import cli_calibrators
+from .config import load, unknown
+from .domain.errors import MonitorError
+from .domain.times import rfc3339
+from .store import keys, models
+from .store.engine import Database
+from .store.migrate import upgrade
+from .wiring import build, configure_logging, open_database, wall_clock
 
 log = logging.getLogger("monitor")
 
@@ -49,7 +49,7 @@ def serve(
     jobs: Annotated[bool, typer.Option(help="run the jobs in this process too")] = True,
 ) -> None:
     """Serve the API and the page; by default run the jobs too."""
-    from monitor.api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
+    from .api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
 
     settings = load()
     _begin(settings.log_level)
@@ -107,7 +107,7 @@ def migrate() -> None:
 @app.command()
 def verify(model: Annotated[str | None, typer.Argument(help="only this model")] = None) -> None:
     """Recompute rollups from the rows by other code and compare them bit for bit."""
-    from monitor.verify import verify as differences_of  # noqa: PLC0415 - only this command needs it
+    from .verify import verify as differences_of  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     found = 0
@@ -131,7 +131,7 @@ def verify(model: Annotated[str | None, typer.Argument(help="only this model")] 
 @app.command()
 def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
     """Roll a model up afresh, after a change of its segments."""
-    from monitor.rebuild import rebuild as rebuild_model  # noqa: PLC0415 - only this command needs it
+    from .rebuild import rebuild as rebuild_model  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     with database.read() as connection:
@@ -161,9 +161,9 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
     """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
-    from monitor.replay import history, plan_of  # noqa: PLC0415 - only this command needs it
-    from monitor.replay import replay as replay_policy  # noqa: PLC0415
-    from monitor.tell import progress, told  # noqa: PLC0415
+    from .replay import history, plan_of  # noqa: PLC0415 - only this command needs it
+    from .replay import replay as replay_policy  # noqa: PLC0415
+    from .tell import progress, told  # noqa: PLC0415
 
     given = {**_settings_in(policy), "start": start, "end": end, "step": step}
     database = open_database(load())

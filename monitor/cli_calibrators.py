@@ -10,14 +10,14 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from monitor import byhand
-from monitor.config import load
-from monitor.picture import drawn, plotted
-from monitor.refit import HOLDOUT
-from monitor.store import models
-from monitor.store import registry as versions
-from monitor.store.engine import Database
-from monitor.wiring import open_database, wall_clock
+from . import byhand
+from .config import load
+from .picture import drawn, plotted
+from .refit import HOLDOUT
+from .store import models
+from .store import registry as versions
+from .store.engine import Database
+from .wiring import open_database, wall_clock
 
 Name = Annotated[str, typer.Argument(help="the model")]
 AsJson = Annotated[bool, typer.Option("--json", help="print what the API would answer")]

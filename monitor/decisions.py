@@ -11,16 +11,16 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor.rawscores import Document, Known, Under, known_of
-from monitor.records import Model
-from monitor.stats import thresholds
-from monitor.stats.cells import CELLS, Floats, Integers
-from monitor.stats.conformal import adapted, conformal_threshold
-from monitor.stats.impact import Selected, selected
-from monitor.stats.thresholds import CUTS, Answering, Selection, abstention, precision_threshold
-from monitor.times import MINUTE, parse_duration
-from monitor.windowed import Clocked
-from monitor.windows import widened
+from .domain.settings import Model
+from .domain.times import MINUTE, parse_duration
+from .rawscores import Document, Known, Under, known_of
+from .stats import thresholds
+from .stats.cells import CELLS, Floats, Integers
+from .stats.conformal import adapted, conformal_threshold
+from .stats.impact import Selected, selected
+from .stats.thresholds import CUTS, Answering, Selection, abstention, precision_threshold
+from .windowed import Clocked
+from .windows import widened
 
 CONFIDENCE: Final = 0.95
 COVERAGE: Final = 0.9

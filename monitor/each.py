@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from monitor.errors import LeaseLost, Unavailable
-from monitor.records import Model
-from monitor.store import models
-from monitor.store.engine import Database
+from .domain.errors import LeaseLost, Unavailable
+from .domain.settings import Model
+from .store import models
+from .store.engine import Database
 
 log = logging.getLogger(__name__)
 

@@ -6,21 +6,20 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import windowed
-from monitor.each import each_model
-from monitor.figures import finite
-from monitor.records import Model
-from monitor.stats import reliability, scores
-from monitor.stats.cells import Cells
-from monitor.stats.expectation import Curve, calibration_map, expected_under
-from monitor.stats.summary import Summary
-from monitor.store import estimates, registry
-from monitor.store.engine import Database
-from monitor.store.estimates import Estimate
-from monitor.store.lease import hold
-from monitor.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
-from monitor.windowed import Clocked, Place, Range
-from monitor.windows import widened
+from .domain.settings import Model
+from .domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
+from .each import each_model
+from .figures import finite
+from .stats import reliability, scores
+from .stats.cells import Cells
+from .stats.expectation import Curve, calibration_map, expected_under
+from .stats.summary import Summary
+from .store import estimates, registry
+from .store.engine import Database
+from .store.estimates import Estimate
+from .store.lease import hold
+from .windowed import Clocked, Place, Range, by_place, clocked
+from .windows import widened
 
 FIGURES: Final = ("accuracy", "ece", "brier")
 
@@ -48,7 +47,7 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     ranges = {window: _range(clock, parse_duration("window", window), end, earliest) for window in windows}
     maps = _map_ranges(clock, earliest)
     asked = {each for each in (*ranges.values(), *maps) if each[0] < each[1]}
-    sums = windowed.by_place(connection, clock.model, asked, "")
+    sums = by_place(connection, clock.model, asked, "")
     minimum = clock.model.settings.minimum_labels
     model_versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
     known = {version: _known(version, maps, sums, minimum) for version in model_versions}
@@ -179,7 +178,7 @@ def _settled(connection: Connection, clock: Clocked) -> dict[int, dict[str, Any]
     waiting = estimates.pending(connection, clock.model.id, clock.matured_until, AT_ONCE)
     ranges = {each.id: (parse_time("start", each.fields["start"]), each.end) for each in waiting}
     kept = {each for each in ranges.values() if widened(*each, clock.progress.minutes_from) == each}
-    sums = windowed.by_place(connection, clock.model, kept, "") if kept else {}
+    sums = by_place(connection, clock.model, kept, "") if kept else {}
     return {
         each.id: finite(truth_of(clock, each, sums.get(ranges[each.id], {}).get((each.version, ""))))
         for each in waiting
@@ -189,7 +188,7 @@ def _settled(connection: Connection, clock: Clocked) -> dict[int, dict[str, Any]
 def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Estimate what is due of one model, and hold against the truth what has matured; return how many rows that were."""
     with database.read() as connection:
-        clock = windowed.clocked(connection, model, now)
+        clock = clocked(connection, model, now)
         windows, end = _due(connection, clock)
         made = estimated(connection, clock, windows, end) if windows else []
         truths = _settled(connection, clock)

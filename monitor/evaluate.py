@@ -10,20 +10,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor import baseline, mapped, segments, windowed
-from monitor.baseline import Validation
-from monitor.each import each_model
-from monitor.figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
-from monitor.figures import evaluations as evaluations_of
-from monitor.records import Model
-from monitor.stats.summary import Summary
-from monitor.store import evaluations, mappings
-from monitor.store.engine import Database
-from monitor.store.evaluations import ALL_VERSIONS, Stored
-from monitor.store.lease import hold
-from monitor.times import parse_duration
-from monitor.windowed import Clocked, Place, Range
-from monitor.windows import widened
+from . import baseline, mapped, segments
+from .baseline import Validation
+from .domain.settings import Model
+from .domain.times import parse_duration
+from .each import each_model
+from .figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
+from .figures import evaluations as evaluations_of
+from .stats.summary import Summary
+from .store import evaluations, mappings
+from .store.engine import Database
+from .store.evaluations import ALL_VERSIONS, Stored
+from .store.lease import hold
+from .windowed import Clocked, Place, Range, clocked, in_parts
+from .windows import widened
 
 Sums = Mapping[Place, Summary]
 
@@ -77,7 +77,7 @@ def _before(now: Range) -> Range:
 def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
-    parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+    parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
     validated = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
     return _flagged(clock.model, [row for sums in parts for row in _compare(clock, asked, sums, validated)])
 
@@ -169,7 +169,7 @@ def _stored(clock: Clocked, asked: Comparison, place: Place, fields: dict[str, A
 def make_maps(database: Database, token: int, model: Model, now: int) -> None:
     """Make the maps by which values that are no probabilities are read, once there is enough to make them of."""
     with database.read() as connection:
-        made = mapped.due(connection, windowed.clocked(connection, model, now))
+        made = mapped.due(connection, clocked(connection, model, now))
     if made:
         with database.write(patient=True) as connection:
             hold(connection, token)
@@ -181,7 +181,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> int:
     if model.task == "confidence":
         make_maps(database, token, model, now)
     with database.read() as connection:
-        rows = figures(connection, windowed.clocked(connection, model, now))
+        rows = figures(connection, clocked(connection, model, now))
     with database.write(patient=True) as connection:
         hold(connection, token)
         evaluations.save(connection, rows, now)

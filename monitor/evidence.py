@@ -13,23 +13,25 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import mapped, windowed
-from monitor.each import each_model
-from monitor.figures import finite
-from monitor.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model
-from monitor.stats.betting import SUMS, Entries
-from monitor.stats.cells import Cells, Floats
-from monitor.stats.evidence import Clusters, Evidence
-from monitor.stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
-from monitor.stats.values import UNREAD, has_values
-from monitor.store import evidence as store
-from monitor.store import models, registry, rollups
-from monitor.store.engine import Database
-from monitor.store.evidence import Standing
-from monitor.store.lease import hold
-from monitor.store.rollups import Span
-from monitor.times import HOUR, floor, rfc3339
-from monitor.windows import first_after
+from . import mapped
+from .domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
+from .domain.settings import Model
+from .domain.times import HOUR, floor, rfc3339
+from .each import each_model
+from .figures import finite
+from .stats.betting import SUMS, Entries
+from .stats.cells import Cells, Floats
+from .stats.evidence import Clusters, Evidence
+from .stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
+from .stats.values import UNREAD, has_values
+from .store import evidence as store
+from .store import models, registry, rollups
+from .store.engine import Database
+from .store.evidence import Standing
+from .store.lease import hold
+from .store.rollups import Span
+from .windowed import clocked, readings
+from .windows import first_after
 
 log = logging.getLogger(__name__)
 
@@ -168,7 +170,7 @@ class _Taking:
     def __init__(self, connection: Connection, model: Model, matured: int) -> None:
         self.connection = connection
         self.model = model
-        self.readings = windowed.readings(connection, model)
+        self.readings = readings(connection, model)
         self.progress = models.progress_of(connection, [model.id])[model.id]
         self.matured = matured if matured >= (self.progress.minutes_from or 0) else floor(matured, HOUR)
         ids = rollups.series_ids(connection, model.id)
@@ -343,7 +345,7 @@ def _by_version(steps: Iterable[Step]) -> dict[str, list[Step]]:
 def run_model(database: Database, token: int, model: Model, now: int) -> int:
     """Take all that has matured, and all late labels, of one model into its tests; return how many steps that were."""
     with database.read() as connection:
-        matured = windowed.clocked(connection, model, now).matured_until
+        matured = clocked(connection, model, now).matured_until
         if model.task is None or matured is None:
             return 0
         more = _Taking(connection, model, matured).is_due()

@@ -8,10 +8,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
-from monitor.records import Model
-from monitor.store import alerts, counters, estimates, evaluations, evidence, jobs, journal, models, registry
-from monitor.store.engine import Database
-from monitor.times import SECOND, parse_time
+from .domain.settings import Model
+from .domain.times import SECOND, parse_time
+from .store import alerts, counters, estimates, evaluations, evidence, jobs, journal, models, registry
+from .store.engine import Database
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
 SCORES: Final = {

@@ -1,4 +1,4 @@
-"""What can still be wrong with an event whose fields are each of the right kind."""
+"""TODO."""
 
 import re
 from collections.abc import Callable, Sequence
@@ -10,8 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from monitor.vectors import members_fault, probabilities_fault
-from monitor.wire import (
+from .domain.events import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     TASK_OF_FORM,
@@ -25,16 +24,21 @@ from monitor.wire import (
     quoted,
     thousandth,
 )
+from .domain.names import UNADDRESSABLE, has_control
+from .vectors import members_fault, probabilities_fault
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
+
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 SHARE_TOLERANCE: Final = 1e-6
+
 """How far a confidence may be from agreeing over samples: clients round."""
+
 VERBALIZED_DIGITS: Final = 6
-UNADDRESSABLE: Final = frozenset({".", ".."})
-"""What no model may be called, since clients take these out of an address, however they are written."""
 
 _ENCODER: Final = msgspec.json.Encoder()
+
 _MANY_DIGITS: Final = re.compile(rb"\d{19}")
 
 
@@ -104,6 +108,7 @@ _BESIDE: Final = {
     "raw_quantiles": ("quantiles",),
     "members": ("probability", "probabilities"),
 }
+
 """Beside which forms the other fields may stand."""
 
 
@@ -328,12 +333,6 @@ def all_clean(events: Sequence[Event]) -> bool:
     return not has_control("".join(texts)) and not has_control("".join([event.event_id for event in events]))
 
 
-def has_control(text: str) -> bool:
-    """Return whether a text has a control character."""
-    return not text.isprintable() and _CONTROL.search(text) is not None
-
-
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _CONTROL_IN_ANSWER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 

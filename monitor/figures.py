@@ -7,22 +7,20 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor import regression
-from monitor.records import Model
-from monitor.stats import cox as line
-from monitor.stats import noise, reliability, selective
-from monitor.stats import scores as overall
-from monitor.stats.alike import ratio, rows, stacked
-from monitor.stats.cells import Cells, Floats, place
-from monitor.stats.classwise import ClassCalibration, class_calibration, sce
-from monitor.stats.cox import coxes
-from monitor.stats.decomposition import corps, murphies
-from monitor.stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
-from monitor.stats.reliability import Bins, bins_of, emptied
-from monitor.stats.smooth import smooth_eces
-from monitor.stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
-from monitor.stats.values import has_scores, score_counts, value_bins
-from monitor.times import rfc3339
+from . import regression
+from .domain.settings import Model
+from .domain.times import rfc3339
+from .stats import cox, noise, reliability, scores, selective
+from .stats.alike import ratio, rows, stacked
+from .stats.cells import Cells, Floats, place
+from .stats.classwise import ClassCalibration, class_calibration, sce
+from .stats.cox import coxes
+from .stats.decomposition import corps, murphies
+from .stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
+from .stats.reliability import Bins, bins_of, emptied
+from .stats.smooth import smooth_eces
+from .stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
+from .stats.values import has_scores, score_counts, value_bins
 
 DEFAULT_BINS: Final = 15
 AT_ONCE: Final = 128
@@ -126,15 +124,15 @@ def _alike(windows: Sequence[_Window]) -> Iterator[dict[str, Any]]:
     binary, served_or_raw, count, _ = windows[0].alike
     cells = cells_of([window.summary for window in windows], served_or_raw)
     bins, before = _bins(windows, cells)
-    answers = overall.folded(cells) if binary else cells
+    answers = scores.folded(cells) if binary else cells
     alphas = np.array([window.question.model.settings.false_alarm_rate for window in windows])
     bounds, margins = noise.ece_lower_bounds(bins, before, alphas)
     lines, ranked = coxes(cells), selective.rankings(cells, binary=binary)
     found = {
         "judged": bins.n.sum(axis=-1).astype(np.int64),
         "margin": margins,
-        "direction": line.directions(answers, lines),
-        "accuracy": overall.accuracies(answers),
+        "direction": cox.directions(answers, lines),
+        "accuracy": scores.accuracies(answers),
         **_figures(cells, bins, count),
         "cox_slope": [None if each is None else each.slope for each in lines],
         "cox_intercept": [None if each is None else each.intercept for each in lines],
@@ -209,7 +207,7 @@ def _figures(cells: Cells, bins: Bins, count: int) -> dict[str, Floats]:
     """Return the calibration errors of each window, and what they are compared with."""
     low, high = reliability.debiased_l2_intervals(bins)
     return {
-        "mean_confidence": overall.mean_confidences(cells),
+        "mean_confidence": scores.mean_confidences(cells),
         "ece": reliability.eces(bins),
         "ece_null_mean": noise.null_eces(bins)[0],
         "ece_z": noise.ece_zs(bins),
@@ -220,7 +218,7 @@ def _figures(cells: Cells, bins: Bins, count: int) -> dict[str, Floats]:
         "mce": reliability.mces(bins),
         "ace": reliability.aces(cells, count),
         "smooth_ece": smooth_eces(cells),
-        "calibration_in_the_large_z": overall.calibration_in_the_large_zs(cells),
+        "calibration_in_the_large_z": scores.calibration_in_the_large_zs(cells),
     }
 
 
@@ -279,7 +277,7 @@ def _losses(windows: Sequence[_Window], labelled: Floats) -> dict[str, Floats]:
         "brier": ratio(found["brier"], labelled),
         "log_loss": ratio(found["log_loss"], labelled),
         "log_loss_clipped": found["clipped"].astype(np.int64),
-        "spiegelhalter_z": overall.standardised(found["spiegelhalter_numerator"], found["spiegelhalter_denominator"]),
+        "spiegelhalter_z": scores.standardised(found["spiegelhalter_numerator"], found["spiegelhalter_denominator"]),
     }
 
 

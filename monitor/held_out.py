@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from monitor import refit_distributions
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.families import from_document
-from monitor.calibrators.gate import GateResult, Segment, judge
-from monitor.guards import Guarded, guarded, label_rate_jump, mean_change
-from monitor.records import Model
-from monitor.sample import Sample, Segments, joined
+from . import refit_distributions
+from .calibrators.estimator import Calibrator
+from .calibrators.families import from_document
+from .calibrators.gate import GateResult, Segment, judge
+from .domain.settings import Model
+from .guards import Guarded, guarded, label_rate_jump, mean_change
+from .sample import Sample, Segments, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

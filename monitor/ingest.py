@@ -10,15 +10,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
-from monitor.batch import Event, encode
-from monitor.decode import Decoded, check_all, decode_events
-from monitor.errors import Unavailable
-from monitor.records import Model, ModelSettings
-from monitor.store import journal, models
-from monitor.store.engine import Database
-from monitor.store.journal import JournalRow
-from monitor.times import moment
-from monitor.wire import TASK_OF_FORM, PredictionEvent, Receipt, form_of
+from .batch import Event, encode
+from .decode import Decoded, check_all, decode_events
+from .domain.errors import Unavailable
+from .domain.events import TASK_OF_FORM, PredictionEvent, Receipt, form_of
+from .domain.settings import Model, ModelSettings
+from .domain.times import moment
+from .store import journal, models
+from .store.engine import Database
+from .store.journal import JournalRow
 
 log = logging.getLogger(__name__)
 

@@ -13,10 +13,9 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from monitor.errors import LeaseLost, MonitorError, Unavailable
-from monitor.store import jobs as job_rows
-from monitor.store import lease
-from monitor.store.engine import Database
+from .domain.errors import LeaseLost, MonitorError, Unavailable
+from .store import jobs, lease
+from .store.engine import Database
 
 log = logging.getLogger(__name__)
 
@@ -163,12 +162,12 @@ class Runner:
         """Store when a job succeeded, every few seconds only: a commit costs the disk more than an idle job does."""
         if self._monotonic() - self._noted.get(name, float("-inf")) >= NOTE_SECONDS:
             with self._database.write(patient=True) as connection:
-                job_rows.succeeded(connection, name, self._now())
+                jobs.succeeded(connection, name, self._now())
             self._noted[name] = self._monotonic()
 
     def _note_failure(self, name: str) -> None:
         try:
             with self._database.write(patient=True) as connection:
-                job_rows.failed(connection, name)
+                jobs.failed(connection, name)
         except Exception:
             log.exception("the failure of job %s could not be noted", name)

@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from monitor.outcomes import objection, standing
-from monitor.records import ConflictRow, LabelRow, Model, PredictionRow
+from .domain.records import ConflictRow, LabelRow, PredictionRow
+from .domain.settings import Model
+from .outcomes import objection, standing
 
 EventRef = tuple[int, str]
 Arrival = PredictionRow | LabelRow

@@ -13,19 +13,18 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import windowed
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
-from monitor.calibrators.logistic import Line, fit_line
-from monitor.records import DAY_LEVEL, SeriesKey
-from monitor.stats.cells import Cells, Floats
-from monitor.stats.summary import VALUE_FIELDS, Scores, Summary
-from monitor.stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
-from monitor.store import mappings, rollups
-from monitor.store.mappings import ValueMap
-from monitor.store.rollups import Span
-from monitor.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
-from monitor.windowed import Clocked
+from .calibrators.errors import NotIdentified
+from .calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
+from .calibrators.logistic import Line, fit_line
+from .domain.records import DAY_LEVEL, SeriesKey
+from .domain.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
+from .stats.cells import Cells, Floats
+from .stats.summary import VALUE_FIELDS, Scores, Summary
+from .stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
+from .store import mappings, rollups
+from .store.mappings import ValueMap
+from .store.rollups import Span
+from .windowed import Clocked, buckets
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +139,7 @@ def _matured(connection: Connection, clock: Clocked, version: str, until: int) -
         return key.version == version and key.segment == ""
 
     kept = clock.progress.minutes_from or 0
-    for begin, same in groupby(windowed.buckets(connection, clock, 0, until, wanted), key=itemgetter(1)):
+    for begin, same in groupby(buckets(connection, clock, 0, until, wanted), key=itemgetter(1)):
         end = begin + (MINUTE if begin >= kept else HOUR)
         if end <= until:
             yield end, Summary.of([blob for *_, blob in same])

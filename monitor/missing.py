@@ -7,12 +7,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from monitor import windowed
-from monitor.alarms import Coverage, Finding, missing_labels
-from monitor.store import coverage
-from monitor.times import DAY, HOUR, MINUTE, floor, parse_duration
-from monitor.windowed import Clocked, Range
-from monitor.windows import matured_until, merged, spans, widened
+from .alarms import Coverage, Finding, missing_labels
+from .domain.times import DAY, HOUR, MINUTE, floor, parse_duration
+from .store import coverage
+from .windowed import Clocked, Range, learned_now
+from .windows import matured_until, merged, spans, widened
 
 HISTORIES: Final = 4
 """How many of the longest window are looked at for what is usual."""
@@ -76,7 +75,7 @@ def _due(connection: Connection, clock: Clocked, now: int) -> int | None:
         return None
     if progress.received_at - progress.watermark > SETTLING and now < progress.received_at + SETTLING:
         return None
-    learned = windowed.learned_now(connection, clock.model, progress, now)
+    learned = learned_now(connection, clock.model, progress, now)
     return matured_until(progress, max(clock.delay, learned), now)
 
 

@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import urllib3
 
-from monitor.errors import LeaseLost, Unavailable
-from monitor.store import alerts
-from monitor.store.alerts import Due
-from monitor.store.engine import Database
-from monitor.store.lease import hold
-from monitor.times import SECOND, rfc3339
+from .domain.errors import LeaseLost, Unavailable
+from .domain.times import SECOND, rfc3339
+from .store import alerts
+from .store.alerts import Due
+from .store.engine import Database
+from .store.lease import hold
 
 log = logging.getLogger(__name__)
 

@@ -6,15 +6,17 @@ from typing import Any, Final
 
 import msgspec
 
-from monitor.calibrators.distributions import Distribution
-from monitor.errors import Corrupt
-from monitor.records import LabelRow, Model, PredictionRow
-from monitor.stated import fields_of
-from monitor.stats.entries import binary_losses, softmax, top, vector_losses
-from monitor.stats.regression import Measured, median, of_normal, of_quantiles
-from monitor.stats.summary import MAX_CLASSES, Kind
-from monitor.stats.values import Value, agreement_place, score_place, thousandth
-from monitor.wire import PredictionEvent, amount_of, binary_outcome, class_index, levels_of, was_right
+from .calibrators.distributions import Distribution
+from .domain.errors import Corrupt
+from .domain.events import PredictionEvent, levels_of
+from .domain.labels import amount_of, binary_outcome, class_index, was_right
+from .domain.records import LabelRow, PredictionRow
+from .domain.settings import Model
+from .stated import fields_of
+from .stats.entries import binary_losses, softmax, top, vector_losses
+from .stats.regression import Measured, median, of_normal, of_quantiles
+from .stats.summary import MAX_CLASSES, Kind
+from .stats.values import Value, agreement_place, score_place, thousandth
 
 Score = tuple[Kind, float]
 """A kind of score and its confidence."""

@@ -8,19 +8,20 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor.calibrators.distribution_rows import Objects, groups, quantiles
-from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.families import from_document
-from monitor.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, SeriesKey
-from monitor.sample import Sample, raw_sample
-from monitor.stats.cells import Floats, Integers
-from monitor.stats.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
-from monitor.stats.summary import Kind, cell_sums
-from monitor.stats.witnesses import LOWER, MIDDLE, UPPER
-from monitor.store import evidence, rollups
-from monitor.store.rollups import Span
-from monitor.times import HOUR, MINUTE, floor
-from monitor.windowed import Clocked
+from .calibrators.distribution_rows import Objects, groups, quantiles
+from .calibrators.distributions import WHOLE
+from .calibrators.families import from_document
+from .domain.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, SeriesKey
+from .domain.settings import Model
+from .domain.times import HOUR, MINUTE, floor
+from .sample import Sample, raw_sample
+from .stats.cells import Floats, Integers
+from .stats.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
+from .stats.summary import Kind, cell_sums
+from .stats.witnesses import LOWER, MIDDLE, UPPER
+from .store import evidence, rollups
+from .store.rollups import Span
+from .windowed import Clocked
 
 STEPS: Final = 200
 """So many buckets are read at once."""

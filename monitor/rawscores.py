@@ -9,17 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from monitor.calibrators.families import from_document
-from monitor.outcomes import judged, scores_of, standing, truth_index, vectors_of
-from monitor.records import LabelRow, Model, PredictionRow, SeriesKey
-from monitor.stats.cells import CELLS, Floats, Integers
-from monitor.stats.conformal import binary_scores, prediction_sets, vector_scores
-from monitor.stats.impact import View, steps_of
-from monitor.stats.summary import Kind, cell_sums
-from monitor.stats.thresholds import CUTS, Steps
-from monitor.store import events
-from monitor.times import MINUTE
-from monitor.windowed import Clocked, buckets
+from .calibrators.families import from_document
+from .domain.records import LabelRow, PredictionRow, SeriesKey
+from .domain.settings import Model
+from .domain.times import MINUTE
+from .outcomes import judged, scores_of, standing, truth_index, vectors_of
+from .stats.cells import CELLS, Floats, Integers
+from .stats.conformal import binary_scores, prediction_sets, vector_scores
+from .stats.impact import View, steps_of
+from .stats.summary import Kind, cell_sums
+from .stats.thresholds import CUTS, Steps
+from .store import events
+from .windowed import Clocked, buckets
 
 Document = Mapping[str, Any]
 Apply = Callable[[Floats], Floats]

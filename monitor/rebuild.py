@@ -5,16 +5,17 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from monitor.errors import NotFound
-from monitor.join import Change
-from monitor.outcomes import standing
-from monitor.records import Model, PredictionRow
-from monitor.rollup import add_sums, halves
-from monitor.store import events, evidence, models, rollups
-from monitor.store.engine import Database
-from monitor.store.lease import fence
-from monitor.sums import entries_of, sums_of
-from monitor.waiting import cluster_keys, waiting
+from .domain.errors import NotFound
+from .domain.records import PredictionRow
+from .domain.settings import Model
+from .join import Change
+from .outcomes import standing
+from .rollup import add_sums, halves
+from .store import events, evidence, models, rollups
+from .store.engine import Database
+from .store.lease import fence
+from .sums import entries_of, sums_of
+from .waiting import cluster_keys, waiting
 
 CHUNK = 5000
 

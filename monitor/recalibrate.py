@@ -7,20 +7,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import baseline_fit, decisions, refit_distributions, registry, windowed
-from monitor.calibrators.families import from_document
-from monitor.each import each_model
-from monitor.records import Model, SeriesKey
-from monitor.refit import HOLDOUT, Outcome, described, tried
-from monitor.sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
-from monitor.store import alerts, models, rollups
-from monitor.store import registry as versions
-from monitor.store.engine import Database
-from monitor.store.lease import hold
-from monitor.store.registry import CHALLENGER, CHAMPION, Alias, Attempt
-from monitor.times import parse_duration
-from monitor.windowed import Clocked
-from monitor.windows import first_after, widened
+from . import baseline_fit, decisions, refit_distributions, registry
+from .calibrators.families import from_document
+from .domain.records import SeriesKey
+from .domain.settings import Model
+from .domain.times import parse_duration
+from .each import each_model
+from .refit import HOLDOUT, Outcome, described, tried
+from .sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
+from .store import alerts, models, rollups
+from .store import registry as versions
+from .store.engine import Database
+from .store.lease import hold
+from .store.registry import CHALLENGER, CHAMPION, Alias, Attempt
+from .windowed import Clocked, clocked
+from .windows import first_after, widened
 
 log = logging.getLogger(__name__)
 
@@ -246,7 +247,7 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
     if model.settings.recalibration == "off":
         return None
     with database.read() as connection:
-        found = breach(connection, windowed.clocked(connection, model, now)) if _firing(connection, model) else None
+        found = breach(connection, clocked(connection, model, now)) if _firing(connection, model) else None
     if found is None:
         return _first(database, token, model, now)
     outcome = _tried(model, found)
@@ -254,7 +255,7 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
         hold(connection, token)
         if not stands(connection, model, found):
             return None
-        clock = windowed.clocked(connection, model, now)
+        clock = clocked(connection, model, now)
         before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
         attempt = replace(before, attempted_at=found.end, labels=clock.progress.labels)
         versions.note_attempt(connection, model.id, attempt)
@@ -264,7 +265,7 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
 def _first(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
     """Fit a model's first calibrator on its validation set, if that is due; return what it came to, None where none was tried."""
     with database.read() as connection:
-        found = baseline_fit.first(connection, windowed.clocked(connection, model, now), now)
+        found = baseline_fit.first(connection, clocked(connection, model, now), now)
     if found is None:
         return None
     outcome = baseline_fit.fitted(model, found)
@@ -272,7 +273,7 @@ def _first(database: Database, token: int, model: Model, now: int) -> dict[str, 
         hold(connection, token)
         if not baseline_fit.noted(connection, model, found):
             return None
-        clock = windowed.clocked(connection, model, now)
+        clock = clocked(connection, model, now)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 

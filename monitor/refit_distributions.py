@@ -5,22 +5,16 @@ from typing import Any, Final
 
 import numpy as np
 
-from monitor.calibrators.distribution_gate import DistributionSegment, judge_distributions
-from monitor.calibrators.distribution_rows import (
-    Objects,
-    completed_ranks,
-    drawn_ranks,
-    groups,
-    quantiles,
-)
-from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.families import from_document
-from monitor.calibrators.gate import GateResult
-from monitor.calibrators.ladder import FEWEST_LABELS, Ladder
-from monitor.calibrators.rows import Floats
-from monitor.sample import Gaps, Sample
-from monitor.stats.quantiles import PIT_BINS, signed_lower_bound
+from .calibrators.distribution_gate import DistributionSegment, judge_distributions
+from .calibrators.distribution_rows import Objects, completed_ranks, drawn_ranks, groups, quantiles
+from .calibrators.distributions import WHOLE
+from .calibrators.estimator import Calibrator
+from .calibrators.families import from_document
+from .calibrators.gate import GateResult
+from .calibrators.ladder import FEWEST_LABELS, Ladder
+from .calibrators.rows import Floats
+from .sample import Gaps, Sample
+from .stats.quantiles import PIT_BINS, signed_lower_bound
 
 LABELS_FOR_PIT: Final = 1_000
 

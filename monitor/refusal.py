@@ -14,8 +14,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from monitor.faults import has_control
-from monitor.wire import (
+from .domain.events import (
     MAX_AMOUNT,
     MAX_ANSWER,
     MAX_CALIBRATOR,
@@ -32,6 +31,7 @@ from monitor.wire import (
     Source,
     quoted,
 )
+from .domain.names import has_control
 
 
 class _NotFinite:

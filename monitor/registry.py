@@ -7,12 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from monitor.calibrators.document import seal
-from monitor.errors import Conflict, NotFound
-from monitor.records import Model, Progress
-from monitor.store import registry
-from monitor.store.registry import CHALLENGER, CHAMPION, Alias, Attempt
-from monitor.times import rfc3339
+from .calibrators.document import seal
+from .domain.errors import Conflict, NotFound
+from .domain.records import Progress
+from .domain.settings import Model
+from .domain.times import rfc3339
+from .store import registry
+from .store.registry import CHALLENGER, CHAMPION, Alias, Attempt
 
 
 def register(

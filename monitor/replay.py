@@ -13,18 +13,19 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from monitor import alert, evaluate, evidence, recalibrate, rollup, trials, windowed
-from monitor.calibrators.distribution_rows import objects
-from monitor.calibrators.families import from_document
-from monitor.declare import parse_span, settings_from, task_from
-from monitor.errors import BadInput
-from monitor.join import Arrival
-from monitor.outcomes import distributions_of, payload_of, payload_of_distributions, vectors_of
-from monitor.records import LabelRow, Model, ModelSettings, PredictionRow
-from monitor.store import alerts, events, lease, registry
-from monitor.store.engine import Database
-from monitor.store.scratch import put_twin, scratch
-from monitor.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, rfc3339
+from . import alert, evaluate, evidence, recalibrate, rollup, trials
+from .calibrators.distribution_rows import objects
+from .calibrators.families import from_document
+from .domain.errors import BadInput
+from .domain.records import LabelRow, PredictionRow
+from .domain.settings import Model, ModelSettings, settings_from, task_from
+from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
+from .join import Arrival
+from .outcomes import distributions_of, payload_of, payload_of_distributions, vectors_of
+from .store import alerts, events, lease, registry
+from .store.engine import Database
+from .store.scratch import put_twin, scratch
+from .windowed import clocked
 
 MOST_STEPS: Final = 20_000
 MOST_EVENTS: Final = 2_000_000
@@ -96,7 +97,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
 
     """
     declared = plan.settings.label_delay
-    delay = windowed.clocked(connection, model, now).delay if declared is None else declared
+    delay = clocked(connection, model, now).delay if declared is None else declared
     first = 0 if plan.start is None else plan.start - RUN_UP * _longest(plan.settings)
     last = now if plan.end is None else plan.end
     predictions: list[PredictionRow] = []

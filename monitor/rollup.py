@@ -16,26 +16,27 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from monitor.batch import Event, decode, encode
-from monitor.delays import Seen, delay_bucket
-from monitor.errors import LeaseLost, Unavailable
-from monitor.join import Arrival, EventRef, Joined, join
-from monitor.outcomes import confidences, outcome
-from monitor.records import MINUTE_LEVEL, LabelRow, Model, PredictionRow, Progress, SeriesKey
-from monitor.stats.summary import ONE
-from monitor.store import counters, evidence, journal, rollups
-from monitor.store import events as event_rows
-from monitor.store import models as model_rows
-from monitor.store.engine import Database, savepoint
-from monitor.store.evidence import Taken
-from monitor.store.journal import JournalRow
-from monitor.store.lease import hold
-from monitor.store.rollups import Span
-from monitor.store.summaries import Summaries
-from monitor.sums import Sums, Target, entries_of, merged, sums_of
-from monitor.times import HOUR, floor, micros
-from monitor.waiting import Carried, cluster_keys, passed_over, waiting
-from monitor.wire import PredictionEvent
+from .batch import Event, decode, encode
+from .domain.delays import Seen, delay_bucket
+from .domain.errors import LeaseLost, Unavailable
+from .domain.events import PredictionEvent
+from .domain.records import MINUTE_LEVEL, LabelRow, PredictionRow, Progress, SeriesKey
+from .domain.settings import Model
+from .domain.times import HOUR, floor, micros
+from .join import Arrival, EventRef, Joined, join
+from .outcomes import confidences, outcome
+from .stats.summary import ONE
+from .store import counters, evidence, journal, rollups
+from .store.engine import Database, savepoint
+from .store.events import add_conflicts, add_labels, add_predictions, event_key, hash_key, labels_of, predictions_of
+from .store.evidence import Taken
+from .store.journal import JournalRow
+from .store.lease import hold
+from .store.models import add_delays, by_ids, consumed, progress_of, revisions, save_progress
+from .store.rollups import Span
+from .store.summaries import Summaries
+from .sums import Sums, Target, entries_of, merged, sums_of
+from .waiting import Carried, cluster_keys, passed_over, waiting
 
 log = logging.getLogger(__name__)
 
@@ -84,8 +85,8 @@ class Received(NamedTuple):
 
 def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:
     """Read what the events touch and compute what they change; writes nothing."""
-    models = model_rows.by_ids(connection, {each.model_id for each in received})
-    key = event_rows.hash_key(connection)
+    models = by_ids(connection, {each.model_id for each in received})
+    key = hash_key(connection)
     known = [each for each in received if each.model_id in models]
     effects = effects_of_rows(connection, [_row_of(each, models[each.model_id], key, now) for each in known])
     effects.counts["events_dropped", "model_deleted"] = len(received) - len(known)
@@ -94,13 +95,13 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
 
 def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effects:
     """Read what rows that are to be stored touch and compute what they change; writes nothing."""
-    models = model_rows.by_ids(connection, {row.model_id for row in arrivals})
-    known_revisions = model_rows.revisions(connection, list(models))
-    before = model_rows.progress_of(connection, list(models))
-    key = event_rows.hash_key(connection)
+    models = by_ids(connection, {row.model_id for row in arrivals})
+    known_revisions = revisions(connection, list(models))
+    before = progress_of(connection, list(models))
+    key = hash_key(connection)
     keys = sorted({row.key for row in arrivals})
-    predictions = event_rows.predictions_of(connection, keys)
-    joined = join(arrivals, predictions, event_rows.labels_of(connection, keys), models)
+    predictions = predictions_of(connection, keys)
+    joined = join(arrivals, predictions, labels_of(connection, keys), models)
     progress = _advanced(before, joined, _label_times(joined, predictions))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
@@ -150,7 +151,7 @@ def _carried(connection: Connection, model_id: int, taken: Taken, until: int) ->
 
 def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
     event = each.event
-    hashed = event_rows.event_key(key, model.id, event.event_id)
+    hashed = event_key(key, model.id, event.event_id)
     if isinstance(event, PredictionEvent):
         p, raw, payload = confidences(event, model.classes)
         return PredictionRow(
@@ -320,21 +321,21 @@ def _counts(arrivals: Sequence[Arrival], joined: Joined) -> dict[CounterKey, int
 
 def write(connection: Connection, effects: Effects) -> None:
     """Write what some events change."""
-    event_rows.add_predictions(connection, effects.joined.predictions)
-    event_rows.add_labels(connection, effects.joined.labels)
-    event_rows.add_conflicts(connection, effects.joined.conflicts)
+    add_predictions(connection, effects.joined.predictions)
+    add_labels(connection, effects.joined.labels)
+    add_conflicts(connection, effects.joined.conflicts)
     for each in effects.additions:
         _add(connection, each)
     for model_id, until in effects.passed.items():
         whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
         evidence.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
-        model_rows.consumed(connection, model_id, until)
+        consumed(connection, model_id, until)
     for model_id, before in effects.stale_minutes.items():
         numbers = list(rollups.series_ids(connection, model_id).values())
         rollups.prune(connection, numbers, MINUTE_LEVEL, before)
     for model_id, state in effects.progress.items():
-        model_rows.save_progress(connection, model_id, state)
-    model_rows.add_delays(connection, effects.delays)
+        save_progress(connection, model_id, state)
+    add_delays(connection, effects.delays)
     counters.add(connection, effects.counts)
 
 

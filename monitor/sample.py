@@ -10,21 +10,22 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from monitor.calibrators.distribution_rows import objects
-from monitor.calibrators.distributions import Distribution
-from monitor.calibrators.rows import rows_of_cells
-from monitor.errors import BadInput
-from monitor.outcomes import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
-from monitor.records import LabelRow, Model, PredictionRow, SeriesKey
-from monitor.segments import declared
-from monitor.stats.cells import place
-from monitor.stats.noise import signed_sum_lower_bound
-from monitor.stats.summary import Kind, cell_sums
-from monitor.store import events, rollups
-from monitor.sums import segment_of
-from monitor.times import MINUTE
-from monitor.windowed import SEGMENTS_AT_ONCE, Clocked, buckets
-from monitor.windows import spans, widened
+from .calibrators.distribution_rows import objects
+from .calibrators.distributions import Distribution
+from .calibrators.rows import rows_of_cells
+from .domain.errors import BadInput
+from .domain.records import LabelRow, PredictionRow, SeriesKey
+from .domain.segments import segment_of
+from .domain.settings import Model
+from .domain.times import MINUTE
+from .outcomes import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
+from .segments import declared
+from .stats.cells import place
+from .stats.noise import signed_sum_lower_bound
+from .stats.summary import Kind, cell_sums
+from .store import events, rollups
+from .windowed import SEGMENTS_AT_ONCE, Clocked, buckets
+from .windows import spans, widened
 
 MOST_ROWS: Final = 50_000
 """Rows that a fit reads at the most, where sums are not enough: the newest ones."""

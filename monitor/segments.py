@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from monitor.figures import Question, evaluations, finite
-from monitor.records import Model
-from monitor.stats.discovery import e_bh
-from monitor.stats.evidence import window_e_value, window_pit_e_value
-from monitor.stats.quantiles import pit_bins
-from monitor.stats.summary import Summary
+from .domain.settings import Model
+from .figures import Question, evaluations, finite
+from .stats.discovery import e_bh
+from .stats.evidence import window_e_value, window_pit_e_value
+from .stats.quantiles import pit_bins
+from .stats.summary import Summary
 
 MARGIN: Final = 0.4
 """A segment is flagged when its ECE is beyond this share of the model's threshold: errors that cancel are each small in the total."""

@@ -6,11 +6,11 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from monitor.alarms import Finding, stale
-from monitor.store import coverage, registry
-from monitor.times import MINUTE, parse_duration
-from monitor.windowed import Clocked, Range
-from monitor.windows import doubled, first_after, spans, widened
+from .alarms import Finding, stale
+from .domain.times import MINUTE, parse_duration
+from .store import coverage, registry
+from .windowed import Clocked, Range
+from .windows import doubled, first_after, spans, widened
 
 FEWEST: Final = 50
 """Predictions that tell anything; where the last ones are fewer, the stretch of time that they are looked for in is doubled."""

@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from typing import Any
 
-from monitor.calibrators.distributions import WHOLE, Distribution
-from monitor.errors import BadInput
-from monitor.wire import MAX_AMOUNT, MAX_LEVELS, levels_of
+from .calibrators.distributions import WHOLE, Distribution
+from .domain.errors import BadInput
+from .domain.events import MAX_AMOUNT, MAX_LEVELS, levels_of
 
 Fields = dict[str, Any]
 

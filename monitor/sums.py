@@ -1,4 +1,4 @@
-"""Turn changes of predictions into sums per series, level and time bucket."""
+"""TODO."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,21 @@ from typing import Final
 
 import numpy as np
 
-from monitor.join import Change
-from monitor.outcomes import (
+from .domain.records import (
+    DAY_LEVEL,
+    HOUR_LEVEL,
+    LEVEL_STEP,
+    MINUTE_LEVEL,
+    REFERENCE_SEGMENT,
+    LabelRow,
+    PredictionRow,
+    SeriesKey,
+)
+from .domain.segments import segment_of
+from .domain.settings import Model, Revision
+from .domain.times import MINUTE
+from .join import Change
+from .outcomes import (
     answer_of,
     answered,
     judged,
@@ -20,34 +33,37 @@ from monitor.outcomes import (
     value_of,
     vectors_of,
 )
-from monitor.records import (
-    DAY_LEVEL,
-    HOUR_LEVEL,
-    LEVEL_STEP,
-    MINUTE_LEVEL,
-    REFERENCE_SEGMENT,
-    LabelRow,
-    Model,
-    PredictionRow,
-    Revision,
-    SeriesKey,
+from .stats.cells import Integers
+from .stats.entries import (
+    Entries,
+    Scored,
+    expanded,
+    joined,
+    negated,
+    of_answers,
+    of_arrivals,
+    of_classes,
+    of_counts,
+    of_outcomes,
 )
-from monitor.stats import entries as of
-from monitor.stats.cells import Integers
-from monitor.stats.entries import Entries, Scored
-from monitor.stats.regression import of_locations, of_measured
-from monitor.stats.summary import MAX_CLASSES, decode_all, encode_all, gather
-from monitor.stats.values import of_labelled_values, of_values
-from monitor.times import MINUTE
+from .stats.regression import of_locations, of_measured
+from .stats.summary import MAX_CLASSES, decode_all, encode_all, gather
+from .stats.values import of_labelled_values, of_values
 
 Target = tuple[int, ...]
+
 """A bucket: the place of its series in a list, its level and its beginning; of a cluster's sums, also the cluster's key."""
 
 _HALF_BIT: Final = 1
+
 _SERIES_SHIFT: Final = 34  # minutes since 1970 until past the year 9999
+
 _LEVEL_SHIFT: Final = 60
+
 _START_MASK: Final = (1 << _SERIES_SHIFT) - 1
+
 _SERIES_MASK: Final = (1 << (_LEVEL_SHIFT - _SERIES_SHIFT)) - 1
+
 _STEPS: Final = np.array([LEVEL_STEP[level] for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL)])
 
 
@@ -76,20 +92,6 @@ def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
     return keys
 
 
-def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
-    r"""Return the segment of an event's values; of a pair, commas and backslashes in values are escaped. None where a value is missing.
-
-    >>> segment_of("country", {"country": "DE"}), segment_of("country,device", {"country": "DE", "device": "a,b"})
-    ('country:DE', 'country,device:DE,a\\,b')
-    """
-    keys = declared.split(",")
-    if not all(key in values for key in keys):
-        return None
-    if len(keys) == 1:
-        return f"{declared}:{values[declared]}"
-    return f"{declared}:" + ",".join(values[key].replace("\\", r"\\").replace(",", r"\,") for key in keys)
-
-
 def is_late(row: PredictionRow, label: LabelRow, revision: Revision) -> bool:
     """Return whether a label came later than declared, by its own time."""
     return label.at is not None and revision.label_delay is not None and label.at - row.at > revision.label_delay
@@ -109,12 +111,12 @@ def entries_of(
     """Return what changes add to the sums; rows are the changes' positions."""
     after = [(i, change.row, change.after) for i, change in enumerate(changes) if change.after is not None]
     before = [(i, change.row, change.before) for i, change in enumerate(changes) if change.before is not None]
-    return of.joined(
+    return joined(
         [
             *_arrived([(i, change.row) for i, change in enumerate(changes) if change.fresh], models),
             *_answers([(i, change.row) for i, change in enumerate(changes) if change.fresh], models),
             *_labelled(after, models, revisions, half_of),
-            *map(of.negated, _labelled(before, models, revisions, half_of)),
+            *map(negated, _labelled(before, models, revisions, half_of)),
         ]
     )
 
@@ -124,8 +126,8 @@ def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model])
         return []
     scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(models[row.model_id], row)]
     found = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
-    parts = [of.of_counts([i for i, _ in rows], "events")]
-    parts += [of.of_arrivals(*zip(*scores, strict=True))] if scores else []
+    parts = [of_counts([i for i, _ in rows], "events")]
+    parts += [of_arrivals(*zip(*scores, strict=True))] if scores else []
     places = [
         (i, row.p if row.raw is None else row.raw) for i, row in rows if models[row.model_id].task == "regression"
     ]
@@ -135,7 +137,7 @@ def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model])
 
 def _answers(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
     found = [(i, answer) for i, row in rows if (answer := answer_of(models[row.model_id], row)) is not None]
-    return [of.of_answers(*zip(*found, strict=True))] if found else []
+    return [of_answers(*zip(*found, strict=True))] if found else []
 
 
 def _labelled(
@@ -153,10 +155,10 @@ def _labelled(
         scored += [Scored(i, half, *each) for each in judged(models[row.model_id], row, label.label)]
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
-    counts = [of.of_counts([i for i, _, _ in labels], "labels"), of.of_counts(late, "late")]
+    counts = [of_counts([i for i, _, _ in labels], "labels"), of_counts(late, "late")]
     return [
         *counts,
-        of.of_outcomes(scored),
+        of_outcomes(scored),
         *_classwise(labels, models),
         *_of_values(labels, models, half_of),
         *_of_measured(labels, models, half_of),
@@ -196,7 +198,7 @@ def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mappin
         if truth is not None:
             by_model.setdefault(model.id, []).append((i, vectors_of(row, model.classes)[0], truth))
     return [
-        of.of_classes([i for i, _, _ in rows], [vector for _, vector, _ in rows], [truth for _, _, truth in rows])
+        of_classes([i for i, _, _ in rows], [vector for _, vector, _ in rows], [truth for _, _, truth in rows])
         for rows in by_model.values()
     ]
 
@@ -220,7 +222,7 @@ def sums_of(
     level = np.where(traffic & (at >= kept_from), MINUTE_LEVEL, HOUR_LEVEL)
     pairs = _keys(np.repeat(level, counts), places, np.repeat(at, counts))
     finest, targets = np.unique(pairs, return_inverse=True)
-    sums = gather(*of.expanded(entries, counts, targets))
+    sums = gather(*expanded(entries, counts, targets))
     hours, hour_sums = _coarser(HOUR_LEVEL, finest, sums)
     days, day_sums = _coarser(DAY_LEVEL, hours, hour_sums)
     minutes = int(np.searchsorted(finest, HOUR_LEVEL << _LEVEL_SHIFT))
@@ -292,4 +294,4 @@ def merged(sums: Sums, stored: Mapping[Target, bytes]) -> list[bytes]:
     places = np.array([i for i, target in enumerate(sums.targets) if target in stored], dtype=np.int64)
     blobs = [stored[target] for target in sums.targets if target in stored]
     rows, slots, values = decode_all(blobs)
-    return encode_all(count, *gather(*of.joined([sums.entries, (places[rows], slots, values)])))
+    return encode_all(count, *gather(*joined([sums.entries, (places[rows], slots, values)])))

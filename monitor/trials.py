@@ -17,21 +17,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from monitor import decisions, registry, windowed
-from monitor.each import each_model
-from monitor.paired import Maps, border_of, matured_pairs
-from monitor.records import Model, Progress
-from monitor.stats.comparison import Comparison
-from monitor.store import models
-from monitor.store import registry as versions
-from monitor.store import trials as store
-from monitor.store.engine import Database
-from monitor.store.lease import hold
-from monitor.store.registry import CHALLENGER, CHAMPION, Alias
-from monitor.store.trials import Trial
-from monitor.times import parse_duration, rfc3339
-from monitor.windowed import Clocked
-from monitor.windows import first_after, widened
+from . import decisions, registry
+from .domain.records import Progress
+from .domain.settings import Model
+from .domain.times import parse_duration, rfc3339
+from .each import each_model
+from .paired import Maps, border_of, matured_pairs
+from .stats.comparison import Comparison
+from .store import models, trials
+from .store import registry as versions
+from .store.engine import Database
+from .store.lease import hold
+from .store.registry import CHALLENGER, CHAMPION, Alias
+from .store.trials import Trial
+from .windowed import Clocked, clocked, of_series
+from .windows import first_after, widened
 
 log = logging.getLogger(__name__)
 
@@ -151,7 +151,7 @@ def _verdict(worse: float, better: float, alpha: float) -> str:
 
 def shown(connection: Connection, model: Model) -> list[dict[str, Any]]:
     """Return what the trials that go on say now, under the names of the API."""
-    stored = store.of_model(connection, model.id).values()
+    stored = trials.of_model(connection, model.id).values()
     # What waited and was then promoted is watched from there on, under its new role before the next step stores it so.
     return [
         {"number": trial.number, "against": trial.against, **_shown(replace(trial, role=pairing.role))}
@@ -313,12 +313,12 @@ class _Acting:
         documents = (
             _document(self.connection, self.model, number) for number in (self.trial.number, self.trial.against)
         )
-        clock = windowed.clocked(self.connection, self.model, self.now)
+        clock = clocked(self.connection, self.model, self.now)
         return {"decisions": decisions.impact_of(self.connection, clock, *documents, now=self.now)}
 
     def _served(self) -> int:
         """Return how many predictions the version on trial served."""
-        found = windowed.of_series(
+        found = of_series(
             self.connection,
             self.model,
             *widened(self.trial.since, self.trial.until, self._progress.minutes_from),
@@ -330,10 +330,10 @@ class _Acting:
 def step(database: Database, token: int, model: Model, now: int) -> bool:
     """Take what has matured next into a model's trials, and let them take effect; return whether there is more."""
     with database.read() as connection:
-        stored, wanted = store.of_model(connection, model.id), pairings(connection, model)
+        stored, wanted = trials.of_model(connection, model.id), pairings(connection, model)
         if not stored and not wanted:
             return False
-        clock = windowed.clocked(connection, model, now)
+        clock = clocked(connection, model, now)
         before = {pairing.role: goes_on(_stored(stored, pairing), pairing) for pairing in wanted}
         after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
     # A canary that may not become the champion any more serves nothing from now on, whether or not labels have matured since.
@@ -346,14 +346,14 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
         if found != model or pairings(connection, found) != wanted:
             return False
         for role in stored.keys() - after.keys():
-            store.forget(connection, model.id, role)
+            trials.forget(connection, model.id, role)
         for role, trial in after.items():
             kept = _Acting(connection, found, trial, now).go()
             if kept is None or kept.role != role:
-                store.forget(connection, model.id, role)
+                trials.forget(connection, model.id, role)
             if kept is None:
                 return True
-            store.save(connection, model.id, kept)
+            trials.save(connection, model.id, kept)
     return any(trial.until != before[role].until for role, trial in after.items())
 
 

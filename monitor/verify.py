@@ -17,7 +17,20 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from monitor.outcomes import (
+from .domain.records import (
+    DAY_LEVEL,
+    HOUR_LEVEL,
+    LEVEL_STEP,
+    MINUTE_LEVEL,
+    REFERENCE_SEGMENT,
+    LabelRow,
+    PredictionRow,
+    Progress,
+    SeriesKey,
+)
+from .domain.settings import Model, Revision
+from .domain.times import LATEST, MINUTE, floor, rfc3339
+from .outcomes import (
     OWN_SEGMENTS,
     answered,
     judged,
@@ -29,21 +42,8 @@ from monitor.outcomes import (
     value_of,
     vectors_of,
 )
-from monitor.records import (
-    DAY_LEVEL,
-    HOUR_LEVEL,
-    LEVEL_STEP,
-    MINUTE_LEVEL,
-    REFERENCE_SEGMENT,
-    LabelRow,
-    Model,
-    PredictionRow,
-    Progress,
-    Revision,
-    SeriesKey,
-)
-from monitor.stats.cells import CELLS, EDGES, SIXTIETHS
-from monitor.stats.summary import (
+from .stats.cells import CELLS, EDGES, SIXTIETHS
+from .stats.summary import (
     AMOUNT_CHUNKS,
     CELL_FIELDS,
     MAX_CLASSES,
@@ -64,9 +64,8 @@ from monitor.stats.summary import (
     total_slot,
     value_slot,
 )
-from monitor.store import events, evidence, models, rollups
-from monitor.store.rollups import Span
-from monitor.times import LATEST, MINUTE, floor, rfc3339
+from .store import events, evidence, models, rollups
+from .store.rollups import Span
 
 CHUNK: Final = 2000
 MOST_REPEATS: Final = 20

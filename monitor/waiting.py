@@ -12,15 +12,14 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.join import Change
-from monitor.records import LATE_LEVEL, MINUTE_LEVEL, PredictionRow, SeriesKey
-from monitor.stats import entries as of
-from monitor.stats.cells import CELLS
-from monitor.stats.entries import Entries
-from monitor.stats.summary import PIT_CELLS, SLOTS, VALUES, cell_slot, decode_all, gather, pit_slot, value_slot
-from monitor.store.evidence import Taken
-from monitor.sums import Sums
-from monitor.times import HOUR, MINUTE, ceil, floor
+from .domain.records import LATE_LEVEL, MINUTE_LEVEL, PredictionRow, SeriesKey
+from .domain.times import HOUR, MINUTE, ceil, floor
+from .join import Change
+from .stats.cells import CELLS
+from .stats.entries import Entries, joined
+from .stats.summary import PIT_CELLS, SLOTS, VALUES, cell_slot, decode_all, gather, pit_slot, value_slot
+from .store.evidence import Taken
+from .sums import Sums
 
 
 def _tested() -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
@@ -150,7 +149,7 @@ def _whole(row: PredictionRow) -> SeriesKey:
 def _of_changes(chosen: Sequence[int], entries: Entries, count: int) -> Entries:
     """Return what the tests read of the chosen changes' entries; rows are places among the chosen."""
     if not chosen:
-        return of.joined([])
+        return joined([])
     place = np.full(count, -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
     rows, slots, values = entries
@@ -161,7 +160,7 @@ def _of_changes(chosen: Sequence[int], entries: Entries, count: int) -> Entries:
 def _of_stored(carried: Sequence[Carried], first: int) -> Entries:
     """Return what the tests read of stored sums; rows are their places, counted from `first`."""
     if not carried:
-        return of.joined([])
+        return joined([])
     rows, slots, values = decode_all([each.summary for each in carried])
     kept = TESTED[slots]
     return rows[kept] + first, slots[kept], values[kept]
@@ -173,6 +172,6 @@ def _summed(places: Iterable[Place], parts: list[Entries]) -> Sums:
     targets: dict[tuple[int, ...], int] = {}
     numbers = [targets.setdefault((series.setdefault(key, len(series)), *rest), len(targets)) for key, rest in places]
     if not numbers:
-        return Sums([], [], of.joined([]))
-    rows, slots, values = of.joined(parts)
+        return Sums([], [], joined([]))
+    rows, slots, values = joined(parts)
     return Sums(list(series), list(targets), gather(np.array(numbers, dtype=np.int64)[rows], slots, values))

@@ -11,17 +11,18 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from monitor.declare import CHAMPION, VALIDATION
-from monitor.delays import Aged, delay_limit
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Model, Progress, SeriesKey
-from monitor.stats.cells import Integers
-from monitor.stats.summary import Summary
-from monitor.stats.values import AGREEMENT, UNREAD, Reading, read
-from monitor.store import coverage, mappings, models, registry, rollups
-from monitor.store.coverage import Totals
-from monitor.store.rollups import Span
-from monitor.times import DAY, HOUR, floor, parse_time
-from monitor.windows import first_after, learned_delay, matured_until, merged, newest_end, own_time, spans, widened
+from .delays import Aged
+from .domain.delays import delay_limit
+from .domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Progress, SeriesKey
+from .domain.settings import CHAMPION, VALIDATION, Model
+from .domain.times import DAY, HOUR, floor, parse_time
+from .stats.cells import Integers
+from .stats.summary import Summary
+from .stats.values import AGREEMENT, UNREAD, Reading, read
+from .store import coverage, mappings, models, registry, rollups
+from .store.coverage import Totals
+from .store.rollups import Span
+from .windows import first_after, learned_delay, matured_until, merged, newest_end, own_time, spans, widened
 
 HOURLY: Final = DAY
 """Up to this age, what is unlabelled is told apart by hours."""

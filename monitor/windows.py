@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-from monitor.delays import Aged, learned, quantile
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, ModelSettings, Progress
-from monitor.store.rollups import Span
-from monitor.times import DAY, HOUR, MINUTE, ceil, floor
+from .delays import Aged, learned, quantile
+from .domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, Progress
+from .domain.settings import ModelSettings
+from .domain.times import DAY, HOUR, MINUTE, ceil, floor
+from .store.rollups import Span
 
 LEARNED_SHARE: Final = 0.99
 """A learned label delay is the one within which this share of those labels come that ever come."""

@@ -5,16 +5,16 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from monitor import alert, estimate, evaluate, evidence, notify, recalibrate, rollup, trials
-from monitor.config import Settings
-from monitor.errors import ConfigError
-from monitor.ingest import Ingest
-from monitor.jobs import Job, Runner
-from monitor.store import estimates, evaluations, journal
-from monitor.store.engine import Database
-from monitor.store.lease import hold
-from monitor.store.migrate import pending, upgrade
-from monitor.times import DAY
+from . import alert, estimate, evaluate, evidence, notify, recalibrate, rollup, trials
+from .config import Settings
+from .domain.errors import ConfigError
+from .domain.times import DAY
+from .ingest import Ingest
+from .jobs import Job, Runner
+from .store import estimates, evaluations, journal
+from .store.engine import Database
+from .store.lease import hold
+from .store.migrate import pending, upgrade
 
 NOTIFY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0

@@ -21,15 +21,16 @@ from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
 from monitor.batch import Event, encode
-from monitor.records import Model, ModelSettings, Progress, SeriesKey
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.records import Progress, SeriesKey
+from monitor.domain.settings import Model, ModelSettings
+from monitor.domain.times import micros
 from monitor.rollup import run
 from monitor.store import counters, events, journal, lease, models, rollups
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade
 from monitor.store.schema import metadata
-from monitor.times import micros
-from monitor.wire import LabelEvent, PredictionEvent
 
 settings.register_profile("local", deadline=None, max_examples=20, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("ci", parent=settings.get_profile("local"), max_examples=60, derandomize=True)

@@ -12,7 +12,11 @@ from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_l
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
-from monitor.api import (
+from ..domain.errors import Unavailable
+from ..export import CalibrationCollector
+from ..store.migrate import pending
+from ..wiring import Services, wall_clock
+from . import (
     baseline,
     calibration,
     calibrators,
@@ -26,14 +30,10 @@ from monitor.api import (
     serving,
     thresholds,
 )
-from monitor.api.docs import STATIC
-from monitor.api.events import EventsEndpoint
-from monitor.api.front import Front
-from monitor.api.guard import Guard
-from monitor.errors import Unavailable
-from monitor.export import CalibrationCollector
-from monitor.store.migrate import pending
-from monitor.wiring import Services, wall_clock
+from .docs import STATIC
+from .events import EventsEndpoint
+from .front import Front
+from .guard import Guard
 
 ROUTES: Final = (models, calibration, baseline, segments, estimates, labels, calibrators, serving, thresholds, replay)
 """The modules of the calls on models."""

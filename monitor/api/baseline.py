@@ -6,15 +6,15 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from monitor import baseline, mapped
-from monitor.api.calibration import wait_for_roll_up
-from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import ReferenceEvaluation, ReferenceRegression, gives
-from monitor.errors import BadInput
-from monitor.figures import DEFAULT_BINS
-from monitor.stats.cells import BIN_COUNTS
-from monitor.store import mappings
+from .. import baseline, mapped
+from ..domain.errors import BadInput
+from ..figures import DEFAULT_BINS
+from ..stats.cells import BIN_COUNTS
+from ..store import mappings
+from .calibration import wait_for_roll_up
+from .context import Context, ModelName, Now, answer, model_named, usable
+from .routes import StrictRoute
+from .shapes import ReferenceEvaluation, ReferenceRegression, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

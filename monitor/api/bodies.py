@@ -7,8 +7,8 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
-from monitor.errors import BadInput, TooLarge, Unavailable
-from monitor.refusal import repeated_key
+from ..domain.errors import BadInput, TooLarge, Unavailable
+from ..refusal import repeated_key
 
 MAX_DEPTH: Final = 20
 MOST_DIGITS: Final = 18

@@ -10,22 +10,22 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import baseline, mapped, windowed
-from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
-from monitor.declare import name_fault, parse_span
-from monitor.errors import BadInput
-from monitor.evaluate import reference_of
-from monitor.figures import DEFAULT_BINS, Question, drift, evaluation, finite
-from monitor.records import SeriesKey
-from monitor.stats.cells import BIN_COUNTS
-from monitor.stats.summary import Summary
-from monitor.store import evaluations, evidence, journal, mappings, rollups
-from monitor.store.engine import Database
-from monitor.times import DAY, SECOND, parse_bound, parse_duration
-from monitor.windowed import Clocked
-from monitor.windows import widened
+from .. import baseline, mapped
+from ..domain.errors import BadInput
+from ..domain.names import name_fault
+from ..domain.records import SeriesKey
+from ..domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
+from ..evaluate import reference_of
+from ..figures import DEFAULT_BINS, Question, drift, evaluation, finite
+from ..stats.cells import BIN_COUNTS
+from ..stats.summary import Summary
+from ..store import evaluations, evidence, journal, mappings, rollups
+from ..store.engine import Database
+from ..windowed import Clocked, by_place, clocked, of_series
+from ..windows import widened
+from .context import Context, ModelName, Now, answer, model_named, usable
+from .routes import StrictRoute
+from .shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -108,13 +108,13 @@ def show_calibration(
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.matured_until, now)
         wanted = _wanted(connection, query, clock)
-        summary = windowed.of_series(connection, clock.model, start, end, wanted)
-        before = windowed.of_series(connection, clock.model, start - (end - start), start, wanted)
+        summary = of_series(connection, clock.model, start, end, wanted)
+        before = of_series(connection, clock.model, start - (end - start), start, wanted)
         if clock.model.task == "regression" and query.scores == "raw":
-            _check_uncalibrated(windowed.of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
+            _check_uncalibrated(of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
         maps = mappings.of_model(connection, clock.model.id)
     bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
     question = _question(query, clock, start, end, scores=query.scores, **bins)
@@ -194,12 +194,12 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
     """Compare raw scores with the reference now; a window ends at the newest prediction, since no label is needed."""
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)
         wanted = _wanted(connection, query, clock)
         found = reference_of(clock, start, end)
-        current = windowed.of_series(connection, clock.model, start, end, wanted)
-        before = windowed.of_series(connection, clock.model, found.start, found.end, wanted)
+        current = of_series(connection, clock.model, start, end, wanted)
+        before = of_series(connection, clock.model, found.start, found.end, wanted)
         validated = _validated(connection, clock, query, (start, end))
     reference, before = baseline.compared_with(clock, validated, found, before)
     return answer(finite(drift(_question(query, clock, start, end), current, before, reference)))
@@ -214,7 +214,7 @@ def _validated(
         return None
     if query.version is not None:
         return parts.get(query.version)
-    served = {version for version, _ in windowed.by_place(connection, clock.model, {over}, "")[over]} or parts.keys()
+    served = {version for version, _ in by_place(connection, clock.model, {over}, "")[over]} or parts.keys()
     return baseline.together([parts[each] for each in served]) if served <= parts.keys() else None
 
 
@@ -235,7 +235,7 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
     if query.metric is not None and query.metric not in METRICS:
         raise BadInput("metric", query.metric, f"there is no such field; there are {', '.join(METRICS)}")
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         start, end = _past(query, clock.matured_until or now)
         found = evaluations.history(
             connection,

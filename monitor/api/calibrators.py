@@ -7,20 +7,20 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import byhand, registry, trials
-from monitor.api import shapes
-from monitor.api.context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
-from monitor.api.distributions import calibrated, check_kind
-from monitor.api.etags import answer_unless_known
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import gives
-from monitor.calibrators.families import from_document
-from monitor.errors import BadInput, NotFound
-from monitor.recalibrate import champion_document
-from monitor.records import Model
-from monitor.refit import HOLDOUT
-from monitor.store import registry as versions
-from monitor.times import rfc3339
+from .. import byhand, registry, trials
+from ..calibrators.families import from_document
+from ..domain.errors import BadInput, NotFound
+from ..domain.settings import Model
+from ..domain.times import rfc3339
+from ..recalibrate import champion_document
+from ..refit import HOLDOUT
+from ..store import registry as versions
+from . import shapes
+from .context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
+from .distributions import calibrated, check_kind
+from .etags import answer_unless_known
+from .routes import StrictRoute
+from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 

@@ -8,10 +8,10 @@ from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
 from starlette.responses import Response
 
-from monitor.declare import name_fault
-from monitor.errors import BadInput
-from monitor.store import models
-from monitor.wiring import Services
+from ..domain.errors import BadInput
+from ..domain.names import name_fault
+from ..store import models
+from ..wiring import Services
 
 JsonObject = dict[str, Any]
 

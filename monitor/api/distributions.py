@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from monitor.api.context import JsonObject
-from monitor.calibrators.distributions import compile_distribution
-from monitor.errors import BadInput
-from monitor.records import Model
-from monitor.stated import distribution, fields_of
+from ..calibrators.distributions import compile_distribution
+from ..domain.errors import BadInput
+from ..domain.settings import Model
+from ..stated import distribution, fields_of
+from .context import JsonObject
 
 MOST: Final = 10_000
 NO_CALIBRATOR: Final = {"method": "identity", "task": "regression", "parameters": {}}

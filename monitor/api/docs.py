@@ -9,7 +9,7 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
-from monitor.api import events, shapes
+from . import events, shapes
 
 STATIC: Final = Path(__file__).parent / "static"
 HEADERS: Final = {

@@ -8,15 +8,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import windowed
-from monitor.api.calibration import stored_window, wait_for_roll_up
-from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import EstimateAnswer, gives
-from monitor.estimate import FIGURES, estimated
-from monitor.store import estimates
-from monitor.store.estimates import Estimate
-from monitor.windowed import Clocked
+from ..estimate import FIGURES, estimated
+from ..store import estimates
+from ..store.estimates import Estimate
+from ..windowed import Clocked, clocked
+from .calibration import stored_window, wait_for_roll_up
+from .context import Context, ModelName, Now, answer, model_named, usable
+from .routes import StrictRoute
+from .shapes import EstimateAnswer, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -43,7 +42,7 @@ def show_estimate(context: Context, now: Now, model: ModelName, query: Annotated
     version = usable("version", query.version)
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         window = stored_window(clock, query.window)
         estimate = _now(connection, clock, window, version)
         past = estimates.past(connection, clock.model.id, window, version, MOST)

@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from monitor.api.context import JsonObject, answer
+from .context import JsonObject, answer
 
 NOT_MODIFIED = 304
 

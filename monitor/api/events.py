@@ -9,15 +9,15 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from monitor.api.bodies import read_body
-from monitor.api.context import JsonObject
-from monitor.api.problems import of_error, problem, told
-from monitor.api.routes import check_query
-from monitor.api.shapes import PROBLEM
-from monitor.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
-from monitor.errors import MonitorError
-from monitor.ingest import Ingest
-from monitor.wire import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
+from ..decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
+from ..domain.errors import MonitorError
+from ..domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
+from ..ingest import Ingest
+from .bodies import read_body
+from .context import JsonObject
+from .problems import of_error, problem, told
+from .routes import check_query
+from .shapes import PROBLEM
 
 SMALL_BODY: Final = 32 * 1024
 """Up to here decoding is quicker than handing it to a thread."""

@@ -5,7 +5,7 @@ from urllib.parse import quote, unquote_to_bytes
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from monitor.api.problems import problem
+from .problems import problem
 
 MODELS: Final = ["v1", "models"]
 ALIASES: Final = frozenset({"champion", "challenger"})

@@ -8,10 +8,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from monitor.api.problems import of_error, problem
-from monitor.errors import MonitorError, shown
-from monitor.store import keys
-from monitor.store.engine import Database
+from ..domain.errors import MonitorError, shown
+from ..store import keys
+from ..store.engine import Database
+from .problems import of_error, problem
 
 FRESH_SECONDS: Final = 2.0
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})

@@ -7,21 +7,20 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import windowed
-from monitor.api.calibration import wait_for_roll_up
-from monitor.api.context import Context, ModelName, Now, answer, model_named
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import Labels, gives
-from monitor.declare import duration_text, parse_span
-from monitor.delays import Seen, early_and_late, learned, median, quantile
-from monitor.errors import BadInput
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP
-from monitor.stats.maturity import Arrivals, GapDifference
-from monitor.store import coverage, models
-from monitor.store.coverage import Totals
-from monitor.store.rollups import Span
-from monitor.times import DAY, SECOND, ceil, floor, rfc3339
-from monitor.windowed import Clocked
+from ..delays import early_and_late, learned, median, quantile
+from ..domain.delays import Seen
+from ..domain.errors import BadInput
+from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP
+from ..domain.times import DAY, SECOND, ceil, duration_text, floor, parse_span, rfc3339
+from ..stats.maturity import Arrivals, GapDifference
+from ..store import coverage, models
+from ..store.coverage import Totals
+from ..store.rollups import Span
+from ..windowed import Clocked, aged, clocked
+from .calibration import wait_for_roll_up
+from .context import Context, ModelName, Now, answer, model_named
+from .routes import StrictRoute
+from .shapes import Labels, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -53,9 +52,9 @@ def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[L
         raise BadInput("window", query.window, "must be longer than 0s and at most 366d")
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         seen = models.seen_delays(connection, clock.model.id)
-        ages = windowed.aged(connection, clock.model, clock.progress, seen, now)
+        ages = aged(connection, clock.model, clock.progress, seen, now)
         cohorts = _cohorts(connection, clock, length)
     counts = {bucket: each.count for bucket, each in seen.items()}
     found = early_and_late(seen)

@@ -9,16 +9,17 @@ from pydantic import WithJsonSchema
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor.api import shapes
-from monitor.api.context import Context, EventId, JsonObject, ModelName, Now, answer, model_named
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import gives
-from monitor.declare import as_json, check_model_name, name_fault, settings_from, task_from
-from monitor.errors import BadInput, Conflict, NotFound
-from monitor.outcomes import payload_of
-from monitor.records import ConflictRow, LabelRow, Model, ModelSettings, PredictionRow
-from monitor.store import alerts, evaluations, events, journal, lease, models, registry, rollups
-from monitor.times import SECOND, parse_duration, rfc3339
+from ..domain.errors import BadInput, Conflict, NotFound
+from ..domain.names import check_model_name, name_fault
+from ..domain.records import ConflictRow, LabelRow, PredictionRow
+from ..domain.settings import Model, ModelSettings, as_json, settings_from, task_from
+from ..domain.times import SECOND, parse_duration, rfc3339
+from ..outcomes import payload_of
+from ..store import alerts, evaluations, events, journal, lease, models, registry, rollups
+from . import shapes
+from .context import Context, EventId, JsonObject, ModelName, Now, answer, model_named
+from .routes import StrictRoute
+from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 

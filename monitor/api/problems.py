@@ -11,7 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, Response
 
-from monitor.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable, shown
+from ..domain.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable, shown
 
 log = logging.getLogger(__name__)
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Body
 from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
-from monitor.api import shapes
-from monitor.api.context import Context, ModelName, Now, answer, model_named
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import gives
-from monitor.errors import Unavailable
-from monitor.replay import history, plan_of, replay
+from ..domain.errors import Unavailable
+from ..replay import history, plan_of, replay
+from . import shapes
+from .context import Context, ModelName, Now, answer, model_named
+from .routes import StrictRoute
+from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

@@ -10,8 +10,8 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 
-from monitor.api.bodies import must_be_json, parsed, read_body
-from monitor.errors import BadInput
+from ..domain.errors import BadInput
+from .bodies import must_be_json, parsed, read_body
 
 MAX_BODY_BYTES: Final = 16 * 2**20
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})

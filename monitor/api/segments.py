@@ -9,16 +9,16 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from monitor import segments, windowed
-from monitor.api.calibration import Range, range_of, wait_for_roll_up
-from monitor.api.context import Context, ModelName, Now, answer, model_named, usable
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import Segments, gives
-from monitor.figures import Question
-from monitor.records import Model
-from monitor.stats.summary import Summary
-from monitor.times import rfc3339
-from monitor.windowed import Place
+from .. import segments
+from ..domain.settings import Model
+from ..domain.times import rfc3339
+from ..figures import Question
+from ..stats.summary import Summary
+from ..windowed import Place, by_place, clocked
+from .calibration import Range, range_of, wait_for_roll_up
+from .context import Context, ModelName, Now, answer, model_named, usable
+from .routes import StrictRoute
+from .shapes import Segments, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -42,11 +42,11 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
     version = usable("version", query.version)
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         asked = Range(window=query.window, start=query.start, end=query.end)
         start, end = range_of(asked, clock, clock.matured_until, now)
         over, before = (start, end), (2 * start - end, start)
-        sums = windowed.by_place(connection, clock.model, {over, before})
+        sums = by_place(connection, clock.model, {over, before})
     matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
     whole = Question(model=clock.model, version=query.version, segment="", start=start, end=end, matured=matured)
     here, earlier = (_by_segment(clock.model, sums[each], version) for each in (over, before))

@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor.api import shapes
-from monitor.api.context import Context, JsonObject, ModelName, model_named
-from monitor.api.etags import answer_unless_known
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import gives
-from monitor.calibrators.document import canonical
-from monitor.records import Model
-from monitor.store import registry
+from ..calibrators.document import canonical
+from ..domain.settings import Model
+from ..store import registry
+from . import shapes
+from .context import Context, JsonObject, ModelName, model_named
+from .etags import answer_unless_known
+from .routes import StrictRoute
+from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 

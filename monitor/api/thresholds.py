@@ -8,21 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from monitor import decisions, windowed
-from monitor.api import shapes
-from monitor.api.calibration import Range, range_of, wait_for_roll_up
-from monitor.api.context import Context, JsonObject, ModelName, Now, answer, model_named, usable
-from monitor.api.routes import StrictRoute
-from monitor.api.shapes import gives
-from monitor.decisions import CONFIDENCE, COVERAGE
-from monitor.errors import BadInput, Conflict
-from monitor.rawscores import Under, applied, known_of
-from monitor.records import Model
-from monitor.stats.cells import Floats
-from monitor.stats.conformal import prediction_sets
-from monitor.store import registry
-from monitor.times import MINUTE, parse_duration, rfc3339
-from monitor.windowed import Clocked
+from .. import decisions
+from ..decisions import CONFIDENCE, COVERAGE
+from ..domain.errors import BadInput, Conflict
+from ..domain.settings import Model
+from ..domain.times import MINUTE, parse_duration, rfc3339
+from ..rawscores import Under, applied, known_of
+from ..stats.cells import Floats
+from ..stats.conformal import prediction_sets
+from ..store import registry
+from ..windowed import Clocked, clocked
+from . import shapes
+from .calibration import Range, range_of, wait_for_roll_up
+from .context import Context, JsonObject, ModelName, Now, answer, model_named, usable
+from .routes import StrictRoute
+from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 
@@ -65,7 +65,7 @@ def show_thresholds(
     """
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         start, end = _range(query, clock, now)
         champion = _document(connection, clock.model, registry.CHAMPION)
         chosen = _document(connection, clock.model, query.calibrator)
@@ -185,7 +185,7 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
     if len(asked.probabilities) > MAX_PROBABILITIES:
         raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
     with context.database.read() as connection:
-        clock = windowed.clocked(connection, model_named(connection, model), now)
+        clock = clocked(connection, model_named(connection, model), now)
         champion = _document(connection, clock.model, registry.CHAMPION)
         served = _served(clock.model, champion, asked)
         found = kept.sets(connection, clock, champion, asked.coverage, now)

@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_rising
-from monitor.calibrators.parameters import HIGHEST, LOWEST
-from monitor.calibrators.rows import Floats, confidences
+from .estimator import Calibrator
+from .logistic import fit_rising
+from .parameters import HIGHEST, LOWEST
+from .rows import Floats, confidences
 
 
 class Beta(Calibrator):

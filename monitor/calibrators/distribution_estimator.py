@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.distribution_rows import Objects, distributions, objects
-from monitor.calibrators.distributions import compile_distribution
-from monitor.calibrators.estimator import Calibrator
+from .distribution_rows import Objects, distributions, objects
+from .distributions import compile_distribution
+from .estimator import Calibrator
 
 
 class DistributionCalibrator(Calibrator):

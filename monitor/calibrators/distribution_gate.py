@@ -20,20 +20,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.distribution_rows import (
-    Group,
-    Objects,
-    crps,
-    drawn_ranks,
-    groups,
-    labels,
-    quantiles,
-    spreads,
-)
-from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
-from monitor.calibrators.gate import FEWEST_ROWS, LEVEL, GateResult
-from monitor.calibrators.rows import Floats, weights
+from .distribution_rows import Group, Objects, crps, drawn_ranks, groups, labels, quantiles, spreads
+from .distributions import WHOLE
+from .evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .gate import FEWEST_ROWS, LEVEL, GateResult
+from .rows import Floats, weights
 
 LEVELS: Final = np.arange(1, 20) / 20
 """The levels that the quantile calibration error is over."""

@@ -7,15 +7,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr
 
-from monitor.calibrators.distributions import (
-    SERVED_LEVELS,
-    WHOLE,
-    Distribution,
-    median_place,
-    scores,
-)
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.rows import Floats, Integers, weights
+from .distributions import SERVED_LEVELS, WHOLE, Distribution, median_place, scores
+from .errors import NotIdentified
+from .rows import Floats, Integers, weights
 
 Objects = NDArray[np.object_]
 """Arrays of shape (n,) of Distribution."""

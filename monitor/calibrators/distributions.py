@@ -17,7 +17,7 @@ from operator import gt
 from statistics import NormalDist
 from typing import Any, Final, NamedTuple
 
-from monitor.calibrators.document import Checked, check
+from .document import Checked, check
 
 WHOLE: Final = 1000
 HALF: Final = 500

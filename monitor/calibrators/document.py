@@ -9,8 +9,8 @@ import json
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from monitor.calibrators.errors import BadDocument
-from monitor.calibrators.parameters import PARAMETERS, TASKS
+from .errors import BadDocument
+from .parameters import PARAMETERS, TASKS
 
 HASHED: Final = ("model", "number", "method", "task", "parameters")
 LONGEST_NAME: Final = 200

@@ -6,10 +6,10 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.document import check
-from monitor.calibrators.errors import BadDocument, NotFitted
-from monitor.calibrators.parameters import SINGLE
-from monitor.calibrators.rows import Floats, single_rows, vector_rows
+from .document import check
+from .errors import BadDocument, NotFitted
+from .parameters import SINGLE
+from .rows import Floats, single_rows, vector_rows
 
 
 class Calibrator:

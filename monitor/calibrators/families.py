@@ -3,20 +3,20 @@
 from inspect import signature
 from typing import Any, Final
 
-from monitor.calibrators.beta import Beta
-from monitor.calibrators.document import check
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.identity import Identity
-from monitor.calibrators.isotonic import Isotonic
-from monitor.calibrators.parameters import PARAMETERS, TASKS
-from monitor.calibrators.pit_isotonic import PitIsotonic
-from monitor.calibrators.platt import Platt
-from monitor.calibrators.quadratic import QuadraticLogit
-from monitor.calibrators.scaling_binning import ScalingBinning
-from monitor.calibrators.structured_vector import StructuredVector
-from monitor.calibrators.temperature import Temperature
-from monitor.calibrators.variance_scaling import VarianceScaling
-from monitor.calibrators.vector import Vector
+from .beta import Beta
+from .document import check
+from .estimator import Calibrator
+from .identity import Identity
+from .isotonic import Isotonic
+from .parameters import PARAMETERS, TASKS
+from .pit_isotonic import PitIsotonic
+from .platt import Platt
+from .quadratic import QuadraticLogit
+from .scaling_binning import ScalingBinning
+from .structured_vector import StructuredVector
+from .temperature import Temperature
+from .variance_scaling import VarianceScaling
+from .vector import Vector
 
 FAMILIES: Final[dict[str, type[Calibrator]]] = {
     family.method: family

@@ -25,9 +25,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
-from monitor.calibrators.parameters import SMALLEST
-from monitor.calibrators.rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
+from .evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .parameters import SMALLEST
+from .rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
 
 LEVEL: Final = 0.05
 BINS: Final = 15

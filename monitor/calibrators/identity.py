@@ -4,10 +4,9 @@ from typing import Any, ClassVar, Self
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.distribution_rows import distributions, rows_to_fit
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.rows import confidences as single_probabilities
-from monitor.calibrators.rows import log_scores, softmax_rows, vectors
+from .distribution_rows import distributions, rows_to_fit
+from .estimator import Calibrator
+from .rows import confidences, log_scores, softmax_rows, vectors
 
 
 class Identity(Calibrator):
@@ -40,7 +39,7 @@ class Identity(Calibrator):
         if self.task == "regression":
             return distributions(X)
         if self.task != "multiclass":
-            return single_probabilities(X)
+            return confidences(X)
         return softmax_rows(log_scores(X, logits=True)) if self.logits else vectors(X)
 
     def _parameters(self) -> dict[str, Any]:

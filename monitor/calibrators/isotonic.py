@@ -6,9 +6,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.optimize import isotonic_regression
 
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.parameters import MOST_KNOTS
-from monitor.calibrators.rows import Floats, Integers, confidences
+from .estimator import Calibrator
+from .parameters import MOST_KNOTS
+from .rows import Floats, Integers, confidences
 
 # Confidences are rounded to steps of 1e-15: it keeps every slope between knots finite.
 STEPS: Final = 10**15

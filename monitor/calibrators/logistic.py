@@ -5,9 +5,9 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.parameters import STEEPEST
-from monitor.calibrators.rows import Floats
+from .errors import NotIdentified
+from .parameters import STEEPEST
+from .rows import Floats
 
 MOST_STEPS: Final = 250
 LONGEST_STEP: Final = (

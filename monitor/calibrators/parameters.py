@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
-from monitor.calibrators.errors import BadDocument
+from .errors import BadDocument
 
 TASKS: Final = ("binary", "multiclass", "confidence", "regression")
 SINGLE: Final = ("binary", "confidence")

@@ -5,15 +5,10 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.distribution_estimator import DistributionCalibrator
-from monitor.calibrators.distribution_rows import (
-    Objects,
-    completed_ranks,
-    groups,
-    rows_to_fit,
-)
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.rows import Floats
+from .distribution_estimator import DistributionCalibrator
+from .distribution_rows import Objects, completed_ranks, groups, rows_to_fit
+from .errors import NotIdentified
+from .rows import Floats
 
 KNOTS: Final = np.arange(1, 200) / 200
 """The frequencies at which the map is kept: every half of a hundredth."""

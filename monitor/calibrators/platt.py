@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_rising_line
-from monitor.calibrators.parameters import STEEPEST
-from monitor.calibrators.rows import Floats, confidences, logit
+from .errors import NotIdentified
+from .estimator import Calibrator
+from .logistic import fit_rising_line
+from .parameters import STEEPEST
+from .rows import Floats, confidences, logit
 
 
 class Platt(Calibrator):

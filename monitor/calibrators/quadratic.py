@@ -6,11 +6,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_rising
-from monitor.calibrators.parameters import STEEPEST, rising_side
-from monitor.calibrators.rows import Floats, confidences, logit
+from .errors import NotIdentified
+from .estimator import Calibrator
+from .logistic import fit_rising
+from .parameters import STEEPEST, rising_side
+from .rows import Floats, confidences, logit
 
 
 class QuadraticLogit(Calibrator):

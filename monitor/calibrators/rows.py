@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import softmax
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
+from .errors import NotIdentified
+from .parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]

@@ -8,8 +8,8 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from monitor.calibrators.document import Checked, check
-from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side, slopes
+from .document import Checked, check
+from .parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side, slopes
 
 ToProbability = Callable[[float], float]
 ToProbabilities = Callable[[Sequence[float]], list[float]]

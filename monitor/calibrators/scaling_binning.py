@@ -6,10 +6,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.logistic import fit_rising_line
-from monitor.calibrators.parameters import MOST_KNOTS
-from monitor.calibrators.rows import Floats, Integers, confidences, logit
+from .estimator import Calibrator
+from .logistic import fit_rising_line
+from .parameters import MOST_KNOTS
+from .rows import Floats, Integers, confidences, logit
 
 FEWEST_BINS: Final = 2
 

@@ -4,8 +4,8 @@ from typing import ClassVar, Self
 
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.temperature import beta_of_vectors
-from monitor.calibrators.vector import Lines, Vector, fit_lines, normal_logs, usable
+from .temperature import beta_of_vectors
+from .vector import Lines, Vector, fit_lines, normal_logs, usable
 
 
 class StructuredVector(Vector):

@@ -10,17 +10,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import expit
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.parameters import COLDEST, HOTTEST
-from monitor.calibrators.rows import (
-    Floats,
-    Integers,
-    confidences,
-    log_scores,
-    logit,
-    softmax_rows,
-)
+from .errors import NotIdentified
+from .estimator import Calibrator
+from .parameters import COLDEST, HOTTEST
+from .rows import Floats, Integers, confidences, log_scores, logit, softmax_rows
 
 MOST_STEPS: Final = 200
 SETTLED: Final = 1e-6  # a last step of Newton's; the next would be about its square

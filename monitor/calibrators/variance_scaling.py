@@ -7,19 +7,12 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.calibrators.distribution_estimator import DistributionCalibrator
-from monitor.calibrators.distribution_rows import (
-    Group,
-    Objects,
-    groups,
-    middles,
-    rows_to_fit,
-    spreads,
-)
-from monitor.calibrators.distributions import WHOLE
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.parameters import NARROWEST, WIDEST
-from monitor.calibrators.rows import Floats
+from .distribution_estimator import DistributionCalibrator
+from .distribution_rows import Group, Objects, groups, middles, rows_to_fit, spreads
+from .distributions import WHOLE
+from .errors import NotIdentified
+from .parameters import NARROWEST, WIDEST
+from .rows import Floats
 
 HALVINGS: Final = 48
 _ROOT_PI: Final = math.sqrt(math.pi)

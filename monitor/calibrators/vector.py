@@ -8,11 +8,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.sparse.linalg import LinearOperator, cg
 
-from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.estimator import Calibrator
-from monitor.calibrators.parameters import SMALLEST, STEEPEST
-from monitor.calibrators.rows import Floats, Integers, log_scores, softmax_rows
-from monitor.calibrators.temperature import beta_of_vectors
+from .errors import NotIdentified
+from .estimator import Calibrator
+from .parameters import SMALLEST, STEEPEST
+from .rows import Floats, Integers, log_scores, softmax_rows
+from .temperature import beta_of_vectors
 
 MOST_STEPS: Final = 100
 SETTLED: Final = 1e-8  # a last step that moves no score by more; the next would move them by its square

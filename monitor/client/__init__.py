@@ -11,12 +11,12 @@ agreement, verbalized, token_logprobs   what a language model gave, as fields of
 average     what the members of an ensemble say together
 """
 
-from monitor.client.answers import agreement, average, token_logprobs, verbalized
-from monitor.client.champions import Calibrated
-from monitor.client.client import Client
-from monitor.client.convert import document_from
-from monitor.client.distributions import CalibratedDistribution
-from monitor.client.outbox import Stats
+from .answers import agreement, average, token_logprobs, verbalized
+from .champions import Calibrated
+from .client import Client
+from .convert import document_from
+from .distributions import CalibratedDistribution
+from .outbox import Stats
 
 __all__ = [
     "Calibrated",

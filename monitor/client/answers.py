@@ -11,8 +11,8 @@ from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-from monitor.errors import Unreadable
-from monitor.wire import MAX_SAMPLES
+from ..domain.errors import Unreadable
+from ..domain.events import MAX_SAMPLES
 
 Answer = str | int | float
 Fields = dict[str, Any]

@@ -11,9 +11,9 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.calibrators.distributions import SERVED_LEVELS, Distribution, inverted, median_place, places
-from monitor.calibrators.document import check
-from monitor.calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side
+from ..calibrators.distributions import SERVED_LEVELS, Distribution, inverted, median_place, places
+from ..calibrators.document import check
+from ..calibrators.parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE, rising_side
 
 PIECE: Final = 8_192
 

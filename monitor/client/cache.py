@@ -18,9 +18,9 @@ from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 
-from monitor.calibrators.document import verify
-from monitor.client.limited import LimitedWarnings, described
-from monitor.client.transport import LARGEST_ANSWER
+from ..calibrators.document import verify
+from .limited import LimitedWarnings, described
+from .transport import LARGEST_ANSWER
 
 MAGIC: Final = b"calwatch-cache 1 "
 LARGEST_FILE: Final = LARGEST_ANSWER + (1 << 20)

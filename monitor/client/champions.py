@@ -16,16 +16,16 @@ from urllib.parse import quote
 
 import msgspec
 
-from monitor.calibrators.distributions import Apply, Distribution, compile_distribution
-from monitor.calibrators.document import verify
-from monitor.calibrators.errors import BadDocument
-from monitor.calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
-from monitor.canary import Lot
-from monitor.client.cache import LARGEST_FILE, Cache, read_bounded
-from monitor.client.distributions import Given, Served, applied, applied_to_arrays
-from monitor.client.limited import LimitedWarnings, described
-from monitor.client.transport import Answer, Transport
-from monitor.errors import Unavailable
+from ..calibrators.distributions import Apply, Distribution, compile_distribution
+from ..calibrators.document import verify
+from ..calibrators.errors import BadDocument
+from ..calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
+from ..canary import Lot
+from ..domain.errors import Unavailable
+from .cache import LARGEST_FILE, Cache, read_bounded
+from .distributions import Given, Served, applied, applied_to_arrays
+from .limited import LimitedWarnings, described
+from .transport import Answer, Transport
 
 FIRST_PAUSE: Final = 0.5
 CANARY_ALONE: Final = 10
@@ -86,7 +86,7 @@ class Champion:
         if not given.is_many:
             return applied(self._distribution, given)
         if self._many is None:
-            from monitor.client.arrays import compile_distributions  # noqa: PLC0415  needs NumPy, which who passes an array has
+            from .arrays import compile_distributions  # noqa: PLC0415  needs NumPy, which who passes an array has
 
             self._many = compile_distributions(self.document or NO_CALIBRATOR)
         return applied_to_arrays(self._many, given)
@@ -125,7 +125,7 @@ class Champion:
         if self.document is None:
             return rows.copy()
         if self._array_form is None:
-            from monitor.client.arrays import compile_array  # noqa: PLC0415  needs NumPy, which who passes an array has
+            from .arrays import compile_array  # noqa: PLC0415  needs NumPy, which who passes an array has
 
             self._array_form = compile_array(self.document)
         return self._array_form(rows)

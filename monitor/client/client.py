@@ -17,17 +17,17 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.client import items
-from monitor.client.cache import Cache, place
-from monitor.client.champions import Calibrated, Champions, is_single
-from monitor.client.delivery import Delivery
-from monitor.client.distributions import CalibratedDistribution, Given
-from monitor.client.ids import TimeOrderedIds
-from monitor.client.limited import LimitedWarnings, described
-from monitor.client.outbox import Outbox, Stats
-from monitor.client.transport import Transport, answered
-from monitor.client.worker import Worker
-from monitor.errors import BadInput
+from ..domain.errors import BadInput
+from . import items
+from .cache import Cache, place
+from .champions import Calibrated, Champions, is_single
+from .delivery import Delivery
+from .distributions import CalibratedDistribution, Given
+from .ids import TimeOrderedIds
+from .limited import LimitedWarnings, described
+from .outbox import Outbox, Stats
+from .transport import Transport, answered
+from .worker import Worker
 
 LARGEST_REQUEST: Final = 10_000
 """Items in one request that the server takes."""

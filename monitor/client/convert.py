@@ -7,9 +7,9 @@ import math
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from monitor.calibrators.document import check
-from monitor.calibrators.parameters import HIGHEST, LOWEST, MOST_KNOTS
-from monitor.errors import BadInput
+from ..calibrators.document import check
+from ..calibrators.parameters import HIGHEST, LOWEST, MOST_KNOTS
+from ..domain.errors import BadInput
 
 TOLERANCE: Final = 1e-6
 """The largest error of a map that is sampled."""

@@ -11,10 +11,10 @@ from typing import Final
 
 import msgspec
 
-from monitor.client.limited import LimitedWarnings
-from monitor.client.outbox import Outbox
-from monitor.client.transport import Answer, Transport
-from monitor.errors import Unavailable
+from ..domain.errors import Unavailable
+from .limited import LimitedWarnings
+from .outbox import Outbox
+from .transport import Answer, Transport
 
 PATH: Final = "/v1/events"
 REFUSED: Final = frozenset({400, 413, 422})

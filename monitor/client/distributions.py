@@ -4,9 +4,9 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from monitor.calibrators.distributions import WHOLE, Apply, Distribution
-from monitor.client.items import by_level
-from monitor.wire import levels_of
+from ..calibrators.distributions import WHOLE, Apply, Distribution
+from ..domain.events import levels_of
+from .items import by_level
 
 
 class CalibratedDistribution(NamedTuple):

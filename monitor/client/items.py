@@ -11,7 +11,7 @@ from uuid import UUID
 
 import msgspec
 
-from monitor.wire import LabelEvent, PredictionEvent
+from ..domain.events import LabelEvent, PredictionEvent
 
 LARGEST_ITEM: Final = 1 << 20
 """Bytes of one event; a larger one is a mistake that would only be refused after it had taken up the queue."""

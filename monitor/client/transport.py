@@ -10,7 +10,7 @@ import urllib3
 from urllib3.exceptions import HTTPError, LocationParseError
 from urllib3.util import parse_url
 
-from monitor.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable
+from ..domain.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable
 
 LARGEST_ANSWER: Final = 16 << 20
 """Bytes of an answer; whatever sends more is not the server."""

@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from monitor.client.limited import LimitedWarnings, described
+from .limited import LimitedWarnings, described
 
 Step = Callable[[float], float]
 """Does what is due at a time of the monotonic clock, and returns when it wants to be called next."""

@@ -3,7 +3,7 @@
 import sys
 
 try:
-    from monitor.demo.play import main
+    from .play import main
 except ModuleNotFoundError as error:
     sys.exit(f"the demo needs {error.name}: pip install 'calwatch[server,demo]'")
 

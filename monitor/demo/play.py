@@ -16,12 +16,12 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from monitor import Client
-from monitor.demo.digits import Classifier, split
-from monitor.demo.screen import Screen
-from monitor.demo.server import Api, DemoError, port_for, serving
-from monitor.demo.story import MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods
-from monitor.demo.traffic import Traffic
+from .. import Client
+from .digits import Classifier, split
+from .screen import Screen
+from .server import Api, DemoError, port_for, serving
+from .story import MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods
+from .traffic import Traffic
 
 SEED: Final = 4
 REFRESH_SECONDS: Final = 0.2

@@ -12,7 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
-from monitor.demo.story import MODEL, THRESHOLD, WINDOW, Period, Plan, Sight
+from .story import MODEL, THRESHOLD, WINDOW, Period, Plan, Sight
 
 MOODS: Final = {"": "", "good": "green", "alarm": "bold red", "shift": "yellow"}
 GAUGE: Final = 44

@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, Protocol
 
-from monitor import Client
-from monitor.demo.digits import CLASSES
-from monitor.demo.server import Api, DemoError
-from monitor.demo.traffic import SLOWEST_LABEL, Traffic
+from .. import Client
+from .digits import CLASSES
+from .server import Api, DemoError
+from .traffic import SLOWEST_LABEL, Traffic
 
 MODEL: Final = "digits"
 WINDOW: Final = "6h"

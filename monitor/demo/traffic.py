@@ -6,8 +6,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor import Client
-from monitor.demo.digits import Classifier, Digits
+from .. import Client
+from .digits import Classifier, Digits
 
 PER_HOUR: Final = 300.0
 LABELLED: Final = 0.95

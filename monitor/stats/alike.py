@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.cells import Floats, Integers
+from .cells import Floats, Integers
 
 Record = TypeVar("Record")
 

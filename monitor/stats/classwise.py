@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.stats.cells import SIXTIETHS, Floats
-from monitor.stats.noise import FEWEST_FOR_SIGNS, signed_sum_lower_bounds
+from .cells import SIXTIETHS, Floats
+from .noise import FEWEST_FOR_SIGNS, signed_sum_lower_bounds
 
 N, SP, SY = range(3)
 

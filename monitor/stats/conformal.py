@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monitor.stats.cells import Floats
+from .cells import Floats
 
 RATE: Final = 0.005
 """How far one event moves the level of adaptive sets."""

@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import logit
 
-from monitor.stats.alike import stacked
-from monitor.stats.cells import Cells, Floats, Integers
-from monitor.stats.scores import folded
+from .alike import stacked
+from .cells import Cells, Floats, Integers
+from .scores import folded
 
 CLIP: Final = 1e-6
 STEPS: Final = 60

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import isotonic_regression
 
-from monitor.stats.alike import ratio, stacked
-from monitor.stats.cells import Cells, Floats
-from monitor.stats.reliability import Bins
+from .alike import ratio, stacked
+from .cells import Cells, Floats
+from .reliability import Bins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from monitor.stats.cells import Floats
+from .cells import Floats
 
 Flags = NDArray[np.bool_]
 

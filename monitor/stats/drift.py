@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri, xlogy
 
-from monitor.stats.cells import EDGES, Floats, Integers
-from monitor.stats.reliability import equal_mass
+from .cells import EDGES, Floats, Integers
+from .reliability import equal_mass
 
 BINS: Final = 10
 SMOOTHING: Final = 0.5

@@ -11,8 +11,8 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.cells import SIXTIETHS, Integers, place
-from monitor.stats.summary import (
+from .cells import SIXTIETHS, Integers, place
+from .summary import (
     CLASS_FIELDS,
     KINDS,
     Kind,

@@ -18,11 +18,11 @@ from typing import Final, Literal, Self
 import numpy as np
 from scipy.special import logsumexp
 
-from monitor.stats import betting
-from monitor.stats.betting import SHARES, Clusters, Entries
-from monitor.stats.cells import CELLS, Cells, Floats
-from monitor.stats.ledger import WITNESSES, Ledger, margin
-from monitor.stats.witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, pit_witnesses
+from . import betting
+from .betting import SHARES, Clusters, Entries
+from .cells import CELLS, Cells, Floats
+from .ledger import WITNESSES, Ledger, margin
+from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, pit_witnesses
 
 __all__ = ["Clusters", "Direction", "Evidence", "window_e_value"]
 

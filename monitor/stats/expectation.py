@@ -9,9 +9,9 @@ from typing import Final
 import numpy as np
 from scipy.special import betaincinv, expit, logit, ndtr, softmax
 
-from monitor.stats.cells import Cells, Floats, bin_of_cell
-from monitor.stats.reliability import LEVEL, SEED
-from monitor.stats.scores import CELLS_TO_HALF
+from .cells import Cells, Floats, bin_of_cell
+from .reliability import LEVEL, SEED
+from .scores import CELLS_TO_HALF
 
 BINS: Final = 15
 FARTHEST: Final = 9.0

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.cells import CELLS, Floats, place
-from monitor.stats.thresholds import CUTS, Steps, share_interval
+from .cells import CELLS, Floats, place
+from .thresholds import CUTS, Steps, share_interval
 
 MOST_TILT = 1 / 6
 """The steepest line that is a density on an interval puts its mean a sixth of the width off the middle."""

@@ -6,10 +6,10 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp
 
-from monitor.stats import betting
-from monitor.stats.betting import SHARES, Entries
-from monitor.stats.cells import Floats, Integers
-from monitor.stats.witnesses import BINS, FIXED, LINES, MEMORIES
+from . import betting
+from .betting import SHARES, Entries
+from .cells import Floats, Integers
+from .witnesses import BINS, FIXED, LINES, MEMORIES
 
 RATIO_MARGIN: Final = 0.02
 """δ of the likelihood ratio, unless the threshold is smaller."""

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtri
 
-from monitor.stats.cells import Floats
+from .cells import Floats
 
 LEAST_EXPOSED: Final = 0.02
 """The curve ends where fewer than this share of the predictions are old enough to tell: a few old ones would decide it alone."""

@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from scipy.special import ndtri
 
-from monitor.stats.alike import known, ratio
-from monitor.stats.cells import Floats
-from monitor.stats.reliability import Bins, eces, emptied
+from .alike import known, ratio
+from .cells import Floats
+from .reliability import Bins, eces, emptied
 
 FEWEST_FOR_SIGNS: Final = 100
 MEAN_ABS_NORMAL: Final = math.sqrt(2 / math.pi)

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from monitor.stats.cells import Floats
-from monitor.stats.noise import FEWEST_FOR_SIGNS, MEAN_ABS_NORMAL
-from monitor.stats.reliability import clopper_pearson
-from monitor.stats.summary import PIT_CELLS
+from .cells import Floats
+from .noise import FEWEST_FOR_SIGNS, MEAN_ABS_NORMAL
+from .reliability import clopper_pearson
+from .summary import PIT_CELLS
 
 PIT_BINS: Final = 20
 LEVELS: Final[Floats] = np.arange(1, PIT_BINS) / PIT_BINS

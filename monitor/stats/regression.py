@@ -13,9 +13,9 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from monitor.stats.cells import Integers
-from monitor.stats.entries import Entries, joined
-from monitor.stats.summary import (
+from .cells import Integers
+from .entries import Entries, joined
+from .summary import (
     AMOUNT_BITS,
     AMOUNTS,
     LOCATION_CELLS,

@@ -13,8 +13,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, ndtr
 
-from monitor.stats.alike import known, placed, ratio, rows, stacked
-from monitor.stats.cells import Cells, Floats, Integers, bin_of_cell
+from .alike import known, placed, ratio, rows, stacked
+from .cells import Cells, Floats, Integers, bin_of_cell
 
 SUMS: Final = ("n", "sy", "sp", "spp", "spy", "hn", "hsy", "hsp")
 FEWEST_FOR_MCE: Final = 30

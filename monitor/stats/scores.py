@@ -4,8 +4,8 @@ from typing import Final
 
 import numpy as np
 
-from monitor.stats.alike import known, ratio
-from monitor.stats.cells import EDGES, Cells, Floats
+from .alike import known, ratio
+from .cells import EDGES, Cells, Floats
 
 CELLS_TO_HALF: Final = int(np.searchsorted(EDGES, 0.5)) + 1
 """How many cells hold confidences up to and including .5."""

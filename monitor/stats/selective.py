@@ -8,9 +8,9 @@ from typing import Final
 import numpy as np
 from scipy.special import digamma
 
-from monitor.stats.alike import known, placed, ratio, stacked
-from monitor.stats.cells import CELLS, Cells, Floats, Integers, place
-from monitor.stats.scores import folded
+from .alike import known, placed, ratio, stacked
+from .cells import CELLS, Cells, Floats, Integers, place
+from .scores import folded
 
 POINTS: Final = 20
 MERGED: Final = ("n", "sy", "sp", "spp", "spy")

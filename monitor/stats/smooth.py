@@ -7,8 +7,8 @@ from typing import Final
 import numpy as np
 from scipy.fft import dct
 
-from monitor.stats.alike import known, stacked
-from monitor.stats.cells import Cells, Floats, Integers
+from .alike import known, stacked
+from .cells import Cells, Floats, Integers
 
 NODES: Final = (256, 2048, 16_384)
 """Steps of the grids, each for bandwidths that the one before resolves too coarsely."""

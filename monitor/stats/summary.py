@@ -19,7 +19,7 @@ from typing import Any, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from monitor.stats.cells import CELLS, SIXTIETHS, Cells, Floats, Integers, interval
+from .cells import CELLS, SIXTIETHS, Cells, Floats, Integers, interval
 
 ONE: Final = 1 << 30
 """The fixed-point unit: sums of ratios and losses are multiples of 1/ONE."""

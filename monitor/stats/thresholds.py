@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, binom
 
-from monitor.stats.cells import EDGES, Floats, Integers
+from .cells import EDGES, Floats, Integers
 
 APART: Final = 4
 """Each later beginning has so many times the events of the one before it."""

@@ -15,10 +15,10 @@ from numpy.typing import ArrayLike
 from scipy.optimize import minimize
 from scipy.special import betaln, digamma, expit
 
-from monitor.stats.cells import Floats, Integers, place
-from monitor.stats.entries import Entries, binary_losses, joined
-from monitor.stats.reliability import Bins
-from monitor.stats.summary import (
+from .cells import Floats, Integers, place
+from .entries import Entries, binary_losses, joined
+from .reliability import Bins
+from .summary import (
     CELL_FIELDS,
     SLOTS,
     VALUE_FIELDS,

@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import Connection, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.records import Alert
-from monitor.store.schema import alert, alert_state, model, notification
+from ..domain.records import Alert
+from .schema import alert, alert_state, model, notification
 
 Place = tuple[str, str, str, str]
 """Kind, window, version and segment: what has a state of its own."""

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import counter
+from .schema import counter
 
 
 def add(connection: Connection, amounts: Mapping[tuple[str, str], int]) -> None:

@@ -7,9 +7,9 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Executable, Integer, bindparam, func, select, union_all
 
-from monitor.stats.summary import total_slot
-from monitor.store.rollups import Span
-from monitor.store.schema import rollup, series
+from ..stats.summary import total_slot
+from .rollups import Span
+from .schema import rollup, series
 
 _NAMES: Final = ("events", "labels", "late")
 _SLOTS: Final = {total_slot(name): name for name in _NAMES}

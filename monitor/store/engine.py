@@ -15,7 +15,7 @@ from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import QueuePool
 
-from monitor.errors import ConfigError, Unavailable
+from ..domain.errors import ConfigError, Unavailable
 
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
 """Releases from which on the write-ahead log no longer corrupts on a rare race, newest branch first."""

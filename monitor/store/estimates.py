@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import estimate
-from monitor.times import DAY
+from ..domain.times import DAY
+from .schema import estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -8,8 +8,8 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import evaluation, latest
-from monitor.times import HOUR
+from ..domain.times import HOUR
+from .schema import evaluation, latest
 
 ALL_VERSIONS: Final = "\x01"
 """What the version of an evaluation over all versions is stored as; no event can carry it."""

@@ -9,9 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, insert, not_, select, true
 
-from monitor.records import ConflictRow, LabelRow, PredictionRow
-from monitor.store.bulk import among, append
-from monitor.store.schema import conflict, label, prediction, secret
+from ..domain.records import ConflictRow, LabelRow, PredictionRow
+from .bulk import among, append
+from .schema import conflict, label, prediction, secret
 
 EventRef = tuple[int, str]
 """A model's id and an event's id: what an event is known by."""

@@ -8,11 +8,11 @@ import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.records import LATE_LEVEL
-from monitor.store import rollups
-from monitor.store.bulk import among
-from monitor.store.rollups import Span
-from monitor.store.schema import clustered, evidence, progress, rollup, series
+from ..domain.records import LATE_LEVEL
+from . import rollups
+from .bulk import among
+from .rollups import Span
+from .schema import clustered, evidence, progress, rollup, series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

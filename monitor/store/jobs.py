@@ -3,7 +3,7 @@
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import job
+from .schema import job
 
 
 def succeeded(connection: Connection, name: str, now: int) -> None:

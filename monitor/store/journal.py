@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from monitor.errors import LeaseLost
-from monitor.store.bulk import among
-from monitor.store.schema import journal, quarantine
+from ..domain.errors import LeaseLost
+from .bulk import among
+from .schema import journal, quarantine
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

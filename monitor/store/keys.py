@@ -5,7 +5,7 @@ import secrets
 
 from sqlalchemy import Connection, insert, select, update
 
-from monitor.store.schema import api_key
+from .schema import api_key
 
 PREFIX = "cw_"
 

@@ -7,9 +7,9 @@ which locks the row and compares the token, so that a leader that was paused pas
 from sqlalchemy import Connection, select, update
 from sqlalchemy.exc import IntegrityError
 
-from monitor.errors import LeaseLost
-from monitor.store.engine import Database, database_micros
-from monitor.store.schema import lease
+from ..domain.errors import LeaseLost
+from .engine import Database, database_micros
+from .schema import lease
 
 LEADER = "leader"
 

@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import mapping
+from .schema import mapping
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

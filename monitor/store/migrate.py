@@ -9,10 +9,11 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
 import monitor
-from monitor.errors import ConfigError
-from monitor.store.engine import Database
-from monitor.store.events import make_hash_key
-from monitor.store.schema import metadata
+
+from ..domain.errors import ConfigError
+from .engine import Database
+from .events import make_hash_key
+from .schema import metadata
 
 _ADVISORY_LOCK = 0x63616C77
 

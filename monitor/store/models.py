@@ -9,11 +9,12 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.declare import name_fault
-from monitor.delays import Seen
-from monitor.errors import NotFound
-from monitor.records import Model, ModelSettings, Progress, Revision
-from monitor.store.schema import delay, model, progress, revision
+from ..domain.delays import Seen
+from ..domain.errors import NotFound
+from ..domain.names import name_fault
+from ..domain.records import Progress
+from ..domain.settings import Model, ModelSettings, Revision
+from .schema import delay, model, progress, revision
 
 
 def by_name(connection: Connection, name: str, *, lock: bool = False) -> Model | None:

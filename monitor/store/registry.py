@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from monitor.store.schema import alias, audit, calibrator, model, refit
+from .schema import alias, audit, calibrator, model, refit
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"

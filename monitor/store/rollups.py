@@ -9,10 +9,10 @@ import msgspec
 from sqlalchemy import Connection, Executable, Integer, Text, bindparam, delete, func, insert, select, union_all
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from monitor.records import LATE_LEVEL, REFERENCE_SEGMENT, SeriesKey
-from monitor.store.bulk import among
-from monitor.store.schema import clustered, rollup, series
-from monitor.store.summaries import Summaries
+from ..domain.records import LATE_LEVEL, REFERENCE_SEGMENT, SeriesKey
+from .bulk import among
+from .schema import clustered, rollup, series
+from .summaries import Summaries
 
 SUMS: Final = Summaries(rollup)
 """Sums by a series' id, a level and a bucket's beginning."""

@@ -9,11 +9,11 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, event, insert
 
-from monitor.records import Model
-from monitor.store import models
-from monitor.store.engine import Database
-from monitor.store.events import EVENT_KEY
-from monitor.store.schema import metadata, secret
+from ..domain.settings import Model
+from . import models
+from .engine import Database
+from .events import EVENT_KEY
+from .schema import metadata, secret
 
 
 @contextmanager

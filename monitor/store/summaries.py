@@ -4,7 +4,7 @@ from collections.abc import Container, Mapping, Sequence
 
 from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, delete, exists, select
 
-from monitor.store.bulk import append, listed, update_each
+from .bulk import append, listed, update_each
 
 Key = tuple[int, ...]
 """The values of the key's columns, in the order of the table."""

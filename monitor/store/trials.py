@@ -6,7 +6,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, delete, insert, select
 
-from monitor.store.schema import trial
+from .schema import trial
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,13 +20,13 @@ from sqlalchemy import event
 from monitor import recalibrate, rollup
 from monitor.batch import encode
 from monitor.calibrators.scalar import compile_scalar
-from monitor.records import Model, ModelSettings
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.settings import Model, ModelSettings
+from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.store import alerts, journal, lease, models, registry
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.schema import secret
-from monitor.times import DAY, HOUR, micros, moment, parse_time
-from monitor.wire import LabelEvent, PredictionEvent
 from monitor.wiring import judge
 
 Floats = NDArray[np.float64]

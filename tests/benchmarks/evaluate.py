@@ -8,18 +8,19 @@ from statistics import median
 
 import numpy as np
 
-from monitor import evaluate, windowed
+from monitor import evaluate
+from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Progress, SeriesKey
+from monitor.domain.settings import Model, ModelSettings
+from monitor.domain.times import DAY, HOUR, MINUTE, micros
 from monitor.evaluate import Comparison, comparisons
 from monitor.figures import Asked, Question, evaluations
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Model, ModelSettings, Progress, SeriesKey
 from monitor.stats import entries
 from monitor.stats.entries import Scored
 from monitor.stats.summary import Summary, encode_all, gather
 from monitor.store import models, rollups
 from monitor.store.engine import Database
 from monitor.store.migrate import upgrade
-from monitor.times import DAY, HOUR, MINUTE, micros
-from monitor.windowed import Clocked, Place, Range
+from monitor.windowed import Clocked, Place, Range, clocked, in_parts, merged, spans
 from tests.benchmarks.measure import Ratio, processor_seconds
 
 SERIES = 1000
@@ -78,24 +79,24 @@ def stored(dice: np.random.Generator) -> dict[tuple[int, int], bytes]:
 
 def plain_read(database: Database, clock: Clocked) -> int:
     """Fetch the rows that an evaluation needs, and do nothing with them; return how many bytes they hold."""
-    parts = [span for one in comparisons(clock) for each in (one.now, one.other) for span in windowed.spans(*each)]
+    parts = [span for one in comparisons(clock) for each in (one.now, one.other) for span in spans(*each)]
     with database.read() as connection:
         numbers = list(rollups.series_ids(connection, clock.model.id).values())
-        return sum(len(row[3]) for row in rollups.read(connection, numbers, windowed.merged(parts)))
+        return sum(len(row[3]) for row in rollups.read(connection, numbers, merged(parts)))
 
 
 def summed(database: Database, clock: Clocked) -> int:
     """Fetch the rows, decode them and sum them by window."""
     ranges = {each for one in comparisons(clock) for each in (one.now, one.other)}
     with database.read() as connection:
-        return sum(len(sums) for part in windowed.in_parts(connection, clock.model, ranges) for sums in part.values())
+        return sum(len(sums) for part in in_parts(connection, clock.model, ranges) for sums in part.values())
 
 
 def evaluated(database: Database, clock: Clocked) -> int:
     """Fetch the rows and turn them into all fields of the evaluations of three windows."""
     asked = [one for one in comparisons(clock) if one.kind == "calibration"]
     with database.read() as connection:
-        parts = windowed.in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+        parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
         return sum(len(evaluations([part for one in asked for part in questions(clock, one, sums)])) for sums in parts)
 
 
@@ -120,7 +121,7 @@ def run() -> Iterator[Ratio]:
         upgrade(database)
         model = fill(database)
         with database.read() as connection:
-            clock = windowed.clocked(connection, model, END + MINUTE)
+            clock = clocked(connection, model, END + MINUTE)
         steps = (plain_read, summed, evaluated, staged)
         rounds = [[processor_seconds(lambda step=step: step(database, clock)) for step in steps] for _ in range(RUNS)]
         database.close()

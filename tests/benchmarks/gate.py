@@ -10,7 +10,7 @@ from scipy.special import expit, logit, softmax
 
 from monitor.calibrators.families import from_document
 from monitor.calibrators.rows import rows_of_cells
-from monitor.records import Model, ModelSettings
+from monitor.domain.settings import Model, ModelSettings
 from monitor.refit import HOLDOUT, Outcome, refit
 from monitor.sample import Sample, joined
 from monitor.stats.cells import Cells

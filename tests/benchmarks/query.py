@@ -10,11 +10,12 @@ from starlette.testclient import TestClient
 
 from monitor.api.app import create_app
 from monitor.config import Settings
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, Model, ModelSettings, Progress, SeriesKey
+from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, Progress, SeriesKey
+from monitor.domain.settings import Model, ModelSettings
+from monitor.domain.times import HOUR, micros, rfc3339
 from monitor.stats.cells import Integers, place
 from monitor.stats.summary import CELL_FIELDS, cell_slot, encode, fixed, gather, loss_slot, total_slot
 from monitor.store import models, rollups
-from monitor.times import HOUR, micros, rfc3339
 from monitor.wiring import build
 from tests.benchmarks.measure import Ratio, ratio
 

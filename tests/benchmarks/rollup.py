@@ -9,13 +9,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.batch import Event, encode
-from monitor.records import Model, ModelSettings
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup import run as roll_up
 from monitor.store import journal, lease, models
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade
-from monitor.wire import LabelEvent, PredictionEvent
 from monitor.wiring import wall_clock
 from tests.benchmarks.measure import Ratio
 

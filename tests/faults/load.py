@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Self
 
-from monitor.times import HOUR, rfc3339
+from monitor.domain.times import HOUR, rfc3339
 
 
 @dataclass(slots=True)

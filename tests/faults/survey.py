@@ -11,12 +11,12 @@ from typing import Any
 from sqlalchemy import make_url, text
 
 from monitor.batch import decode
-from monitor.records import HOUR_LEVEL
+from monitor.domain.records import HOUR_LEVEL
+from monitor.domain.times import rfc3339
 from monitor.stats.summary import decode as entries
 from monitor.stats.summary import total_slot
 from monitor.store import counters, journal, models, rollups
 from monitor.store.engine import Database
-from monitor.times import rfc3339
 from monitor.verify import verify
 from tests.faults.load import Batch
 

@@ -21,7 +21,7 @@ from monitor.client.cache import Cache
 from monitor.client.champions import Champions, load
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
-from monitor.errors import Unavailable
+from monitor.domain.errors import Unavailable
 from tests.faults.processes import Servers, call, free_port, until
 from tests.faults.scenes import declare, events, send
 

@@ -6,7 +6,7 @@ import time
 import pytest
 from sqlalchemy import Connection, text
 
-from monitor.errors import Unavailable
+from monitor.domain.errors import Unavailable
 from monitor.store import events
 from monitor.store.engine import Database
 

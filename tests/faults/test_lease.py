@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from monitor.errors import LeaseLost
+from monitor.domain.errors import LeaseLost
 from monitor.store import lease
 from monitor.store.engine import Database
 

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from monitor.errors import Unavailable
+from monitor.domain.errors import Unavailable
 from monitor.ingest import Writer
 from monitor.store import journal
 from monitor.store.engine import Database

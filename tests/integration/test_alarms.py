@@ -9,12 +9,12 @@ from scipy.special import expit, logit
 from monitor import alert, evaluate, evidence, recalibrate
 from monitor.alarms import MISCALIBRATION, MISSING_LABELS, SEQUENTIAL
 from monitor.calibrators.scalar import compile_scalar
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.times import DAY, moment
 from monitor.store import alerts
 from monitor.store import evidence as tests_of
 from monitor.store import registry as versions
 from monitor.store.schema import secret
-from monitor.times import DAY, moment
-from monitor.wire import LabelEvent, PredictionEvent
 
 BROKEN = 0.4
 """Log odds of outcomes are this share of those of the scores: an ECE of .12."""

@@ -6,8 +6,7 @@ import pytest
 from openapi_spec_validator import validate
 
 from monitor.api import shapes
-from monitor.declare import RECALIBRATION, THRESHOLDS, as_json
-from monitor.records import TASKS, Model, ModelSettings
+from monitor.domain.settings import RECALIBRATION, TASKS, THRESHOLDS, Model, ModelSettings, as_json
 
 OPERATIONS = ("get", "put", "post", "delete", "patch", "head")
 

@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sqlalchemy import select, update
 
-from monitor import alert, evaluate, evidence, windowed
+from monitor import alert, evaluate, evidence
 from monitor.baseline_fit import reference_sample
+from monitor.domain.records import REFERENCE_SEGMENT
 from monitor.rebuild import rebuild
-from monitor.records import REFERENCE_SEGMENT
 from monitor.store import alerts, models
 from monitor.store.registry import attempt
 from monitor.store.schema import alert as alert_rows
@@ -30,6 +30,7 @@ from monitor.store.schema import (
     series,
 )
 from monitor.verify import verify
+from monitor.windowed import clocked
 
 REFERENCE = "/v1/models/m/reference"
 CALIBRATION = "/v1/models/m/calibration"
@@ -228,7 +229,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
         apart = connection.execute(select(clustered.c.level, clustered.c.bucket, clustered.c.summary)).all()
         names = ("version", "segment", "window", "kind", "fields")
         figures = connection.execute(select(*(latest.c[name] for name in names))).all()
-        clock = windowed.clocked(connection, model, feed.clock())
+        clock = clocked(connection, model, feed.clock())
         return {
             "rollups": {k: blob for k, blob in feed.rollups(model).items() if k[0].segment != REFERENCE_SEGMENT},
             "clock": (clock.progress, clock.delay, clock.matured_until, clock.newest_end),
@@ -522,8 +523,8 @@ def test_the_halves_are_drawn_by_cluster(feed, make):
         *(make.label(f"v{i}", 1) for i in range(500)),
     )
     with feed.database.read() as connection:
-        sample = reference_sample(connection, windowed.clocked(connection, model, feed.clock()), None)
-        smaller = reference_sample(connection, windowed.clocked(connection, model, feed.clock()), None, holdout=0.2)
+        sample = reference_sample(connection, clocked(connection, model, feed.clock()), None)
+        smaller = reference_sample(connection, clocked(connection, model, feed.clock()), None, holdout=0.2)
     held_out = int(sample.at.sum())
     assert held_out % 10 == 0  # clusters are of ten
     assert 100 < held_out < 400

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from monitor import estimate, registry
+from monitor.domain.settings import Model
+from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
 from monitor.export import CalibrationCollector
-from monitor.records import Model
 from monitor.store import estimates, models
 from monitor.store.estimates import Estimate
-from monitor.times import DAY, HOUR, MINUTE, moment, rfc3339
 
 PATH = "/v1/models/m/estimate"
 WINDOWS = ("4h", "12h")

@@ -10,16 +10,16 @@ from alembic import command
 from sqlalchemy import func, select, update
 
 from monitor import evidence, rollup
-from monitor.errors import LeaseLost
+from monitor.domain.errors import LeaseLost
+from monitor.domain.records import LATE_LEVEL, Progress
+from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
 from monitor.rebuild import rebuild
-from monitor.records import LATE_LEVEL, Progress
 from monitor.registry import promote, register, roll_back
 from monitor.stats.cells import Cells
 from monitor.stats.evidence import Clusters, Evidence
 from monitor.store import evidence as store
 from monitor.store import models, schema
 from monitor.store.migrate import _config, upgrade
-from monitor.times import HOUR, MINUTE, floor, micros, rfc3339
 from monitor.verify import verify
 
 MINUTES = timedelta(minutes=1)

@@ -11,17 +11,19 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import alert, byhand, evaluate, recalibrate, registry, windowed
+from monitor import alert, byhand, evaluate, recalibrate, registry
 from monitor.calibrators.scalar import compile_scalar
-from monitor.records import Alert, Model, SeriesKey
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.records import Alert, SeriesKey
+from monitor.domain.settings import Model
+from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.sample import Gaps, Sample, Segments, lower_bound, onset, raw_sample
 from monitor.store import alerts, evaluations, models
 from monitor.store import registry as versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
-from monitor.times import DAY, HOUR, micros, moment, parse_time
+from monitor.windowed import by_place, clocked, of_series
 from monitor.windows import label_delay
-from monitor.wire import LabelEvent, PredictionEvent
 from monitor.wiring import judge
 
 SIX_HOURS = timedelta(hours=6)
@@ -236,7 +238,7 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     evaluate.run(one.feed.database, one.feed.token, now=one.clock)
     alert.run(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
-        found = recalibrate.breach(connection, windowed.clocked(connection, one.model, one.clock()))
+        found = recalibrate.breach(connection, clocked(connection, one.model, one.clock()))
         assert found is not None
         assert recalibrate.stands(connection, one.model, found)
     one.roll_back()
@@ -391,7 +393,7 @@ def test_fit_takes_no_vector_that_a_calibrator_made(feed: Any, clock: Any, make:
 
 def _raw(feed: Any, model: Model, clock: Any) -> Sample:
     with feed.database.read() as connection:
-        state = windowed.clocked(connection, model, clock())
+        state = clocked(connection, model, clock())
         return raw_sample(connection, state, clock() - DAY, clock() + DAY, lambda key: isinstance(key, SeriesKey))
 
 
@@ -445,7 +447,7 @@ def test_late_batch_of_labels_is_judged_by_when_predictions_were_made(feed: Any,
     feed.take(*(make.label(f"{day}-{i}", int(random.uniform() < 0.5)) for day in range(10) for i in range(120)))
     evaluate.run(feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
-        state = windowed.clocked(connection, model, clock())
+        state = clocked(connection, model, clock())
     assert state.delay >= 9 * DAY
     assert state.matured_until is not None
     assert state.matured_until < micros(begin) + DAY
@@ -526,10 +528,10 @@ def test_sums_of_many_ranges_are_those_of_each(feed: Any, clock: Any) -> None:
     end = one.clock() // HOUR * HOUR
     ranges = [(end - 2 * DAY, end), (end - DAY, end - HOUR), (end - 90 * HOUR, end - DAY), (end, end + DAY)]
     with feed.database.read() as connection:
-        together = windowed.by_place(connection, one.model, ranges)
+        together = by_place(connection, one.model, ranges)
         for start, last in ranges:
             for version in ("a", "b"):
-                alone = windowed.of_series(connection, one.model, start, last, recalibrate.of_version(version))
+                alone = of_series(connection, one.model, start, last, recalibrate.of_version(version))
                 found = together[start, last].get((version, ""))
                 assert (0 if found is None else found.labels) == alone.labels
                 assert found is None or (found.cells("served").sp == alone.cells("served").sp).all()

@@ -5,17 +5,17 @@ from datetime import datetime, timedelta
 import numpy as np
 import pytest
 
-from monitor import windowed
-from monitor.delays import Seen, delay_bucket, delay_limit
+from monitor.domain.delays import Seen, delay_bucket, delay_limit
+from monitor.domain.times import DAY, HOUR, MINUTE, moment, parse_duration
 from monitor.store import models
-from monitor.times import DAY, HOUR, MINUTE, moment, parse_duration
+from monitor.windowed import aged, clocked
 
 NOON = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 
 
 def state_of(feed, model, clock):
     with feed.database.read() as connection:
-        return windowed.clocked(connection, model, clock())
+        return clocked(connection, model, clock())
 
 
 def served(feed, make, clock, *, days, count, delay, early=0.0, late=0.0, p=0.5, seed=1, **fields):
@@ -47,7 +47,7 @@ def test_delay_is_learned_with_what_is_still_unlabelled(feed, clock, make):
     with feed.database.read() as connection:
         seen = models.delays(connection, model.id)
         progress = models.progress_of(connection, [model.id])[model.id]
-        ages = windowed.aged(connection, model, progress, seen, clock())
+        ages = aged(connection, model, progress, seen, clock())
     assert sum(each.predictions for each in ages) == 1500
     assert sum(each.unlabelled for each in ages) == 1500 - sum(seen.values())
     youngest = [each for each in ages if each.oldest <= 2 * HOUR]
@@ -66,7 +66,7 @@ def test_old_predictions_without_a_label_count_as_one_group(feed, clock, make):
     with feed.database.read() as connection:
         seen = models.delays(connection, model.id)
         progress = models.progress_of(connection, [model.id])[model.id]
-        ages = windowed.aged(connection, model, progress, seen, clock())
+        ages = aged(connection, model, progress, seen, clock())
     assert [(each.predictions, each.unlabelled) for each in ages if each.predictions] == [(30, 10), (40, 40)]
 
 

@@ -1,10 +1,10 @@
 import pytest
 
-from monitor.errors import LeaseLost, NotFound
+from monitor.domain.errors import LeaseLost, NotFound
+from monitor.domain.records import Progress
+from monitor.domain.times import HOUR
 from monitor.rebuild import rebuild
-from monitor.records import Progress
 from monitor.store import models
-from monitor.times import HOUR
 from monitor.verify import verify
 
 

@@ -8,13 +8,14 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import byhand, sample, windowed
+from monitor import byhand, sample
 from monitor.byhand import Asked
-from monitor.records import Model
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.settings import Model
+from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.store import registry
-from monitor.times import HOUR, MINUTE, moment
-from monitor.wire import LabelEvent, PredictionEvent
+from monitor.windowed import clocked
 from monitor.wiring import judge
 
 Named = Callable[[int], dict[str, Any]]
@@ -62,12 +63,12 @@ class Traffic:
 
     def sample(self) -> Sample:
         with self.feed.database.read() as connection:
-            state = windowed.clocked(connection, self.model, self.clock())
+            state = clocked(connection, self.model, self.clock())
             return raw_sample(connection, state, *self.over, lambda key: key.segment == "")
 
     def segments(self, *, version: str | None = None, holdout: float = 0.3) -> Segments:
         with self.feed.database.read() as connection:
-            state = windowed.clocked(connection, self.model, self.clock())
+            state = clocked(connection, self.model, self.clock())
             return held_out_segments(
                 connection, state, self.sample(), holdout=holdout, end=self.over[1], version=version
             )

@@ -12,9 +12,9 @@ from typer.testing import CliRunner
 
 from monitor import cli
 from monitor.api import replay as route
+from monitor.domain.times import DAY, HOUR, MINUTE, micros, rfc3339
 from monitor.store import scratch
 from monitor.store.schema import metadata, secret
-from monitor.times import DAY, HOUR, MINUTE, micros, rfc3339
 
 BEGIN = datetime.fromisoformat("2026-01-01T00:00:00Z")
 SHIFT = BEGIN + timedelta(days=6)

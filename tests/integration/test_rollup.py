@@ -7,8 +7,10 @@ import pytest
 from sqlalchemy import select, update
 
 from monitor.batch import encode
-from monitor.errors import LeaseLost
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL
+from monitor.domain.errors import LeaseLost
+from monitor.domain.events import PredictionEvent
+from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL
+from monitor.domain.times import HOUR, MINUTE, micros
 from monitor.rollup import run
 from monitor.stats.summary import LIMIT, Summary, total_slot
 from monitor.stats.summary import encode as encode_summary
@@ -17,9 +19,7 @@ from monitor.store.lease import fence
 from monitor.store.schema import label as label_table
 from monitor.store.schema import lease, quarantine, rollup
 from monitor.store.schema import prediction as prediction_table
-from monitor.times import HOUR, MINUTE, micros
 from monitor.verify import verify
-from monitor.wire import PredictionEvent
 
 HOURS = timedelta(hours=1)
 

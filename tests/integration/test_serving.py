@@ -10,7 +10,7 @@ from monitor.client import document_from
 from monitor.client.champions import IDENTITY, Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
-from monitor.errors import BadInput
+from monitor.domain.errors import BadInput
 from monitor.store import models
 from monitor.store import registry as versions
 from monitor.store.registry import CHALLENGER, CHAMPION, Alias

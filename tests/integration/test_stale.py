@@ -7,11 +7,11 @@ import pytest
 
 from monitor import alert, evaluate, registry
 from monitor.alarms import STALE
+from monitor.domain.events import PredictionEvent
+from monitor.domain.times import moment, rfc3339
 from monitor.store import alerts, models
 from monitor.store import registry as versions
 from monitor.store.registry import CHALLENGER
-from monitor.times import moment, rfc3339
-from monitor.wire import PredictionEvent
 
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
 STEP = timedelta(minutes=5)

@@ -5,10 +5,10 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitor import windowed
 from monitor.calibrators.families import from_document
 from monitor.decisions import impact_of
 from monitor.store import models, registry
+from monitor.windowed import clocked
 
 THRESHOLDS = "/v1/models/m/thresholds"
 SETS = "/v1/models/m/predict-set"
@@ -95,7 +95,7 @@ def test_a_candidate_shows_what_it_would_select(sure):
 def test_the_impact_of_a_promotion_is_what_the_api_shows(sure):
     made = sure.post("/v1/models/m/calibrators", {"method": "platt", "promote": False}, status=201)
     with sure.services.database.read() as connection:
-        clock = windowed.clocked(connection, models.named(connection, "m"), sure.clock())
+        clock = clocked(connection, models.named(connection, "m"), sure.clock())
         found = impact_of(connection, clock, made, None)
         back = impact_of(connection, clock, None, registry.document(connection, clock.model.id, 1))
     assert found == sure.get(THRESHOLDS, calibrator="1")["decisions"]
@@ -210,7 +210,7 @@ def test_a_model_without_events_has_nothing_to_say(sqlite_api, declared):
     assert found["decisions"][0]["after"]["selected"] == 0
     sqlite_api.refused("POST", SETS, 409, json={"probabilities": []})
     with sqlite_api.services.database.read() as connection:
-        clock = windowed.clocked(connection, models.named(connection, "m"), sqlite_api.clock())
+        clock = clocked(connection, models.named(connection, "m"), sqlite_api.clock())
         found = impact_of(connection, clock, None, None)
     assert [each["events"] for each in found] == ([0] if declared.get("task") else [])
 

@@ -9,9 +9,10 @@ import pytest
 from scipy.special import expit, logit
 
 from monitor import evidence as sequential
-from monitor import paired, recalibrate, registry, trials, windowed
+from monitor import paired, recalibrate, registry, trials
+from monitor.domain.settings import Model
+from monitor.domain.times import DAY, HOUR, moment
 from monitor.paired import Maps, matured_pairs
-from monitor.records import Model
 from monitor.refit import Outcome
 from monitor.stats.comparison import Comparison
 from monitor.store import evidence, models
@@ -19,7 +20,7 @@ from monitor.store import registry as versions
 from monitor.store import trials as store
 from monitor.store.registry import CHALLENGER, CHAMPION, Alias
 from monitor.store.trials import Trial
-from monitor.times import DAY, HOUR, moment
+from monitor.windowed import clocked
 from tests.integration.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]
@@ -157,11 +158,11 @@ def test_after_a_rollback_by_itself_refits_need_new_labels_but_nobody(life: Live
     found = attempt(one)
     assert (False, one.sent) == (found.waits_for_person, found.labels)
     with one.feed.database.read() as connection:
-        clock = windowed.clocked(connection, one.model, one.clock())
+        clock = clocked(connection, one.model, one.clock())
     assert not recalibrate.is_due(clock, found)
     passes(one, 100)
     with one.feed.database.read() as connection:
-        clock = windowed.clocked(connection, one.model, one.clock())
+        clock = clocked(connection, one.model, one.clock())
     assert recalibrate.is_due(clock, found)
 
 
@@ -353,7 +354,7 @@ def test_what_becomes_of_a_refit_that_passed(
 def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> dict[str, Any]:
     outcome = Outcome(fitted=temperature(2.0), gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
     with one.feed.database.write() as connection:
-        clock = windowed.clocked(connection, one.model, one.clock())
+        clock = clocked(connection, one.model, one.clock())
         return recalibrate.conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
 
 
@@ -432,9 +433,7 @@ def steps_of(feed: Any, model: Model, clock: Any, value: float = 1.0) -> list[An
     document = temperature(value)
     clock.advance(timedelta(minutes=1))
     with feed.database.read() as connection:
-        return matured_pairs(
-            connection, windowed.clocked(connection, model, clock()), 0, Maps.of(model, document, None)
-        )[0]
+        return matured_pairs(connection, clocked(connection, model, clock()), 0, Maps.of(model, document, None))[0]
 
 
 def test_events_under_any_calibrator_count_with_their_raw_score(feed: Any, clock: Any, make: Any) -> None:

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
 from monitor import evidence
-from monitor.records import LabelRow, Progress
+from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.records import LabelRow, Progress
 from monitor.store import events, models
 from monitor.store.schema import conflict, prediction, rollup, secret
 from monitor.verify import verify
-from monitor.wire import LabelEvent, PredictionEvent
 
 SECRET = bytes(range(32))
 KINDS = ("binary", "multiclass", "confidence", "regression")

@@ -23,10 +23,9 @@ from monitor.alarms import (
     transition,
 )
 from monitor.alert import watched
-from monitor.declare import CLASS, settings_from
-from monitor.errors import BadInput
-from monitor.records import ModelSettings
-from monitor.times import DAY, HOUR, parse_time, rfc3339
+from monitor.domain.errors import BadInput
+from monitor.domain.settings import CLASS, ModelSettings, settings_from
+from monitor.domain.times import DAY, HOUR, parse_time, rfc3339
 
 SETTINGS = ModelSettings(class_thresholds={"fraud": 0.02}, alert_policy="window")
 START = parse_time("start", "2026-01-05T00:00:00Z")

@@ -11,7 +11,7 @@ from monitor.calibrators.distribution_gate import DistributionSegment, gains, ju
 from monitor.calibrators.distribution_rows import distributions, objects
 from monitor.calibrators.distributions import Distribution, scores
 from monitor.calibrators.families import make
-from monitor.records import Model, ModelSettings
+from monitor.domain.settings import Model, ModelSettings
 from monitor.refit import Outcome, refit
 from monitor.refit_distributions import gaps_of, lower_bound, mean_change
 from monitor.sample import Sample, onset

@@ -14,7 +14,7 @@ import monitor
 from monitor.client import items
 from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.decode import decode_events
-from monitor.errors import BadInput, MonitorError, Unreadable
+from monitor.domain.errors import BadInput, MonitorError, Unreadable
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

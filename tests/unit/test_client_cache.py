@@ -20,7 +20,7 @@ from monitor.client.cache import ABANDONED, CONFIRMED, LARGEST_FILE, MAGIC, Cach
 from monitor.client.champions import Champion, Champions, load
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
-from monitor.errors import Unavailable
+from monitor.domain.errors import Unavailable
 
 MODEL = "acme/churn risk"
 NOBODY = "http://127.0.0.1:9"

@@ -26,7 +26,7 @@ from monitor.calibrators.scalar import compile_scalar, compile_vector
 from monitor.canary import Lot
 from monitor.client import Calibrated
 from monitor.client.arrays import compile_array
-from monitor.errors import BadInput
+from monitor.domain.errors import BadInput
 
 MODEL = "acme/churn risk"
 PATH = "/v1/models/acme%2Fchurn%20risk"

@@ -24,7 +24,7 @@ from monitor.calibrators.families import from_document
 from monitor.calibrators.platt import Platt
 from monitor.client import document_from
 from monitor.client.transport import Answer, Transport
-from monitor.errors import BadInput, Conflict, MonitorError, NotFound, Unavailable
+from monitor.domain.errors import BadInput, Conflict, MonitorError, NotFound, Unavailable
 
 Floats = NDArray[np.float64]
 INNER = np.concatenate([np.linspace(1e-5, 1 - 1e-5, 5_001), [1e-5, 0.5, 0.99999]])

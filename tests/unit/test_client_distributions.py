@@ -15,7 +15,7 @@ import pytest
 from monitor.calibrators.distributions import Distribution, compile_distribution
 from monitor.calibrators.document import seal
 from monitor.client import Client
-from monitor.wire import PredictionEvent
+from monitor.domain.events import PredictionEvent
 
 SCALING = {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2.0}}
 LEVELS = {"method": "pit_isotonic", "task": "regression", "parameters": {"x": [0.01, 0.99], "y": [0.1, 0.9]}}

@@ -15,10 +15,11 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor import Client, wire
+from monitor import Client
 from monitor.client import Calibrated, Stats, average
 from monitor.decode import decode_events
-from monitor.errors import BadInput
+from monitor.domain import events
+from monitor.domain.errors import BadInput
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -265,7 +266,7 @@ def test_log_puts_the_members_of_an_ensemble_beside_what_was_served(client: Clie
     found = decode_events(b"\n".join(waiting(client)), "application/x-ndjson", now=datetime.now(UTC))
 
     assert found.rejected == []
-    calibrated, plain, bare = (event for event in found.accepted if isinstance(event, wire.PredictionEvent))
+    calibrated, plain, bare = (event for event in found.accepted if isinstance(event, events.PredictionEvent))
     assert (calibrated.probabilities, calibrated.raw_probabilities) == ([0.6, 0.4], [0.75, 0.25])
     assert (calibrated.members, calibrated.calibrator_version) == (said, 3)
     assert (plain.probability, plain.raw_probability, plain.members) == (0.75, None, [0.5, 1.0])
@@ -284,7 +285,7 @@ def test_log_makes_what_the_api_decodes(client: Client) -> None:
     client.log(confidence=0.5, prediction="x", cluster="c")
     client.label("a", 1, source="x", supersedes=True)
 
-    decode = msgspec.json.Decoder(wire.Event).decode
+    decode = msgspec.json.Decoder(events.Event).decode
     assert [decode(item).model for item in waiting(client)] == ["churn"] * 4
 
 

@@ -10,7 +10,7 @@ from typer.main import get_command
 from monitor.api.app import ROUTES
 from monitor.cli import app as command
 from monitor.config import PREFIX, Settings
-from monitor.declare import _PARSERS
+from monitor.domain.settings import _PARSERS
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

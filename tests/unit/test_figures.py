@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from monitor.domain.settings import Model, ModelSettings
 from monitor.figures import Question, evaluation, evaluations
-from monitor.records import Model, ModelSettings
 from monitor.stats import entries
 from monitor.stats.cells import Cells
 from monitor.stats.classwise import classwise_rows

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from monitor.domain.settings import Model, ModelSettings
 from monitor.figures import TRAILING, Question, Reference, drift
-from monitor.records import Model, ModelSettings
 from monitor.stats import entries as of
 from monitor.stats.summary import Summary, location_slot
 

@@ -10,9 +10,9 @@ from scipy.special import expit, logit
 
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import from_document
-from monitor.errors import BadInput
+from monitor.domain.errors import BadInput
+from monitor.domain.settings import Model, ModelSettings
 from monitor.guards import guarded, label_rate_jump, mean_change
-from monitor.records import Model, ModelSettings
 from monitor.refit import HOLDOUT, Outcome, judged_document, refit
 from monitor.sample import Sample, Segments
 from tests.benchmarks.gate import (

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from monitor.domain.settings import Model, ModelSettings
 from monitor.figures import Question
-from monitor.records import Model, ModelSettings
 from monitor.segments import MARGIN, declared, log_e_value, ranked
 from monitor.stats import entries as of
 from monitor.stats.evidence import window_pit_e_value

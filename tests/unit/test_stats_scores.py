@@ -6,14 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.stats.cells import Cells
-from monitor.stats.scores import (
-    accuracy,
-    brier,
-    calibration_in_the_large_z,
-    folded,
-    mean_confidence,
-    spiegelhalter_z,
-)
+from monitor.stats.scores import accuracy, brier, calibration_in_the_large_z, folded, mean_confidence, spiegelhalter_z
 
 
 def test_scores_of_merged_cells_are_those_of_all_rows() -> None:

@@ -6,9 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, LabelRow, PredictionRow
+from monitor.domain.settings import Model, ModelSettings, Revision
+from monitor.domain.times import DAY, HOUR, MINUTE
 from monitor.join import Change
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, LabelRow, Model, ModelSettings, PredictionRow, Revision
-from monitor.stats import entries as of
+from monitor.stats.entries import expanded
 from monitor.stats.summary import (
     LIMIT,
     ONE,
@@ -27,7 +29,6 @@ from monitor.stats.summary import (
     total_slot,
 )
 from monitor.sums import entries_of, merged, series_of, sums_of
-from monitor.times import DAY, HOUR, MINUTE
 
 MODEL = Model(
     id=7, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0
@@ -164,7 +165,7 @@ def test_every_slot_has_a_name_of_its_own():
 
 def test_entries_are_repeated_once_per_target():
     entries = arrays([(0, 10, 1), (2, 11, 2), (0, 12, 3)])
-    rows, slots, values = of.expanded(entries, np.array([2, 1, 1]), np.array([5, 6, 7, 8]))
+    rows, slots, values = expanded(entries, np.array([2, 1, 1]), np.array([5, 6, 7, 8]))
     assert list(zip(rows.tolist(), slots.tolist(), values.tolist(), strict=True)) == [
         (5, 10, 1), (6, 10, 1), (8, 11, 2), (5, 12, 3), (6, 12, 3),
     ]  # fmt: skip

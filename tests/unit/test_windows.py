@@ -3,9 +3,10 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from monitor.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, ModelSettings, Progress
+from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Progress
+from monitor.domain.settings import ModelSettings
+from monitor.domain.times import DAY, HOUR, MINUTE
 from monitor.store.rollups import Span
-from monitor.times import DAY, HOUR, MINUTE
 from monitor.windows import first_after, label_delay, matured_until, merged, spans, widened
 
 minutes = st.integers(0, 5 * DAY // MINUTE)

@@ -7,20 +7,8 @@ from typing import Any
 import msgspec
 import pytest
 
-from monitor.wire import (
-    LabelEvent,
-    PredictionEvent,
-    Receipt,
-    Rejection,
-    binary_outcome,
-    check_against,
-    class_index,
-    form_of,
-    levels_of,
-    quoted,
-    vector_of,
-    was_right,
-)
+from monitor.domain.events import LabelEvent, PredictionEvent, Receipt, Rejection, form_of, levels_of, quoted
+from monitor.domain.labels import binary_outcome, check_against, class_index, vector_of, was_right
 
 ANIMALS = ("cat", "dog", "owl")
 DIGITS = tuple("0123456789")

@@ -4,16 +4,24 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
-from monitor.errors import BadInput
+from .errors import BadInput
 
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
 SECOND: Final = 1_000_000
+
 MINUTE: Final = 60 * SECOND
+
 HOUR: Final = 60 * MINUTE
+
 DAY: Final = 24 * HOUR
+
 LATEST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - EPOCH) // timedelta(microseconds=1)
+
 _MICROSECOND: Final = timedelta(microseconds=1)
+
 _UNITS: Final = {"s": SECOND, "m": MINUTE, "h": HOUR, "d": DAY, "w": 7 * DAY}
+
 _DURATION: Final = re.compile(r"([0-9]{1,9})(s|m|h|d|w)")
 
 
@@ -88,3 +96,30 @@ def floor(value: int, step: int) -> int:
 def ceil(value: int, step: int) -> int:
     """Return the smallest multiple of step that is not below value."""
     return -(-value // step) * step
+
+
+LONGEST: Final = 3660 * DAY
+
+
+def duration_text(value: int) -> str:
+    """Return microseconds as the shortest exact duration."""
+    seconds = value // 1_000_000
+    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
+        if seconds and seconds % size == 0:
+            return f"{seconds // size}{unit}"
+    return f"{seconds}s"
+
+
+def parse_span(name: str, value: Any) -> int:
+    """Return a duration in microseconds, of at most ten years.
+
+    Raises
+    ------
+    BadInput
+        when it is none, or longer.
+
+    """
+    found = parse_duration(name, value)
+    if found > LONGEST:
+        raise BadInput(name, value, "must be at most 3660d")
+    return found

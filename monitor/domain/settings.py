@@ -1,68 +1,98 @@
-"""What an owner declares about a model: JSON settings of the contract, checked, to records and back."""
+"""Settings of a model: declared by its owner as JSON, checked, and given back under the contract's names."""
 
-import re
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final, Literal, TypeVar
 
-from monitor.errors import BadInput, Conflict
-from monitor.faults import UNADDRESSABLE, has_control
-from monitor.records import TASKS, Model, ModelSettings
-from monitor.times import DAY, MINUTE, parse_bound, parse_duration, rfc3339
-from monitor.wire import MAX_CLASSES, MAX_NAME
+from .errors import BadInput, Conflict
+from .events import MAX_CLASSES
+from .names import name_fault
+from .times import HOUR, MINUTE, duration_text, parse_bound, parse_duration, parse_span, rfc3339
+
+TASKS: Final = ("binary", "multiclass", "confidence", "regression")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Revision:
+    """What the roll-up of an event depended on; rows keep its number."""
+
+    number: int
+    segments: tuple[str, ...]  # declared keys
+    label_delay: int | None  # microseconds; None where it is learned
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelSettings:
+    """What an owner declares about a model; the contract's names, durations in microseconds."""
+
+    label_delay: int | None = None
+    windows: tuple[str, ...] = ("1h", "24h", "7d")
+    segments: tuple[str, ...] = ()
+    minimum_labels: int = 500
+    thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
+    class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
+    alert_policy: str = "sequential"
+    false_alarm_rate: float = 0.01
+    reference: tuple[int, int] | Literal["champion", "validation"] | None = None  # microseconds, or what they name
+    recalibration: str = "propose"
+    canary: float = 0.0  # share of traffic that a version serves before it is promoted; 0: none
+    trusted_sources: tuple[str, ...] | None = None  # of labels that may decide; None: all
+    guards: dict[str, float] = field(default_factory=lambda: {"label_rate_jump": 0.1, "mean_change": 0.25})
+    decisions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> threshold, selects, precision
+    stale_after: int = HOUR // 4
+    cooldown: int = HOUR
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Model:
+    """A model as the store knows it."""
+
+    id: int
+    name: str
+    task: str | None  # None until the first prediction or a declaration
+    classes: tuple[str, ...] | None
+    settings: ModelSettings
+    revision: int
+    created_at: int
+
 
 T = TypeVar("T")
 
 RECALIBRATION: Final = ("off", "propose", "auto", "shadow")
+
 ALERT_POLICIES: Final = ("window", "sequential")
+
 CHAMPION: Final = "champion"
+
 """The reference that is what the calibrator in service was fitted on."""
 
 VALIDATION: Final = "validation"
+
 """The reference that is the validation set, sent as events with `reference: true`."""
 
 GUARDS: Final = ("label_rate_jump", "mean_change")
+
 SELECTS: Final = ("above", "below")
+
 MAX_DECISIONS: Final = 20
+
 MAX_SOURCES: Final = 50
+
 LARGEST_CANARY: Final = 0.5
 
 THRESHOLDS: Final = ("ece", "psi")
+
 MAX_WINDOWS: Final = 10
+
 MAX_SEGMENTS: Final = 20
+
 MAX_PAIR: Final = 50
+
 """Characters of a pair's name: with two values of 200 characters it must still fit into an index of Postgres."""
 
-LONGEST: Final = 3660 * DAY
 CLASS: Final = "class="
+
 """What the segment of an alarm on a single class begins with."""
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
-
-
-def name_fault(name: str) -> str | None:
-    """Return why a text can't be a name, as for the names in events, or None."""
-    if not 1 <= len(name) <= MAX_NAME:
-        return f"must be 1 to {MAX_NAME} characters long"
-    if has_control(name):
-        return "must not have control characters"
-    return "must be text, without half of a surrogate pair" if _SURROGATE.search(name) else None
-
-
-def check_model_name(name: str) -> None:
-    """Refuse a name that a model can't have.
-
-    Raises
-    ------
-    BadInput
-        saying why.
-
-    """
-    fault = name_fault(name)
-    if fault is None and name in UNADDRESSABLE:
-        fault = "must not be . or .., which mean places in an address"
-    if fault is not None:
-        raise BadInput("model", name, fault)
 
 
 def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings:
@@ -145,30 +175,6 @@ def as_json(model: Model) -> dict[str, Any]:
         "revision": model.revision,
         "created_at": rfc3339(model.created_at),
     }
-
-
-def duration_text(value: int) -> str:
-    """Return microseconds as the shortest exact duration."""
-    seconds = value // 1_000_000
-    for unit, size in (("d", 86400), ("h", 3600), ("m", 60)):
-        if seconds and seconds % size == 0:
-            return f"{seconds // size}{unit}"
-    return f"{seconds}s"
-
-
-def parse_span(name: str, value: Any) -> int:
-    """Return a duration in microseconds, of at most ten years.
-
-    Raises
-    ------
-    BadInput
-        when it is none, or longer.
-
-    """
-    found = parse_duration(name, value)
-    if found > LONGEST:
-        raise BadInput(name, value, "must be at most 3660d")
-    return found
 
 
 def _label_delay(name: str, value: Any) -> int | None:

@@ -1,66 +1,27 @@
-"""The nouns, frozen."""
+"""Rows, series keys and alerts as frozen records, shared by every stage."""
 
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal
+from dataclasses import dataclass
+from typing import Any, Final
 
-from monitor.times import DAY, HOUR, rfc3339
+from .times import DAY, HOUR, rfc3339
 
-TASKS: Final = ("binary", "multiclass", "confidence", "regression")
 SCORES: Final = ("served", "raw")
+
 MINUTE_LEVEL: Final = 0
+
 HOUR_LEVEL: Final = 1
+
 DAY_LEVEL: Final = 2
+
 LATE_LEVEL: Final = 3
+
 """Labels of predictions that the sequential tests had taken in without them; the bucket is when they were rolled up."""
 
 REFERENCE_SEGMENT: Final = "reference"
+
 """What the validation set is summed under, and nothing else: declared segments have a colon. By hours and days only."""
 
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Revision:
-    """What the roll-up of an event depended on; rows keep its number."""
-
-    number: int
-    segments: tuple[str, ...]  # declared keys
-    label_delay: int | None  # microseconds; None where it is learned
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ModelSettings:
-    """What an owner declares about a model; the contract's names, durations in microseconds."""
-
-    label_delay: int | None = None
-    windows: tuple[str, ...] = ("1h", "24h", "7d")
-    segments: tuple[str, ...] = ()
-    minimum_labels: int = 500
-    thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
-    class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
-    alert_policy: str = "sequential"
-    false_alarm_rate: float = 0.01
-    reference: tuple[int, int] | Literal["champion", "validation"] | None = None  # microseconds, or what they name
-    recalibration: str = "propose"
-    canary: float = 0.0  # share of traffic that a version serves before it is promoted; 0: none
-    trusted_sources: tuple[str, ...] | None = None  # of labels that may decide; None: all
-    guards: dict[str, float] = field(default_factory=lambda: {"label_rate_jump": 0.1, "mean_change": 0.25})
-    decisions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> threshold, selects, precision
-    stale_after: int = HOUR // 4
-    cooldown: int = HOUR
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Model:
-    """A model as the store knows it."""
-
-    id: int
-    name: str
-    task: str | None  # None until the first prediction or a declaration
-    classes: tuple[str, ...] | None
-    settings: ModelSettings
-    revision: int
-    created_at: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

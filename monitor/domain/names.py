@@ -1,0 +1,47 @@
+"""Names of models, versions, classes and segments: what they may consist of."""
+
+import re
+from typing import Final
+
+from .errors import BadInput
+from .events import MAX_NAME
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+
+
+def name_fault(name: str) -> str | None:
+    """Return why a text can't be a name, as for the names in events, or None."""
+    if not 1 <= len(name) <= MAX_NAME:
+        return f"must be 1 to {MAX_NAME} characters long"
+    if has_control(name):
+        return "must not have control characters"
+    return "must be text, without half of a surrogate pair" if _SURROGATE.search(name) else None
+
+
+def check_model_name(name: str) -> None:
+    """Refuse a name that a model can't have.
+
+    Raises
+    ------
+    BadInput
+        saying why.
+
+    """
+    fault = name_fault(name)
+    if fault is None and name in UNADDRESSABLE:
+        fault = "must not be . or .., which mean places in an address"
+    if fault is not None:
+        raise BadInput("model", name, fault)
+
+
+UNADDRESSABLE: Final = frozenset({".", ".."})
+
+"""What no model may be called, since clients take these out of an address, however they are written."""
+
+
+def has_control(text: str) -> bool:
+    """Return whether a text has a control character."""
+    return not text.isprintable() and _CONTROL.search(text) is not None
+
+
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")

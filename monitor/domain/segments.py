@@ -1,0 +1,17 @@
+"""Segment names, as rollups, API and metrics spell them."""
+
+from collections.abc import Mapping
+
+
+def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
+    r"""Return the segment of an event's values; of a pair, commas and backslashes in values are escaped. None where a value is missing.
+
+    >>> segment_of("country", {"country": "DE"}), segment_of("country,device", {"country": "DE", "device": "a,b"})
+    ('country:DE', 'country,device:DE,a\\,b')
+    """
+    keys = declared.split(",")
+    if not all(key in values for key in keys):
+        return None
+    if len(keys) == 1:
+        return f"{declared}:{values[declared]}"
+    return f"{declared}:" + ",".join(values[key].replace("\\", r"\\").replace(",", r"\,") for key in keys)
