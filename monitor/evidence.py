@@ -19,9 +19,9 @@ from .domain.settings import Model
 from .domain.times import HOUR, floor, rfc3339
 from .each import each_model
 from .figures import finite
-from .stats.betting import SUMS, Entries
 from .stats.cells import Cells, Floats
-from .stats.evidence import Clusters, Evidence
+from .stats.sequential.betting import SUMS, Entries
+from .stats.sequential.evidence import Clusters, Evidence
 from .stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
 from .stats.values import UNREAD, has_values
 from .store import evidence as store

@@ -16,9 +16,9 @@ from .domain.settings import Model
 from .domain.times import HOUR, MINUTE, floor
 from .sample import Sample, raw_sample
 from .stats.cells import Floats, Integers
-from .stats.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
+from .stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
+from .stats.sequential.witnesses import LOWER, MIDDLE, UPPER
 from .stats.summary import Kind, cell_sums
-from .stats.witnesses import LOWER, MIDDLE, UPPER
 from .store import evidence, rollups
 from .store.rollups import Span
 from .windowed import Clocked

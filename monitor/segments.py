@@ -8,8 +8,8 @@ from typing import Any, Final
 from .domain.settings import Model
 from .figures import Question, evaluations, finite
 from .stats.discovery import e_bh
-from .stats.evidence import window_e_value, window_pit_e_value
 from .stats.quantiles import pit_bins
+from .stats.sequential.evidence import window_e_value, window_pit_e_value
 from .stats.summary import Summary
 
 MARGIN: Final = 0.4

@@ -23,7 +23,7 @@ from .domain.settings import Model
 from .domain.times import parse_duration, rfc3339
 from .each import each_model
 from .paired import Maps, border_of, matured_pairs
-from .stats.comparison import Comparison
+from .stats.sequential.comparison import Comparison
 from .store import models, trials
 from .store import registry as versions
 from .store.engine import Database

@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from monitor.stats.cells import Cells, Floats, place
-from monitor.stats.evidence import Clusters, Evidence
-from monitor.stats.ledger import Ledger
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import Bins, bins_of, ece
+from monitor.stats.sequential.evidence import Clusters, Evidence
+from monitor.stats.sequential.ledger import Ledger
 from tests.benchmarks.streams import POPULATIONS, Counts, Population, drawn, rows, table
 
 ALPHA: Final = 0.01

@@ -9,7 +9,7 @@ from scipy.optimize import brentq
 from scipy.special import expit, logit
 
 from monitor.stats.cells import Floats
-from monitor.stats.comparison import Comparison, Pairs, promised_delay, widest
+from monitor.stats.sequential.comparison import Comparison, Pairs, promised_delay, widest
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, table, temperature
 
 ALPHA: Final = 0.01

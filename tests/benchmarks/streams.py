@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 
-from monitor.stats.betting import Entries
 from monitor.stats.cells import CELLS, Floats, place
 from monitor.stats.reliability import Bins
+from monitor.stats.sequential.betting import Entries
 
 VALUES: Final = 60
 GRID: Final = (np.arange(20_000) + 0.5) / 20_000

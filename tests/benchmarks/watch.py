@@ -8,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import expit, logit, ndtri
 
-from monitor.stats import betting
-from monitor.stats.betting import Entries
 from monitor.stats.cells import Cells, Floats, place
-from monitor.stats.ledger import Ledger, margin
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import bins_of
-from monitor.stats.witnesses import FIXED
+from monitor.stats.sequential import betting
+from monitor.stats.sequential.betting import Entries
+from monitor.stats.sequential.ledger import Ledger, margin
+from monitor.stats.sequential.witnesses import FIXED
 from tests.benchmarks.alarms import ALPHA, THRESHOLD
 from tests.benchmarks.streams import POPULATIONS, Counts, drawn, rows, table, temperature
 

@@ -16,7 +16,7 @@ from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
 from monitor.rebuild import rebuild
 from monitor.registry import promote, register, roll_back
 from monitor.stats.cells import Cells
-from monitor.stats.evidence import Clusters, Evidence
+from monitor.stats.sequential.evidence import Clusters, Evidence
 from monitor.store import evidence as store
 from monitor.store import models, schema
 from monitor.store.migrate import _config, upgrade

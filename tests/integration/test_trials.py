@@ -14,7 +14,7 @@ from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
 from monitor.paired import Maps, matured_pairs
 from monitor.refit import Outcome
-from monitor.stats.comparison import Comparison
+from monitor.stats.sequential.comparison import Comparison
 from monitor.store import evidence, models
 from monitor.store import registry as versions
 from monitor.store import trials as store

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from scipy.special import logsumexp
 
-from monitor.stats.betting import SHARES, ratios
 from monitor.stats.cells import Cells, place
-from monitor.stats.evidence import Evidence
-from monitor.stats.witnesses import BIN_OF_CELL, FIXED, LINES, LOWER, MEMORIES, SIDES, UPPER
+from monitor.stats.sequential.betting import SHARES, ratios
+from monitor.stats.sequential.evidence import Evidence
+from monitor.stats.sequential.witnesses import BIN_OF_CELL, FIXED, LINES, LOWER, MEMORIES, SIDES, UPPER
 
 EXACT = 1e-9
 

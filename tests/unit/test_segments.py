@@ -10,7 +10,7 @@ from monitor.domain.settings import Model, ModelSettings
 from monitor.figures import Question
 from monitor.segments import MARGIN, declared, log_e_value, ranked
 from monitor.stats import entries as of
-from monitor.stats.evidence import window_pit_e_value
+from monitor.stats.sequential.evidence import window_pit_e_value
 from monitor.stats.summary import Summary
 from tests.benchmarks.segments import CONFIDENCES, RATE, tally
 

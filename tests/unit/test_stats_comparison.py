@@ -6,7 +6,7 @@ from scipy.special import expit, logit
 from scipy.stats import binom
 
 from monitor.stats.cells import CELLS, Floats, place
-from monitor.stats.comparison import IN_UNITS, OF_VECTORS, SHARES, Comparison, Pairs, widest
+from monitor.stats.sequential.comparison import IN_UNITS, OF_VECTORS, SHARES, Comparison, Pairs, widest
 from tests.benchmarks.rollback import ALPHA, STEP, Scene, false_rollbacks, reversals
 
 SLACK = 1e-4

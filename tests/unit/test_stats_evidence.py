@@ -10,12 +10,21 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 
-from monitor.stats import betting
-from monitor.stats.betting import SHARES, SUMS, Entries, linear_clustered, log_factors, ratio, ratio_clustered, unseen
 from monitor.stats.cells import CELLS, Cells, place
-from monitor.stats.evidence import Clusters, Evidence, window_e_value
-from monitor.stats.ledger import Ledger
-from monitor.stats.witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, SIDES, UPPER, pit_witnesses
+from monitor.stats.sequential import betting
+from monitor.stats.sequential.betting import (
+    SHARES,
+    SUMS,
+    Entries,
+    linear_clustered,
+    log_factors,
+    ratio,
+    ratio_clustered,
+    unseen,
+)
+from monitor.stats.sequential.evidence import Clusters, Evidence, window_e_value
+from monitor.stats.sequential.ledger import Ledger
+from monitor.stats.sequential.witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, SIDES, UPPER, pit_witnesses
 from tests.benchmarks.streams import rows
 from tests.benchmarks.watch import sabotaged
 

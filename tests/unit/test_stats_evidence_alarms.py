@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
-from monitor.stats.ledger import Ledger
+from monitor.stats.sequential.ledger import Ledger
 from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
 from tests.benchmarks.watch import REFERENCES, TESTS, Tied, delays, lin, long, rejected, sabotaged

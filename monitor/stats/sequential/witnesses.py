@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 from scipy.special import logit
 
-from .cells import EDGES, Floats, Integers, bin_of_cell
+from ..cells import EDGES, Floats, Integers, bin_of_cell
 
 BINS: Final = 20
 """Learned witnesses have one sign per so many equal bins."""

@@ -16,8 +16,8 @@ from typing import Final, Literal, Self
 
 import numpy as np
 
+from ..cells import Floats, Integers
 from .betting import by_row
-from .cells import Floats, Integers
 
 Verdict = Literal["worse", "better", "undecided"]
 

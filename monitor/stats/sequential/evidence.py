@@ -18,9 +18,9 @@ from typing import Final, Literal, Self
 import numpy as np
 from scipy.special import logsumexp
 
+from ..cells import CELLS, Cells, Floats
 from . import betting
 from .betting import SHARES, Clusters, Entries
-from .cells import CELLS, Cells, Floats
 from .ledger import WITNESSES, Ledger, margin
 from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, pit_witnesses
 

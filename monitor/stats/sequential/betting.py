@@ -13,7 +13,7 @@ from typing import Final
 import numpy as np
 from scipy.special import expit, logit
 
-from .cells import CELLS, Cells, Floats, Integers
+from ..cells import CELLS, Cells, Floats, Integers
 from .witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SIDES, TEMPERED, UPPER
 
 SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])

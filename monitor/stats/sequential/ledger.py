@@ -6,9 +6,9 @@ from typing import Final
 import numpy as np
 from scipy.special import logsumexp
 
+from ..cells import Floats, Integers
 from . import betting
 from .betting import SHARES, Entries
-from .cells import Floats, Integers
 from .witnesses import BINS, FIXED, LINES, MEMORIES
 
 RATIO_MARGIN: Final = 0.02

@@ -1,0 +1,1 @@
+"""Sequential tests, valid however often one looks: e-processes, their bets and their ledger."""
