@@ -20,9 +20,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
 from .distribution_rows import Group, Objects, crps, drawn_ranks, groups, labels, quantiles, spreads
 from .distributions import WHOLE
-from .evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
 from .gate import FEWEST_ROWS, LEVEL, GateResult
 from .rows import Floats, weights
 

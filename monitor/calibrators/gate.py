@@ -25,7 +25,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .evidence import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
 from .parameters import SMALLEST
 from .rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
 
