@@ -33,7 +33,7 @@ from .domain.times import duration_text, parse_duration, parse_time
 from .each import each_model
 from .figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
 from .stats.summary import Summary
-from .store import alerts, evaluations, evidence, registry, rollups
+from .store import alerts, evaluations, rollups, sequential, versions
 from .store.engine import Database
 from .store.lease import hold
 from .windowed import Clocked, Range, by_place, clocked
@@ -146,7 +146,7 @@ class _Judging:
         """Yield what the sequential tests say where their alarm does not fire, and what a window says where it does."""
         name = "quantile ECE" if self.clock.model.task == "regression" else "ECE"
         firing = {version: since for window, version, since in self._firing(MISCALIBRATION) if window == SEQUENTIAL}
-        for _, version, fields in evidence.newest(self.connection, self.clock.model.id):
+        for _, version, fields in sequential.newest(self.connection, self.clock.model.id):
             if version not in firing:
                 yield sequential_finding(fields, version, name)
         for version, since in firing.items():
@@ -227,7 +227,7 @@ def changes(connection: Connection, clock: Clocked, now: int) -> list[Alert]:
     """Return the transitions that a model's alarms make now."""
     known = alerts.states(connection, clock.model.id).items()
     states = {place: State(firing=fires, since=since) for place, (fires, since) in known}
-    champion = registry.aliases(connection, clock.model.id).get(registry.CHAMPION)
+    champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
     newest = Newest.of(connection, clock.model.id)
     promoted = None if champion is None else champion.since_event_time
     judging = _Judging(connection=connection, clock=clock, states=states, newest=newest, promoted=promoted)
@@ -298,7 +298,7 @@ def step(database: Database, token: int, model: Model, now: int, *, notify: bool
             for change in found:
                 alerts.record(connection, model.id, change, now=now, notify=notify)
                 if (change.window, change.state) == (SEQUENTIAL, RESOLVED):
-                    evidence.restart(connection, model.id, change.version, change.at)
+                    sequential.restart(connection, model.id, change.version, change.at)
     return found
 
 

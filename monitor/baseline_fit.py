@@ -15,8 +15,8 @@ from .domain.times import MINUTE
 from .refit import Outcome, described, tried
 from .sample import MOST_ROWS, Sample, Segments, sample_of
 from .stats.summary import Summary
-from .store import events, models, registry
-from .store.registry import Attempt
+from .store import events, models, versions
+from .store.versions import Attempt
 from .windowed import Clocked, Range
 
 HALF: Final = 0.5
@@ -92,7 +92,7 @@ def first(connection: Connection, clock: Clocked, now: int) -> First | None:
     parts = of_versions(connection, model)
     usable = {version: _usable(model, part.summary) for version, part in parts.items()}
     enough = {version: part for version, part in parts.items() if usable[version] >= FEWEST_LABELS}
-    last = registry.attempt(connection, model.id)
+    last = versions.attempt(connection, model.id)
     tried, labels = 0 if last is None else last.reference_labels, sum(usable.values())
     if not enough or labels < GROWTH * tried or now - events.reference_rolled_at(connection, model.id) < QUIET:
         return None
@@ -116,7 +116,7 @@ def _usable(model: Model, summary: Summary) -> int:
 
 def _has_none(connection: Connection, model: Model) -> bool:
     """Return whether a model may get a first calibrator by itself."""
-    return model.settings.recalibration != "off" and registry.document(connection, model.id, 1) is None
+    return model.settings.recalibration != "off" and versions.document(connection, model.id, 1) is None
 
 
 def fitted(model: Model, found: First) -> Outcome:
@@ -135,6 +135,6 @@ def noted(connection: Connection, model: Model, found: First) -> bool:
     """Lock the model and note an attempt, unless it was changed or given a calibrator meanwhile: then nothing is to follow."""
     if models.by_name(connection, model.name, lock=True) != model or not _has_none(connection, model):
         return False
-    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
-    registry.note_attempt(connection, model.id, replace(before, reference_labels=found.labels))
+    before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
+    versions.note_attempt(connection, model.id, replace(before, reference_labels=found.labels))
     return True

@@ -22,8 +22,7 @@ from .recalibrate import champion_document, conclude
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 from .sample import Sample, Segments, held_out_segments, raw_sample
 from .stats.values import has_scores
-from .store import models, rollups
-from .store import registry as versions
+from .store import models, rollups, versions
 from .store.engine import Database
 from .windowed import Clocked, Range, clocked, of_series
 from .windows import widened

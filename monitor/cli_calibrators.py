@@ -14,8 +14,7 @@ from . import byhand
 from .config import load
 from .picture import drawn, plotted
 from .refit import HOLDOUT
-from .store import models
-from .store import registry as versions
+from .store import models, versions
 from .store.engine import Database
 from .wiring import open_database, wall_clock
 

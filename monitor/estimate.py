@@ -14,7 +14,7 @@ from .stats import reliability, scores
 from .stats.cells import Cells
 from .stats.expectation import Curve, calibration_map, expected_under
 from .stats.summary import Summary
-from .store import estimates, registry
+from .store import estimates, versions
 from .store.engine import Database
 from .store.estimates import Estimate
 from .store.lease import hold
@@ -75,7 +75,7 @@ def _has_map(clock: Clocked) -> bool:
 
 def _earliest(connection: Connection, clock: Clocked) -> int:
     """Return the first whole hour after the last promotion: hours are kept for as long as there is a model."""
-    champion = registry.aliases(connection, clock.model.id).get(registry.CHAMPION)
+    champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
     if champion is None or champion.since_event_time is None:
         return 0
     return ceil(champion.since_event_time + 1, HOUR)

@@ -24,12 +24,11 @@ from .stats.sequential.betting import SUMS, Entries
 from .stats.sequential.evidence import Clusters, Evidence
 from .stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
 from .stats.values import UNREAD, has_values
-from .store import evidence as store
-from .store import models, registry, rollups
+from .store import models, rollups, sequential, versions
 from .store.engine import Database
-from .store.evidence import Standing
 from .store.lease import hold
 from .store.rollups import Span
+from .store.sequential import Standing
 from .windowed import clocked, readings
 from .windows import first_after
 
@@ -180,10 +179,10 @@ class _Taking:
     def is_due(self) -> bool:
         """Return whether there is anything to take in, or to begin."""
         at, basis = self.progress.consumed_until, self._basis()
-        stored = store.standings(self.connection, self.model.id)
+        stored = sequential.standings(self.connection, self.model.id)
         same = all(each.basis == basis and each.state for each in stored.values())
         standing = at is not None and at >= self.matured and same and stored.keys() >= set(self.version_of.values())
-        return not standing or bool(store.late(self.connection, self.numbers, 1))
+        return not standing or bool(sequential.late(self.connection, self.numbers, 1))
 
     def go(self) -> tuple[int, bool]:
         """Take in what is next; return how many steps that were, and whether there is more."""
@@ -198,20 +197,20 @@ class _Taking:
             testing[version] = replace(testing[version], evidence=self._advanced(version, before, steps))
             counted += testing[version].evidence.steps - before.steps
         if moved or late or any(each.fresh for each in testing.values()):
-            store.save(
+            sequential.save(
                 self.connection, self.model.id, [self._standing(*each, basis, until) for each in testing.items()]
             )
         if late:
             rollups.prune(self.connection, self.numbers, LATE_LEVEL, waiting.last)
-            store.forget_clusters(self.connection, self.numbers, waiting)
+            sequential.forget_clusters(self.connection, self.numbers, waiting)
         if moved:
-            store.forget_clusters(self.connection, self.numbers, Span(MINUTE_LEVEL, 0, until))
+            sequential.forget_clusters(self.connection, self.numbers, Span(MINUTE_LEVEL, 0, until))
             models.consumed(self.connection, self.model.id, until)
         return counted, more or until < self.matured
 
     def _basis(self) -> dict[str, Any]:
         settings = self.model.settings
-        champion = registry.aliases(self.connection, self.model.id).get(registry.CHAMPION)
+        champion = versions.aliases(self.connection, self.model.id).get(versions.CHAMPION)
         return {
             "ece": settings.thresholds["ece"],
             "false_alarm_rate": settings.false_alarm_rate,
@@ -220,7 +219,7 @@ class _Taking:
         }
 
     def _testing(self, basis: Mapping[str, Any]) -> dict[str, Testing]:
-        stored = store.standings(self.connection, self.model.id)
+        stored = sequential.standings(self.connection, self.model.id)
         at = self.progress.consumed_until
         first = min((each.since for each in stored.values()), default=at or 0)
         served = basis["promoted"]
@@ -230,7 +229,7 @@ class _Taking:
             before = stored.get(version)
             evidence, since, leaves = resumed(before, basis, at=at or 0, first=first, promoted=promoted)
             if leaves or not stored:
-                store.leave_out(self.connection, self.model.id, version)
+                sequential.leave_out(self.connection, self.model.id, version)
             goes_on = before is not None and before.state and before.basis == basis and not leaves
             shown = before.fields["since"] if before is not None and goes_on else self._shown(version, since)
             found[version] = Testing(evidence=evidence, since=since, shown_since=shown, fresh=not goes_on)
@@ -239,18 +238,18 @@ class _Taking:
     def _shown(self, version: str, since: int) -> str:
         """Return since when predictions count, and of those of a model's beginning, since when there are any."""
         numbers = [number for number, each in self.version_of.items() if each == version]
-        hour = store.next_bucket(self.connection, numbers, HOUR_LEVEL, 0) or 0
+        hour = sequential.next_bucket(self.connection, numbers, HOUR_LEVEL, 0) or 0
         minutes = hour >= (self.progress.minutes_from or 0)
-        begin = store.next_bucket(self.connection, numbers, MINUTE_LEVEL, 0) if minutes else hour
+        begin = sequential.next_bucket(self.connection, numbers, MINUTE_LEVEL, 0) if minutes else hour
         return rfc3339(since or begin or hour)
 
     def _late(self) -> tuple[list[Step], Span, bool]:
         """Return the steps of the oldest late labels, the span that they come from, and whether there may be more."""
-        rows = store.late(self.connection, self.numbers, STEPS)
+        rows = sequential.late(self.connection, self.numbers, STEPS)
         if not rows:
             return [], Span(LATE_LEVEL, 0, 0), False
         span = Span(LATE_LEVEL, rows[0][1], rows[-1][1] + 1)
-        apart = store.clusters(self.connection, self.numbers, span)
+        apart = sequential.clusters(self.connection, self.numbers, span)
         return self._steps(rows, apart, late=True), span, len({begin for _, begin, _ in rows}) == STEPS
 
     def _buckets(self, testing: Mapping[str, Testing]) -> tuple[list[Step], int]:
@@ -265,7 +264,7 @@ class _Taking:
         last = max(begins[STEPS][0], span.first + step) if len(begins) > STEPS else span.last
         apart = [
             (number, floor(begin, step), cluster, blob)
-            for number, begin, cluster, blob in store.clusters(
+            for number, begin, cluster, blob in sequential.clusters(
                 self.connection, self.numbers, Span(MINUTE_LEVEL, span.first, last)
             )
         ]
@@ -276,7 +275,7 @@ class _Taking:
         """Return the next run of matured buckets: hours where minutes are not kept, else minutes."""
         border = min(self.progress.minutes_from or 0, self.matured)
         for level, first, last in ((HOUR_LEVEL, at, border), (MINUTE_LEVEL, max(at, border), self.matured)):
-            begin = store.next_bucket(self.connection, self.numbers, level, first) if first < last else None
+            begin = sequential.next_bucket(self.connection, self.numbers, level, first) if first < last else None
             if begin is not None and begin < last:
                 return Span(level, begin, min(begin + STEPS * LEVEL_STEP[level], last))
         return None

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 
 from .domain.settings import Model
 from .domain.times import SECOND, parse_time
-from .store import alerts, counters, estimates, evaluations, evidence, jobs, journal, models, registry
+from .store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
 from .store.engine import Database
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
@@ -130,7 +130,7 @@ def _bins(newest: list[tuple[int, str, dict[str, Any]]], known: dict[int, Model]
 def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
     text = "Log of the e-value against an ECE of at most the threshold; -log(false alarm rate) is an alarm."
     family = _gauge("e_value_log", text, SCORE_LABELS)
-    for model_id, version, fields in evidence.newest(connection):
+    for model_id, version, fields in sequential.newest(connection):
         if model_id in known and fields["labels"]:
             _add(family, [known[model_id].name, version, "", ""], fields["log_e"])
     return family
@@ -168,11 +168,11 @@ def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Me
         "calibrator_info", "The calibrator in service; always 1.", ("model", "calibrator_version", "method", "sha256")
     )
     version = _gauge("calibrator_version", "Number of the calibrator in service; 0 without one.", ("model",))
-    champions = registry.champions(connection)
+    champions = versions.champions(connection)
     for model_id, model in known.items():
         number = champions.get(model_id)
         version.add_metric([model.name], float(number or 0))
-        document = None if number is None else registry.document(connection, model_id, number)
+        document = None if number is None else versions.document(connection, model_id, number)
         if document is not None:
             info.add_metric([model.name, str(number), document["method"], document["sha256"]], 1.0)
     yield from (info, version)

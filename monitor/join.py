@@ -7,7 +7,7 @@ import msgspec
 
 from .domain.records import ConflictRow, LabelRow, PredictionRow
 from .domain.settings import Model
-from .outcomes import objection, standing
+from .store.rows import objection, standing
 
 EventRef = tuple[int, str]
 Arrival = PredictionRow | LabelRow

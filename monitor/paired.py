@@ -19,7 +19,7 @@ from .stats.cells import Floats, Integers
 from .stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
 from .stats.sequential.witnesses import LOWER, MIDDLE, UPPER
 from .stats.summary import Kind, cell_sums
-from .store import evidence, rollups
+from .store import rollups, sequential
 from .store.rollups import Span
 from .windowed import Clocked
 
@@ -75,7 +75,7 @@ def border_of(connection: Connection, clock: Clocked) -> int:
 
 
 def _clustered(connection: Connection, clock: Clocked) -> bool:
-    return evidence.has_clusters(connection, list(_numbers(connection, clock)))
+    return sequential.has_clusters(connection, list(_numbers(connection, clock)))
 
 
 def _numbers(connection: Connection, clock: Clocked) -> dict[int, bool]:
@@ -165,7 +165,7 @@ def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps:
     until = begins[STEPS] if len(begins) > STEPS else span.last
     shared = [
         (series[number], floor(begin, step), cluster, blob)
-        for number, begin, cluster, blob in evidence.clusters(
+        for number, begin, cluster, blob in sequential.clusters(
             connection, list(series), Span(MINUTE_LEVEL, span.first, until)
         )
     ]
@@ -177,7 +177,7 @@ def _next(connection: Connection, numbers: Sequence[int], minutes_from: int, at:
     """Return the next run of matured buckets: hours where minutes are not kept, else minutes."""
     change = min(minutes_from, border)
     for level, first, last in ((HOUR_LEVEL, at, change), (MINUTE_LEVEL, max(at, change), border)):
-        begin = evidence.next_bucket(connection, numbers, level, first) if first < last else None
+        begin = sequential.next_bucket(connection, numbers, level, first) if first < last else None
         if begin is not None and begin < last:
             return Span(level, begin, min(begin + STEPS * LEVEL_STEP[level], last))
     return None

@@ -13,13 +13,13 @@ from .calibrators.families import from_document
 from .domain.records import LabelRow, PredictionRow, SeriesKey
 from .domain.settings import Model
 from .domain.times import MINUTE
-from .outcomes import judged, scores_of, standing, truth_index, vectors_of
 from .stats.cells import CELLS, Floats, Integers
 from .stats.conformal import binary_scores, prediction_sets, vector_scores
 from .stats.impact import View, steps_of
 from .stats.summary import Kind, cell_sums
 from .stats.thresholds import CUTS, Steps
 from .store import events
+from .store.rows import judged, scores_of, standing, truth_index, vectors_of
 from .windowed import Clocked, buckets
 
 Document = Mapping[str, Any]

@@ -9,11 +9,11 @@ from .domain.errors import NotFound
 from .domain.records import PredictionRow
 from .domain.settings import Model
 from .join import Change
-from .outcomes import standing
 from .rollup import add_sums, halves
-from .store import events, evidence, models, rollups
+from .store import events, models, rollups, sequential
 from .store.engine import Database
 from .store.lease import fence
+from .store.rows import standing
 from .sums import entries_of, sums_of
 from .waiting import cluster_keys, waiting
 
@@ -79,7 +79,7 @@ def _add(connection: Connection, model: Model, changes: list[Change], minutes_fr
     models_by_id, half_of = {model.id: model}, halves(key, clusters)
     sums = sums_of(changes, entries_of(changes, models_by_id, revisions, half_of), revisions, {model.id: minutes_from})
     add_sums(connection, rollups.SUMS, sums)
-    taken = evidence.taken(connection, [model.id])
+    taken = sequential.taken(connection, [model.id])
     until = taken[model.id].until or 0
     apart = [change for change in changes if change.row.cluster is not None and change.row.at >= until]
     entries = entries_of(apart, models_by_id, revisions, half_of)

@@ -15,11 +15,10 @@ from .domain.times import parse_duration
 from .each import each_model
 from .refit import HOLDOUT, Outcome, described, tried
 from .sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
-from .store import alerts, models, rollups
-from .store import registry as versions
+from .store import alerts, models, rollups, versions
 from .store.engine import Database
 from .store.lease import hold
-from .store.registry import CHALLENGER, CHAMPION, Alias, Attempt
+from .store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 from .windowed import Clocked, clocked
 from .windows import first_after, widened
 

@@ -12,8 +12,8 @@ from .domain.errors import Conflict, NotFound
 from .domain.records import Progress
 from .domain.settings import Model
 from .domain.times import rfc3339
-from .store import registry
-from .store.registry import CHALLENGER, CHAMPION, Alias, Attempt
+from .store import versions
+from .store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 
 
 def register(
@@ -30,14 +30,14 @@ def register(
     document = seal(
         _named(fitted, model),
         model=model.name,
-        number=registry.next_number(connection, model.id),
+        number=versions.next_number(connection, model.id),
         fitted_from=fitted_from,
         gate=gate,
         created_at=rfc3339(now),
     )
-    registry.add(connection, model.id, document, now)
+    versions.add(connection, model.id, document, now)
     detail = {"number": document["number"], "method": document["method"], "sha256": document["sha256"]}
-    registry.log(connection, model.id, at=now, actor=actor, action="register", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="register", detail=detail)
     return document
 
 
@@ -60,31 +60,31 @@ def propose(
     held: str | None = None,
 ) -> None:
     """Let a version wait for a person's word, which it needs anyway or because something held it."""
-    registry.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
+    versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
     detail = {"number": number} if held is None else {"number": number, "held": held}
-    registry.log(connection, model.id, at=now, actor=actor, action="propose", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="propose", detail=detail)
 
 
 def shadow(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version be scored on live labels, and serve nothing."""
-    registry.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
-    registry.log(connection, model.id, at=now, actor=actor, action="shadow", detail={"number": number})
+    versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
+    versions.log(connection, model.id, at=now, actor=actor, action="shadow", detail={"number": number})
 
 
 def canary(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version serve the share of traffic that the settings give to canaries."""
     share = model.settings.canary
-    registry.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
+    versions.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
     detail = {"number": number, "share": share}
-    registry.log(connection, model.id, at=now, actor=actor, action="canary", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="canary", detail=detail)
 
 
 def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Mapping[str, Any]) -> None:
     """Let a canary serve nothing any more and wait for a person's word."""
-    challenger = registry.aliases(connection, model.id)[CHALLENGER]
-    registry.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
+    challenger = versions.aliases(connection, model.id)[CHALLENGER]
+    versions.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
     detail = {"number": challenger.number, **grounds}
-    registry.log(connection, model.id, at=now, actor=actor, action="canary_end", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="canary_end", detail=detail)
 
 
 def dismiss(
@@ -98,10 +98,10 @@ def dismiss(
     grounds: Mapping[str, Any],
 ) -> None:
     """Take a challenger off trial; the next refit needs as many new labels as after any other attempt."""
-    number = registry.aliases(connection, model.id)[CHALLENGER].number
-    registry.drop(connection, model.id, CHALLENGER)
+    number = versions.aliases(connection, model.id)[CHALLENGER].number
+    versions.drop(connection, model.id, CHALLENGER)
     _note_attempt(connection, model, progress, now)
-    registry.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
+    versions.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
 
 
 def promote(
@@ -123,18 +123,18 @@ def promote(
         when there is no such version.
 
     """
-    if registry.document(connection, model.id, number) is None:
+    if versions.document(connection, model.id, number) is None:
         raise NotFound(f"model {model.name} has no calibrator {number}")
-    aliases = registry.aliases(connection, model.id)
+    aliases = versions.aliases(connection, model.id)
     replaced = aliases[CHAMPION].number if CHAMPION in aliases else None
     _free_from_waiting(connection, model)
     if replaced == number:
         return
     at = _serve(connection, model, number, progress, now)
     if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
-        registry.drop(connection, model.id, CHALLENGER)
+        versions.drop(connection, model.id, CHALLENGER)
     detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at, **grounds}
-    registry.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
 
 
 def roll_back(
@@ -149,9 +149,9 @@ def roll_back(
 
     """
     restored = _put_back(connection, model, progress, actor=actor, now=now, grounds={"reason": reason})
-    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
-    registry.note_attempt(connection, model.id, replace(before, waits_for_person=True))
-    challenger = registry.aliases(connection, model.id).get(CHALLENGER)
+    before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
+    versions.note_attempt(connection, model.id, replace(before, waits_for_person=True))
+    challenger = versions.aliases(connection, model.id).get(CHALLENGER)
     if challenger is not None and challenger.share is not None:
         ended = {"reason": "after a person's rollback it waits for a person: it serves no share of traffic any more"}
         end_canary(connection, model, actor=actor, now=now, grounds=ended)
@@ -174,15 +174,15 @@ def _put_back(
     number = _served(connection, model)[-1]
     at = _serve(connection, model, restored, progress, now)
     detail = {"number": number, "restored": restored, "event_time": at, **grounds}
-    registry.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
+    versions.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
     return restored
 
 
 def _note_attempt(connection: Connection, model: Model, progress: Progress, now: int) -> None:
     """Let the next refit wait for new labels of new predictions."""
     at = _alias(None, progress, now).since_event_time or now
-    before = registry.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
-    registry.note_attempt(connection, model.id, replace(before, attempted_at=at, labels=progress.labels))
+    before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
+    versions.note_attempt(connection, model.id, replace(before, attempted_at=at, labels=progress.labels))
 
 
 def replaced(connection: Connection, model: Model) -> int | None:
@@ -203,7 +203,7 @@ def replaced(connection: Connection, model: Model) -> int | None:
 def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> str:
     """Let a version serve; return from when on, in event time."""
     alias = _alias(number, progress, now)
-    registry.move(connection, model.id, CHAMPION, alias)
+    versions.move(connection, model.id, CHAMPION, alias)
     return rfc3339(now if alias.since_event_time is None else alias.since_event_time)
 
 
@@ -217,7 +217,7 @@ def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | N
     put = {"promote": "number", "rollback": "restored"}
     return [
         (entry["detail"]["event_time"], entry["detail"][put[entry["action"]]])
-        for entry in registry.audited(connection, model_id)
+        for entry in versions.audited(connection, model_id)
         if entry["action"] in put
     ]
 
@@ -226,20 +226,20 @@ def is_held(connection: Connection, model_id: int, number: int) -> bool:
     """Return whether a version was proposed since something held its promotion."""
     return any(
         entry["action"] == "propose" and entry["detail"]["number"] == number and "held" in entry["detail"]
-        for entry in registry.audited(connection, model_id)
+        for entry in versions.audited(connection, model_id)
     )
 
 
 def _free_from_waiting(connection: Connection, model: Model) -> None:
-    before = registry.attempt(connection, model.id)
+    before = versions.attempt(connection, model.id)
     if before is not None and before.waits_for_person:
-        registry.note_attempt(connection, model.id, replace(before, waits_for_person=False))
+        versions.note_attempt(connection, model.id, replace(before, waits_for_person=False))
 
 
 def _served(connection: Connection, model: Model) -> list[int]:
     """Return the versions that are, or would be after rollbacks, in service: the champion last."""
     stack: list[int] = []
-    for entry in registry.audited(connection, model.id):
+    for entry in versions.audited(connection, model.id):
         if entry["action"] == "promote":
             stack.append(entry["detail"]["number"])
         elif entry["action"] == "rollback" and stack:

@@ -21,9 +21,9 @@ from .domain.records import LabelRow, PredictionRow
 from .domain.settings import Model, ModelSettings, settings_from, task_from
 from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
 from .join import Arrival
-from .outcomes import distributions_of, payload_of, payload_of_distributions, vectors_of
-from .store import alerts, events, lease, registry
+from .store import alerts, events, lease, versions
 from .store.engine import Database
+from .store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
 from .store.scratch import put_twin, scratch
 from .windowed import clocked
 
@@ -272,8 +272,8 @@ def _without_vectors(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
-    audited = registry.audited(connection, twin.id)
-    documents = {each["number"]: each for each in registry.documents(connection, twin.id)}
+    audited = versions.audited(connection, twin.id)
+    documents = {each["number"]: each for each in versions.documents(connection, twin.id)}
 
     def steps(*actions: str) -> list[dict[str, Any]]:
         found = [entry for entry in audited if entry["action"] in actions]

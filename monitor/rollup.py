@@ -16,7 +16,6 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from .batch import Event, decode, encode
 from .domain.delays import Seen, delay_bucket
 from .domain.errors import LeaseLost, Unavailable
 from .domain.events import PredictionEvent
@@ -24,16 +23,17 @@ from .domain.records import MINUTE_LEVEL, LabelRow, PredictionRow, Progress, Ser
 from .domain.settings import Model
 from .domain.times import HOUR, floor, micros
 from .join import Arrival, EventRef, Joined, join
-from .outcomes import confidences, outcome
 from .stats.summary import ONE
-from .store import counters, evidence, journal, rollups
+from .store import counters, journal, rollups, sequential
+from .store.batch import Event, decode, encode
 from .store.engine import Database, savepoint
 from .store.events import add_conflicts, add_labels, add_predictions, event_key, hash_key, labels_of, predictions_of
-from .store.evidence import Taken
 from .store.journal import JournalRow
 from .store.lease import hold
 from .store.models import add_delays, by_ids, consumed, progress_of, revisions, save_progress
 from .store.rollups import Span
+from .store.rows import confidences, outcome
+from .store.sequential import Taken
 from .store.summaries import Summaries
 from .sums import Sums, Target, entries_of, merged, sums_of
 from .waiting import Carried, cluster_keys, passed_over, waiting
@@ -106,7 +106,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     clusters = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, known_revisions, halves(key, clusters))
-    taken = evidence.taken(connection, list(models))
+    taken = sequential.taken(connection, list(models))
     passed = passed_over(taken, minutes)
     waits = waiting(
         joined.changes,
@@ -140,7 +140,7 @@ def _carried(connection: Connection, model_id: int, taken: Taken, until: int) ->
     """Return the sums of the minutes from where a model's tests stand until a moment, of those that count."""
     whole = {n: key for key, n in rollups.series_ids(connection, model_id).items() if not key.segment}
     span = Span(MINUTE_LEVEL, taken.until or 0, until)
-    apart = evidence.clusters(connection, list(whole), span)
+    apart = sequential.clusters(connection, list(whole), span)
     found = [(number, begin, None, blob) for number, _, begin, blob in rollups.read(connection, list(whole), [span])]
     return [
         Carried(whole[number], cluster, blob)
@@ -328,7 +328,7 @@ def write(connection: Connection, effects: Effects) -> None:
         _add(connection, each)
     for model_id, until in effects.passed.items():
         whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
-        evidence.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
+        sequential.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
         consumed(connection, model_id, until)
     for model_id, before in effects.stale_minutes.items():
         numbers = list(rollups.series_ids(connection, model_id).values())
@@ -372,7 +372,7 @@ def run(database: Database, token: int, *, now: Callable[[], int], events: int) 
             effects = effects_of(connection, received, now())
         with database.write(patient=True) as connection:
             hold(connection, token)
-            if evidence.taken(connection, list(effects.taken)) != effects.taken:
+            if sequential.taken(connection, list(effects.taken)) != effects.taken:
                 effects = effects_of(connection, received, now())
             write(connection, effects)
             _finish(connection, rows)

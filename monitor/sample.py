@@ -18,12 +18,12 @@ from .domain.records import LabelRow, PredictionRow, SeriesKey
 from .domain.segments import segment_of
 from .domain.settings import Model
 from .domain.times import MINUTE
-from .outcomes import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
 from .segments import declared
 from .stats.cells import place
 from .stats.noise import signed_sum_lower_bound
 from .stats.summary import Kind, cell_sums
 from .store import events, rollups
+from .store.rows import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
 from .windowed import SEGMENTS_AT_ONCE, Clocked, buckets
 from .windows import spans, widened
 

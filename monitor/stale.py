@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from .alarms import Finding, stale
 from .domain.times import MINUTE, parse_duration
-from .store import coverage, registry
+from .store import coverage, versions
 from .windowed import Clocked, Range
 from .windows import doubled, first_after, spans, widened
 
@@ -29,7 +29,7 @@ def findings(connection: Connection, clock: Clocked, model_versions: Collection[
     number is right as long as it serves and, once it has ended, until the champion changes.
     """
     settings = clock.model.settings
-    champion = registry.aliases(connection, clock.model.id).get(registry.CHAMPION)
+    champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
     if champion is None or clock.newest_end is None or now < champion.since + settings.stale_after:
         return
     since = champion.since if champion.since_event_time is None else champion.since_event_time
@@ -56,11 +56,11 @@ def findings(connection: Connection, clock: Clocked, model_versions: Collection[
 
 def _canaries(connection: Connection, clock: Clocked, since: int) -> set[int]:
     """Return the versions that serve a share of traffic, or did so since a moment."""
-    challenger = registry.aliases(connection, clock.model.id).get(registry.CHALLENGER)
+    challenger = versions.aliases(connection, clock.model.id).get(versions.CHALLENGER)
     now = {challenger.number} if challenger is not None and challenger.share is not None else set()
     before = {
         entry["detail"].get("number")
-        for entry in registry.audited(connection, clock.model.id)
+        for entry in versions.audited(connection, clock.model.id)
         if entry["at"] >= since and entry["action"].startswith(CANARY)
     }
     return {number for number in now | before if number is not None}

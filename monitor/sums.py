@@ -21,18 +21,6 @@ from .domain.segments import segment_of
 from .domain.settings import Model, Revision
 from .domain.times import MINUTE
 from .join import Change
-from .outcomes import (
-    answer_of,
-    answered,
-    judged,
-    measured,
-    own_segments,
-    scores_of,
-    segments_of,
-    truth_index,
-    value_of,
-    vectors_of,
-)
 from .stats.cells import Integers
 from .stats.entries import (
     Entries,
@@ -49,6 +37,18 @@ from .stats.entries import (
 from .stats.regression import of_locations, of_measured
 from .stats.summary import MAX_CLASSES, decode_all, encode_all, gather
 from .stats.values import of_labelled_values, of_values
+from .store.rows import (
+    answer_of,
+    answered,
+    judged,
+    measured,
+    own_segments,
+    scores_of,
+    segments_of,
+    truth_index,
+    value_of,
+    vectors_of,
+)
 
 Target = tuple[int, ...]
 

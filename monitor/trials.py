@@ -24,12 +24,11 @@ from .domain.times import parse_duration, rfc3339
 from .each import each_model
 from .paired import Maps, border_of, matured_pairs
 from .stats.sequential.comparison import Comparison
-from .store import models, trials
-from .store import registry as versions
+from .store import models, trials, versions
 from .store.engine import Database
 from .store.lease import hold
-from .store.registry import CHALLENGER, CHAMPION, Alias
 from .store.trials import Trial
+from .store.versions import CHALLENGER, CHAMPION, Alias
 from .windowed import Clocked, clocked, of_series
 from .windows import first_after, widened
 

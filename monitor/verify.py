@@ -30,18 +30,6 @@ from .domain.records import (
 )
 from .domain.settings import Model, Revision
 from .domain.times import LATEST, MINUTE, floor, rfc3339
-from .outcomes import (
-    OWN_SEGMENTS,
-    answered,
-    judged,
-    measured,
-    payload_of,
-    scores_of,
-    standing,
-    truth_index,
-    value_of,
-    vectors_of,
-)
 from .stats.cells import CELLS, EDGES, SIXTIETHS
 from .stats.summary import (
     AMOUNT_CHUNKS,
@@ -64,8 +52,20 @@ from .stats.summary import (
     total_slot,
     value_slot,
 )
-from .store import events, evidence, models, rollups
+from .store import events, models, rollups, sequential
 from .store.rollups import Span
+from .store.rows import (
+    OWN_SEGMENTS,
+    answered,
+    judged,
+    measured,
+    payload_of,
+    scores_of,
+    standing,
+    truth_index,
+    value_of,
+    vectors_of,
+)
 
 CHUNK: Final = 2000
 MOST_REPEATS: Final = 20
@@ -156,7 +156,7 @@ def verify(connection: Connection, model: Model) -> list[Difference]:
 def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Bucket, bytes]]:
     series = {number: key for key, number in rollups.every_series(connection, model.id).items()}
     found: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
-    for number, begin, cluster, blob in evidence.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
+    for number, begin, cluster, blob in sequential.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
         found[cluster][series[number], MINUTE_LEVEL, begin] = blob
     return found
 

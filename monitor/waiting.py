@@ -18,7 +18,7 @@ from .join import Change
 from .stats.cells import CELLS
 from .stats.entries import Entries, joined
 from .stats.summary import PIT_CELLS, SLOTS, VALUES, cell_slot, decode_all, gather, pit_slot, value_slot
-from .store.evidence import Taken
+from .store.sequential import Taken
 from .sums import Sums
 
 

@@ -19,7 +19,7 @@ from .domain.times import DAY, HOUR, floor, parse_time
 from .stats.cells import Integers
 from .stats.summary import Summary
 from .stats.values import AGREEMENT, UNREAD, Reading, read
-from .store import coverage, mappings, models, registry, rollups
+from .store import coverage, mappings, models, rollups, versions
 from .store.coverage import Totals
 from .store.rollups import Span
 from .windows import first_after, learned_delay, matured_until, merged, newest_end, own_time, spans, widened
@@ -71,9 +71,9 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
 
 def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
     """Return the range whose labels the calibrator in service was fitted and judged on, or that it was the validation set."""
-    champion = registry.aliases(connection, model.id).get(registry.CHAMPION)
+    champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
     number = None if champion is None else champion.number
-    document = None if number is None else registry.document(connection, model.id, number)
+    document = None if number is None else versions.document(connection, model.id, number)
     source = {} if document is None else document["fitted_from"] or {}
     if source.get("source") == VALIDATION:
         return "validation"

@@ -20,13 +20,13 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import Connection, NullPool, create_engine, make_url, text
 from sqlalchemy.exc import OperationalError
 
-from monitor.batch import Event, encode
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import micros
 from monitor.rollup import run
 from monitor.store import counters, events, journal, lease, models, rollups
+from monitor.store.batch import Event, encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade

@@ -19,7 +19,7 @@ from ..evaluate import reference_of
 from ..figures import DEFAULT_BINS, Question, drift, evaluation, finite
 from ..stats.cells import BIN_COUNTS
 from ..stats.summary import Summary
-from ..store import evaluations, evidence, journal, mappings, rollups
+from ..store import evaluations, journal, mappings, rollups, sequential
 from ..store.engine import Database
 from ..windowed import Clocked, by_place, clocked, of_series
 from ..windows import widened
@@ -222,7 +222,7 @@ def _validated(
 def show_evidence(context: Context, model: ModelName) -> Response:
     """Return what the sequential tests of each model version say now."""
     with context.database.read() as connection:
-        found = evidence.newest(connection, model_named(connection, model).id)
+        found = sequential.newest(connection, model_named(connection, model).id)
     return answer({"evidence": [{"version": version, **fields} for _, version, fields in found]})
 
 

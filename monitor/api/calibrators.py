@@ -14,7 +14,7 @@ from ..domain.settings import Model
 from ..domain.times import rfc3339
 from ..recalibrate import champion_document
 from ..refit import HOLDOUT
-from ..store import registry as versions
+from ..store import versions
 from . import shapes
 from .context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
 from .distributions import calibrated, check_kind

@@ -5,7 +5,7 @@ from typing import Any, Final
 from ..calibrators.distributions import compile_distribution
 from ..domain.errors import BadInput
 from ..domain.settings import Model
-from ..stated import distribution, fields_of
+from ..store.rows import distribution, fields_of
 from .context import JsonObject
 
 MOST: Final = 10_000

@@ -14,8 +14,8 @@ from ..domain.names import check_model_name, name_fault
 from ..domain.records import ConflictRow, LabelRow, PredictionRow
 from ..domain.settings import Model, ModelSettings, as_json, settings_from, task_from
 from ..domain.times import SECOND, parse_duration, rfc3339
-from ..outcomes import payload_of
-from ..store import alerts, evaluations, events, journal, lease, models, registry, rollups
+from ..store import alerts, evaluations, events, journal, lease, models, rollups, versions
+from ..store.rows import payload_of
 from . import shapes
 from .context import Context, EventId, JsonObject, ModelName, Now, answer, model_named
 from .routes import StrictRoute
@@ -49,7 +49,7 @@ def _states(connection: Connection, known: list[Model]) -> State:
     """Return what tells a model's state, having asked for all of them at once."""
     chosen = known[0].id if len(known) == 1 else None
     progress = models.progress_of(connection, [model.id for model in known])
-    champions = registry.champions(connection)
+    champions = versions.champions(connection)
     firing: dict[int, list[str]] = {}
     for model_id, (kind, *_), fires in alerts.known(connection):
         if fires:

@@ -8,7 +8,7 @@ from starlette.responses import Response
 
 from ..calibrators.document import canonical
 from ..domain.settings import Model
-from ..store import registry
+from ..store import versions
 from . import shapes
 from .context import Context, JsonObject, ModelName, model_named
 from .etags import answer_unless_known
@@ -31,14 +31,14 @@ def show_serving(context: Context, model: ModelName, request: Request) -> Respon
 
 def serving(connection: Connection, model: Model) -> JsonObject:
     """Return what a model is to be served with; null stands for no calibrator."""
-    aliases = registry.aliases(connection, model.id)
-    champion, challenger = aliases.get(registry.CHAMPION), aliases.get(registry.CHALLENGER)
+    aliases = versions.aliases(connection, model.id)
+    champion, challenger = aliases.get(versions.CHAMPION), aliases.get(versions.CHALLENGER)
     served = _document(connection, model, champion)
     tried = None if challenger is None or challenger.share is None else _document(connection, model, challenger)
     canary = None if challenger is None or tried is None else {"share": challenger.share, "document": tried}
     return {"champion": served, "canary": canary}
 
 
-def _document(connection: Connection, model: Model, alias: registry.Alias | None) -> JsonObject | None:
+def _document(connection: Connection, model: Model, alias: versions.Alias | None) -> JsonObject | None:
     number = None if alias is None else alias.number
-    return None if number is None else registry.document(connection, model.id, number)
+    return None if number is None else versions.document(connection, model.id, number)

@@ -16,7 +16,7 @@ from ..domain.times import MINUTE, parse_duration, rfc3339
 from ..rawscores import Under, applied, known_of
 from ..stats.cells import Floats
 from ..stats.conformal import prediction_sets
-from ..store import registry
+from ..store import versions
 from ..windowed import Clocked, clocked
 from . import shapes
 from .calibration import Range, range_of, wait_for_roll_up
@@ -44,7 +44,7 @@ class ThresholdsQuery(BaseModel):
     end: str | None = Field(default=None, description="RFC 3339 with a zone")
     version: str | None = Field(default=None, description="a model version; all of them if not given")
     calibrator: str = Field(
-        default=registry.CHAMPION,
+        default=versions.CHAMPION,
         description="whose scores are meant: a version's number, `champion` (none, where there is none), `challenger`, or `none`",
     )
     precision: Inner | None = Field(default=None, description="the share of what is selected that is to be right")
@@ -67,7 +67,7 @@ def show_thresholds(
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = _range(query, clock, now)
-        champion = _document(connection, clock.model, registry.CHAMPION)
+        champion = _document(connection, clock.model, versions.CHAMPION)
         chosen = _document(connection, clock.model, query.calibrator)
         known = known_of(connection, clock, start, end, usable("version", query.version))
     return answer(
@@ -111,16 +111,16 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject | 
     """
     if which == NONE:
         return None
-    aliases = registry.aliases(connection, model.id)
-    if which in {registry.CHAMPION, registry.CHALLENGER}:
+    aliases = versions.aliases(connection, model.id)
+    if which in {versions.CHAMPION, versions.CHALLENGER}:
         number = aliases[which].number if which in aliases else None
-        if number is None and which == registry.CHALLENGER:
+        if number is None and which == versions.CHALLENGER:
             raise BadInput("calibrator", which, "there is none now")
     elif which.isascii() and which.isdigit() and len(which) < len(str(LARGEST)):
         number = int(which)
     else:
         raise BadInput("calibrator", which, "must be a version's number, champion, challenger or none")
-    document = None if number is None else registry.document(connection, model.id, number)
+    document = None if number is None else versions.document(connection, model.id, number)
     if number is not None and document is None:
         raise BadInput("calibrator", which, "there is no such version")
     return document
@@ -186,7 +186,7 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
         raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
-        champion = _document(connection, clock.model, registry.CHAMPION)
+        champion = _document(connection, clock.model, versions.CHAMPION)
         served = _served(clock.model, champion, asked)
         found = kept.sets(connection, clock, champion, asked.coverage, now)
     if found["threshold"] is None:

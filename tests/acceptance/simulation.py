@@ -18,12 +18,12 @@ from scipy.special import betaincinv, expit, logit
 from sqlalchemy import event
 
 from monitor import recalibrate, rollup
-from monitor.batch import encode
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
-from monitor.store import alerts, journal, lease, models, registry
+from monitor.store import alerts, journal, lease, models, versions
+from monitor.store.batch import encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.schema import secret
@@ -216,8 +216,8 @@ class Simulation:
     def report(self) -> Report:
         with self.database.read() as connection:
             transitions = alerts.transitions(connection, self.model.id, 1000)[::-1]
-            audit = registry.audited(connection, self.model.id)
-            documents = registry.documents(connection, self.model.id)[::-1]
+            audit = versions.audited(connection, self.model.id)
+            documents = versions.documents(connection, self.model.id)[::-1]
         alarms = [
             {"kind": each.kind, "state": each.state, "window": each.window, "at": each.at} for each in transitions
         ]

@@ -10,12 +10,12 @@ from typing import Any
 
 from sqlalchemy import make_url, text
 
-from monitor.batch import decode
 from monitor.domain.records import HOUR_LEVEL
 from monitor.domain.times import rfc3339
 from monitor.stats.summary import decode as entries
 from monitor.stats.summary import total_slot
 from monitor.store import counters, journal, models, rollups
+from monitor.store.batch import decode
 from monitor.store.engine import Database
 from monitor.verify import verify
 from tests.faults.load import Batch

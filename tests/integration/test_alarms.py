@@ -11,9 +11,8 @@ from monitor.alarms import MISCALIBRATION, MISSING_LABELS, SEQUENTIAL
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
-from monitor.store import alerts
-from monitor.store import evidence as tests_of
-from monitor.store import registry as versions
+from monitor.store import alerts, versions
+from monitor.store import sequential as tests_of
 from monitor.store.schema import secret
 
 BROKEN = 0.4

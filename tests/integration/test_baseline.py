@@ -15,7 +15,6 @@ from monitor.baseline_fit import reference_sample
 from monitor.domain.records import REFERENCE_SEGMENT
 from monitor.rebuild import rebuild
 from monitor.store import alerts, models
-from monitor.store.registry import attempt
 from monitor.store.schema import alert as alert_rows
 from monitor.store.schema import (
     alert_state,
@@ -29,6 +28,7 @@ from monitor.store.schema import (
     secret,
     series,
 )
+from monitor.store.versions import attempt
 from monitor.verify import verify
 from monitor.windowed import clocked
 

@@ -17,8 +17,8 @@ from monitor.rebuild import rebuild
 from monitor.registry import promote, register, roll_back
 from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Clusters, Evidence
-from monitor.store import evidence as store
 from monitor.store import models, schema
+from monitor.store import sequential as store
 from monitor.store.migrate import _config, upgrade
 from monitor.verify import verify
 

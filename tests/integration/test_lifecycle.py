@@ -18,8 +18,7 @@ from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.sample import Gaps, Sample, Segments, lower_bound, onset, raw_sample
-from monitor.store import alerts, evaluations, models
-from monitor.store import registry as versions
+from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
 from monitor.windowed import by_place, clocked, of_series

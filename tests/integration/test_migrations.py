@@ -5,7 +5,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
-from monitor.store import events, registry
+from monitor.store import events, versions
 from monitor.store.migrate import _config, upgrade
 from monitor.store.schema import metadata
 from monitor.verify import verify
@@ -35,7 +35,7 @@ def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
     with feed.database.read() as connection:
         rows = {row.event_id: row.reference for chunk in events.scan(connection, model.id) for _, row in chunk}
         apart = [row.event_id for chunk in events.scan(connection, model.id, reference=True) for _, row in chunk]
-        champion = registry.aliases(connection, model.id)["champion"]
+        champion = versions.aliases(connection, model.id)["champion"]
         refit = connection.execute(text("SELECT attempted_at, labels, reference_labels FROM refit")).one()
     assert (rows, apart) == ({"a": False, "b": False}, ["c"])
     assert (champion.number, champion.since_event_time, champion.share) == (3, 6, None)

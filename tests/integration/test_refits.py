@@ -14,7 +14,7 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.sample import Sample, Segments, held_out_segments, raw_sample
-from monitor.store import registry
+from monitor.store import versions
 from monitor.windowed import clocked
 from monitor.wiring import judge
 
@@ -78,7 +78,7 @@ class Traffic:
 
     def aliases(self) -> dict[str, int | None]:
         with self.feed.database.read() as connection:
-            return {name: each.number for name, each in registry.aliases(connection, self.model.id).items()}
+            return {name: each.number for name, each in versions.aliases(connection, self.model.id).items()}
 
 
 @pytest.fixture
@@ -124,7 +124,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
     one.send(600, predicted=in_country("NL"), slope=1.3)
     judge(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
-        audit = registry.audited(connection, one.model.id)
+        audit = versions.audited(connection, one.model.id)
     assert [each["action"] for each in audit] == ["refuse"]
     assert "it does harm in the segment country:NL" in audit[0]["detail"]["reason"]
 

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from sqlalchemy import select, update
 
-from monitor.batch import encode
 from monitor.domain.errors import LeaseLost
 from monitor.domain.events import PredictionEvent
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL
@@ -15,6 +14,7 @@ from monitor.rollup import run
 from monitor.stats.summary import LIMIT, Summary, total_slot
 from monitor.stats.summary import encode as encode_summary
 from monitor.store import events, journal, models, rollups
+from monitor.store.batch import encode
 from monitor.store.lease import fence
 from monitor.store.schema import label as label_table
 from monitor.store.schema import lease, quarantine, rollup

@@ -11,9 +11,8 @@ from monitor.client.champions import IDENTITY, Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
 from monitor.domain.errors import BadInput
-from monitor.store import models
-from monitor.store import registry as versions
-from monitor.store.registry import CHALLENGER, CHAMPION, Alias
+from monitor.store import models, versions
+from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 
 SERVING = "/v1/models/m/serving"
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}

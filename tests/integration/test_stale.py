@@ -9,9 +9,8 @@ from monitor import alert, evaluate, registry
 from monitor.alarms import STALE
 from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
-from monitor.store import alerts, models
-from monitor.store import registry as versions
-from monitor.store.registry import CHALLENGER
+from monitor.store import alerts, models, versions
+from monitor.store.versions import CHALLENGER
 
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
 STEP = timedelta(minutes=5)

@@ -7,7 +7,7 @@ import pytest
 
 from monitor.calibrators.families import from_document
 from monitor.decisions import impact_of
-from monitor.store import models, registry
+from monitor.store import models, versions
 from monitor.windowed import clocked
 
 THRESHOLDS = "/v1/models/m/thresholds"
@@ -97,7 +97,7 @@ def test_the_impact_of_a_promotion_is_what_the_api_shows(sure):
     with sure.services.database.read() as connection:
         clock = clocked(connection, models.named(connection, "m"), sure.clock())
         found = impact_of(connection, clock, made, None)
-        back = impact_of(connection, clock, None, registry.document(connection, clock.model.id, 1))
+        back = impact_of(connection, clock, None, versions.document(connection, clock.model.id, 1))
     assert found == sure.get(THRESHOLDS, calibrator="1")["decisions"]
     assert [found[0]["before"]["selected"], found[0]["after"]["selected"]] == [
         back[0]["after"]["selected"],

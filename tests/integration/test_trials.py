@@ -15,11 +15,11 @@ from monitor.domain.times import DAY, HOUR, moment
 from monitor.paired import Maps, matured_pairs
 from monitor.refit import Outcome
 from monitor.stats.sequential.comparison import Comparison
-from monitor.store import evidence, models
-from monitor.store import registry as versions
+from monitor.store import models, versions
+from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
-from monitor.store.registry import CHALLENGER, CHAMPION, Alias
 from monitor.store.trials import Trial
+from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 from monitor.windowed import clocked
 from tests.integration.test_lifecycle import BROKEN, Life
 
@@ -119,7 +119,7 @@ def test_a_promotion_whose_drift_reverses_is_rolled_back_by_nobody_and_the_audit
     assert 300 <= trial["labels"] <= one.sent
     with one.feed.database.read() as connection:
         since = aliases(one)[CHAMPION].since_event_time
-        (standing,) = evidence.standings(connection, one.model.id).values()
+        (standing,) = store_sequential.standings(connection, one.model.id).values()
     # The sequential tests begin afresh with what is served from the rollback on.
     assert standing.basis["promoted"] == since
     assert standing.fields["labels"] == 0

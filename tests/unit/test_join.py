@@ -7,7 +7,7 @@ import pytest
 from monitor.domain.records import LabelRow, PredictionRow
 from monitor.domain.settings import Model, ModelSettings
 from monitor.join import join
-from monitor.outcomes import standing
+from monitor.store.rows import standing
 
 MODEL = Model(
     id=7, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0

@@ -8,8 +8,8 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import fields
 
-from .domain.errors import Corrupt
-from .domain.events import LabelEvent, PredictionEvent
+from ..domain.errors import Corrupt
+from ..domain.events import LabelEvent, PredictionEvent
 
 Event = PredictionEvent | LabelEvent
 
