@@ -20,9 +20,9 @@ from ..calibrators.distributions import Apply, Distribution, compile_distributio
 from ..calibrators.document import verify
 from ..calibrators.errors import BadDocument
 from ..calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
-from ..canary import Lot
 from ..domain.errors import Unavailable
 from .cache import LARGEST_FILE, Cache, read_bounded
+from .canary import Lot
 from .distributions import Given, Served, applied, applied_to_arrays
 from .limited import LimitedWarnings, described
 from .transport import Answer, Transport

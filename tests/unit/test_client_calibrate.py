@@ -23,9 +23,9 @@ from monitor.calibrators.document import seal
 from monitor.calibrators.families import from_document
 from monitor.calibrators.parameters import PARAMETERS, REGRESSIONS
 from monitor.calibrators.scalar import compile_scalar, compile_vector
-from monitor.canary import Lot
 from monitor.client import Calibrated
 from monitor.client.arrays import compile_array
+from monitor.client.canary import Lot
 from monitor.domain.errors import BadInput
 
 MODEL = "acme/churn risk"
