@@ -9,7 +9,7 @@ from . import alert, estimate, evaluate, evidence, notify, recalibrate, rollup, 
 from .config import Settings
 from .domain.errors import ConfigError
 from .domain.times import DAY
-from .ingest import Ingest
+from .ingest.writer import Ingest
 from .jobs import Job, Runner
 from .store import estimates, evaluations, journal
 from .store.engine import Database

@@ -9,10 +9,10 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
 from ..domain.errors import MonitorError
 from ..domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
-from ..ingest import Ingest
+from ..ingest.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
+from ..ingest.writer import Ingest
 from .bodies import read_body
 from .context import JsonObject
 from .problems import of_error, problem, told

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 import msgspec
 
-from monitor.decode import decode_events
+from monitor.ingest.decode import decode_events
 from tests.benchmarks.measure import Ratio, ratio, repeated
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)

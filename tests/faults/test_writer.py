@@ -5,7 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.domain.errors import Unavailable
-from monitor.ingest import Writer
+from monitor.ingest.writer import Writer
 from monitor.store import journal
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow

@@ -15,7 +15,7 @@ from monitor import rollup
 from monitor.api.app import create_app
 from monitor.api.front import settled
 from monitor.config import Settings
-from monitor.ingest import Ingest
+from monitor.ingest.writer import Ingest
 from monitor.store import lease
 from monitor.store.engine import Database
 from monitor.wiring import Services, judge

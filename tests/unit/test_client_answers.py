@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import monitor
 from monitor.client import items
 from monitor.client.answers import agreement, average, token_logprobs, verbalized
-from monitor.decode import decode_events
 from monitor.domain.errors import BadInput, MonitorError, Unreadable
+from monitor.ingest.decode import decode_events
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
 

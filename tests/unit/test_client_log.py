@@ -17,9 +17,9 @@ import pytest
 
 from monitor import Client
 from monitor.client import Calibrated, Stats, average
-from monitor.decode import decode_events
 from monitor.domain import events
 from monitor.domain.errors import BadInput
+from monitor.ingest.decode import decode_events
 
 NOBODY = "http://127.0.0.1:9"
 

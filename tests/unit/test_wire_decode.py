@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from monitor.decode import MAX_ITEM_BYTES, Decoded, check_all, decode_events, inflate
 from monitor.domain.errors import BadInput, TooLarge
 from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.ingest.decode import MAX_ITEM_BYTES, Decoded, check_all, decode_events, inflate
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 GOOD = b'{"type":"label","event_id":"a","model":"m","label":1}'

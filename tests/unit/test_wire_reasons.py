@@ -4,9 +4,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from monitor.decode import decode_events
 from monitor.domain.events import LabelEvent, PredictionEvent, Rejection
-from monitor.refusal import FIELDS, REQUIRED
+from monitor.ingest.decode import decode_events
+from monitor.ingest.explain import FIELDS, REQUIRED
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 PREDICTION = '{"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z",%s}'

@@ -14,7 +14,7 @@ from typing import Any, Final, get_args
 
 import msgspec
 
-from .domain.events import (
+from ..domain.events import (
     MAX_AMOUNT,
     MAX_ANSWER,
     MAX_CALIBRATOR,
@@ -31,7 +31,7 @@ from .domain.events import (
     Source,
     quoted,
 )
-from .domain.names import has_control
+from ..domain.names import has_control
 
 
 class _NotFinite:

@@ -10,15 +10,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final
 
+from ..domain.errors import Unavailable
+from ..domain.events import TASK_OF_FORM, PredictionEvent, Receipt, form_of
+from ..domain.settings import Model, ModelSettings
+from ..domain.times import moment
+from ..store import journal, models
+from ..store.batch import Event, encode
+from ..store.engine import Database
+from ..store.journal import JournalRow
 from .decode import Decoded, check_all, decode_events
-from .domain.errors import Unavailable
-from .domain.events import TASK_OF_FORM, PredictionEvent, Receipt, form_of
-from .domain.settings import Model, ModelSettings
-from .domain.times import moment
-from .store import journal, models
-from .store.batch import Event, encode
-from .store.engine import Database
-from .store.journal import JournalRow
 
 log = logging.getLogger(__name__)
 

@@ -13,12 +13,12 @@ from typing import Any, Final
 
 import msgspec
 
-from .domain.errors import BadInput, TooLarge
-from .domain.events import MAX_EVENTS, Event, Fault, Rejection
-from .domain.labels import Declared, check_against
-from .domain.names import has_control
-from .faults import CLOCK_SKEW, all_clean, fault_of, unclean_name
-from .refusal import explain, repeated_key
+from ..domain.errors import BadInput, TooLarge
+from ..domain.events import MAX_EVENTS, Event, Fault, Rejection
+from ..domain.labels import Declared, check_against
+from ..domain.names import has_control
+from .checks import CLOCK_SKEW, all_clean, fault_of, unclean_name
+from .explain import explain, repeated_key
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 MAX_ITEM_BYTES: Final = 4 * 2**20

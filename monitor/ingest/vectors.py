@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from msgspec.structs import force_setattr
 
-from .domain.events import TASK_OF_FORM, Fault, PredictionEvent, Vector, quoted
+from ..domain.events import TASK_OF_FORM, Fault, PredictionEvent, Vector, quoted
 
 SUM_TOLERANCE: Final = 1e-3
 AVERAGE_TOLERANCE: Final = 1e-3

@@ -10,7 +10,7 @@ from typing import Any, Final
 import msgspec
 from msgspec.structs import force_setattr
 
-from .domain.events import (
+from ..domain.events import (
     MAX_METADATA_BYTES,
     MAX_METADATA_DEPTH,
     TASK_OF_FORM,
@@ -24,7 +24,7 @@ from .domain.events import (
     quoted,
     thousandth,
 )
-from .domain.names import UNADDRESSABLE, has_control
+from ..domain.names import UNADDRESSABLE, has_control
 from .vectors import members_fault, probabilities_fault
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
