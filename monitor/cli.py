@@ -107,7 +107,7 @@ def migrate() -> None:
 @app.command()
 def verify(model: Annotated[str | None, typer.Argument(help="only this model")] = None) -> None:
     """Recompute rollups from the rows by other code and compare them bit for bit."""
-    from .verify import verify as differences_of  # noqa: PLC0415 - only this command needs it
+    from .rollup.verify import differences_of  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     found = 0
@@ -131,7 +131,7 @@ def verify(model: Annotated[str | None, typer.Argument(help="only this model")] 
 @app.command()
 def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
     """Roll a model up afresh, after a change of its segments."""
-    from .rebuild import rebuild as rebuild_model  # noqa: PLC0415 - only this command needs it
+    from .rollup.rebuild import rebuild_model  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     with database.read() as connection:

@@ -13,14 +13,16 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from . import alert, evaluate, evidence, recalibrate, rollup, trials
+from . import alert, evaluate, evidence, recalibrate, trials
 from .calibrators.distribution_rows import objects
 from .calibrators.families import from_document
 from .domain.errors import BadInput
 from .domain.records import LabelRow, PredictionRow
 from .domain.settings import Model, ModelSettings, settings_from, task_from
 from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
-from .join import Arrival
+from .rollup.effects import effects_of_rows
+from .rollup.job import write
+from .rollup.join import Arrival
 from .store import alerts, events, lease, versions
 from .store.engine import Database
 from .store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
@@ -206,7 +208,7 @@ class _Feed:
         rows: list[Arrival] = [*served, *known]
         for begin in range(0, len(rows), BATCH):
             with self._database.write() as connection:
-                rollup.write(connection, rollup.effects_of_rows(connection, rows[begin : begin + BATCH]))
+                write(connection, effects_of_rows(connection, rows[begin : begin + BATCH]))
 
     def _served(self, rows: Sequence[PredictionRow], now: int) -> list[PredictionRow]:
         bare = [_bare(row, self._twin, now) for row in rows]

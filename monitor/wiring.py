@@ -5,12 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import alert, estimate, evaluate, evidence, notify, recalibrate, rollup, trials
+from . import alert, estimate, evaluate, evidence, notify, recalibrate, trials
 from .config import Settings
 from .domain.errors import ConfigError
 from .domain.times import DAY
 from .ingest.writer import Ingest
 from .jobs import Job, Runner
+from .rollup.job import roll_up
 from .store import estimates, evaluations, journal
 from .store.engine import Database
 from .store.lease import hold
@@ -89,7 +90,7 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
     send = notify.webhook(settings.webhook_timeout)
 
     def take_in(token: int) -> int:
-        return rollup.run(database, token, now=wall_clock, events=_events_now(settings, database))
+        return roll_up(database, token, now=wall_clock, events=_events_now(settings, database))
 
     def tell(token: int) -> int:
         url, attempts = settings.webhook_url, settings.webhook_attempts

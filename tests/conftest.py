@@ -24,7 +24,7 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import micros
-from monitor.rollup import run
+from monitor.rollup.job import roll_up
 from monitor.store import counters, events, journal, lease, models, rollups
 from monitor.store.batch import Event, encode
 from monitor.store.engine import Database
@@ -103,7 +103,7 @@ class Feed:
     def roll_up(self, *, events: int = 4000, token: int | None = None) -> int:
         """Roll up all that waits; return how many events that were."""
         total = 0
-        while taken := run(self.database, self.token if token is None else token, now=self.clock, events=events):
+        while taken := roll_up(self.database, self.token if token is None else token, now=self.clock, events=events):
             total += taken
         return total
 

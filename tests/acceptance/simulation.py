@@ -17,11 +17,12 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 from sqlalchemy import event
 
-from monitor import recalibrate, rollup
+from monitor import recalibrate
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
+from monitor.rollup.job import roll_up
 from monitor.store import alerts, journal, lease, models, versions
 from monitor.store.batch import encode
 from monitor.store.engine import Database
@@ -209,7 +210,7 @@ class Simulation:
         def clock() -> int:
             return self.now
 
-        while rollup.run(self.database, self.token, now=clock, events=4000):
+        while roll_up(self.database, self.token, now=clock, events=4000):
             pass
         judge(self.database, self.token, now=clock, notify=False)
 

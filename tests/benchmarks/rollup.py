@@ -10,7 +10,7 @@ from pathlib import Path
 
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
-from monitor.rollup import run as roll_up
+from monitor.rollup.job import roll_up
 from monitor.store import journal, lease, models
 from monitor.store.batch import Event, encode
 from monitor.store.engine import Database

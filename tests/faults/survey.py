@@ -12,12 +12,12 @@ from sqlalchemy import make_url, text
 
 from monitor.domain.records import HOUR_LEVEL
 from monitor.domain.times import rfc3339
+from monitor.rollup.verify import differences_of
 from monitor.stats.summary import decode as entries
 from monitor.stats.summary import total_slot
 from monitor.store import counters, journal, models, rollups
 from monitor.store.batch import decode
 from monitor.store.engine import Database
-from monitor.verify import verify
 from tests.faults.load import Batch
 
 
@@ -49,7 +49,7 @@ def survey(url: str, *, thoroughly: bool = False) -> Contents:
         found.counters = counters.read(connection)
         found.set_aside = journal.set_aside_count(connection)
         for model in models.everyone(connection) if thoroughly else ():
-            found.differences += [f"{model.name}: {each}" for each in verify(connection, model)]
+            found.differences += [f"{model.name}: {each}" for each in differences_of(connection, model)]
             for (_, level, start), blob in rollups.everything(connection, model.id).items():
                 if level == HOUR_LEVEL:
                     sums = dict(zip(*(column.tolist() for column in entries(blob)), strict=True))

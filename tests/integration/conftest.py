@@ -11,11 +11,11 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
-from monitor import rollup
 from monitor.api.app import create_app
 from monitor.api.front import settled
 from monitor.config import Settings
 from monitor.ingest.writer import Ingest
+from monitor.rollup.job import roll_up
 from monitor.store import lease
 from monitor.store.engine import Database
 from monitor.wiring import Services, judge
@@ -59,7 +59,7 @@ class Api:
         return answer
 
     def roll_up(self) -> None:
-        while rollup.run(self.services.database, self.token(), now=self.clock, events=4000):
+        while roll_up(self.services.database, self.token(), now=self.clock, events=4000):
             pass
 
     def judge(self) -> None:

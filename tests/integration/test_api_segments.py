@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from monitor.rebuild import rebuild
+from monitor.rollup.rebuild import rebuild_model
+from monitor.rollup.verify import differences_of
 from monitor.store import models
-from monitor.verify import verify
 
 SEGMENTS = "/v1/models/m/segments"
 RANGE = {"start": "2026-01-05T10:00:00Z", "end": "2026-01-05T11:00:00Z"}
@@ -99,7 +99,7 @@ def test_a_model_without_segments_has_none(api):
 def differences(api):
     database = api.services.database
     with database.read() as connection:
-        return verify(connection, models.by_name(connection, "m"))
+        return differences_of(connection, models.by_name(connection, "m"))
 
 
 def test_a_pair_is_summed_beside_its_members_and_escaped(api, tools):
@@ -142,7 +142,7 @@ def test_a_pair_that_is_declared_later_is_summed_after_a_rebuild(api, tools):
     database = api.services.database
     with database.read() as connection:
         model = models.by_name(connection, "m")
-    rebuild(database, model)
+    rebuild_model(database, model)
     assert [row["segment"] for row in api.get(SEGMENTS, **RANGE)["segments"]] == ["device,country:phone,DE"]
     assert differences(api) == []
 

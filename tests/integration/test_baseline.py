@@ -13,7 +13,8 @@ from sqlalchemy import select, update
 from monitor import alert, evaluate, evidence
 from monitor.baseline_fit import reference_sample
 from monitor.domain.records import REFERENCE_SEGMENT
-from monitor.rebuild import rebuild
+from monitor.rollup.rebuild import rebuild_model
+from monitor.rollup.verify import differences_of
 from monitor.store import alerts, models
 from monitor.store.schema import alert as alert_rows
 from monitor.store.schema import (
@@ -29,7 +30,6 @@ from monitor.store.schema import (
     series,
 )
 from monitor.store.versions import attempt
-from monitor.verify import verify
 from monitor.windowed import clocked
 
 REFERENCE = "/v1/models/m/reference"
@@ -85,7 +85,7 @@ def sent(api, events):
 
 def differences(api, name="m"):
     with api.services.database.read() as connection:
-        return [str(each) for each in verify(connection, models.by_name(connection, name))]
+        return [str(each) for each in differences_of(connection, models.by_name(connection, name))]
 
 
 def audited(api):
@@ -224,7 +224,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
     evaluate.run_model(feed.database, feed.token, model, feed.clock())
     alert.step(feed.database, feed.token, model, feed.clock(), notify=False)
     with feed.database.read() as connection:
-        assert verify(connection, model) == []
+        assert differences_of(connection, model) == []
         waiting = connection.execute(select(rollup.c.summary).where(rollup.c.level == 3)).all()
         apart = connection.execute(select(clustered.c.level, clustered.c.bucket, clustered.c.summary)).all()
         names = ("version", "segment", "window", "kind", "fields")
@@ -315,7 +315,7 @@ def test_rolled_up_afresh_it_is_the_same(feed, make):
     dice.shuffle(events)
     feed.take(*events)
     stored, progress = feed.rollups(model), feed.progress(model)
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     assert (feed.rollups(model), feed.progress(model)) == (stored, progress)
 
 

@@ -5,8 +5,8 @@ import random
 import pytest
 
 from monitor.client import average
+from monitor.rollup.verify import differences_of
 from monitor.store import models
-from monitor.verify import verify
 
 CALIBRATION = "/v1/models/m/calibration"
 CLASSES = ["ant", "bee", "cat"]
@@ -19,7 +19,7 @@ def event(api, name):
 
 def differences(api):
     with api.services.database.read() as connection:
-        return [str(each) for each in verify(connection, models.by_name(connection, "m"))]
+        return [str(each) for each in differences_of(connection, models.by_name(connection, "m"))]
 
 
 def at(second):

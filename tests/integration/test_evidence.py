@@ -9,18 +9,20 @@ import pytest
 from alembic import command
 from sqlalchemy import func, select, update
 
-from monitor import evidence, rollup
+from monitor import evidence
 from monitor.domain.errors import LeaseLost
 from monitor.domain.records import LATE_LEVEL, Progress
 from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
-from monitor.rebuild import rebuild
 from monitor.registry import promote, register, roll_back
+from monitor.rollup import job
+from monitor.rollup.effects import effects_of
+from monitor.rollup.rebuild import rebuild_model
+from monitor.rollup.verify import differences_of
 from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Clusters, Evidence
 from monitor.store import models, schema
 from monitor.store import sequential as store
 from monitor.store.migrate import _config, upgrade
-from monitor.verify import verify
 
 MINUTES = timedelta(minutes=1)
 HOURS = timedelta(hours=1)
@@ -65,7 +67,7 @@ def waiting(feed):
 
 def differences(feed, model):
     with feed.database.read() as connection:
-        return [str(each) for each in verify(connection, model)]
+        return [str(each) for each in differences_of(connection, model)]
 
 
 def same(one, other):
@@ -476,15 +478,15 @@ def test_a_label_that_is_rolled_up_while_its_cohort_is_taken_in_counts_once(feed
     model = declared(feed)
     feed.take(make.prediction("a", 0.75, cluster=cluster))
     feed.send(make.label("a", 1))
-    computed = rollup.effects_of
+    computed = effects_of
 
     def overtaken(connection, received, now):
-        monkeypatch.setattr(rollup, "effects_of", computed)
+        monkeypatch.setattr(job, "effects_of", computed)
         found = computed(connection, received, now)
         take_in(feed, model)
         return found
 
-    monkeypatch.setattr(rollup, "effects_of", overtaken)
+    monkeypatch.setattr(job, "effects_of", overtaken)
     feed.roll_up()
     assert waiting(feed) == (1, int(cluster is not None))
     take_in(feed, model)
@@ -587,7 +589,7 @@ def test_a_rebuild_takes_nothing_in_twice_and_loses_nothing_that_waits(feed, mak
     feed.take(make.label("a1", 1), make.label("a2", 0))
     before = waiting(feed)
     model = feed.model(label_delay=HOUR, segments=())
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     feed.token = feed.lead("feed")
     assert waiting(feed) == before == (1, 2)
     assert differences(feed, model) == []

@@ -9,9 +9,9 @@ import pytest
 
 from monitor.calibrators.logistic import fit_line
 from monitor.client import agreement, token_logprobs, verbalized
+from monitor.rollup.verify import differences_of
 from monitor.stats.values import SCORE_VALUES, agreement_place, beta_binomial, score_place
 from monitor.store import models
-from monitor.verify import verify
 
 CALIBRATION = "/v1/models/m/calibration"
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -37,7 +37,7 @@ def declared(api, **settings):
 
 def differences(api):
     with api.services.database.read() as connection:
-        return [str(each) for each in verify(connection, models.by_name(connection, "m"))]
+        return [str(each) for each in differences_of(connection, models.by_name(connection, "m"))]
 
 
 def clipped_log_loss(p, y):

@@ -5,10 +5,10 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from monitor.rollup.verify import differences_of
 from monitor.store import events, versions
 from monitor.store.migrate import _config, upgrade
 from monitor.store.schema import metadata
-from monitor.verify import verify
 
 
 def unlike(database):
@@ -42,4 +42,4 @@ def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
     assert tuple(refit) == (5, 7, 0)
     assert (feed.progress(model).predictions, feed.progress(model).labels) == (2, 2)
     with feed.database.read() as connection:
-        assert verify(connection, model) == []
+        assert differences_of(connection, model) == []

@@ -3,9 +3,9 @@ import pytest
 from monitor.domain.errors import LeaseLost, NotFound
 from monitor.domain.records import Progress
 from monitor.domain.times import HOUR
-from monitor.rebuild import rebuild
+from monitor.rollup.rebuild import rebuild_model
+from monitor.rollup.verify import differences_of
 from monitor.store import models
-from monitor.verify import verify
 
 
 def sent(make):
@@ -24,14 +24,14 @@ def sent(make):
 
 def differences(feed, model):
     with feed.database.read() as connection:
-        return verify(connection, model)
+        return differences_of(connection, model)
 
 
 def test_rebuild_under_the_same_settings_changes_nothing(feed, make):
     model = feed.model(segments=("country",))
     feed.take(*sent(make))
     before = feed.rollups(model), feed.progress(model)
-    assert rebuild(feed.database, model) == 30
+    assert rebuild_model(feed.database, model) == 30
     assert (feed.rollups(model), feed.progress(model)) == before
 
 
@@ -41,7 +41,7 @@ def test_rebuild_after_a_change_of_segments_is_a_fresh_roll_up_under_them(feed, 
     feed.take(*events)
     model = feed.model(segments=("tier",), label_delay=None)
     assert {key.segment for key, _, _ in feed.rollups(model)} == {"", "country:de", "country:fr"}
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     rebuilt = feed.rollups(model), feed.progress(model)
     assert {key.segment for key, _, _ in rebuilt[0]} == {"", "tier:gold"}
     assert differences(feed, model) == []
@@ -55,7 +55,7 @@ def test_a_label_after_a_rebuild_takes_back_what_the_rebuild_added(feed, make):
     model = feed.model()
     feed.take(*sent(make))
     model = feed.model(segments=("country",))
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     feed.token = feed.lead("feed")
     feed.take(make.label("e4", 1, supersedes=True), make.label("e5", 1), make.prediction("new", 0.5))
     assert differences(feed, model) == []
@@ -77,7 +77,7 @@ def test_rebuild_mends_damaged_rollups_and_counts(feed, make):
     with feed.database.write() as connection:
         models.save_progress(connection, model.id, Progress(minutes_from=before[1].minutes_from))
     feed.lead("other")
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     after = feed.progress(model)
     assert feed.rollups(model) == before[0]
     assert (after.predictions, after.labels) == (before[1].predictions, before[1].labels)
@@ -88,7 +88,7 @@ def test_rebuild_leaves_other_models_alone(feed, make):
     feed.take(*sent(make), make.prediction("a", 0.5, model="other"))
     before = feed.rollups(other)
     feed.model("other", segments=("country",))
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     assert feed.rollups(other) == before
     assert differences(feed, other) == []
 
@@ -97,7 +97,7 @@ def test_rebuild_reports_how_far_it_is(feed, make):
     model = feed.model()
     feed.take(*sent(make))
     told = []
-    rebuild(feed.database, model, report=lambda done, total: told.append((done, total)))
+    rebuild_model(feed.database, model, report=lambda done, total: told.append((done, total)))
     assert told == [(30, 30)]
 
 
@@ -105,7 +105,7 @@ def test_a_leader_of_before_the_rebuild_changes_nothing_after_it(feed, make):
     model = feed.model()
     feed.take(*sent(make))
     feed.send(make.prediction("late", 0.5))
-    rebuild(feed.database, model)
+    rebuild_model(feed.database, model)
     with pytest.raises(LeaseLost):
         feed.roll_up()
     assert feed.progress(model).predictions == 30
@@ -117,4 +117,4 @@ def test_a_model_that_is_gone_cannot_be_rebuilt(feed):
         models.remove(connection, model.id)
     feed.model()
     with pytest.raises(NotFound, match="no model m any more"):
-        rebuild(feed.database, model)
+        rebuild_model(feed.database, model)

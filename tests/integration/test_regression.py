@@ -8,9 +8,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from monitor.export import CalibrationCollector
-from monitor.rebuild import rebuild
+from monitor.rollup.rebuild import rebuild_model
+from monitor.rollup.verify import differences_of
 from monitor.store import models
-from monitor.verify import verify
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)
 SIZE = 300
@@ -50,7 +50,7 @@ def served(api, tools, kind, **how):
 
 def differences(api):
     with api.services.database.read() as connection:
-        return verify(connection, models.by_name(connection, "m"))
+        return differences_of(connection, models.by_name(connection, "m"))
 
 
 def measured(api, name, **labels):
@@ -200,7 +200,7 @@ def test_a_rebuild_sums_segments_declared_later(sqlite_api, tools):
     sqlite_api.put("m", segments=["side"])
     with sqlite_api.services.database.read() as connection:
         model = models.by_name(connection, "m")
-    assert rebuild(sqlite_api.services.database, model) == SIZE
+    assert rebuild_model(sqlite_api.services.database, model) == SIZE
     assert differences(sqlite_api) == []
     assert sqlite_api.get(CALIBRATION, window="1h") == before
     parts = [sqlite_api.get(CALIBRATION, window="1h", segment=f"side:{side}") for side in ("left", "right")]

@@ -7,8 +7,8 @@ from statistics import NormalDist
 import pytest
 
 from monitor.calibrators.distributions import Distribution, compile_distribution
+from monitor.rollup.verify import differences_of
 from monitor.store import models
-from monitor.verify import verify
 
 LEVELS = (50, 250, 500, 750, 950)
 START = datetime(2026, 1, 5, 9, tzinfo=UTC)
@@ -47,7 +47,7 @@ def traffic(tools, kind, count, *, begin=START, spread=2.0, seed=1, champion=Non
 
 def differences(api):
     with api.services.database.read() as connection:
-        return verify(connection, models.by_name(connection, "m"))
+        return differences_of(connection, models.by_name(connection, "m"))
 
 
 def test_an_overconfident_regression_is_repaired_by_itself(api, tools, clock):

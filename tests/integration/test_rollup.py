@@ -10,7 +10,8 @@ from monitor.domain.errors import LeaseLost
 from monitor.domain.events import PredictionEvent
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL
 from monitor.domain.times import HOUR, MINUTE, micros
-from monitor.rollup import run
+from monitor.rollup.job import roll_up
+from monitor.rollup.verify import differences_of
 from monitor.stats.summary import LIMIT, Summary, total_slot
 from monitor.stats.summary import encode as encode_summary
 from monitor.store import events, journal, models, rollups
@@ -19,7 +20,6 @@ from monitor.store.lease import fence
 from monitor.store.schema import label as label_table
 from monitor.store.schema import lease, quarantine, rollup
 from monitor.store.schema import prediction as prediction_table
-from monitor.verify import verify
 
 HOURS = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ HOURS = timedelta(hours=1)
 def verified(feed, model):
     """Return what a model's stored days add up to, once its rollups agree with its rows."""
     with feed.database.read() as connection:
-        assert [str(each) for each in verify(connection, model)] == []
+        assert [str(each) for each in differences_of(connection, model)] == []
     return whole(feed, model)
 
 
@@ -51,7 +51,7 @@ def backlog(feed):
 
 
 def test_rollup_of_an_empty_journal_takes_nothing(feed):
-    assert run(feed.database, feed.token, now=feed.clock, events=100) == 0
+    assert roll_up(feed.database, feed.token, now=feed.clock, events=100) == 0
 
 
 @pytest.mark.parametrize("split", ["prediction | label", "label | prediction", "prediction label", "label prediction"])
@@ -298,8 +298,8 @@ def test_a_batch_larger_than_the_limit_is_taken_whole_and_alone(feed, make):
     model = feed.model()
     feed.send(*(make.prediction(f"a{i}", 0.5) for i in range(10)))
     feed.send(*(make.prediction(f"b{i}", 0.5) for i in range(10)))
-    assert run(feed.database, feed.token, now=feed.clock, events=4) == 10
-    assert run(feed.database, feed.token, now=feed.clock, events=4000) == 10
+    assert roll_up(feed.database, feed.token, now=feed.clock, events=4) == 10
+    assert roll_up(feed.database, feed.token, now=feed.clock, events=4000) == 10
     assert verified(feed, model).events == 20
 
 
@@ -397,10 +397,10 @@ def test_two_leaders_that_alternate_count_everything_once(feed, make):
     while backlog(feed):
         for token in stale:
             with pytest.raises(LeaseLost):
-                run(feed.database, token, now=feed.clock, events=5)
+                roll_up(feed.database, token, now=feed.clock, events=5)
         stale.append(feed.token)
         feed.token = feed.lead(f"leader {len(stale)}")
-        run(feed.database, feed.token, now=feed.clock, events=5)
+        roll_up(feed.database, feed.token, now=feed.clock, events=5)
     total = verified(feed, model)
     assert (total.events, total.labels, feed.counters()["events_ingested", "prediction"]) == (30, 30, 30)
 
@@ -414,7 +414,7 @@ def test_two_runs_under_one_token_at_the_same_time_count_everything_once(feed, m
     def work():
         while backlog(feed):
             try:
-                run(feed.database, feed.token, now=feed.clock, events=10)
+                roll_up(feed.database, feed.token, now=feed.clock, events=10)
             except LeaseLost:
                 continue
             except Exception as error:  # noqa: BLE001 - told to the test

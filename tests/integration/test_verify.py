@@ -11,9 +11,9 @@ from sqlalchemy import delete, insert, select, update
 from monitor import evidence
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import LabelRow, Progress
+from monitor.rollup.verify import differences_of
 from monitor.store import events, models
 from monitor.store.schema import conflict, prediction, rollup, secret
-from monitor.verify import verify
 
 SECRET = bytes(range(32))
 KINDS = ("binary", "multiclass", "confidence", "regression")
@@ -24,7 +24,7 @@ with_fixtures = settings(suppress_health_check=[HealthCheck.function_scoped_fixt
 
 def found(feed, model):
     with feed.database.read() as connection:
-        return [str(each) for each in verify(connection, model)]
+        return [str(each) for each in differences_of(connection, model)]
 
 
 class Stream:
@@ -202,7 +202,7 @@ def _store(connection, row, blob):
 def test_one_flipped_bit_of_one_rollup_is_found_and_named(feed, model, place, byte, bit):
     row = flip(feed, place, byte, bit)
     with feed.database.read() as connection:
-        differences = verify(connection, model)
+        differences = differences_of(connection, model)
     assert differences
     assert {(each.level, each.bucket) for each in differences} == {(row.level, row.bucket)}
     assert len({each.series for each in differences}) == 1

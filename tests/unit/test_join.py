@@ -6,7 +6,7 @@ import pytest
 
 from monitor.domain.records import LabelRow, PredictionRow
 from monitor.domain.settings import Model, ModelSettings
-from monitor.join import join
+from monitor.rollup.join import join
 from monitor.store.rows import standing
 
 MODEL = Model(

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, LabelRow, PredictionRow
 from monitor.domain.settings import Model, ModelSettings, Revision
 from monitor.domain.times import DAY, HOUR, MINUTE
-from monitor.join import Change
+from monitor.rollup.join import Change
+from monitor.rollup.sums import entries_of, merged, series_of, sums_of
 from monitor.stats.entries import expanded
 from monitor.stats.summary import (
     LIMIT,
@@ -28,7 +29,6 @@ from monitor.stats.summary import (
     slot_name,
     total_slot,
 )
-from monitor.sums import entries_of, merged, series_of, sums_of
 
 MODEL = Model(
     id=7, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0

@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import Connection
 
-from .domain.records import (
+from ..domain.records import (
     DAY_LEVEL,
     HOUR_LEVEL,
     LEVEL_STEP,
@@ -28,10 +28,10 @@ from .domain.records import (
     Progress,
     SeriesKey,
 )
-from .domain.settings import Model, Revision
-from .domain.times import LATEST, MINUTE, floor, rfc3339
-from .stats.cells import CELLS, EDGES, SIXTIETHS
-from .stats.summary import (
+from ..domain.settings import Model, Revision
+from ..domain.times import LATEST, MINUTE, floor, rfc3339
+from ..stats.cells import CELLS, EDGES, SIXTIETHS
+from ..stats.summary import (
     AMOUNT_CHUNKS,
     CELL_FIELDS,
     MAX_CLASSES,
@@ -52,9 +52,9 @@ from .stats.summary import (
     total_slot,
     value_slot,
 )
-from .store import events, models, rollups, sequential
-from .store.rollups import Span
-from .store.rows import (
+from ..store import events, models, rollups, sequential
+from ..store.rollups import Span
+from ..store.rows import (
     OWN_SEGMENTS,
     answered,
     judged,
@@ -129,7 +129,7 @@ class _Settings:
     secret: bytes
 
 
-def verify(connection: Connection, model: Model) -> list[Difference]:
+def differences_of(connection: Connection, model: Model) -> list[Difference]:
     """Return where a model's stored rollups differ from what its rows give, best within one snapshot; empty if nowhere.
 
     Memory grows with the number of buckets, not with the number of events.

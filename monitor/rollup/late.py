@@ -12,13 +12,13 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .domain.records import LATE_LEVEL, MINUTE_LEVEL, PredictionRow, SeriesKey
-from .domain.times import HOUR, MINUTE, ceil, floor
+from ..domain.records import LATE_LEVEL, MINUTE_LEVEL, PredictionRow, SeriesKey
+from ..domain.times import HOUR, MINUTE, ceil, floor
+from ..stats.cells import CELLS
+from ..stats.entries import Entries, joined
+from ..stats.summary import PIT_CELLS, SLOTS, VALUES, cell_slot, decode_all, gather, pit_slot, value_slot
+from ..store.sequential import Taken
 from .join import Change
-from .stats.cells import CELLS
-from .stats.entries import Entries, joined
-from .stats.summary import PIT_CELLS, SLOTS, VALUES, cell_slot, decode_all, gather, pit_slot, value_slot
-from .store.sequential import Taken
 from .sums import Sums
 
 

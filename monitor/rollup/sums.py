@@ -7,7 +7,7 @@ from typing import Final
 
 import numpy as np
 
-from .domain.records import (
+from ..domain.records import (
     DAY_LEVEL,
     HOUR_LEVEL,
     LEVEL_STEP,
@@ -17,12 +17,11 @@ from .domain.records import (
     PredictionRow,
     SeriesKey,
 )
-from .domain.segments import segment_of
-from .domain.settings import Model, Revision
-from .domain.times import MINUTE
-from .join import Change
-from .stats.cells import Integers
-from .stats.entries import (
+from ..domain.segments import segment_of
+from ..domain.settings import Model, Revision
+from ..domain.times import MINUTE
+from ..stats.cells import Integers
+from ..stats.entries import (
     Entries,
     Scored,
     expanded,
@@ -34,10 +33,10 @@ from .stats.entries import (
     of_counts,
     of_outcomes,
 )
-from .stats.regression import of_locations, of_measured
-from .stats.summary import MAX_CLASSES, decode_all, encode_all, gather
-from .stats.values import of_labelled_values, of_values
-from .store.rows import (
+from ..stats.regression import of_locations, of_measured
+from ..stats.summary import MAX_CLASSES, decode_all, encode_all, gather
+from ..stats.values import of_labelled_values, of_values
+from ..store.rows import (
     answer_of,
     answered,
     judged,
@@ -49,6 +48,7 @@ from .store.rows import (
     value_of,
     vectors_of,
 )
+from .join import Change
 
 Target = tuple[int, ...]
 

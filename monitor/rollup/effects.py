@@ -1,14 +1,8 @@
-"""Roll up: take the oldest journal batches, join labels with predictions, add to the sums, exactly once.
-
-Everything is read and computed before the transaction. That is safe because only the holder of the lease changes what
-is read here, and the transaction begins by checking the fencing token: had anybody else led in between, it would differ.
-What the sequential tests of the same leader took in meanwhile is compared too, and all is computed anew where they did.
-"""
+"""Effects of events on tables and sums, read and computed before the transaction that writes them."""
 
 import hashlib
-import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import Final, NamedTuple
@@ -16,36 +10,32 @@ from typing import Final, NamedTuple
 import msgspec
 from sqlalchemy import Connection
 
-from .domain.delays import Seen, delay_bucket
-from .domain.errors import LeaseLost, Unavailable
-from .domain.events import PredictionEvent
-from .domain.records import MINUTE_LEVEL, LabelRow, PredictionRow, Progress, SeriesKey
-from .domain.settings import Model
-from .domain.times import HOUR, floor, micros
+from ..domain.delays import Seen, delay_bucket
+from ..domain.events import PredictionEvent
+from ..domain.records import MINUTE_LEVEL, LabelRow, PredictionRow, Progress, SeriesKey
+from ..domain.settings import Model
+from ..domain.times import HOUR, floor, micros
+from ..stats.summary import ONE
+from ..store import rollups, sequential
+from ..store.batch import Event
+from ..store.events import event_key, hash_key, labels_of, predictions_of
+from ..store.models import by_ids, progress_of, revisions
+from ..store.rollups import Span
+from ..store.rows import confidences, outcome
+from ..store.sequential import Taken
+from ..store.summaries import Summaries
 from .join import Arrival, EventRef, Joined, join
-from .stats.summary import ONE
-from .store import counters, journal, rollups, sequential
-from .store.batch import Event, decode, encode
-from .store.engine import Database, savepoint
-from .store.events import add_conflicts, add_labels, add_predictions, event_key, hash_key, labels_of, predictions_of
-from .store.journal import JournalRow
-from .store.lease import hold
-from .store.models import add_delays, by_ids, consumed, progress_of, revisions, save_progress
-from .store.rollups import Span
-from .store.rows import confidences, outcome
-from .store.sequential import Taken
-from .store.summaries import Summaries
+from .late import Carried, cluster_keys, passed_over, waiting
 from .sums import Sums, Target, entries_of, merged, sums_of
-from .waiting import Carried, cluster_keys, passed_over, waiting
-
-log = logging.getLogger(__name__)
 
 MINUTES_KEPT: Final = 48 * HOUR
 
 HISTORY: Final = HOUR
+
 """A prediction that is received so long after its own time is history that was fed in, not live traffic."""
 
 _json: Final = msgspec.json.Encoder()
+
 _canonical: Final = msgspec.msgpack.Encoder(order="deterministic")
 
 CounterKey = tuple[str, str]
@@ -123,9 +113,9 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     return Effects(
         joined=joined,
         additions=[
-            _addition(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
-            _addition(connection, rollups.SUMS, waits.late),
-            _addition(connection, rollups.CLUSTERS, waits.clusters),
+            addition_of(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
+            addition_of(connection, rollups.SUMS, waits.late),
+            addition_of(connection, rollups.CLUSTERS, waits.clusters),
         ],
         progress=progress,
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
@@ -260,20 +250,20 @@ def _minutes_from(kept_from: int | None, newest_prediction: int | None) -> int |
     return max(kept_from or 0, floor(newest_prediction - MINUTES_KEPT, HOUR))
 
 
-def _addition(connection: Connection, table: Summaries, sums: Sums) -> Addition:
+def addition_of(connection: Connection, table: Summaries, sums: Sums) -> Addition:
     stored = _stored(connection, table, sums)
     return Addition(table, sums, stored, merged(sums, stored))
 
 
 def _stored(connection: Connection, table: Summaries, sums: Sums) -> dict[Target, bytes]:
-    ids = _series_ids(connection, sums.series)
+    ids = series_ids(connection, sums.series)
     numbers = [ids.get(key) for key in sums.series]
     places = {number: place for place, number in enumerate(numbers) if number is not None}
     wanted = [(number, *rest) for place, *rest in sums.targets if (number := numbers[place]) is not None]
     return {(places[number], *rest): blob for (number, *rest), blob in table.fetch(connection, wanted).items()}
 
 
-def _series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
+def series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
     found: dict[SeriesKey, int] = {}
     for model_id in sorted({key.model_id for key in series}):
         found |= rollups.every_series(connection, model_id)
@@ -317,117 +307,3 @@ def _counts(arrivals: Sequence[Arrival], joined: Joined) -> dict[CounterKey, int
         ("prediction_conflicts", ""): sum(row.kind == "prediction" for row in joined.conflicts),
         ("events_rejected", "unknown_class"): unusable,
     }
-
-
-def write(connection: Connection, effects: Effects) -> None:
-    """Write what some events change."""
-    add_predictions(connection, effects.joined.predictions)
-    add_labels(connection, effects.joined.labels)
-    add_conflicts(connection, effects.joined.conflicts)
-    for each in effects.additions:
-        _add(connection, each)
-    for model_id, until in effects.passed.items():
-        whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
-        sequential.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
-        consumed(connection, model_id, until)
-    for model_id, before in effects.stale_minutes.items():
-        numbers = list(rollups.series_ids(connection, model_id).values())
-        rollups.prune(connection, numbers, MINUTE_LEVEL, before)
-    for model_id, state in effects.progress.items():
-        save_progress(connection, model_id, state)
-    add_delays(connection, effects.delays)
-    counters.add(connection, effects.counts)
-
-
-def _add(connection: Connection, addition: Addition) -> None:
-    sums = addition.sums
-    ids = _series_ids(connection, sums.series)
-    numbers = [ids[key] if key in ids else rollups.add_series(connection, key) for key in sums.series]
-    buckets = [(numbers[place], *rest) for place, *rest in sums.targets]
-    known = {(numbers[place], *rest) for place, *rest in addition.stored}
-    addition.table.replace(connection, dict(zip(buckets, addition.summaries, strict=True)), known)
-
-
-def add_sums(connection: Connection, table: Summaries, sums: Sums) -> None:
-    """Add sums to a table of summaries, reading and writing in the same transaction."""
-    _add(connection, _addition(connection, table, sums))
-
-
-def run(database: Database, token: int, *, now: Callable[[], int], events: int) -> int:
-    """Roll up the oldest batches, about so many events, in one transaction; return how many events were taken.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now; nothing has changed then.
-
-    """
-    with database.read() as connection:
-        rows = journal.oldest(connection, events)
-    if not rows:
-        return 0
-    try:
-        received = [each for row in rows for each in _received(row)]
-        with database.read() as connection:
-            effects = effects_of(connection, received, now())
-        with database.write(patient=True) as connection:
-            hold(connection, token)
-            if sequential.taken(connection, list(effects.taken)) != effects.taken:
-                effects = effects_of(connection, received, now())
-            write(connection, effects)
-            _finish(connection, rows)
-    except (LeaseLost, Unavailable):
-        raise
-    except Exception:
-        log.exception("a roll-up of %d batches failed; applying them one by one", len(rows))
-        for row in rows:
-            _apply_carefully(database, token, row, now())
-    return sum(row.events for row in rows)
-
-
-def _received(row: JournalRow) -> list[Received]:
-    events, model_ids = decode(row.batch)
-    return [Received(event, model_id, row.received_at) for event, model_id in zip(events, model_ids, strict=True)]
-
-
-def _finish(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    refused: Counter[CounterKey] = Counter()
-    for row in rows:
-        refused.update({("events_rejected", reason): count for reason, count in row.rejected.items()})
-    counters.add(connection, refused)
-    journal.remove(connection, rows)
-
-
-def _apply_carefully(database: Database, token: int, row: JournalRow, now: int) -> None:
-    """Apply one batch in one transaction; events that can't be applied are found by bisection and set aside."""
-    with database.write(patient=True) as connection:
-        hold(connection, token)
-        try:
-            received = _received(row)
-        except Exception as error:  # noqa: BLE001 - whatever is wrong with stored bytes, they must not block what follows
-            _set_aside(connection, row, error, now)
-        else:
-            _bisect(connection, row, received, now)
-        _finish(connection, [row])
-
-
-def _bisect(connection: Connection, row: JournalRow, received: list[Received], now: int) -> None:
-    try:
-        with savepoint(connection):
-            write(connection, effects_of(connection, received, now))
-    except (LeaseLost, Unavailable):
-        raise
-    except Exception as error:  # noqa: BLE001 - whatever it is, it must not block what follows
-        if len(received) == 1:
-            culprit = encode([received[0].event], [received[0].model_id])
-            _set_aside(connection, replace(row, events=1, batch=culprit), error, now)
-            return
-        middle = len(received) // 2
-        _bisect(connection, row, received[:middle], now)
-        _bisect(connection, row, received[middle:], now)
-
-
-def _set_aside(connection: Connection, row: JournalRow, error: Exception, now: int) -> None:
-    log.error("%d events could not be applied and are in quarantine: %s", row.events, error)
-    journal.set_aside(connection, row, f"{type(error).__name__}: {error}", now)
-    counters.add(connection, {("events_quarantined", ""): row.events})

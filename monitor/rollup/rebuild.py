@@ -5,22 +5,25 @@ from dataclasses import replace
 
 from sqlalchemy import Connection
 
-from .domain.errors import NotFound
-from .domain.records import PredictionRow
-from .domain.settings import Model
+from ..domain.errors import NotFound
+from ..domain.records import PredictionRow
+from ..domain.settings import Model
+from ..store import events, models, rollups, sequential
+from ..store.engine import Database
+from ..store.lease import fence
+from ..store.rows import standing
+from .effects import halves
+from .job import add_sums
 from .join import Change
-from .rollup import add_sums, halves
-from .store import events, models, rollups, sequential
-from .store.engine import Database
-from .store.lease import fence
-from .store.rows import standing
+from .late import cluster_keys, waiting
 from .sums import entries_of, sums_of
-from .waiting import cluster_keys, waiting
 
 CHUNK = 5000
 
 
-def rebuild(database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None) -> int:
+def rebuild_model(
+    database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None
+) -> int:
     """Delete a model's rollups and sum its rows again under the newest revision; return how many predictions of traffic it has.
 
     All of it is one transaction, in which nobody else can roll up: a leader's work of the same moment is void.

@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from .domain.records import ConflictRow, LabelRow, PredictionRow
-from .domain.settings import Model
-from .store.rows import objection, standing
+from ..domain.records import ConflictRow, LabelRow, PredictionRow
+from ..domain.settings import Model
+from ..store.rows import objection, standing
 
 EventRef = tuple[int, str]
 Arrival = PredictionRow | LabelRow

@@ -1,0 +1,1 @@
+"""From journal rows to event rows and sums, exactly once."""
