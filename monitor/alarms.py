@@ -7,8 +7,8 @@ from typing import Any, Final
 
 from .domain.settings import CLASS, ModelSettings
 from .domain.times import duration_text, parse_time, rfc3339
-from .figures import TOO_FEW_LABELS
 from .stats.reliability import clopper_pearson_upper
+from .windows.scores import TOO_FEW_LABELS
 
 RESOLVED_SHARE: Final = 0.8
 """An alarm resolves only once what fired it is under this share of its threshold."""

@@ -31,13 +31,14 @@ from .domain.records import HOUR_LEVEL, Alert
 from .domain.settings import CLASS, VALIDATION, Model, ModelSettings
 from .domain.times import duration_text, parse_duration, parse_time
 from .each import each_model
-from .figures import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
 from .stats.summary import Summary
 from .store import alerts, evaluations, rollups, sequential, versions
 from .store.engine import Database
 from .store.lease import hold
-from .windowed import Clocked, Range, by_place, clocked
-from .windows import doubled, first_after, widened
+from .windows.clock import Clocked, clocked
+from .windows.ranges import Range, doubled, first_after, widened
+from .windows.scores import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
+from .windows.sums import by_place
 
 log = logging.getLogger(__name__)
 

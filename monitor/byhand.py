@@ -8,7 +8,6 @@ import numpy as np
 from sqlalchemy import Connection
 
 from . import decisions, registry
-from .baseline import of_versions, together
 from .baseline_fit import reference_parts, reference_sample, told
 from .calibrators.document import check
 from .calibrators.errors import BadDocument
@@ -20,12 +19,14 @@ from .domain.settings import Model
 from .domain.times import DAY, parse_bound, parse_duration, rfc3339
 from .recalibrate import champion_document, conclude
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
-from .sample import Sample, Segments, held_out_segments, raw_sample
 from .stats.values import has_scores
 from .store import models, rollups, versions
 from .store.engine import Database
-from .windowed import Clocked, Range, clocked, of_series
-from .windows import widened
+from .windows.baseline import of_versions, together
+from .windows.clock import Clocked, clocked
+from .windows.ranges import Range, widened
+from .windows.samples import Sample, Segments, held_out_segments, raw_sample
+from .windows.sums import of_series
 
 ONLY_SCORES: Final = (
     "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "

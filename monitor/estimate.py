@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from .domain.settings import Model
 from .domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
 from .each import each_model
-from .figures import finite
 from .stats import reliability, scores
 from .stats.cells import Cells
 from .stats.expectation import Curve, calibration_map, expected_under
@@ -18,8 +17,10 @@ from .store import estimates, versions
 from .store.engine import Database
 from .store.estimates import Estimate
 from .store.lease import hold
-from .windowed import Clocked, Place, Range, by_place, clocked
-from .windows import widened
+from .windows.clock import Clocked, clocked
+from .windows.ranges import Range, widened
+from .windows.scores import finite
+from .windows.sums import Place, by_place
 
 FIGURES: Final = ("accuracy", "ece", "brier")
 

@@ -10,20 +10,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from . import baseline, mapped, segments
-from .baseline import Validation
 from .domain.settings import Model
 from .domain.times import parse_duration
 from .each import each_model
-from .figures import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, finite
-from .figures import evaluations as evaluations_of
 from .stats.summary import Summary
 from .store import evaluations, mappings
 from .store.engine import Database
 from .store.evaluations import ALL_VERSIONS, Stored
 from .store.lease import hold
-from .windowed import Clocked, Place, Range, clocked, in_parts
-from .windows import widened
+from .windows import baseline, segments, value_maps
+from .windows.baseline import Validation
+from .windows.clock import Clocked, clocked
+from .windows.ranges import Range, widened
+from .windows.scores import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluations_of, finite
+from .windows.sums import Place, in_parts
 
 Sums = Mapping[Place, Summary]
 
@@ -169,7 +169,7 @@ def _stored(clock: Clocked, asked: Comparison, place: Place, fields: dict[str, A
 def make_maps(database: Database, token: int, model: Model, now: int) -> None:
     """Make the maps by which values that are no probabilities are read, once there is enough to make them of."""
     with database.read() as connection:
-        made = mapped.due(connection, clocked(connection, model, now))
+        made = value_maps.due(connection, clocked(connection, model, now))
     if made:
         with database.write(patient=True) as connection:
             hold(connection, token)

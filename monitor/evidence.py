@@ -13,12 +13,10 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from . import mapped
 from .domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
 from .domain.settings import Model
 from .domain.times import HOUR, floor, rfc3339
 from .each import each_model
-from .figures import finite
 from .stats.cells import Cells, Floats
 from .stats.sequential.betting import SUMS, Entries
 from .stats.sequential.evidence import Clusters, Evidence
@@ -29,8 +27,11 @@ from .store.engine import Database
 from .store.lease import hold
 from .store.rollups import Span
 from .store.sequential import Standing
-from .windowed import clocked, readings
-from .windows import first_after
+from .windows import value_maps
+from .windows.clock import clocked
+from .windows.ranges import first_after
+from .windows.scores import finite
+from .windows.sums import readings
 
 log = logging.getLogger(__name__)
 
@@ -307,7 +308,7 @@ class _Taking:
             steps,
             task=self.model.task or "",
             threshold=self.model.settings.thresholds["ece"],
-            read=mapped.reader(self.readings.get(version, UNREAD)),
+            read=value_maps.reader(self.readings.get(version, UNREAD)),
         )
 
     def _standing(self, version: str, testing: Testing, basis: dict[str, Any], until: int) -> Standing:

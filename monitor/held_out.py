@@ -12,7 +12,7 @@ from .calibrators.families import from_document
 from .calibrators.gate import GateResult, Segment, judge
 from .domain.settings import Model
 from .guards import Guarded, guarded, label_rate_jump, mean_change
-from .sample import Sample, Segments, joined
+from .windows.samples import Sample, Segments, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

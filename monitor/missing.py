@@ -10,8 +10,8 @@ from sqlalchemy import Connection
 from .alarms import Coverage, Finding, missing_labels
 from .domain.times import DAY, HOUR, MINUTE, floor, parse_duration
 from .store import coverage
-from .windowed import Clocked, Range, learned_now
-from .windows import matured_until, merged, spans, widened
+from .windows.clock import Clocked, learned_now
+from .windows.ranges import Range, matured_until, merged, spans, widened
 
 HISTORIES: Final = 4
 """How many of the longest window are looked at for what is usual."""

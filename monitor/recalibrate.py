@@ -14,13 +14,13 @@ from .domain.settings import Model
 from .domain.times import parse_duration
 from .each import each_model
 from .refit import HOLDOUT, Outcome, described, tried
-from .sample import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
 from .store import alerts, models, rollups, versions
 from .store.engine import Database
 from .store.lease import hold
 from .store.versions import CHALLENGER, CHAMPION, Alias, Attempt
-from .windowed import Clocked, clocked
-from .windows import first_after, widened
+from .windows.clock import Clocked, clocked
+from .windows.ranges import first_after, widened
+from .windows.samples import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
 
 log = logging.getLogger(__name__)
 

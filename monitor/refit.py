@@ -19,7 +19,7 @@ from .domain.settings import Model
 from .domain.times import rfc3339
 from .held_out import HeldOut
 from .refit_distributions import distribution_ladder
-from .sample import Sample, Segments
+from .windows.samples import Sample, Segments
 
 HOLDOUT: Final = 0.3
 """The share of labels, the latest, that a refit is judged on."""

@@ -13,8 +13,8 @@ from .calibrators.families import from_document
 from .calibrators.gate import GateResult
 from .calibrators.ladder import FEWEST_LABELS, Ladder
 from .calibrators.rows import Floats
-from .sample import Gaps, Sample
 from .stats.quantiles import PIT_BINS, signed_lower_bound
+from .windows.samples import Gaps, Sample
 
 LABELS_FOR_PIT: Final = 1_000
 

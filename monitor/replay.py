@@ -27,7 +27,7 @@ from .store import alerts, events, lease, versions
 from .store.engine import Database
 from .store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
 from .store.scratch import put_twin, scratch
-from .windowed import clocked
+from .windows.clock import clocked
 
 MOST_STEPS: Final = 20_000
 MOST_EVENTS: Final = 2_000_000

@@ -9,8 +9,8 @@ from sqlalchemy import Connection
 from .alarms import Finding, stale
 from .domain.times import MINUTE, parse_duration
 from .store import coverage, versions
-from .windowed import Clocked, Range
-from .windows import doubled, first_after, spans, widened
+from .windows.clock import Clocked
+from .windows.ranges import Range, doubled, first_after, spans, widened
 
 FEWEST: Final = 50
 """Predictions that tell anything; where the last ones are fewer, the stretch of time that they are looked for in is doubled."""

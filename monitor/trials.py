@@ -29,8 +29,9 @@ from .store.engine import Database
 from .store.lease import hold
 from .store.trials import Trial
 from .store.versions import CHALLENGER, CHAMPION, Alias
-from .windowed import Clocked, clocked, of_series
-from .windows import first_after, widened
+from .windows.clock import Clocked, clocked
+from .windows.ranges import first_after, widened
+from .windows.sums import of_series
 
 log = logging.getLogger(__name__)
 

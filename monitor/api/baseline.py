@@ -6,11 +6,11 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from .. import baseline, mapped
 from ..domain.errors import BadInput
-from ..figures import DEFAULT_BINS
 from ..stats.cells import BIN_COUNTS
 from ..store import mappings
+from ..windows import baseline, value_maps
+from ..windows.scores import DEFAULT_BINS
 from .calibration import wait_for_roll_up
 from .context import Context, ModelName, Now, answer, model_named, usable
 from .routes import StrictRoute
@@ -41,4 +41,4 @@ def show_reference(context: Context, now: Now, model: ModelName, query: Annotate
     chosen = baseline.together([part for name, part in parts.items() if version in {None, name}])
     bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
     fields = baseline.evaluated(found, version, chosen, query.scores, **bins)
-    return answer(fields if found.task == "regression" else fields | {"mapping": mapped.shown(maps, version)})
+    return answer(fields if found.task == "regression" else fields | {"mapping": value_maps.shown(maps, version)})

@@ -10,19 +10,20 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from .. import baseline, mapped
 from ..domain.errors import BadInput
 from ..domain.names import name_fault
 from ..domain.records import SeriesKey
 from ..domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
 from ..evaluate import reference_of
-from ..figures import DEFAULT_BINS, Question, drift, evaluation, finite
 from ..stats.cells import BIN_COUNTS
 from ..stats.summary import Summary
 from ..store import evaluations, journal, mappings, rollups, sequential
 from ..store.engine import Database
-from ..windowed import Clocked, by_place, clocked, of_series
-from ..windows import widened
+from ..windows import baseline, value_maps
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import widened
+from ..windows.scores import DEFAULT_BINS, Question, drift, evaluation, finite
+from ..windows.sums import by_place, of_series
 from .context import Context, ModelName, Now, answer, model_named, usable
 from .routes import StrictRoute
 from .shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
@@ -121,7 +122,7 @@ def show_calibration(
     found = finite(evaluation(question, summary, before))
     if clock.model.task == "regression":
         return answer(found)
-    return answer(found | {"mapping": mapped.shown(maps, query.version)})
+    return answer(found | {"mapping": value_maps.shown(maps, query.version)})
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from ..estimate import FIGURES, estimated
 from ..store import estimates
 from ..store.estimates import Estimate
-from ..windowed import Clocked, clocked
+from ..windows.clock import Clocked, clocked
 from .calibration import stored_window, wait_for_roll_up
 from .context import Context, ModelName, Now, answer, model_named, usable
 from .routes import StrictRoute

@@ -7,7 +7,6 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..delays import early_and_late, learned, median, quantile
 from ..domain.delays import Seen
 from ..domain.errors import BadInput
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP
@@ -16,7 +15,8 @@ from ..stats.maturity import Arrivals, GapDifference
 from ..store import coverage, models
 from ..store.coverage import Totals
 from ..store.rollups import Span
-from ..windowed import Clocked, aged, clocked
+from ..windows.clock import Clocked, aged, clocked
+from ..windows.delays import early_and_late, learned, median, quantile
 from .calibration import wait_for_roll_up
 from .context import Context, ModelName, Now, answer, model_named
 from .routes import StrictRoute

@@ -9,12 +9,13 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from .. import segments
 from ..domain.settings import Model
 from ..domain.times import rfc3339
-from ..figures import Question
 from ..stats.summary import Summary
-from ..windowed import Place, by_place, clocked
+from ..windows import segments
+from ..windows.clock import clocked
+from ..windows.scores import Question
+from ..windows.sums import Place, by_place
 from .calibration import Range, range_of, wait_for_roll_up
 from .context import Context, ModelName, Now, answer, model_named, usable
 from .routes import StrictRoute

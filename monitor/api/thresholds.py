@@ -13,11 +13,11 @@ from ..decisions import CONFIDENCE, COVERAGE
 from ..domain.errors import BadInput, Conflict
 from ..domain.settings import Model
 from ..domain.times import MINUTE, parse_duration, rfc3339
-from ..rawscores import Under, applied, known_of
 from ..stats.cells import Floats
 from ..stats.conformal import prediction_sets
 from ..store import versions
-from ..windowed import Clocked, clocked
+from ..windows.clock import Clocked, clocked
+from ..windows.raw_scores import Under, applied, known_of
 from . import shapes
 from .calibration import Range, range_of, wait_for_roll_up
 from .context import Context, JsonObject, ModelName, Now, answer, model_named, usable

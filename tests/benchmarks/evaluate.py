@@ -13,14 +13,16 @@ from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEV
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, MINUTE, micros
 from monitor.evaluate import Comparison, comparisons
-from monitor.figures import Asked, Question, evaluations
 from monitor.stats import entries
 from monitor.stats.entries import Scored
 from monitor.stats.summary import Summary, encode_all, gather
 from monitor.store import models, rollups
 from monitor.store.engine import Database
 from monitor.store.migrate import upgrade
-from monitor.windowed import Clocked, Place, Range, clocked, in_parts, merged, spans
+from monitor.windows.clock import Clocked, clocked
+from monitor.windows.ranges import Range
+from monitor.windows.scores import Asked, Question, evaluations_of
+from monitor.windows.sums import Place, in_parts, merged, spans
 from tests.benchmarks.measure import Ratio, processor_seconds
 
 SERIES = 1000
@@ -97,7 +99,9 @@ def evaluated(database: Database, clock: Clocked) -> int:
     asked = [one for one in comparisons(clock) if one.kind == "calibration"]
     with database.read() as connection:
         parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
-        return sum(len(evaluations([part for one in asked for part in questions(clock, one, sums)])) for sums in parts)
+        return sum(
+            len(evaluations_of([part for one in asked for part in questions(clock, one, sums)])) for sums in parts
+        )
 
 
 def questions(clock: Clocked, one: Comparison, sums: dict[Range, dict[Place, Summary]]) -> Iterator[Asked]:

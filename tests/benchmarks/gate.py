@@ -12,8 +12,8 @@ from monitor.calibrators.families import from_document
 from monitor.calibrators.rows import rows_of_cells
 from monitor.domain.settings import Model, ModelSettings
 from monitor.refit import HOLDOUT, Outcome, refit
-from monitor.sample import Sample, joined
 from monitor.stats.cells import Cells
+from monitor.windows.samples import Sample, joined
 from tests.benchmarks.streams import table
 
 Array = NDArray[Any]

@@ -30,7 +30,7 @@ from monitor.store.schema import (
     series,
 )
 from monitor.store.versions import attempt
-from monitor.windowed import clocked
+from monitor.windows.clock import clocked
 
 REFERENCE = "/v1/models/m/reference"
 CALIBRATION = "/v1/models/m/calibration"

@@ -17,12 +17,13 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
-from monitor.sample import Gaps, Sample, Segments, lower_bound, onset, raw_sample
 from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
-from monitor.windowed import by_place, clocked, of_series
-from monitor.windows import label_delay
+from monitor.windows.clock import clocked
+from monitor.windows.ranges import label_delay
+from monitor.windows.samples import Gaps, Sample, Segments, lower_bound, onset, raw_sample
+from monitor.windows.sums import by_place, of_series
 from monitor.wiring import judge
 
 SIX_HOURS = timedelta(hours=6)

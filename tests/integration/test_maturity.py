@@ -8,7 +8,7 @@ import pytest
 from monitor.domain.delays import Seen, delay_bucket, delay_limit
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, parse_duration
 from monitor.store import models
-from monitor.windowed import aged, clocked
+from monitor.windows.clock import aged, clocked
 
 NOON = datetime.fromisoformat("2026-01-05T12:00:00+00:00")
 

@@ -8,14 +8,15 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import byhand, sample
+from monitor import byhand
 from monitor.byhand import Asked
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
-from monitor.sample import Sample, Segments, held_out_segments, raw_sample
 from monitor.store import versions
-from monitor.windowed import clocked
+from monitor.windows import samples
+from monitor.windows.clock import clocked
+from monitor.windows.samples import Sample, Segments, held_out_segments, raw_sample
 from monitor.wiring import judge
 
 Named = Callable[[int], dict[str, Any]]
@@ -159,7 +160,7 @@ def test_held_out_segments_are_those_of_the_rows(
 def test_segments_beyond_the_largest_are_named_as_left_out(
     sqlite_traffic: Callable[..., Traffic], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sample, "MOST_SEGMENTS", 2)
+    monkeypatch.setattr(samples, "MOST_SEGMENTS", 2)
     one = sqlite_traffic(segments=("country",))
     one.send(400, predicted=lambda i: {"segments": {"country": "AAAABBBCCD"[i % 10]}})
     found = one.segments()

@@ -8,7 +8,7 @@ import pytest
 from monitor.calibrators.families import from_document
 from monitor.decisions import impact_of
 from monitor.store import models, versions
-from monitor.windowed import clocked
+from monitor.windows.clock import clocked
 
 THRESHOLDS = "/v1/models/m/thresholds"
 SETS = "/v1/models/m/predict-set"

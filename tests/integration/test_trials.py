@@ -20,7 +20,7 @@ from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
 from monitor.store.trials import Trial
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
-from monitor.windowed import clocked
+from monitor.windows.clock import clocked
 from tests.integration.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]

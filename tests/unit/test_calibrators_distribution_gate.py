@@ -14,8 +14,8 @@ from monitor.calibrators.families import make
 from monitor.domain.settings import Model, ModelSettings
 from monitor.refit import Outcome, refit
 from monitor.refit_distributions import gaps_of, lower_bound, mean_change
-from monitor.sample import Sample, onset
 from monitor.stats.quantiles import quantile_ece
+from monitor.windows.samples import Sample, onset
 
 MODEL = Model(id=1, name="m", task="regression", classes=None, settings=ModelSettings(), revision=1, created_at=0)
 Noise = Callable[[np.random.Generator, int], Any]

@@ -8,13 +8,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy import stats
 
-from monitor.delays import Aged, early_and_late, learned, quantile
 from monitor.domain.delays import Seen, delay_bucket, delay_limit
 from monitor.domain.records import Progress
 from monitor.domain.settings import ModelSettings
 from monitor.domain.times import DAY, HOUR, MINUTE, SECOND
 from monitor.stats.summary import ONE
-from monitor.windows import label_delay, learned_delay, own_time
+from monitor.windows.delays import Aged, early_and_late, learned, quantile
+from monitor.windows.ranges import label_delay, learned_delay, own_time
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 

@@ -7,7 +7,6 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.domain.settings import Model, ModelSettings
-from monitor.figures import Question, evaluation, evaluations
 from monitor.stats import entries
 from monitor.stats.cells import Cells
 from monitor.stats.classwise import classwise_rows
@@ -17,6 +16,7 @@ from monitor.stats.reliability import distinct
 from monitor.stats.selective import aurc, ranking
 from monitor.stats.smooth import smooth_ece
 from monitor.stats.summary import Summary
+from monitor.windows.scores import Question, evaluation, evaluations_of
 
 Floats = NDArray[np.float64]
 CLASSES = ("cat", "dog", "eel")
@@ -149,7 +149,7 @@ def test_windows_together_are_evaluated_as_each_alone() -> None:
         (question(model("multiclass")), vectors(4, 200)[2], None),
         (question(model("binary"), bins=30), binary(5, 90), binary(6, 1)),
     ]
-    for together, each in zip(evaluations(asked), asked, strict=True):
+    for together, each in zip(evaluations_of(asked), asked, strict=True):
         alone = evaluation(*each)
         assert together.keys() == alone.keys()
         numbers = {name: value for name, value in alone.items() if isinstance(value, float)}

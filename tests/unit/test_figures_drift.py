@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from monitor.domain.settings import Model, ModelSettings
-from monitor.figures import TRAILING, Question, Reference, drift
 from monitor.stats import entries as of
 from monitor.stats.summary import Summary, location_slot
+from monitor.windows.scores import TRAILING, Question, Reference, drift
 
 CLASSES = ("ant", "bee")
 MODEL = Model(

@@ -14,7 +14,7 @@ from monitor.domain.errors import BadInput
 from monitor.domain.settings import Model, ModelSettings
 from monitor.guards import guarded, label_rate_jump, mean_change
 from monitor.refit import HOLDOUT, Outcome, judged_document, refit
-from monitor.sample import Sample, Segments
+from monitor.windows.samples import Sample, Segments
 from tests.benchmarks.gate import (
     CALIBRATED,
     FIVE,

@@ -7,11 +7,11 @@ import pytest
 from scipy.stats import binom
 
 from monitor.domain.settings import Model, ModelSettings
-from monitor.figures import Question
-from monitor.segments import MARGIN, declared, log_e_value, ranked
 from monitor.stats import entries as of
 from monitor.stats.sequential.evidence import window_pit_e_value
 from monitor.stats.summary import Summary
+from monitor.windows.scores import Question
+from monitor.windows.segments import MARGIN, declared, log_e_value, ranked
 from tests.benchmarks.segments import CONFIDENCES, RATE, tally
 
 SEEDS = 12

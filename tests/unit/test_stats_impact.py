@@ -6,10 +6,10 @@ import pytest
 from monitor.calibrators.families import from_document
 from monitor.decisions import TOO_FLAT, precision_of, sets_of
 from monitor.domain.settings import Model, ModelSettings
-from monitor.rawscores import Cellwise, Eventwise, Under
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
 from monitor.stats.thresholds import share_interval
+from monitor.windows.raw_scores import Cellwise, Eventwise, Under
 
 EVENTS = 5000
 CALIBRATORS = {

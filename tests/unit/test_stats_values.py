@@ -10,7 +10,6 @@ from scipy.special import betaln, expit
 from scipy.stats import betabinom
 
 from monitor.calibrators.logistic import fit_line
-from monitor.mapped import cells_of, reader, score_line
 from monitor.stats import entries as of
 from monitor.stats.cells import Cells
 from monitor.stats.entries import Scored, binary_losses
@@ -35,6 +34,7 @@ from monitor.stats.values import (
     thousandth,
     value_bins,
 )
+from monitor.windows.value_maps import cells_of, reader, score_line
 
 SUMS = ("n", "sy", "sp", "spp", "spy", "en", "esp", "hn", "hsy", "hsp")
 LOSSES = ("log_loss", "clipped", "brier", "spiegelhalter_numerator", "spiegelhalter_denominator")

@@ -7,7 +7,7 @@ from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEV
 from monitor.domain.settings import ModelSettings
 from monitor.domain.times import DAY, HOUR, MINUTE
 from monitor.store.rollups import Span
-from monitor.windows import first_after, label_delay, matured_until, merged, spans, widened
+from monitor.windows.ranges import first_after, label_delay, matured_until, merged, spans, widened
 
 minutes = st.integers(0, 5 * DAY // MINUTE)
 

@@ -7,20 +7,20 @@ from typing import Any, Final
 
 import numpy as np
 
+from ..domain.settings import Model
+from ..domain.times import rfc3339
+from ..stats import cox, noise, reliability, scores, selective
+from ..stats.alike import ratio, rows, stacked
+from ..stats.cells import Cells, Floats, place
+from ..stats.classwise import ClassCalibration, class_calibration, sce
+from ..stats.cox import coxes
+from ..stats.decomposition import corps, murphies
+from ..stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
+from ..stats.reliability import Bins, bins_of, emptied
+from ..stats.smooth import smooth_eces
+from ..stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
+from ..stats.values import has_scores, score_counts, value_bins
 from . import regression
-from .domain.settings import Model
-from .domain.times import rfc3339
-from .stats import cox, noise, reliability, scores, selective
-from .stats.alike import ratio, rows, stacked
-from .stats.cells import Cells, Floats, place
-from .stats.classwise import ClassCalibration, class_calibration, sce
-from .stats.cox import coxes
-from .stats.decomposition import corps, murphies
-from .stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
-from .stats.reliability import Bins, bins_of, emptied
-from .stats.smooth import smooth_eces
-from .stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
-from .stats.values import has_scores, score_counts, value_bins
 
 DEFAULT_BINS: Final = 15
 AT_ONCE: Final = 128
@@ -75,10 +75,10 @@ def evaluation(question: Question, summary: Summary, previous: Summary | None) -
     previous : sums of the equally long window just before; its signs sharpen the lower bound
 
     """
-    return evaluations([(question, summary, previous)])[0]
+    return evaluations_of([(question, summary, previous)])[0]
 
 
-def evaluations(asked: Sequence[Asked]) -> list[dict[str, Any]]:
+def evaluations_of(asked: Sequence[Asked]) -> list[dict[str, Any]]:
     """Return `evaluation` of many windows, at a fraction of the cost: what costs most is found for all of them together."""
     windows = [_window(*each) for each in asked if each[0].model.task != "regression"]
     judged = iter(_together(windows))

@@ -13,18 +13,19 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from .calibrators.errors import NotIdentified
-from .calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
-from .calibrators.logistic import Line, fit_line
-from .domain.records import DAY_LEVEL, SeriesKey
-from .domain.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
-from .stats.cells import Cells, Floats
-from .stats.summary import VALUE_FIELDS, Scores, Summary
-from .stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
-from .store import mappings, rollups
-from .store.mappings import ValueMap
-from .store.rollups import Span
-from .windowed import Clocked, buckets
+from ..calibrators.errors import NotIdentified
+from ..calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
+from ..calibrators.logistic import Line, fit_line
+from ..domain.records import DAY_LEVEL, SeriesKey
+from ..domain.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
+from ..stats.cells import Cells, Floats
+from ..stats.summary import VALUE_FIELDS, Scores, Summary
+from ..stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
+from ..store import mappings, rollups
+from ..store.mappings import ValueMap
+from ..store.rollups import Span
+from .clock import Clocked
+from .sums import buckets
 
 log = logging.getLogger(__name__)
 

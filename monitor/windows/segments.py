@@ -5,12 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Final
 
-from .domain.settings import Model
-from .figures import Question, evaluations, finite
-from .stats.discovery import e_bh
-from .stats.quantiles import pit_bins
-from .stats.sequential.evidence import window_e_value, window_pit_e_value
-from .stats.summary import Summary
+from ..domain.settings import Model
+from ..stats.discovery import e_bh
+from ..stats.quantiles import pit_bins
+from ..stats.sequential.evidence import window_e_value, window_pit_e_value
+from ..stats.summary import Summary
+from .scores import Question, evaluations_of, finite
 
 MARGIN: Final = 0.4
 """A segment is flagged when its ECE is beyond this share of the model's threshold: errors that cancel are each small in the total."""
@@ -54,7 +54,7 @@ def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Sum
         whole.model,
         [
             {name: fields.get(name) for name in FIELDS} | {"e_value_log": log_e_value(whole.model, summary, previous)}
-            for fields, (_, summary, previous) in zip(evaluations(parts), parts, strict=True)
+            for fields, (_, summary, previous) in zip(evaluations_of(parts), parts, strict=True)
         ],
     )
     return sorted(map(finite, found), key=_harmlessness)

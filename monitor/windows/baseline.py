@@ -12,15 +12,17 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .domain.records import DAY_LEVEL, HOUR_LEVEL
-from .domain.settings import VALIDATION, Model
-from .domain.times import HOUR, LATEST
-from .figures import VALIDATED, Question, Reference, evaluation, finite
-from .stats.summary import Scores, Summary
-from .stats.values import UNREAD, read
-from .store import rollups
-from .store.rollups import Span
-from .windowed import Clocked, Range, readings
+from ..domain.records import DAY_LEVEL, HOUR_LEVEL
+from ..domain.settings import VALIDATION, Model
+from ..domain.times import HOUR, LATEST
+from ..stats.summary import Scores, Summary
+from ..stats.values import UNREAD, read
+from ..store import rollups
+from ..store.rollups import Span
+from .clock import Clocked
+from .ranges import Range
+from .scores import VALIDATED, Question, Reference, evaluation, finite
+from .sums import readings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

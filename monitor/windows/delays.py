@@ -5,9 +5,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from .domain.delays import Seen, delay_limit
-from .stats.maturity import Ages, Arrivals, Gap, GapDifference, arrivals, gap_difference
-from .stats.summary import ONE
+from ..domain.delays import Seen, delay_limit
+from ..stats.maturity import Ages, Arrivals, Gap, GapDifference, arrivals, gap_difference
+from ..stats.summary import ONE
 
 
 class Aged(NamedTuple):

@@ -9,18 +9,19 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from .calibrators.families import from_document
-from .domain.records import LabelRow, PredictionRow, SeriesKey
-from .domain.settings import Model
-from .domain.times import MINUTE
-from .stats.cells import CELLS, Floats, Integers
-from .stats.conformal import binary_scores, prediction_sets, vector_scores
-from .stats.impact import View, steps_of
-from .stats.summary import Kind, cell_sums
-from .stats.thresholds import CUTS, Steps
-from .store import events
-from .store.rows import judged, scores_of, standing, truth_index, vectors_of
-from .windowed import Clocked, buckets
+from ..calibrators.families import from_document
+from ..domain.records import LabelRow, PredictionRow, SeriesKey
+from ..domain.settings import Model
+from ..domain.times import MINUTE
+from ..stats.cells import CELLS, Floats, Integers
+from ..stats.conformal import binary_scores, prediction_sets, vector_scores
+from ..stats.impact import View, steps_of
+from ..stats.summary import Kind, cell_sums
+from ..stats.thresholds import CUTS, Steps
+from ..store import events
+from ..store.rows import judged, scores_of, standing, truth_index, vectors_of
+from .clock import Clocked
+from .sums import buckets
 
 Document = Mapping[str, Any]
 Apply = Callable[[Floats], Floats]

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from .stats import quantiles
-from .stats.summary import Summary
+from ..stats import quantiles
+from ..stats.summary import Summary
 
 
 def figures(summary: Summary, previous: Summary | None, *, alpha: float) -> dict[str, Any]:

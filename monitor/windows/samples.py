@@ -10,22 +10,23 @@ import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
-from .calibrators.distribution_rows import objects
-from .calibrators.distributions import Distribution
-from .calibrators.rows import rows_of_cells
-from .domain.errors import BadInput
-from .domain.records import LabelRow, PredictionRow, SeriesKey
-from .domain.segments import segment_of
-from .domain.settings import Model
-from .domain.times import MINUTE
+from ..calibrators.distribution_rows import objects
+from ..calibrators.distributions import Distribution
+from ..calibrators.rows import rows_of_cells
+from ..domain.errors import BadInput
+from ..domain.records import LabelRow, PredictionRow, SeriesKey
+from ..domain.segments import segment_of
+from ..domain.settings import Model
+from ..domain.times import MINUTE
+from ..stats.cells import place
+from ..stats.noise import signed_sum_lower_bound
+from ..stats.summary import Kind, cell_sums
+from ..store import events, rollups
+from ..store.rows import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
+from .clock import Clocked
+from .ranges import spans, widened
 from .segments import declared
-from .stats.cells import place
-from .stats.noise import signed_sum_lower_bound
-from .stats.summary import Kind, cell_sums
-from .store import events, rollups
-from .store.rows import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
-from .windowed import SEGMENTS_AT_ONCE, Clocked, buckets
-from .windows import spans, widened
+from .sums import SEGMENTS_AT_ONCE, buckets
 
 MOST_ROWS: Final = 50_000
 """Rows that a fit reads at the most, where sums are not enough: the newest ones."""

@@ -1,15 +1,16 @@
-"""Windows: what a range of time is made of, and until when labels have matured."""
+"""Ranges of time: the days, hours and minutes that they consist of, and until when labels have matured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
+from ..domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, Progress
+from ..domain.settings import ModelSettings
+from ..domain.times import DAY, HOUR, MINUTE, ceil, floor
+from ..store.rollups import Span
 from .delays import Aged, learned, quantile
-from .domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, Progress
-from .domain.settings import ModelSettings
-from .domain.times import DAY, HOUR, MINUTE, ceil, floor
-from .store.rollups import Span
 
 LEARNED_SHARE: Final = 0.99
+
 """A learned label delay is the one within which this share of those labels come that ever come."""
 
 
@@ -113,3 +114,8 @@ def matured_until(progress: Progress, delay: int, now: int) -> int | None:
 def newest_end(progress: Progress) -> int | None:
     """Return the end of the newest minute that has a prediction."""
     return None if progress.newest_prediction is None else floor(progress.newest_prediction, MINUTE) + MINUTE
+
+
+Range = tuple[int, int]
+
+"""A beginning and an end that were widened already."""

@@ -1,0 +1,1 @@
+"""From sums to the figures of a window of time."""
