@@ -13,13 +13,15 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from . import alert, evaluate, evidence, recalibrate, trials
+from . import alert, recalibrate, trials
 from .calibrators.distribution_rows import objects
 from .calibrators.families import from_document
 from .domain.errors import BadInput
 from .domain.records import LabelRow, PredictionRow
 from .domain.settings import Model, ModelSettings, settings_from, task_from
 from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
+from .evaluation import sequential
+from .evaluation.job import evaluate_model
 from .rollup.effects import effects_of_rows
 from .rollup.job import write
 from .rollup.join import Arrival
@@ -165,9 +167,9 @@ def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _
         evaluations = 0
         for done, now in enumerate(moments, start=1):
             feed.up_to(now)
-            evaluations += evaluate.run_model(database, token, twin, now)
+            evaluations += evaluate_model(database, token, twin, now)
             trials.run_model(database, token, twin, now)
-            evidence.run_model(database, token, twin, now)
+            sequential.advance_tests(database, token, twin, now)
             alert.step(database, token, twin, now, notify=False)
             recalibrate.step(database, token, twin, now)
             report(done, len(moments))

@@ -5,10 +5,13 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import alert, estimate, evaluate, evidence, notify, recalibrate, trials
+from . import alert, notify, recalibrate, trials
 from .config import Settings
 from .domain.errors import ConfigError
 from .domain.times import DAY
+from .evaluation import sequential
+from .evaluation.estimates import estimate_all
+from .evaluation.job import evaluate_all
 from .ingest.writer import Ingest
 from .jobs import Job, Runner
 from .rollup.job import roll_up
@@ -116,10 +119,10 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
 
 def judge(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
     """Run the stages that follow the roll-up, in their order: each reads what those before it stored."""
-    evaluate.run(database, token, now=now)
-    estimate.run(database, token, now=now)
+    evaluate_all(database, token, now=now)
+    estimate_all(database, token, now=now)
     trials.run(database, token, now=now)
-    evidence.run(database, token, now=now)
+    sequential.advance_all(database, token, now=now)
     alert.run(database, token, now=now, notify=notify)
     recalibrate.run(database, token, now=now)
 

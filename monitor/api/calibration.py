@@ -14,7 +14,7 @@ from ..domain.errors import BadInput
 from ..domain.names import name_fault
 from ..domain.records import SeriesKey
 from ..domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
-from ..evaluate import reference_of
+from ..evaluation.job import reference_of
 from ..stats.cells import BIN_COUNTS
 from ..stats.summary import Summary
 from ..store import evaluations, journal, mappings, rollups, sequential

@@ -8,7 +8,7 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..estimate import FIGURES, estimated
+from ..evaluation.estimates import FIGURES, estimated
 from ..store import estimates
 from ..store.estimates import Estimate
 from ..windows.clock import Clocked, clocked

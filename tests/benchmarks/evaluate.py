@@ -8,11 +8,10 @@ from statistics import median
 
 import numpy as np
 
-from monitor import evaluate
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, MINUTE, micros
-from monitor.evaluate import Comparison, comparisons
+from monitor.evaluation.job import Comparison, comparisons, figures
 from monitor.stats import entries
 from monitor.stats.entries import Scored
 from monitor.stats.summary import Summary, encode_all, gather
@@ -115,7 +114,7 @@ def questions(clock: Clocked, one: Comparison, sums: dict[Range, dict[Place, Sum
 def staged(database: Database, clock: Clocked) -> int:
     """Do what the stage does before it stores anything: evaluations, and drift besides."""
     with database.read() as connection:
-        return len(evaluate.figures(connection, clock))
+        return len(figures(connection, clock))
 
 
 def run() -> Iterator[Ratio]:

@@ -6,11 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import alert, evaluate, evidence, recalibrate
+from monitor import alert, recalibrate
 from monitor.alarms import MISCALIBRATION, MISSING_LABELS, SEQUENTIAL
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
+from monitor.evaluation import sequential
+from monitor.evaluation.job import evaluate_all
 from monitor.store import alerts, versions
 from monitor.store import sequential as tests_of
 from monitor.store.schema import secret
@@ -71,9 +73,9 @@ class Stream:
 
     def judge(self):
         database, token = self.feed.database, self.feed.token
-        evaluate.run(database, token, now=self.clock)
+        evaluate_all(database, token, now=self.clock)
         if self.settings["alert_policy"] == SEQUENTIAL:
-            evidence.run(database, token, now=self.clock)
+            sequential.advance_all(database, token, now=self.clock)
         alert.run(database, token, now=self.clock, notify=False)
         recalibrate.run(database, token, now=self.clock)
 
@@ -261,7 +263,7 @@ def test_labels_that_take_longer_than_declared_are_waited_for(feed_on, sqlite_da
             feed.send(*(make.label(f"{i - 2}-{j}", j % 2, timestamp=at) for j in range(60)))
         clock.advance(day)
         feed.roll_up()
-        evaluate.run(feed.database, feed.token, now=clock)
+        evaluate_all(feed.database, feed.token, now=clock)
         alert.run(feed.database, feed.token, now=clock, notify=False)
     with feed.database.read() as connection:
         found = alerts.transitions(connection, model.id, 10)
@@ -294,7 +296,7 @@ def test_history_that_is_fed_in_is_given_time_for_its_labels(feed_on, sqlite_dat
     feed.take(*(make.label(f"e{i}", i % 2) for i in range(18 * 24)))
 
     def judged():
-        evaluate.run(feed.database, feed.token, now=clock)
+        evaluate_all(feed.database, feed.token, now=clock)
         alert.run(feed.database, feed.token, now=clock, notify=False)
         with feed.database.read() as connection:
             return [each.state for each in alerts.transitions(connection, model.id, 10)]

@@ -10,9 +10,11 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sqlalchemy import select, update
 
-from monitor import alert, evaluate, evidence
+from monitor import alert
 from monitor.baseline_fit import reference_sample
 from monitor.domain.records import REFERENCE_SEGMENT
+from monitor.evaluation import sequential
+from monitor.evaluation.job import evaluate_model
 from monitor.rollup.rebuild import rebuild_model
 from monitor.rollup.verify import differences_of
 from monitor.store import alerts, models
@@ -220,8 +222,8 @@ def lived(feed, model, mixed, dice, *, with_reference):
                 for i, event in enumerate(pair):
                     events.insert(min(place + i * dice.randrange(1, 9), len(events)), [event])
         feed.take(*(event for each in events for event in each))
-        evidence.run_model(feed.database, feed.token, model, feed.clock())
-    evaluate.run_model(feed.database, feed.token, model, feed.clock())
+        sequential.advance_tests(feed.database, feed.token, model, feed.clock())
+    evaluate_model(feed.database, feed.token, model, feed.clock())
     alert.step(feed.database, feed.token, model, feed.clock(), notify=False)
     with feed.database.read() as connection:
         assert differences_of(connection, model) == []
@@ -237,7 +239,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
             "late": sorted(bytes(blob) for (blob,) in waiting),
             "clusters": sorted((level, bucket, bytes(blob)) for level, bucket, blob in apart),
             "figures": sorted(map(str, figures)),
-            "tests": {version: row.fields for version, row in evidence.store.standings(connection, model.id).items()},
+            "tests": {version: row.fields for version, row in sequential.store.standings(connection, model.id).items()},
             "alerts": alerts.transitions(connection, model.id, 100),
         }
 

@@ -9,9 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import estimate, registry
+from monitor import registry
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
+from monitor.evaluation.estimates import estimate_all
 from monitor.export import CalibrationCollector
 from monitor.store import estimates, models
 from monitor.store.estimates import Estimate
@@ -75,7 +76,7 @@ class Served:
         return self.make.prediction(name, **{given: p}, **answer, **more)
 
     def run(self) -> int:
-        return estimate.run(self.feed.database, self.feed.token, now=self.clock)
+        return estimate_all(self.feed.database, self.feed.token, now=self.clock)
 
     def rows(self, window: str | None = None) -> list[Estimate]:
         with self.feed.database.read() as connection:

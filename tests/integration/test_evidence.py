@@ -9,10 +9,10 @@ import pytest
 from alembic import command
 from sqlalchemy import func, select, update
 
-from monitor import evidence
 from monitor.domain.errors import LeaseLost
 from monitor.domain.records import LATE_LEVEL, Progress
 from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
+from monitor.evaluation import sequential
 from monitor.registry import promote, register, roll_back
 from monitor.rollup import job
 from monitor.rollup.effects import effects_of
@@ -35,7 +35,7 @@ def declared(feed, name="m", **settings):
 
 def take_in(feed, model):
     """Run the stage; return how many steps it took."""
-    return evidence.run_model(feed.database, feed.token, model, feed.clock())
+    return sequential.advance_tests(feed.database, feed.token, model, feed.clock())
 
 
 def standing(feed, model, version=""):
@@ -129,7 +129,7 @@ class Stream:
 def test_events_in_any_order_and_chunks_give_the_state_of_their_rows_minute_by_minute(
     feed, make, monkeypatch, seed, chunk
 ):
-    monkeypatch.setattr(evidence, "STEPS", chunk)
+    monkeypatch.setattr(sequential, "STEPS", chunk)
     model = feed.model(label_delay=HOUR)
     stream = Stream(make, seed)
     events = [event for _, event in stream.events()]
@@ -435,7 +435,7 @@ def test_a_state_that_cannot_be_read_begins_afresh(feed, make):
 
 
 def test_a_failure_halfway_keeps_what_was_taken_in_and_goes_on_from_there(feed, make, monkeypatch):
-    monkeypatch.setattr(evidence, "STEPS", 2)
+    monkeypatch.setattr(sequential, "STEPS", 2)
     model = declared(feed)
     at = make.prediction("x", 0.5).timestamp
     rows = [(0.25 * (i % 5), i % 2, "g" if i % 3 == 0 else None) for i in range(7)]
@@ -469,7 +469,7 @@ def test_a_leader_of_before_takes_nothing_in(feed, make):
     stale = feed.token
     feed.token = feed.lead("other")
     with pytest.raises(LeaseLost):
-        evidence.run_model(feed.database, stale, model, feed.clock())
+        sequential.advance_tests(feed.database, stale, model, feed.clock())
     assert feed.progress(model).consumed_until is None
 
 
@@ -522,7 +522,7 @@ def test_an_hour_that_loses_its_minutes_halfway_through_is_taken_in_whole(feed, 
 
 
 def test_history_of_many_days_is_taken_in_hour_by_hour(feed, make, monkeypatch):
-    monkeypatch.setattr(evidence, "STEPS", 3)
+    monkeypatch.setattr(sequential, "STEPS", 3)
     model = declared(feed)
     at = make.prediction("x", 0.5).timestamp - timedelta(days=9)
     rows = [(timedelta(hours=7 * i, minutes=j), i % 2, ["g", "g", None][j]) for i in range(20) for j in range(3)]
@@ -614,7 +614,7 @@ def test_a_model_without_events_has_nothing_to_take_in(feed):
     model = declared(feed)
     assert take_in(feed, model) == 0
     assert feed.progress(model) == Progress()
-    assert evidence.run(feed.database, feed.token, now=feed.clock) == 0
+    assert sequential.advance_all(feed.database, feed.token, now=feed.clock) == 0
 
 
 def test_one_model_that_fails_stops_no_other(feed, make):
@@ -625,7 +625,7 @@ def test_one_model_that_fails_stops_no_other(feed, make):
     with feed.database.write() as connection:
         numbers = select(schema.series.c.id).where(schema.series.c.model_id == first.id)
         connection.execute(update(schema.rollup).where(schema.rollup.c.series_id.in_(numbers)).values(summary=b"torn"))
-    assert evidence.run(feed.database, feed.token, now=feed.clock) == 1
+    assert sequential.advance_all(feed.database, feed.token, now=feed.clock) == 1
 
 
 def test_the_api_says_what_the_tests_of_each_version_say(api, tools):

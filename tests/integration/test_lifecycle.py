@@ -11,12 +11,13 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import alert, byhand, evaluate, recalibrate, registry
+from monitor import alert, byhand, recalibrate, registry
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
+from monitor.evaluation.job import evaluate_all
 from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
@@ -235,7 +236,7 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     one.until(one.champion, slope=BROKEN)
     for _ in range(4):
         one.pass_time(150, slope=4.0, judged=False)
-    evaluate.run(one.feed.database, one.feed.token, now=one.clock)
+    evaluate_all(one.feed.database, one.feed.token, now=one.clock)
     alert.run(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
         found = recalibrate.breach(connection, clocked(connection, one.model, one.clock()))
@@ -410,7 +411,7 @@ def test_history_in_one_go_and_in_any_order_raises_no_alarm(feed: Any, clock: An
     order = random.permutation(len(events))
     for first in range(0, len(events), 500):
         feed.take(*(events[i] for i in order[first : first + 500]))
-        for stage in (evaluate.run, recalibrate.run):
+        for stage in (evaluate_all, recalibrate.run):
             stage(feed.database, feed.token, now=clock)
         alert.run(feed.database, feed.token, now=clock, notify=False)
     with feed.database.read() as connection:
@@ -442,10 +443,10 @@ def test_late_batch_of_labels_is_judged_by_when_predictions_were_made(feed: Any,
         feed.send(*(make.prediction(f"{day}-{i}", p, at=at) for i, p in enumerate(decided(random, 120).tolist())))
         clock.advance(timedelta(days=1))
         feed.roll_up()
-        evaluate.run(feed.database, feed.token, now=clock)
+        evaluate_all(feed.database, feed.token, now=clock)
     assert _verdicts(feed, model) == {"too_few_labels"}
     feed.take(*(make.label(f"{day}-{i}", int(random.uniform() < 0.5)) for day in range(10) for i in range(120)))
-    evaluate.run(feed.database, feed.token, now=clock)
+    evaluate_all(feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
         state = clocked(connection, model, clock())
     assert state.delay >= 9 * DAY

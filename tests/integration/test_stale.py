@@ -5,10 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from monitor import alert, evaluate, registry
+from monitor import alert, registry
 from monitor.alarms import STALE
 from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
+from monitor.evaluation.job import evaluate_all
 from monitor.store import alerts, models, versions
 from monitor.store.versions import CHALLENGER
 
@@ -78,7 +79,7 @@ class Service:
             self.feed.send(*events)
             self.feed.roll_up()
             if step in {0, minutes // 5 - 1}:  # the alarm asks of evaluations only which versions have traffic
-                evaluate.run(self.feed.database, self.feed.token, now=self.clock)
+                evaluate_all(self.feed.database, self.feed.token, now=self.clock)
             alert.run(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
     def transitions(self):

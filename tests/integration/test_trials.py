@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import evidence as sequential
 from monitor import paired, recalibrate, registry, trials
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
+from monitor.evaluation import sequential
 from monitor.paired import Maps, matured_pairs
 from monitor.refit import Outcome
 from monitor.stats.sequential.comparison import Comparison
@@ -498,7 +498,7 @@ def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
         told = [make.prediction(f"{i}-{j}", 0.9, at=moment(one.clock()), cluster=cluster) for j in range(count)]
         one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
         trials.run(one.feed.database, one.feed.token, now=one.clock)
-        sequential.run(one.feed.database, one.feed.token, now=one.clock)
+        sequential.advance_all(one.feed.database, one.feed.token, now=one.clock)
     found = held(one)["watch"].fields
     # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
     assert found["e_value_log"] < 60 * np.log(1.9)

@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import delete, insert, select, update
 
-from monitor import evidence
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import LabelRow, Progress
+from monitor.evaluation import sequential
 from monitor.rollup.verify import differences_of
 from monitor.store import events, models
 from monitor.store.schema import conflict, prediction, rollup, secret
@@ -135,7 +135,7 @@ def rolled_up(feed, model, batches, dice):
         if dice.random() < 0.7:
             feed.roll_up(events=dice.choice([1, 20, 4000]))
         if dice.random() < 0.3:
-            evidence.run_model(feed.database, feed.token, model, feed.clock())
+            sequential.advance_tests(feed.database, feed.token, model, feed.clock())
             assert found(feed, model) == []
     feed.roll_up()
     assert found(feed, model) == []

@@ -13,25 +13,25 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from .domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
-from .domain.settings import Model
-from .domain.times import HOUR, floor, rfc3339
-from .each import each_model
-from .stats.cells import Cells, Floats
-from .stats.sequential.betting import SUMS, Entries
-from .stats.sequential.evidence import Clusters, Evidence
-from .stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
-from .stats.values import UNREAD, has_values
-from .store import models, rollups, sequential, versions
-from .store.engine import Database
-from .store.lease import hold
-from .store.rollups import Span
-from .store.sequential import Standing
-from .windows import value_maps
-from .windows.clock import clocked
-from .windows.ranges import first_after
-from .windows.scores import finite
-from .windows.sums import readings
+from ..domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
+from ..domain.settings import Model
+from ..domain.times import HOUR, floor, rfc3339
+from ..each import each_model
+from ..stats.cells import Cells, Floats
+from ..stats.sequential.betting import SUMS, Entries
+from ..stats.sequential.evidence import Clusters, Evidence
+from ..stats.summary import PIT_CELLS, Summary, cell_sums, decode_all, encode_all, gather
+from ..stats.values import UNREAD, has_values
+from ..store import models, rollups, sequential, versions
+from ..store.engine import Database
+from ..store.lease import hold
+from ..store.rollups import Span
+from ..store.sequential import Standing
+from ..windows import value_maps
+from ..windows.clock import clocked
+from ..windows.ranges import first_after
+from ..windows.scores import finite
+from ..windows.sums import readings
 
 log = logging.getLogger(__name__)
 
@@ -342,7 +342,7 @@ def _by_version(steps: Iterable[Step]) -> dict[str, list[Step]]:
     return found
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> int:
+def advance_tests(database: Database, token: int, model: Model, now: int) -> int:
     """Take all that has matured, and all late labels, of one model into its tests; return how many steps that were."""
     with database.read() as connection:
         matured = clocked(connection, model, now).matured_until
@@ -358,7 +358,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> int:
     return steps
 
 
-def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+def advance_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
     """Take all that has matured, and all late labels, into the tests of all models; return how many steps that were.
 
     Raises
@@ -367,4 +367,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    return each_model(database, lambda model: run_model(database, token, model, now()), "testing")
+    return each_model(database, lambda model: advance_tests(database, token, model, now()), "testing")

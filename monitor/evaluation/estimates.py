@@ -6,21 +6,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from .domain.settings import Model
-from .domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
-from .each import each_model
-from .stats import reliability, scores
-from .stats.cells import Cells
-from .stats.expectation import Curve, calibration_map, expected_under
-from .stats.summary import Summary
-from .store import estimates, versions
-from .store.engine import Database
-from .store.estimates import Estimate
-from .store.lease import hold
-from .windows.clock import Clocked, clocked
-from .windows.ranges import Range, widened
-from .windows.scores import finite
-from .windows.sums import Place, by_place
+from ..domain.settings import Model
+from ..domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
+from ..each import each_model
+from ..stats import reliability, scores
+from ..stats.cells import Cells
+from ..stats.expectation import Curve, calibration_map, expected_under
+from ..stats.summary import Summary
+from ..store import estimates, versions
+from ..store.engine import Database
+from ..store.estimates import Estimate
+from ..store.lease import hold
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import Range, widened
+from ..windows.scores import finite
+from ..windows.sums import Place, by_place
 
 FIGURES: Final = ("accuracy", "ece", "brier")
 
@@ -186,7 +186,7 @@ def _settled(connection: Connection, clock: Clocked) -> dict[int, dict[str, Any]
     }
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> int:
+def estimate_model(database: Database, token: int, model: Model, now: int) -> int:
     """Estimate what is due of one model, and hold against the truth what has matured; return how many rows that were."""
     with database.read() as connection:
         clock = clocked(connection, model, now)
@@ -201,7 +201,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> int:
     return len(made) + len(truths)
 
 
-def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+def estimate_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
     """Estimate for all models; return how many estimates were made or held against the truth.
 
     Raises
@@ -210,4 +210,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    return each_model(database, lambda model: run_model(database, token, model, now()), "estimating")
+    return each_model(database, lambda model: estimate_model(database, token, model, now()), "estimating")

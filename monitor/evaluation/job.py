@@ -10,20 +10,20 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .domain.settings import Model
-from .domain.times import parse_duration
-from .each import each_model
-from .stats.summary import Summary
-from .store import evaluations, mappings
-from .store.engine import Database
-from .store.evaluations import ALL_VERSIONS, Stored
-from .store.lease import hold
-from .windows import baseline, segments, value_maps
-from .windows.baseline import Validation
-from .windows.clock import Clocked, clocked
-from .windows.ranges import Range, widened
-from .windows.scores import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluations_of, finite
-from .windows.sums import Place, in_parts
+from ..domain.settings import Model
+from ..domain.times import parse_duration
+from ..each import each_model
+from ..stats.summary import Summary
+from ..store import evaluations, mappings
+from ..store.engine import Database
+from ..store.evaluations import ALL_VERSIONS, Stored
+from ..store.lease import hold
+from ..windows import baseline, segments, value_maps
+from ..windows.baseline import Validation
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import Range, widened
+from ..windows.scores import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluations_of, finite
+from ..windows.sums import Place, in_parts
 
 Sums = Mapping[Place, Summary]
 
@@ -176,7 +176,7 @@ def make_maps(database: Database, token: int, model: Model, now: int) -> None:
             mappings.add(connection, made, now)
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> int:
+def evaluate_model(database: Database, token: int, model: Model, now: int) -> int:
     """Evaluate one model; return how many figures were stored."""
     if model.task == "confidence":
         make_maps(database, token, model, now)
@@ -189,7 +189,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> int:
     return len(rows)
 
 
-def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+def evaluate_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
     """Evaluate all models; return how many figures were stored.
 
     Raises
@@ -198,4 +198,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    return each_model(database, lambda model: run_model(database, token, model, now()), "evaluating")
+    return each_model(database, lambda model: evaluate_model(database, token, model, now()), "evaluating")

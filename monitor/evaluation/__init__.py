@@ -1,0 +1,1 @@
+"""Evaluation of every model's newest windows: figures, estimates and sequential tests."""
