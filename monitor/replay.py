@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from . import alert, recalibrate, trials
+from . import recalibrate, trials
+from .alert.job import apply_transitions
 from .calibrators.distribution_rows import objects
 from .calibrators.families import from_document
 from .domain.errors import BadInput
@@ -170,7 +171,7 @@ def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _
             evaluations += evaluate_model(database, token, twin, now)
             trials.run_model(database, token, twin, now)
             sequential.advance_tests(database, token, twin, now)
-            alert.step(database, token, twin, now, notify=False)
+            apply_transitions(database, token, twin, now, notify=False)
             recalibrate.step(database, token, twin, now)
             report(done, len(moments))
         with database.read() as connection:

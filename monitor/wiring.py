@@ -5,7 +5,9 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import alert, notify, recalibrate, trials
+from . import recalibrate, trials
+from .alert import notify
+from .alert.job import judge_all_alerts
 from .config import Settings
 from .domain.errors import ConfigError
 from .domain.times import DAY
@@ -97,7 +99,7 @@ def jobs_of(settings: Settings, database: Database) -> Mapping[str, tuple[float,
 
     def tell(token: int) -> int:
         url, attempts = settings.webhook_url, settings.webhook_attempts
-        return notify.run(database, token, now=wall_clock, url=url, send=send, attempts=attempts)
+        return notify.send_due(database, token, now=wall_clock, url=url, send=send, attempts=attempts)
 
     def keep_house(token: int) -> None:
         now = wall_clock()
@@ -123,7 +125,7 @@ def judge(database: Database, token: int, *, now: Callable[[], int], notify: boo
     estimate_all(database, token, now=now)
     trials.run(database, token, now=now)
     sequential.advance_all(database, token, now=now)
-    alert.run(database, token, now=now, notify=notify)
+    judge_all_alerts(database, token, now=now, notify=notify)
     recalibrate.run(database, token, now=now)
 
 

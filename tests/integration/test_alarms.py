@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import alert, recalibrate
-from monitor.alarms import MISCALIBRATION, MISSING_LABELS, SEQUENTIAL
+from monitor import recalibrate
+from monitor.alert.job import judge_all_alerts
+from monitor.alert.miscalibration import MISCALIBRATION, SEQUENTIAL
+from monitor.alert.missing_labels import MISSING_LABELS
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
@@ -76,7 +78,7 @@ class Stream:
         evaluate_all(database, token, now=self.clock)
         if self.settings["alert_policy"] == SEQUENTIAL:
             sequential.advance_all(database, token, now=self.clock)
-        alert.run(database, token, now=self.clock, notify=False)
+        judge_all_alerts(database, token, now=self.clock, notify=False)
         recalibrate.run(database, token, now=self.clock)
 
     def champion(self):
@@ -264,7 +266,7 @@ def test_labels_that_take_longer_than_declared_are_waited_for(feed_on, sqlite_da
         clock.advance(day)
         feed.roll_up()
         evaluate_all(feed.database, feed.token, now=clock)
-        alert.run(feed.database, feed.token, now=clock, notify=False)
+        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
     with feed.database.read() as connection:
         found = alerts.transitions(connection, model.id, 10)
     assert [each for each in found if each.kind == MISSING_LABELS] == []
@@ -297,7 +299,7 @@ def test_history_that_is_fed_in_is_given_time_for_its_labels(feed_on, sqlite_dat
 
     def judged():
         evaluate_all(feed.database, feed.token, now=clock)
-        alert.run(feed.database, feed.token, now=clock, notify=False)
+        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
         with feed.database.read() as connection:
             return [each.state for each in alerts.transitions(connection, model.id, 10)]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sqlalchemy import select, update
 
-from monitor import alert
+from monitor.alert.job import apply_transitions
 from monitor.baseline_fit import reference_sample
 from monitor.domain.records import REFERENCE_SEGMENT
 from monitor.evaluation import sequential
@@ -224,7 +224,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
         feed.take(*(event for each in events for event in each))
         sequential.advance_tests(feed.database, feed.token, model, feed.clock())
     evaluate_model(feed.database, feed.token, model, feed.clock())
-    alert.step(feed.database, feed.token, model, feed.clock(), notify=False)
+    apply_transitions(feed.database, feed.token, model, feed.clock(), notify=False)
     with feed.database.read() as connection:
         assert differences_of(connection, model) == []
         waiting = connection.execute(select(rollup.c.summary).where(rollup.c.level == 3)).all()

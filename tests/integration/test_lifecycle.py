@@ -11,7 +11,8 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import alert, byhand, recalibrate, registry
+from monitor import byhand, recalibrate, registry
+from monitor.alert.job import judge_all_alerts
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Alert, SeriesKey
@@ -237,7 +238,7 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     for _ in range(4):
         one.pass_time(150, slope=4.0, judged=False)
     evaluate_all(one.feed.database, one.feed.token, now=one.clock)
-    alert.run(one.feed.database, one.feed.token, now=one.clock, notify=False)
+    judge_all_alerts(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
         found = recalibrate.breach(connection, clocked(connection, one.model, one.clock()))
         assert found is not None
@@ -413,7 +414,7 @@ def test_history_in_one_go_and_in_any_order_raises_no_alarm(feed: Any, clock: An
         feed.take(*(events[i] for i in order[first : first + 500]))
         for stage in (evaluate_all, recalibrate.run):
             stage(feed.database, feed.token, now=clock)
-        alert.run(feed.database, feed.token, now=clock, notify=False)
+        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
     with feed.database.read() as connection:
         assert alerts.transitions(connection, model.id, 10) == []
         assert versions.documents(connection, model.id) == []

@@ -5,8 +5,9 @@ from datetime import timedelta
 
 import pytest
 
-from monitor import alert, registry
-from monitor.alarms import STALE
+from monitor import registry
+from monitor.alert.job import judge_all_alerts
+from monitor.alert.stale_clients import STALE
 from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
 from monitor.evaluation.job import evaluate_all
@@ -80,7 +81,7 @@ class Service:
             self.feed.roll_up()
             if step in {0, minutes // 5 - 1}:  # the alarm asks of evaluations only which versions have traffic
                 evaluate_all(self.feed.database, self.feed.token, now=self.clock)
-            alert.run(self.feed.database, self.feed.token, now=self.clock, notify=False)
+            judge_all_alerts(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
     def transitions(self):
         with self.feed.database.read() as connection:

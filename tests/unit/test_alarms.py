@@ -6,23 +6,10 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.alarms import (
-    FIRING,
-    RESOLVED,
-    SEQUENTIAL,
-    Coverage,
-    Finding,
-    State,
-    class_miscalibration,
-    in_words,
-    miscalibration,
-    missing_labels,
-    percent,
-    sequential_finding,
-    settled,
-    transition,
-)
-from monitor.alert import watched
+from monitor.alert.job import watched
+from monitor.alert.miscalibration import SEQUENTIAL, class_finding, sequential_finding, settled, window_finding
+from monitor.alert.missing_labels import Coverage, labels_finding
+from monitor.alert.transitions import FIRING, RESOLVED, Finding, State, in_words, percent, transition
 from monitor.domain.errors import BadInput
 from monitor.domain.settings import CLASS, ModelSettings, settings_from
 from monitor.domain.times import DAY, HOUR, parse_time, rfc3339
@@ -59,30 +46,30 @@ def under_test(value: float, rate: float = 0.01, **fields: Any) -> dict[str, Any
 
 
 def test_alarm_fires_on_a_bound_above_the_threshold_and_not_before() -> None:
-    assert transition(None, miscalibration(evaluated(0.051), "24h", SETTINGS), SETTINGS) == FIRING
-    assert transition(None, miscalibration(evaluated(0.049), "24h", SETTINGS), SETTINGS) is None
-    assert transition(None, miscalibration(evaluated(None), "24h", SETTINGS), SETTINGS) is None
+    assert transition(None, window_finding(evaluated(0.051), "24h", SETTINGS), SETTINGS) == FIRING
+    assert transition(None, window_finding(evaluated(0.049), "24h", SETTINGS), SETTINGS) is None
+    assert transition(None, window_finding(evaluated(None), "24h", SETTINGS), SETTINGS) is None
     few = evaluated(0.2, verdict="too_few_labels")
-    assert transition(None, miscalibration(few, "24h", SETTINGS), SETTINGS) is None
+    assert transition(None, window_finding(few, "24h", SETTINGS), SETTINGS) is None
 
 
 def test_alarm_ends_by_a_window_that_began_after_it_fired_and_is_clearly_back() -> None:
     fired = State(firing=True, since=START)
-    assert transition(fired, miscalibration(evaluated(0.039), "24h", SETTINGS), SETTINGS) == RESOLVED
-    assert transition(fired, miscalibration(evaluated(0.041), "24h", SETTINGS), SETTINGS) is None
+    assert transition(fired, window_finding(evaluated(0.039), "24h", SETTINGS), SETTINGS) == RESOLVED
+    assert transition(fired, window_finding(evaluated(0.041), "24h", SETTINGS), SETTINGS) is None
     later = State(firing=True, since=START + 1)
-    assert transition(later, miscalibration(evaluated(0.0), "24h", SETTINGS), SETTINGS) is None
+    assert transition(later, window_finding(evaluated(0.0), "24h", SETTINGS), SETTINGS) is None
 
 
 def test_alarm_rests_after_it_ended() -> None:
     rested = State(firing=False, since=START + DAY - HOUR)
-    found = miscalibration(evaluated(0.2), "24h", SETTINGS)
+    found = window_finding(evaluated(0.2), "24h", SETTINGS)
     assert transition(rested, found, SETTINGS) == FIRING
     assert transition(State(firing=False, since=START + DAY), found, SETTINGS) is None
 
 
 def test_bound_of_even_odds_is_what_ends_an_alarm() -> None:
-    found = miscalibration(evaluated(0.0, ece_even_odds_bound=0.045), "24h", SETTINGS)
+    found = window_finding(evaluated(0.0, ece_even_odds_bound=0.045), "24h", SETTINGS)
     assert not found.back
     assert found.evidence["ece_even_odds_bound"] == 0.045
 
@@ -90,14 +77,14 @@ def test_bound_of_even_odds_is_what_ends_an_alarm() -> None:
 def test_regression_is_judged_by_its_quantiles() -> None:
     fields = evaluated()
     del fields["ece"], fields["ece_lower_bound"]
-    found = miscalibration({**fields, "quantile_ece": 0.09, "quantile_ece_lower_bound": 0.07}, "24h", SETTINGS)
+    found = window_finding({**fields, "quantile_ece": 0.09, "quantile_ece_lower_bound": 0.07}, "24h", SETTINGS)
     assert found.beyond
     assert found.evidence["quantile_ece"] == 0.09
     assert "quantile ECE" in in_words("m", found, FIRING)
 
 
 def test_text_of_the_window_policy_says_its_rate() -> None:
-    said = in_words("m", miscalibration(evaluated(), "24h", SETTINGS), FIRING)
+    said = in_words("m", window_finding(evaluated(), "24h", SETTINGS), FIRING)
     assert said.startswith("m v1: a lower bound of its ECE over 24h, 0.060, is above the threshold 0.05;")
     assert said.endswith("of windows in which it is at or under that, at most 1 % show this")
 
@@ -125,7 +112,7 @@ def test_huge_e_value_is_still_a_number() -> None:
 
 
 def test_window_ends_the_alarm_of_a_sequential_test() -> None:
-    found = settled(miscalibration(evaluated(0.0, ece_even_odds_bound=0.01), "24h", SETTINGS))
+    found = settled(window_finding(evaluated(0.0, ece_even_odds_bound=0.01), "24h", SETTINGS))
     assert found.window == SEQUENTIAL
     assert transition(State(firing=True, since=START), found, SETTINGS) == RESOLVED
     assert transition(None, found, SETTINGS) is None
@@ -134,11 +121,11 @@ def test_window_ends_the_alarm_of_a_sequential_test() -> None:
 
 def test_class_is_judged_by_its_own_threshold() -> None:
     entry = {"class": "fraud", "ece": 0.04, "ece_lower_bound": 0.03, "threshold": 0.02, "verdict": "miscalibrated"}
-    found = class_miscalibration(evaluated(0.0), entry, "24h", SETTINGS)
+    found = class_finding(evaluated(0.0), entry, "24h", SETTINGS)
     assert (found.segment, found.beyond) == ("class=fraud", True)
     assert found.evidence["threshold"] == 0.02
     assert "(class=fraud): a lower bound of its class-wise ECE" in in_words("m", found, FIRING)
-    few = class_miscalibration(evaluated(0.0), {**entry, "verdict": "too_few_labels"}, "24h", SETTINGS)
+    few = class_finding(evaluated(0.0), {**entry, "verdict": "too_few_labels"}, "24h", SETTINGS)
     assert transition(None, few, SETTINGS) is None
 
 
@@ -158,7 +145,7 @@ def test_either_policy_watches_labels_and_classes_by_windows() -> None:
 def covered(now: tuple[int, int], usual: tuple[int, int], before: tuple[int, int] = (0, 0)) -> Finding:
     """Return what is found of (labelled, predictions) of a window, of what is usual, and of the week before."""
     parts = [Coverage(labelled=labelled, predictions=predictions) for labelled, predictions in (now, usual, before)]
-    return missing_labels(
+    return labels_finding(
         *parts,
         window="24h",
         version="v1",

@@ -7,38 +7,32 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from . import missing, stale
-from .alarms import (
+from ..domain.records import HOUR_LEVEL, Alert
+from ..domain.settings import CLASS, VALIDATION, Model, ModelSettings
+from ..domain.times import duration_text, parse_duration, parse_time
+from ..each import each_model
+from ..stats.summary import Summary
+from ..store import alerts, evaluations, rollups, sequential, versions
+from ..store.engine import Database
+from ..store.lease import hold
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import Range, doubled, first_after, widened
+from ..windows.scores import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
+from ..windows.sums import by_place
+from . import missing_labels, stale_clients
+from .miscalibration import (
     EVEN_ODDS,
-    FIRING,
     MISCALIBRATION,
-    MISSING_LABELS,
-    RESOLVED,
-    SCORE_DRIFT,
     SEQUENTIAL,
-    STALE,
-    Finding,
-    State,
-    class_miscalibration,
-    in_words,
-    miscalibration,
-    score_drift,
+    class_finding,
     sequential_finding,
     settled,
-    transition,
+    window_finding,
 )
-from .domain.records import HOUR_LEVEL, Alert
-from .domain.settings import CLASS, VALIDATION, Model, ModelSettings
-from .domain.times import duration_text, parse_duration, parse_time
-from .each import each_model
-from .stats.summary import Summary
-from .store import alerts, evaluations, rollups, sequential, versions
-from .store.engine import Database
-from .store.lease import hold
-from .windows.clock import Clocked, clocked
-from .windows.ranges import Range, doubled, first_after, widened
-from .windows.scores import FITTED_ON, FIXED, VALIDATED, Question, evaluation, finite
-from .windows.sums import by_place
+from .missing_labels import MISSING_LABELS
+from .score_drift import SCORE_DRIFT, drift_finding
+from .stale_clients import STALE
+from .transitions import FIRING, RESOLVED, Finding, State, in_words, transition
 
 log = logging.getLogger(__name__)
 
@@ -112,10 +106,10 @@ class _Judging:
             yield from self._sequential()
         for window, fields in self.newest.drift:
             if (SCORE_DRIFT, window, "") in asked:
-                yield score_drift(fields, window)
+                yield drift_finding(fields, window)
         firing = {(window, version): since for window, version, since in self._firing(MISSING_LABELS)}
-        yield from missing.findings(self.connection, self.clock, firing, now)
-        yield from stale.findings(self.connection, self.clock, self.newest.versions(), now)
+        yield from missing_labels.findings(self.connection, self.clock, firing, now)
+        yield from stale_clients.findings(self.connection, self.clock, self.newest.versions(), now)
 
     def _firing(self, kind: str) -> Iterator[tuple[str, str, int]]:
         """Yield window, version and beginning of each alarm of a kind that fires on a version as a whole."""
@@ -135,10 +129,10 @@ class _Judging:
             else:
                 seen = self._seen(fields)
             if seen is not None and not segment:
-                yield miscalibration(seen, window, settings)
+                yield window_finding(seen, window, settings)
             elif seen is not None:
                 yield from (
-                    class_miscalibration(seen, found, window, settings)
+                    class_finding(seen, found, window, settings)
                     for found in seen.get("classes") or ()
                     if CLASS + found["class"] == segment
                 )
@@ -154,7 +148,7 @@ class _Judging:
             window, over = self._shortest()
             seen = None if over is None else self._settling(version, over, since)
             if seen is not None:
-                yield settled(miscalibration(seen, window, self.clock.model.settings))
+                yield settled(window_finding(seen, window, self.clock.model.settings))
 
     def _shortest(self) -> tuple[str, Range | None]:
         """Return the shortest window, and where it lies now."""
@@ -289,7 +283,7 @@ def _alert(finding: Finding, state: str, evidence: dict[str, Any]) -> Alert:
     )
 
 
-def step(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
+def apply_transitions(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
     """Let one model's alarms change where they must; return the transitions."""
     with database.read() as connection:
         found = changes(connection, clocked(connection, model, now), now)
@@ -303,15 +297,15 @@ def step(database: Database, token: int, model: Model, now: int, *, notify: bool
     return found
 
 
-def run_model(database: Database, token: int, model: Model, now: int, *, notify: bool) -> int:
+def judge_alerts(database: Database, token: int, model: Model, now: int, *, notify: bool) -> int:
     """Let one model's alarms change where they must, and say so in the log; return how many did."""
-    found = step(database, token, model, now, notify=notify)
+    found = apply_transitions(database, token, model, now, notify=notify)
     for change in found:
         log.warning("alert %s: %s", change.state, change.evidence["summary"])
     return len(found)
 
 
-def run(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> int:
+def judge_all_alerts(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> int:
     """Let the alarms of all models change where they must; return how many did.
 
     Raises
@@ -321,5 +315,5 @@ def run(database: Database, token: int, *, now: Callable[[], int], notify: bool)
 
     """
     return each_model(
-        database, lambda model: run_model(database, token, model, now(), notify=notify), "judging the alarms of"
+        database, lambda model: judge_alerts(database, token, model, now(), notify=notify), "judging the alarms of"
     )

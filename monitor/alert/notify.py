@@ -8,12 +8,12 @@ from typing import Any, Final
 
 import urllib3
 
-from .domain.errors import LeaseLost, Unavailable
-from .domain.times import SECOND, rfc3339
-from .store import alerts
-from .store.alerts import Due
-from .store.engine import Database
-from .store.lease import hold
+from ..domain.errors import LeaseLost, Unavailable
+from ..domain.times import SECOND, rfc3339
+from ..store import alerts
+from ..store.alerts import Due
+from ..store.engine import Database
+from ..store.lease import hold
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +68,7 @@ def webhook(timeout: float) -> Send:
     return send
 
 
-def run(database: Database, token: int, *, now: Callable[[], int], url: str, send: Send, attempts: int) -> int:
+def send_due(database: Database, token: int, *, now: Callable[[], int], url: str, send: Send, attempts: int) -> int:
     """Send what has been due longest, one notification; return how many arrived.
 
     The post is not part of any transaction. A process that dies between post and note posts again: at least once.

@@ -1,24 +1,96 @@
-"""Stale clients: what events say they were served with, against what is in service."""
+"""Alerts on stale clients: predictions served with another calibrator than the one in service."""
 
 from collections import Counter
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Mapping
 from typing import Final
 
 from sqlalchemy import Connection
 
-from .alarms import Finding, stale
-from .domain.times import MINUTE, parse_duration
-from .store import coverage, versions
-from .windows.clock import Clocked
-from .windows.ranges import Range, doubled, first_after, spans, widened
+from ..domain.settings import ModelSettings
+from ..domain.times import MINUTE, duration_text, parse_duration, rfc3339
+from ..store import coverage, versions
+from ..windows.clock import Clocked
+from ..windows.ranges import Range, doubled, first_after, spans, widened
+from .transitions import Finding, percent
+
+STALE_SHARE: Final = 0.1
+
+"""Clients are stale where more than this share of predictions were not served with what is in service, and follow under `FRESH_SHARE`."""
+
+FRESH_SHARE: Final = 0.05
+
+STALE: Final = "stale"
+
+
+def clients_finding(
+    served: Mapping[int, int],
+    right: Collection[int],
+    *,
+    champion: int | None,
+    since: int,
+    version: str,
+    over: tuple[int, int],
+    settings: ModelSettings,
+) -> Finding:
+    """Return what predictions say about the alarm on clients that serve something else than what is in service.
+
+    It fires where more than .1 of them were served with another calibrator, or with none, and ends where fewer than .05 are.
+
+    Parameters
+    ----------
+    served : how many predictions each calibrator served; 0 stands for none
+    right : the calibrators that may serve: the champion, and a canary
+    champion, since : what is in service, None for no calibrator, and since when in event time
+    over : beginning and end of the stretch of time that the predictions are of
+
+    """
+    total = sum(served.values())
+    shares = {number: count / total for number, count in sorted(served.items()) if count}
+    wrong = {number: share for number, share in shares.items() if number not in right}
+    share = sum(wrong.values())
+    of = f"of the {total:,} predictions from {rfc3339(over[0])} on"
+    should = f"they should be since {rfc3339(since)}, with {_named(champion)}"
+    served_with = ", ".join(f"{percent(each)} with {_named(number)}" for number, each in wrong.items())
+    return Finding(
+        kind=STALE,
+        window=duration_text(settings.stale_after),
+        version=version,
+        segment="",
+        start=over[0],
+        end=over[1],
+        enough=True,
+        beyond=share > STALE_SHARE,
+        back=share < FRESH_SHARE,
+        anew=False,
+        claim=f"{of}, {percent(share)} were served otherwise than {should}: {served_with}",
+        relief=f"{of}, {percent(1 - share)} were served as {should}",
+        evidence={
+            "champion": champion,
+            "champion_since": rfc3339(since),
+            "stale_share": share,
+            "threshold": STALE_SHARE,
+            "served_with": {"none" if number == 0 else str(number): each for number, each in shares.items()},
+            "predictions": total,
+            "start": rfc3339(over[0]),
+            "end": rfc3339(over[1]),
+        },
+    )
+
+
+def _named(number: int | None) -> str:
+    return f"calibrator {number}" if number else "no calibrator"
+
 
 FEWEST: Final = 50
+
 """Predictions that tell anything; where the last ones are fewer, the stretch of time that they are looked for in is doubled."""
 
 CANARY: Final = "canary"
+
 """How the audit log's words for what happens to a canary begin."""
 
 Served = Counter[int]
+
 """How many predictions each calibrator served; 0 stands for none."""
 
 
@@ -41,7 +113,7 @@ def findings(connection: Connection, clock: Clocked, model_versions: Collection[
             counts = served.get(version, Served())
             if counts.total() >= FEWEST:
                 waiting.discard(version)
-                yield stale(
+                yield clients_finding(
                     counts,
                     right,
                     champion=champion.number,

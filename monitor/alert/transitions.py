@@ -1,0 +1,66 @@
+"""Alert transitions: when an alert fires, and when it resolves."""
+
+from dataclasses import dataclass
+from typing import Any, Final
+
+from ..domain.settings import ModelSettings
+
+FIRING: Final = "firing"
+
+RESOLVED: Final = "resolved"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class State:
+    """An alarm as it was: whether it fires and since when, in event time."""
+
+    firing: bool
+    since: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """What one window says now."""
+
+    kind: str
+    window: str
+    version: str
+    segment: str
+    start: int
+    end: int
+    enough: bool  # as many labels (of a drift, of missing labels or of stale clients: predictions) as a verdict needs
+    beyond: bool  # surely above (of missing labels: under) the threshold
+    back: bool  # clearly on the other side of it
+    anew: bool = True  # only a window that began after the alarm fired can end it
+    claim: str  # what is said where it fires
+    relief: str  # and where it ends
+    evidence: dict[str, Any]
+
+
+def transition(state: State | None, finding: Finding, settings: ModelSettings) -> str | None:
+    """Return the state that an alarm changes to, or None while it stays as it is.
+
+    It fires when enough evidence is beyond the threshold, and not within the cooldown after it resolved. It resolves when enough
+    evidence, as a rule of a window that began after it fired, is clearly back.
+    """
+    if not finding.enough:
+        return None
+    if state is None or not state.firing:
+        rested = state is None or finding.end >= state.since + settings.cooldown
+        return FIRING if finding.beyond and rested else None
+    return RESOLVED if finding.back and (finding.start >= state.since or not finding.anew) else None
+
+
+def in_words(model: str, finding: Finding, state: str) -> str:
+    """Return a transition as one sentence for a person."""
+    where = f"{model} {finding.version}".strip() + (f" ({finding.segment})" if finding.segment else "")
+    return f"{where}: {finding.claim if state == FIRING else finding.relief}"
+
+
+def percent(ratio: float) -> str:
+    """Return a ratio in words.
+
+    >>> percent(0.01), percent(0.9238), percent(1.0), percent(0.0)
+    ('1 %', '92.4 %', '100 %', '0 %')
+    """
+    return f"{100 * ratio:.3g} %"
