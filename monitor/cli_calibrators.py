@@ -10,10 +10,10 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from . import byhand
 from .config import load
 from .picture import drawn, plotted
-from .refit import HOLDOUT
+from .recalibrate import manual
+from .recalibrate.refit import HOLDOUT
 from .store import models, versions
 from .store.engine import Database
 from .wiring import open_database, wall_clock
@@ -68,8 +68,8 @@ def diff(
     """Compare two versions: both maps, and what the second changes about recent traffic and decisions."""
     with _database() as database, database.read() as connection:
         found = models.named(connection, model)
-        one, other = (byhand.named_version(connection, found, which) for which in (before, after))
-        compared = byhand.compared(connection, found, one, other, wall_clock())
+        one, other = (manual.named_version(connection, found, which) for which in (before, after))
+        compared = manual.compared(connection, found, one, other, wall_clock())
     if picture is not None:
         picture.write_text(drawn(compared["map"], before=_named(one), after=_named(other)), encoding="utf-8")
     typer.echo(json.dumps(compared) if as_json else _told(compared))
@@ -99,7 +99,7 @@ def refit(
     as_json: AsJson = False,
 ) -> None:
     """Refit now, judge on the latest labels, register what passes."""
-    asked = byhand.Asked(
+    asked = manual.Asked(
         method=method,
         start=start,
         end=end,
@@ -111,7 +111,7 @@ def refit(
         dry_run=dry_run,
     )
     with _database() as database:
-        outcome = byhand.refit_now(database, model, asked, actor=_actor(), now=wall_clock())
+        outcome = manual.refit_now(database, model, asked, actor=_actor(), now=wall_clock())
     typer.echo(json.dumps(outcome) if as_json else _refitted(outcome))
 
 
@@ -125,7 +125,7 @@ def promote(
 ) -> None:
     """Put a version in service."""
     with _database() as database:
-        moved = byhand.promote(
+        moved = manual.promote(
             database, model, number, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run
         )
     typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
@@ -134,7 +134,7 @@ def promote(
 def rollback(model: Name, *, reason: Reason = BY_COMMAND, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Put back what the version in service replaced."""
     with _database() as database:
-        moved = byhand.roll_back(database, model, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run)
+        moved = manual.roll_back(database, model, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run)
     typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
 
 

@@ -13,7 +13,6 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from . import recalibrate, trials
 from .alert.job import apply_transitions
 from .calibrators.distribution_rows import objects
 from .calibrators.families import from_document
@@ -23,6 +22,8 @@ from .domain.settings import Model, ModelSettings, settings_from, task_from
 from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
 from .evaluation import sequential
 from .evaluation.job import evaluate_model
+from .recalibrate.job import champion_document, refit_when_due
+from .recalibrate.trials import judge_trials
 from .rollup.effects import effects_of_rows
 from .rollup.job import write
 from .rollup.join import Arrival
@@ -169,10 +170,10 @@ def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _
         for done, now in enumerate(moments, start=1):
             feed.up_to(now)
             evaluations += evaluate_model(database, token, twin, now)
-            trials.run_model(database, token, twin, now)
+            judge_trials(database, token, twin, now)
             sequential.advance_tests(database, token, twin, now)
             apply_transitions(database, token, twin, now, notify=False)
-            recalibrate.step(database, token, twin, now)
+            refit_when_due(database, token, twin, now)
             report(done, len(moments))
         with database.read() as connection:
             return {**_what_happened(connection, twin), "evaluations": evaluations, "left_out": past.left_out}
@@ -217,7 +218,7 @@ class _Feed:
         bare = [_bare(row, self._twin, now) for row in rows]
         reference, traffic = [row for row in bare if row.reference], [row for row in bare if not row.reference]
         with self._database.read() as connection:
-            document = recalibrate.champion_document(connection, self._twin)
+            document = champion_document(connection, self._twin)
         return bare if document is None or not traffic else [*reference, *_calibrated(traffic, self._twin, document)]
 
 

@@ -5,7 +5,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from . import recalibrate, trials
 from .alert import notify
 from .alert.job import judge_all_alerts
 from .config import Settings
@@ -16,6 +15,8 @@ from .evaluation.estimates import estimate_all
 from .evaluation.job import evaluate_all
 from .ingest.writer import Ingest
 from .jobs import Job, Runner
+from .recalibrate.job import answer_all
+from .recalibrate.trials import judge_all_trials
 from .rollup.job import roll_up
 from .store import estimates, evaluations, journal
 from .store.engine import Database
@@ -123,10 +124,10 @@ def judge(database: Database, token: int, *, now: Callable[[], int], notify: boo
     """Run the stages that follow the roll-up, in their order: each reads what those before it stored."""
     evaluate_all(database, token, now=now)
     estimate_all(database, token, now=now)
-    trials.run(database, token, now=now)
+    judge_all_trials(database, token, now=now)
     sequential.advance_all(database, token, now=now)
     judge_all_alerts(database, token, now=now, notify=notify)
-    recalibrate.run(database, token, now=now)
+    answer_all(database, token, now=now)
 
 
 def _events_now(settings: Settings, database: Database) -> int:

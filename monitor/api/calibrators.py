@@ -7,13 +7,14 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from .. import byhand, registry, trials
 from ..calibrators.families import from_document
 from ..domain.errors import BadInput, NotFound
 from ..domain.settings import Model
 from ..domain.times import rfc3339
-from ..recalibrate import champion_document
-from ..refit import HOLDOUT
+from ..recalibrate import manual, registry
+from ..recalibrate.job import champion_document
+from ..recalibrate.refit import HOLDOUT
+from ..recalibrate.trials import shown
 from ..store import versions
 from . import shapes
 from .context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
@@ -84,7 +85,7 @@ def list_calibrators(context: Context, model: ModelName) -> Response:
                 "promotions": [
                     {"at": at, "number": number} for at, number in registry.promotions(connection, found.id)
                 ],
-                "trials": trials.shown(connection, found),
+                "trials": shown(connection, found),
             }
         )
 
@@ -102,7 +103,7 @@ def show_calibrator(context: Context, model: ModelName, which: Which, request: R
 
 
 def _document(connection: Connection, model: Model, which: str) -> JsonObject:
-    number = byhand.number_of(which) if which == byhand.IDENTITY else byhand.named_version(connection, model, which)
+    number = manual.number_of(which) if which == manual.IDENTITY else manual.named_version(connection, model, which)
     document = None if number is None else versions.document(connection, model.id, number)
     if document is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
@@ -123,9 +124,9 @@ def show_difference(
     """Compare two calibrators: their maps side by side, what the second changes about recent traffic and decisions."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        before = byhand.named_version(connection, found, against) if against else byhand.serving(connection, found)
-        after = byhand.named_version(connection, found, which)
-        return answer(byhand.compared(connection, found, before, after, now))
+        before = manual.named_version(connection, found, against) if against else manual.serving(connection, found)
+        after = manual.named_version(connection, found, which)
+        return answer(manual.compared(connection, found, before, after, now))
 
 
 @router.post("/{model}/calibrators/rollback", responses=gives(shapes.Moved))
@@ -135,7 +136,7 @@ def roll_back(
     """Put back what the champion replaced; rolling back the first version leaves identity."""
     request = asked or MoveRequest()
     return answer(
-        byhand.roll_back(
+        manual.roll_back(
             context.database, model, actor=caller.name, reason=request.reason, now=caller.now, dry_run=request.dry_run
         )
     )
@@ -150,9 +151,9 @@ def promote(
     asked: Annotated[MoveRequest | None, Body()] = None,
 ) -> Response:
     """Put a version in service."""
-    request, chosen = asked or MoveRequest(), byhand.number_of(number)
+    request, chosen = asked or MoveRequest(), manual.number_of(number)
     return answer(
-        byhand.promote(
+        manual.promote(
             context.database,
             model,
             chosen,
@@ -174,8 +175,8 @@ def refit_now(
     """Refit on the labelled raw scores of a range, judge on the latest of them, register what passes."""
     request = asked or RefitRequest()
     usable("version", request.version)
-    concluded = byhand.refit_now(
-        context.database, model, byhand.Asked(**request.model_dump()), actor=caller.name, now=caller.now
+    concluded = manual.refit_now(
+        context.database, model, manual.Asked(**request.model_dump()), actor=caller.name, now=caller.now
     )
     return answer(concluded, status=200 if concluded["number"] is None else 201)
 

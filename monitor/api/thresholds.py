@@ -8,11 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from .. import decisions
-from ..decisions import CONFIDENCE, COVERAGE
 from ..domain.errors import BadInput, Conflict
 from ..domain.settings import Model
 from ..domain.times import MINUTE, parse_duration, rfc3339
+from ..recalibrate import decisions
+from ..recalibrate.decisions import CONFIDENCE, COVERAGE
 from ..stats.cells import Floats
 from ..stats.conformal import prediction_sets
 from ..store import versions

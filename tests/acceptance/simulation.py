@@ -17,11 +17,11 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 from sqlalchemy import event
 
-from monitor import recalibrate
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
+from monitor.recalibrate.job import champion_document
 from monitor.rollup.job import roll_up
 from monitor.store import alerts, journal, lease, models, versions
 from monitor.store.batch import encode
@@ -192,7 +192,7 @@ class Simulation:
 
     def _champion(self) -> tuple[int | None, Callable[[float], float]]:
         with self.database.read() as connection:
-            document = recalibrate.champion_document(connection, self.model)
+            document = champion_document(connection, self.model)
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
     def _send(self, batch: list[Any]) -> None:

@@ -11,7 +11,7 @@ from scipy.special import expit, logit, softmax
 from monitor.calibrators.families import from_document
 from monitor.calibrators.rows import rows_of_cells
 from monitor.domain.settings import Model, ModelSettings
-from monitor.refit import HOLDOUT, Outcome, refit
+from monitor.recalibrate.refit import HOLDOUT, Outcome, refit
 from monitor.stats.cells import Cells
 from monitor.windows.samples import Sample, joined
 from tests.benchmarks.streams import table

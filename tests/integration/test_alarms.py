@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import recalibrate
 from monitor.alert.job import judge_all_alerts
 from monitor.alert.miscalibration import MISCALIBRATION, SEQUENTIAL
 from monitor.alert.missing_labels import MISSING_LABELS
@@ -15,6 +14,7 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
 from monitor.evaluation import sequential
 from monitor.evaluation.job import evaluate_all
+from monitor.recalibrate.job import answer_all, champion_document
 from monitor.store import alerts, versions
 from monitor.store import sequential as tests_of
 from monitor.store.schema import secret
@@ -79,11 +79,11 @@ class Stream:
         if self.settings["alert_policy"] == SEQUENTIAL:
             sequential.advance_all(database, token, now=self.clock)
         judge_all_alerts(database, token, now=self.clock, notify=False)
-        recalibrate.run(database, token, now=self.clock)
+        answer_all(database, token, now=self.clock)
 
     def champion(self):
         with self.feed.database.read() as connection:
-            document = recalibrate.champion_document(connection, self.model)
+            document = champion_document(connection, self.model)
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
     def transitions(self, kind=MISCALIBRATION):

@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import pytest
 
-from monitor import byhand, registry
+from monitor.recalibrate import manual, registry
 from monitor.store import models
 
 CALIBRATORS = "/v1/models/m/calibrators"
@@ -395,15 +395,15 @@ def meanwhile(monkeypatch):
     """Return what lets something happen while a candidate is fitted."""
 
     def set_up(happens):
-        fit = byhand.refit
+        fit = manual.refit
 
         def interrupted(*given, **named):
             outcome = fit(*given, **named)
-            monkeypatch.setattr(byhand, "refit", fit)
+            monkeypatch.setattr(manual, "refit", fit)
             happens()
             return outcome
 
-        monkeypatch.setattr(byhand, "refit", interrupted)
+        monkeypatch.setattr(manual, "refit", interrupted)
 
     return set_up
 

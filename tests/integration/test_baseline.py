@@ -11,10 +11,10 @@ from scipy.special import expit, logit
 from sqlalchemy import select, update
 
 from monitor.alert.job import apply_transitions
-from monitor.baseline_fit import reference_sample
 from monitor.domain.records import REFERENCE_SEGMENT
 from monitor.evaluation import sequential
 from monitor.evaluation.job import evaluate_model
+from monitor.recalibrate.baseline import reference_sample
 from monitor.rollup.rebuild import rebuild_model
 from monitor.rollup.verify import differences_of
 from monitor.store import alerts, models

@@ -6,9 +6,9 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from monitor import byhand
 from monitor.api import guard
 from monitor.cli import app as command
+from monitor.recalibrate import manual
 from monitor.store import keys
 
 CALIBRATORS = "/v1/models/m/calibrators"
@@ -132,13 +132,13 @@ def test_a_refit_of_one_version_harms_no_other(sqlite_api, tools, validation):
 
 def test_what_becomes_of_a_refit_by_hand_is_as_declared_when_it_is_done(sure, monkeypatch):
     sure.put("m", recalibration="auto")
-    fitted = byhand.refit
+    fitted = manual.refit
 
     def slow(*args, **more):
         sure.put("m", recalibration="propose")
         return fitted(*args, **more)
 
-    monkeypatch.setattr(byhand, "refit", slow)
+    monkeypatch.setattr(manual, "refit", slow)
     made = sure.post(CALIBRATORS, {"method": "temperature"}, status=201)
     assert (made["promoted"], audit(sure)) == (False, ["register", "propose"])
 

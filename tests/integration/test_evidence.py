@@ -13,7 +13,7 @@ from monitor.domain.errors import LeaseLost
 from monitor.domain.records import LATE_LEVEL, Progress
 from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
 from monitor.evaluation import sequential
-from monitor.registry import promote, register, roll_back
+from monitor.recalibrate.registry import promote, register, roll_back
 from monitor.rollup import job
 from monitor.rollup.effects import effects_of
 from monitor.rollup.rebuild import rebuild_model

@@ -11,7 +11,6 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor import byhand, recalibrate, registry
 from monitor.alert.job import judge_all_alerts
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
@@ -19,12 +18,15 @@ from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.evaluation.job import evaluate_all
+from monitor.recalibrate import manual, registry
+from monitor.recalibrate.job import Breach, answer_all, breach, champion_document, of_version, stands
+from monitor.recalibrate.onset import Gaps, lower_bound, onset
 from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
 from monitor.windows.clock import clocked
 from monitor.windows.ranges import label_delay
-from monitor.windows.samples import Gaps, Sample, Segments, lower_bound, onset, raw_sample
+from monitor.windows.samples import Sample, Segments, raw_sample
 from monitor.windows.sums import by_place, of_series
 from monitor.wiring import judge
 
@@ -98,7 +100,7 @@ class Life:
 
     def _champion(self) -> tuple[int | None, Callable[[float], float]]:
         with self.feed.database.read() as connection:
-            document = recalibrate.champion_document(connection, self.model)
+            document = champion_document(connection, self.model)
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
     def judge(self) -> None:
@@ -240,19 +242,19 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     evaluate_all(one.feed.database, one.feed.token, now=one.clock)
     judge_all_alerts(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
-        found = recalibrate.breach(connection, clocked(connection, one.model, one.clock()))
+        found = breach(connection, clocked(connection, one.model, one.clock()))
         assert found is not None
-        assert recalibrate.stands(connection, one.model, found)
+        assert stands(connection, one.model, found)
     one.roll_back()
     with one.feed.database.read() as connection:
-        assert not recalibrate.stands(connection, one.model, found)
+        assert not stands(connection, one.model, found)
 
 
 def test_nobody_moves_a_calibrator_between_a_last_look_at_the_grounds_of_a_refit_and_what_follows(
     life_on_both: Callable[..., Life],
 ) -> None:
     one = life_on_both()
-    found = recalibrate.Breach(
+    found = Breach(
         version="",
         start=0,
         end=0,
@@ -262,16 +264,16 @@ def test_nobody_moves_a_calibrator_between_a_last_look_at_the_grounds_of_a_refit
         champion=None,
         incumbent=None,
     )
-    person = Thread(target=byhand.promote, args=(one.feed.database, "m", 1), kwargs=BY_HAND)
+    person = Thread(target=manual.promote, args=(one.feed.database, "m", 1), kwargs=BY_HAND)
     with one.feed.database.write() as connection:
         document = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
         registry.register(connection, one.model, document, fitted_from={}, gate=None, actor="ann", now=one.clock())
     with one.feed.database.write() as connection:
-        assert recalibrate.stands(connection, one.model, found)
+        assert stands(connection, one.model, found)
         person.start()
         person.join(0.5)
         assert person.is_alive()
-        assert recalibrate.stands(connection, one.model, found)
+        assert stands(connection, one.model, found)
     person.join(10)
     assert one.champion() == 1
 
@@ -412,7 +414,7 @@ def test_history_in_one_go_and_in_any_order_raises_no_alarm(feed: Any, clock: An
     order = random.permutation(len(events))
     for first in range(0, len(events), 500):
         feed.take(*(events[i] for i in order[first : first + 500]))
-        for stage in (evaluate_all, recalibrate.run):
+        for stage in (evaluate_all, answer_all):
             stage(feed.database, feed.token, now=clock)
         judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
     with feed.database.read() as connection:
@@ -533,7 +535,7 @@ def test_sums_of_many_ranges_are_those_of_each(feed: Any, clock: Any) -> None:
         together = by_place(connection, one.model, ranges)
         for start, last in ranges:
             for version in ("a", "b"):
-                alone = of_series(connection, one.model, start, last, recalibrate.of_version(version))
+                alone = of_series(connection, one.model, start, last, of_version(version))
                 found = together[start, last].get((version, ""))
                 assert (0 if found is None else found.labels) == alone.labels
                 assert found is None or (found.cells("served").sp == alone.cells("served").sp).all()

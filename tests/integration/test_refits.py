@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import byhand
-from monitor.byhand import Asked
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
+from monitor.recalibrate import manual
+from monitor.recalibrate.manual import Asked
 from monitor.store import versions
 from monitor.windows import samples
 from monitor.windows.clock import clocked
@@ -75,7 +75,7 @@ class Traffic:
             )
 
     def refit(self, **asked: Any) -> dict[str, Any]:
-        return byhand.refit_now(self.feed.database, "m", Asked(**asked), actor="ann", now=self.clock())
+        return manual.refit_now(self.feed.database, "m", Asked(**asked), actor="ann", now=self.clock())
 
     def aliases(self) -> dict[str, int | None]:
         with self.feed.database.read() as connection:

@@ -5,12 +5,13 @@ import pytest
 from scipy.special import logit
 from sklearn.linear_model import LogisticRegression
 
-from monitor import Client, registry
+from monitor import Client
 from monitor.client import document_from
 from monitor.client.champions import IDENTITY, Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
 from monitor.domain.errors import BadInput
+from monitor.recalibrate import registry
 from monitor.store import models, versions
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 

@@ -5,12 +5,12 @@ from datetime import timedelta
 
 import pytest
 
-from monitor import registry
 from monitor.alert.job import judge_all_alerts
 from monitor.alert.stale_clients import STALE
 from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
 from monitor.evaluation.job import evaluate_all
+from monitor.recalibrate import registry
 from monitor.store import alerts, models, versions
 from monitor.store.versions import CHALLENGER
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from monitor.calibrators.families import from_document
-from monitor.decisions import impact_of
+from monitor.recalibrate.decisions import impact_of
 from monitor.store import models, versions
 from monitor.windows.clock import clocked
 

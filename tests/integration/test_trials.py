@@ -8,12 +8,14 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor import paired, recalibrate, registry, trials
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
 from monitor.evaluation import sequential
-from monitor.paired import Maps, matured_pairs
-from monitor.refit import Outcome
+from monitor.recalibrate import paired_scores, registry, trials
+from monitor.recalibrate.job import conclude, is_due, unanswered
+from monitor.recalibrate.paired_scores import Maps, matured_pairs
+from monitor.recalibrate.refit import Outcome
+from monitor.recalibrate.trials import hold, judge_all_trials, judge_trials
 from monitor.stats.sequential.comparison import Comparison
 from monitor.store import models, versions
 from monitor.store import sequential as store_sequential
@@ -72,7 +74,7 @@ def passes(one: Life, count: int = 300, *, times: int = 1, **traffic: Any) -> No
     """Let hours pass, each with so many labels, after each of which trials are held."""
     for _ in range(times):
         one.pass_time(count, span=AN_HOUR, judged=False, **traffic)
-        trials.run(one.feed.database, one.feed.token, now=one.clock)
+        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
 
 
 def declared(one: Life, **settings: Any) -> None:
@@ -159,11 +161,11 @@ def test_after_a_rollback_by_itself_refits_need_new_labels_but_nobody(life: Live
     assert (False, one.sent) == (found.waits_for_person, found.labels)
     with one.feed.database.read() as connection:
         clock = clocked(connection, one.model, one.clock())
-    assert not recalibrate.is_due(clock, found)
+    assert not is_due(clock, found)
     passes(one, 100)
     with one.feed.database.read() as connection:
         clock = clocked(connection, one.model, one.clock())
-    assert recalibrate.is_due(clock, found)
+    assert is_due(clock, found)
 
 
 def test_what_a_person_rolled_back_still_waits_for_one_after_a_rollback_by_itself(life: Lives) -> None:
@@ -355,7 +357,7 @@ def concluded(one: Life, *, promote: bool | None = None, held: str | None = None
     outcome = Outcome(fitted=temperature(2.0), gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
     with one.feed.database.write() as connection:
         clock = clocked(connection, one.model, one.clock())
-        return recalibrate.conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
+        return conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
 
 
 @pytest.mark.parametrize(
@@ -376,8 +378,8 @@ def test_a_challenger_answers_the_breach_that_it_is_for(
     challenger = aliases(one)[CHALLENGER]
     assert challenger.since_event_time is not None
     with one.feed.database.read() as connection:
-        old = recalibrate.unanswered(connection, one.model, {"": challenger.since_event_time}, challenger)
-        new = recalibrate.unanswered(connection, one.model, {"": one.clock() + HOUR}, challenger)
+        old = unanswered(connection, one.model, {"": challenger.since_event_time}, challenger)
+        new = unanswered(connection, one.model, {"": one.clock() + HOUR}, challenger)
     assert (set() if answers else {""}, {""}) == (old, new)
 
 
@@ -388,7 +390,7 @@ def test_a_proposal_from_before_auto_was_switched_on_answers_nothing(life: Lives
     declared(one, recalibration="auto")
     challenger = aliases(one)[CHALLENGER]
     with one.feed.database.read() as connection:
-        assert recalibrate.unanswered(connection, one.model, {"": 0}, challenger) == {""}
+        assert unanswered(connection, one.model, {"": 0}, challenger) == {""}
 
 
 def test_each_label_counts_once_and_those_that_come_later_do_not(life_on_both: Lives, make: Any) -> None:
@@ -402,7 +404,7 @@ def test_each_label_counts_once_and_those_that_come_later_do_not(life_on_both: L
     one.feed.take(make.label("late", 1))
     passes(one, 10, times=3, slope=BROKEN)
     assert held(one)["watch"].fields["labels"] == 130
-    assert trials.run_model(one.feed.database, one.feed.token, one.model, one.clock()) == 0
+    assert judge_trials(one.feed.database, one.feed.token, one.model, one.clock()) == 0
 
 
 def test_a_minute_is_taken_in_when_it_is_over_however_often_one_looks(life: Lives) -> None:
@@ -410,7 +412,7 @@ def test_a_minute_is_taken_in_when_it_is_over_however_often_one_looks(life: Live
     put(one, GOOD)
     for _ in range(41):
         one.pass_time(5, span=timedelta(seconds=20), judged=False)
-        trials.run(one.feed.database, one.feed.token, now=one.clock)
+        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
     # Counted are 13 minutes, without the first, in which the calibrator was put in service.
     assert held(one)["watch"].fields["labels"] == 12 * 15
 
@@ -420,12 +422,12 @@ def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Live
     put(one, GOOD)
     for _ in range(5):
         one.pass_time(20, span=AN_HOUR, judged=False, slope=BROKEN)
-    trials.run(one.feed.database, one.feed.token, now=one.clock)
+    judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
     whole = held(one)["watch"]
     with one.feed.database.write() as connection:
         store.forget(connection, one.model.id, "watch")
-    monkeypatch.setattr(paired, "STEPS", 7)
-    assert trials.run_model(one.feed.database, one.feed.token, one.model, one.clock()) > 10
+    monkeypatch.setattr(paired_scores, "STEPS", 7)
+    assert judge_trials(one.feed.database, one.feed.token, one.model, one.clock()) > 10
     assert held(one)["watch"] == whole
 
 
@@ -497,7 +499,7 @@ def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
         count = 1 if cluster is None else 50
         told = [make.prediction(f"{i}-{j}", 0.9, at=moment(one.clock()), cluster=cluster) for j in range(count)]
         one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
-        trials.run(one.feed.database, one.feed.token, now=one.clock)
+        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
         sequential.advance_all(one.feed.database, one.feed.token, now=one.clock)
     found = held(one)["watch"].fields
     # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
@@ -510,7 +512,7 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
     put(one, FLAT)
     for _ in range(4):
         one.pass_time(300, span=AN_HOUR, judged=False)
-    told = trials.hold
+    told = hold
 
     def moved(connection: Any, token: int) -> None:
         told(connection, token)
@@ -518,7 +520,7 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
         registry.roll_back(connection, one.model, progress, actor="ann", now=one.clock(), reason="by hand")
 
     monkeypatch.setattr(trials, "hold", moved)
-    trials.run(one.feed.database, one.feed.token, now=one.clock)
+    judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
     assert [entry["reason"] for entry in one.audit("rollback")] == ["by hand"]
 
 
@@ -576,7 +578,7 @@ class Serving:
             *(make.prediction(name, at=t, **each) for name, t, each in zip(names, at, stated, strict=True)),
             *(make.label(name, each) for name, each in zip(names, labels, strict=True)),
         )
-        trials.run(self.feed.database, self.feed.token, now=self.clock)
+        judge_all_trials(self.feed.database, self.feed.token, now=self.clock)
 
     def rolled_back(self) -> dict[str, Any]:
         """Return the trial of the only rollback."""

@@ -12,10 +12,11 @@ from monitor.calibrators.distribution_rows import distributions, objects
 from monitor.calibrators.distributions import Distribution, scores
 from monitor.calibrators.families import make
 from monitor.domain.settings import Model, ModelSettings
-from monitor.refit import Outcome, refit
-from monitor.refit_distributions import gaps_of, lower_bound, mean_change
+from monitor.recalibrate.onset import onset
+from monitor.recalibrate.refit import Outcome, refit
+from monitor.recalibrate.regression import gaps_of, lower_bound, mean_change
 from monitor.stats.quantiles import quantile_ece
-from monitor.windows.samples import Sample, onset
+from monitor.windows.samples import Sample
 
 MODEL = Model(id=1, name="m", task="regression", classes=None, settings=ModelSettings(), revision=1, created_at=0)
 Noise = Callable[[np.random.Generator, int], Any]

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from monitor.calibrators.families import from_document
-from monitor.decisions import TOO_FLAT, precision_of, sets_of
 from monitor.domain.settings import Model, ModelSettings
+from monitor.recalibrate.decisions import TOO_FLAT, precision_of, sets_of
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
 from monitor.stats.thresholds import share_interval

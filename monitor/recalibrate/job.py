@@ -7,20 +7,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
-from . import baseline_fit, decisions, refit_distributions, registry
-from .calibrators.families import from_document
-from .domain.records import SeriesKey
-from .domain.settings import Model
-from .domain.times import parse_duration
-from .each import each_model
+from ..calibrators.families import from_document
+from ..domain.records import SeriesKey
+from ..domain.settings import Model
+from ..domain.times import parse_duration
+from ..each import each_model
+from ..store import alerts, models, rollups, versions
+from ..store.engine import Database
+from ..store.lease import hold
+from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import first_after, widened
+from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
+from . import baseline, decisions, registry, regression
+from .onset import Gaps, lower_bound, onset
 from .refit import HOLDOUT, Outcome, described, tried
-from .store import alerts, models, rollups, versions
-from .store.engine import Database
-from .store.lease import hold
-from .store.versions import CHALLENGER, CHAMPION, Alias, Attempt
-from .windows.clock import Clocked, clocked
-from .windows.ranges import first_after, widened
-from .windows.samples import Gaps, Sample, Segments, held_out_segments, lower_bound, onset, raw_sample
 
 log = logging.getLogger(__name__)
 
@@ -221,7 +222,7 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     settings = model.settings
     gaps, bound_of = _gaps(model, sample, incumbent), lower_bound
     if model.task == "regression":
-        bound_of = refit_distributions.lower_bound
+        bound_of = regression.lower_bound
     began = onset(gaps)
     found = sample.since(began)
     if found.labels < LABELS_FACTOR * settings.minimum_labels:
@@ -236,12 +237,12 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
 def _gaps(model: Model, sample: Sample, incumbent: dict[str, Any] | None) -> Gaps:
     """Return how far what the champion would have served is from what came true."""
     if model.task == "regression":
-        return refit_distributions.gaps_of(sample, incumbent)
+        return regression.gaps_of(sample, incumbent)
     served = sample.x if incumbent is None else from_document(incumbent).predict_proba(sample.x)
     return Gaps.of(sample, served)
 
 
-def step(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+def refit_when_due(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
     """Answer a model's breach, if there is one to be answered; return what a refit came to, None where none was tried."""
     if model.settings.recalibration == "off":
         return None
@@ -264,21 +265,21 @@ def step(database: Database, token: int, model: Model, now: int) -> dict[str, An
 def _first(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
     """Fit a model's first calibrator on its validation set, if that is due; return what it came to, None where none was tried."""
     with database.read() as connection:
-        found = baseline_fit.first(connection, clocked(connection, model, now), now)
+        found = baseline.first(connection, clocked(connection, model, now), now)
     if found is None:
         return None
-    outcome = baseline_fit.fitted(model, found)
+    outcome = baseline.fitted(model, found)
     with database.write(patient=True) as connection:
         hold(connection, token)
-        if not baseline_fit.noted(connection, model, found):
+        if not baseline.noted(connection, model, found):
             return None
         clock = clocked(connection, model, now)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> bool:
+def answer_breach(database: Database, token: int, model: Model, now: int) -> bool:
     """Answer a model's breach, if there is one, and say so in the log; return whether a refit was tried."""
-    answer = step(database, token, model, now)
+    answer = refit_when_due(database, token, model, now)
     if answer is None:
         return False
     log.warning(
@@ -311,7 +312,7 @@ def _tried(model: Model, found: Breach) -> Outcome:
     return described((found.start, found.end), found.version, outcome, HOLDOUT)
 
 
-def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+def answer_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
     """Answer the breaches of all models; return how many refits were tried.
 
     Raises
@@ -320,4 +321,4 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    return each_model(database, lambda model: run_model(database, token, model, now()), "refitting")
+    return each_model(database, lambda model: answer_breach(database, token, model, now()), "refitting")

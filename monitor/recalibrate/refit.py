@@ -9,17 +9,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from .calibrators.errors import NotIdentified
-from .calibrators.estimator import Calibrator
-from .calibrators.families import from_document, make
-from .calibrators.gate import FEWEST_ROWS
-from .calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
-from .domain.errors import BadInput
-from .domain.settings import Model
-from .domain.times import rfc3339
-from .held_out import HeldOut
-from .refit_distributions import distribution_ladder
-from .windows.samples import Sample, Segments
+from ..calibrators.errors import NotIdentified
+from ..calibrators.estimator import Calibrator
+from ..calibrators.families import from_document, make
+from ..calibrators.gate import FEWEST_ROWS
+from ..calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
+from ..domain.errors import BadInput
+from ..domain.settings import Model
+from ..domain.times import rfc3339
+from ..windows.samples import Sample, Segments
+from .holdout import HeldOut
+from .regression import distribution_ladder
 
 HOLDOUT: Final = 0.3
 """The share of labels, the latest, that a refit is judged on."""

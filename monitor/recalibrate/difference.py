@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
-from .calibrators.distribution_rows import completed_ranks, groups
-from .calibrators.distributions import RAREST, Distribution
-from .calibrators.families import from_document
+from ..calibrators.distribution_rows import completed_ranks, groups
+from ..calibrators.distributions import RAREST, Distribution
+from ..calibrators.families import from_document
 
 STEPS: Final = 100
 

@@ -7,26 +7,26 @@ from typing import Any, Final, Literal
 import numpy as np
 from sqlalchemy import Connection
 
+from ..calibrators.document import check
+from ..calibrators.errors import BadDocument
+from ..calibrators.families import FAMILIES
+from ..domain.errors import BadInput, Conflict, NotFound
+from ..domain.records import SeriesKey
+from ..domain.settings import Model
+from ..domain.times import DAY, parse_bound, parse_duration, rfc3339
+from ..stats.values import has_scores
+from ..store import models, rollups, versions
+from ..store.engine import Database
+from ..windows.baseline import of_versions, together
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import Range, widened
+from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
+from ..windows.sums import of_series
 from . import decisions, registry
-from .baseline_fit import reference_parts, reference_sample, told
-from .calibrators.document import check
-from .calibrators.errors import BadDocument
-from .calibrators.families import FAMILIES
+from .baseline import reference_parts, reference_sample, told
 from .difference import Floats, difference
-from .domain.errors import BadInput, Conflict, NotFound
-from .domain.records import SeriesKey
-from .domain.settings import Model
-from .domain.times import DAY, parse_bound, parse_duration, rfc3339
-from .recalibrate import champion_document, conclude
+from .job import champion_document, conclude
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
-from .stats.values import has_scores
-from .store import models, rollups, versions
-from .store.engine import Database
-from .windows.baseline import of_versions, together
-from .windows.clock import Clocked, clocked
-from .windows.ranges import Range, widened
-from .windows.samples import Sample, Segments, held_out_segments, raw_sample
-from .windows.sums import of_series
 
 ONLY_SCORES: Final = (
     "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "

@@ -8,20 +8,20 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from .calibrators.distribution_rows import Objects, groups, quantiles
-from .calibrators.distributions import WHOLE
-from .calibrators.families import from_document
-from .domain.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, SeriesKey
-from .domain.settings import Model
-from .domain.times import HOUR, MINUTE, floor
-from .stats.cells import Floats, Integers
-from .stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
-from .stats.sequential.witnesses import LOWER, MIDDLE, UPPER
-from .stats.summary import Kind, cell_sums
-from .store import rollups, sequential
-from .store.rollups import Span
-from .windows.clock import Clocked
-from .windows.samples import Sample, raw_sample
+from ..calibrators.distribution_rows import Objects, groups, quantiles
+from ..calibrators.distributions import WHOLE
+from ..calibrators.families import from_document
+from ..domain.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, SeriesKey
+from ..domain.settings import Model
+from ..domain.times import HOUR, MINUTE, floor
+from ..stats.cells import Floats, Integers
+from ..stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
+from ..stats.sequential.witnesses import LOWER, MIDDLE, UPPER
+from ..stats.summary import Kind, cell_sums
+from ..store import rollups, sequential
+from ..store.rollups import Span
+from ..windows.clock import Clocked
+from ..windows.samples import Sample, raw_sample
 
 STEPS: Final = 200
 """So many buckets are read at once."""

@@ -17,21 +17,21 @@ from typing import Any, Final
 
 from sqlalchemy import Connection
 
+from ..domain.records import Progress
+from ..domain.settings import Model
+from ..domain.times import parse_duration, rfc3339
+from ..each import each_model
+from ..stats.sequential.comparison import Comparison
+from ..store import models, trials, versions
+from ..store.engine import Database
+from ..store.lease import hold
+from ..store.trials import Trial
+from ..store.versions import CHALLENGER, CHAMPION, Alias
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import first_after, widened
+from ..windows.sums import of_series
 from . import decisions, registry
-from .domain.records import Progress
-from .domain.settings import Model
-from .domain.times import parse_duration, rfc3339
-from .each import each_model
-from .paired import Maps, border_of, matured_pairs
-from .stats.sequential.comparison import Comparison
-from .store import models, trials, versions
-from .store.engine import Database
-from .store.lease import hold
-from .store.trials import Trial
-from .store.versions import CHALLENGER, CHAMPION, Alias
-from .windows.clock import Clocked, clocked
-from .windows.ranges import first_after, widened
-from .windows.sums import of_series
+from .paired_scores import Maps, border_of, matured_pairs
 
 log = logging.getLogger(__name__)
 
@@ -357,7 +357,7 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
     return any(trial.until != before[role].until for role, trial in after.items())
 
 
-def run_model(database: Database, token: int, model: Model, now: int) -> int:
+def judge_trials(database: Database, token: int, model: Model, now: int) -> int:
     """Take all that has matured into a model's trials; return in how many transactions."""
     if model.task is None:
         return 0
@@ -367,7 +367,7 @@ def run_model(database: Database, token: int, model: Model, now: int) -> int:
     return taken
 
 
-def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
+def judge_all_trials(database: Database, token: int, *, now: Callable[[], int]) -> int:
     """Take all that has matured into the trials of all models.
 
     Raises
@@ -376,4 +376,6 @@ def run(database: Database, token: int, *, now: Callable[[], int]) -> int:
         when another process leads now.
 
     """
-    return each_model(database, lambda model: run_model(database, token, model, now()), "watching the calibrators of")
+    return each_model(
+        database, lambda model: judge_trials(database, token, model, now()), "watching the calibrators of"
+    )

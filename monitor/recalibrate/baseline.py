@@ -7,18 +7,18 @@ from typing import Final
 
 from sqlalchemy import Connection
 
-from .calibrators.ladder import FEWEST_LABELS
-from .domain.records import PredictionRow
-from .domain.settings import VALIDATION, Model
-from .domain.times import MINUTE
+from ..calibrators.ladder import FEWEST_LABELS
+from ..domain.records import PredictionRow
+from ..domain.settings import VALIDATION, Model
+from ..domain.times import MINUTE
+from ..stats.summary import Summary
+from ..store import events, models, versions
+from ..store.versions import Attempt
+from ..windows.baseline import of_versions
+from ..windows.clock import Clocked
+from ..windows.ranges import Range
+from ..windows.samples import MOST_ROWS, Sample, Segments, sample_of
 from .refit import Outcome, described, tried
-from .stats.summary import Summary
-from .store import events, models, versions
-from .store.versions import Attempt
-from .windows.baseline import of_versions
-from .windows.clock import Clocked
-from .windows.ranges import Range
-from .windows.samples import MOST_ROWS, Sample, Segments, sample_of
 
 HALF: Final = 0.5
 """The share of a validation set that judges what was fitted on the rest, chosen at random: its rows often share one timestamp."""

@@ -7,13 +7,13 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from .calibrators.document import seal
-from .domain.errors import Conflict, NotFound
-from .domain.records import Progress
-from .domain.settings import Model
-from .domain.times import rfc3339
-from .store import versions
-from .store.versions import CHALLENGER, CHAMPION, Alias, Attempt
+from ..calibrators.document import seal
+from ..domain.errors import Conflict, NotFound
+from ..domain.records import Progress
+from ..domain.settings import Model
+from ..domain.times import rfc3339
+from ..store import versions
+from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 
 
 def register(

@@ -11,16 +11,16 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from .domain.settings import Model
-from .domain.times import MINUTE, parse_duration
-from .stats import thresholds
-from .stats.cells import CELLS, Floats, Integers
-from .stats.conformal import adapted, conformal_threshold
-from .stats.impact import Selected, selected
-from .stats.thresholds import CUTS, Answering, Selection, abstention, precision_threshold
-from .windows.clock import Clocked
-from .windows.ranges import widened
-from .windows.raw_scores import Document, Known, Under, known_of
+from ..domain.settings import Model
+from ..domain.times import MINUTE, parse_duration
+from ..stats import thresholds
+from ..stats.cells import CELLS, Floats, Integers
+from ..stats.conformal import adapted, conformal_threshold
+from ..stats.impact import Selected, selected
+from ..stats.thresholds import CUTS, Answering, Selection, abstention, precision_threshold
+from ..windows.clock import Clocked
+from ..windows.ranges import widened
+from ..windows.raw_scores import Document, Known, Under, known_of
 
 CONFIDENCE: Final = 0.95
 COVERAGE: Final = 0.9

@@ -5,16 +5,17 @@ from typing import Any, Final
 
 import numpy as np
 
-from .calibrators.distribution_gate import DistributionSegment, judge_distributions
-from .calibrators.distribution_rows import Objects, completed_ranks, drawn_ranks, groups, quantiles
-from .calibrators.distributions import WHOLE
-from .calibrators.estimator import Calibrator
-from .calibrators.families import from_document
-from .calibrators.gate import GateResult
-from .calibrators.ladder import FEWEST_LABELS, Ladder
-from .calibrators.rows import Floats
-from .stats.quantiles import PIT_BINS, signed_lower_bound
-from .windows.samples import Gaps, Sample
+from ..calibrators.distribution_gate import DistributionSegment, judge_distributions
+from ..calibrators.distribution_rows import Objects, completed_ranks, drawn_ranks, groups, quantiles
+from ..calibrators.distributions import WHOLE
+from ..calibrators.estimator import Calibrator
+from ..calibrators.families import from_document
+from ..calibrators.gate import GateResult
+from ..calibrators.ladder import FEWEST_LABELS, Ladder
+from ..calibrators.rows import Floats
+from ..stats.quantiles import PIT_BINS, signed_lower_bound
+from ..windows.samples import Sample
+from .onset import Gaps
 
 LABELS_FOR_PIT: Final = 1_000
 

@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
-from . import refit_distributions
-from .calibrators.estimator import Calibrator
-from .calibrators.families import from_document
-from .calibrators.gate import GateResult, Segment, judge
-from .domain.settings import Model
+from ..calibrators.estimator import Calibrator
+from ..calibrators.families import from_document
+from ..calibrators.gate import GateResult, Segment, judge
+from ..domain.settings import Model
+from ..windows.samples import Sample, Segments, joined
+from . import regression
 from .guards import Guarded, guarded, label_rate_jump, mean_change
-from .windows.samples import Sample, Segments, joined
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,7 @@ class HeldOut:
     def judged(self, candidate: Calibrator, share: float, simpler: Calibrator | None = None) -> GateResult:
         """Return what the gate says of a candidate, also against a simpler one that passed."""
         if self.model.task == "regression":
-            return refit_distributions.judged(
+            return regression.judged(
                 self.whole,
                 candidate,
                 incumbent=self.incumbent,
@@ -88,7 +88,7 @@ class HeldOut:
         untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
         named = _outcomes_named(self.model)
         is_regression = self.model.task == "regression"
-        change: Callable[..., float] = refit_distributions.mean_change if is_regression else mean_change
+        change: Callable[..., float] = regression.mean_change if is_regression else mean_change
         return guarded(
             self.model.settings.guards,
             jump=None

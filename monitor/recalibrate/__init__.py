@@ -1,0 +1,1 @@
+"""Refit, gate, promotion, trial and rollback of calibrators."""
