@@ -14,13 +14,13 @@ import typer
 import uvicorn
 
 from . import cli_calibrators
-from .config import load, unknown
 from .domain.errors import MonitorError
 from .domain.times import rfc3339
+from .runtime.config import load, unknown
+from .runtime.wiring import build, configure_logging, open_database, wall_clock
 from .store import keys, models
 from .store.engine import Database
 from .store.migrate import upgrade
-from .wiring import build, configure_logging, open_database, wall_clock
 
 log = logging.getLogger("monitor")
 
@@ -161,8 +161,11 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
     """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
-    from .replay import history, plan_of  # noqa: PLC0415 - only this command needs it
-    from .replay import replay as replay_policy  # noqa: PLC0415
+    from .runtime.replay import (  # noqa: PLC0415 - only this command needs it
+        history,
+        plan_of,
+        replay_history,  # noqa: PLC0415
+    )
     from .tell import progress, told  # noqa: PLC0415
 
     given = {**_settings_in(policy), "start": start, "end": end, "step": step}
@@ -175,7 +178,7 @@ def replay(
         past = history(connection, found, plan, wall_clock())
     database.close()
     with progress(f"replaying {model}", silent=as_json) as report:
-        outcome = replay_policy(found, plan, past, report=report)
+        outcome = replay_history(found, plan, past, report=report)
     typer.echo(json.dumps(outcome) if as_json else told(outcome))
 
 

@@ -10,7 +10,7 @@ from sqlalchemy import Connection
 from ..domain.records import HOUR_LEVEL, Alert
 from ..domain.settings import CLASS, VALIDATION, Model, ModelSettings
 from ..domain.times import duration_text, parse_duration, parse_time
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..stats.summary import Summary
 from ..store import alerts, evaluations, rollups, sequential, versions
 from ..store.engine import Database

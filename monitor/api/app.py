@@ -14,8 +14,8 @@ from starlette.routing import Route
 
 from ..domain.errors import Unavailable
 from ..export import CalibrationCollector
+from ..runtime.wiring import Services, wall_clock
 from ..store.migrate import pending
-from ..wiring import Services, wall_clock
 from . import (
     baseline,
     calibration,

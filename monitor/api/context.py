@@ -10,8 +10,8 @@ from starlette.responses import Response
 
 from ..domain.errors import BadInput
 from ..domain.names import name_fault
+from ..runtime.wiring import Services
 from ..store import models
-from ..wiring import Services
 
 JsonObject = dict[str, Any]
 

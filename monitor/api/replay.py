@@ -8,7 +8,7 @@ from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
 from ..domain.errors import Unavailable
-from ..replay import history, plan_of, replay
+from ..runtime.replay import history, plan_of, replay_history
 from . import shapes
 from .context import Context, ModelName, Now, answer, model_named
 from .routes import StrictRoute
@@ -47,6 +47,6 @@ def replay_policy(context: Context, now: Now, model: ModelName, given: Given) ->
             found = model_named(connection, model)
             plan = plan_of(found, given)
             past = history(connection, found, plan, now)
-        return answer(replay(found, plan, past))
+        return answer(replay_history(found, plan, past))
     finally:
         TURN.release()

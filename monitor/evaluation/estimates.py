@@ -8,7 +8,7 @@ from sqlalchemy import Connection
 
 from ..domain.settings import Model
 from ..domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..stats import reliability, scores
 from ..stats.cells import Cells
 from ..stats.expectation import Curve, calibration_map, expected_under

@@ -12,7 +12,7 @@ from sqlalchemy import Connection
 
 from ..domain.settings import Model
 from ..domain.times import parse_duration
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..stats.summary import Summary
 from ..store import evaluations, mappings
 from ..store.engine import Database

@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ..domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
 from ..domain.settings import Model
 from ..domain.times import HOUR, floor, rfc3339
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..stats.cells import Cells, Floats
 from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence

@@ -11,7 +11,7 @@ from ..calibrators.families import from_document
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
 from ..domain.times import parse_duration
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..store import alerts, models, rollups, versions
 from ..store.engine import Database
 from ..store.lease import hold

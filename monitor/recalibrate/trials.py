@@ -20,7 +20,7 @@ from sqlalchemy import Connection
 from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import parse_duration, rfc3339
-from ..each import each_model
+from ..runtime.stages import each_model
 from ..stats.sequential.comparison import Comparison
 from ..store import models, trials, versions
 from ..store.engine import Database

@@ -23,12 +23,12 @@ from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.recalibrate.job import champion_document
 from monitor.rollup.job import roll_up
+from monitor.runtime.wiring import judge
 from monitor.store import alerts, journal, lease, models, versions
 from monitor.store.batch import encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.schema import secret
-from monitor.wiring import judge
 
 Floats = NDArray[np.float64]
 

@@ -9,14 +9,14 @@ import numpy as np
 from starlette.testclient import TestClient
 
 from monitor.api.app import create_app
-from monitor.config import Settings
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import HOUR, micros, rfc3339
+from monitor.runtime.config import Settings
+from monitor.runtime.wiring import build
 from monitor.stats.cells import Integers, place
 from monitor.stats.summary import CELL_FIELDS, cell_slot, encode, fixed, gather, loss_slot, total_slot
 from monitor.store import models, rollups
-from monitor.wiring import build
 from tests.benchmarks.measure import Ratio, ratio
 
 DAYS = 30

@@ -11,12 +11,12 @@ from pathlib import Path
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.job import roll_up
+from monitor.runtime.wiring import wall_clock
 from monitor.store import journal, lease, models
 from monitor.store.batch import Event, encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade
-from monitor.wiring import wall_clock
 from tests.benchmarks.measure import Ratio
 
 EVENTS = 60_000

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from monitor.domain.errors import LeaseLost, Unavailable
-from monitor.jobs import Job, Runner
+from monitor.runtime.jobs import Job, Runner
 from monitor.store import jobs as job_rows
 from monitor.store import lease
 from monitor.store.engine import Database

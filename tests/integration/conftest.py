@@ -13,12 +13,12 @@ from starlette.testclient import TestClient
 
 from monitor.api.app import create_app
 from monitor.api.front import settled
-from monitor.config import Settings
 from monitor.ingest.writer import Ingest
 from monitor.rollup.job import roll_up
+from monitor.runtime.config import Settings
+from monitor.runtime.wiring import Services, judge
 from monitor.store import lease
 from monitor.store.engine import Database
-from monitor.wiring import Services, judge
 
 NOON = "2026-01-05T12:00:00Z"
 

@@ -21,6 +21,7 @@ from monitor.evaluation.job import evaluate_all
 from monitor.recalibrate import manual, registry
 from monitor.recalibrate.job import Breach, answer_all, breach, champion_document, of_version, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
+from monitor.runtime.wiring import judge
 from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
@@ -28,7 +29,6 @@ from monitor.windows.clock import clocked
 from monitor.windows.ranges import label_delay
 from monitor.windows.samples import Sample, Segments, raw_sample
 from monitor.windows.sums import by_place, of_series
-from monitor.wiring import judge
 
 SIX_HOURS = timedelta(hours=6)
 BROKEN = 0.4

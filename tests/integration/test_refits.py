@@ -13,11 +13,11 @@ from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.recalibrate import manual
 from monitor.recalibrate.manual import Asked
+from monitor.runtime.wiring import judge
 from monitor.store import versions
 from monitor.windows import samples
 from monitor.windows.clock import clocked
 from monitor.windows.samples import Sample, Segments, held_out_segments, raw_sample
-from monitor.wiring import judge
 
 Named = Callable[[int], dict[str, Any]]
 

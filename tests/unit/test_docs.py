@@ -9,8 +9,8 @@ from typer.main import get_command
 
 from monitor.api.app import ROUTES
 from monitor.cli import app as command
-from monitor.config import PREFIX, Settings
 from monitor.domain.settings import _PARSERS
+from monitor.runtime.config import PREFIX, Settings
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()

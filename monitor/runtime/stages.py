@@ -3,10 +3,10 @@
 import logging
 from collections.abc import Callable
 
-from .domain.errors import LeaseLost, Unavailable
-from .domain.settings import Model
-from .store import models
-from .store.engine import Database
+from ..domain.errors import LeaseLost, Unavailable
+from ..domain.settings import Model
+from ..store import models
+from ..store.engine import Database
 
 log = logging.getLogger(__name__)
 

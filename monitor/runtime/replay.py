@@ -13,25 +13,25 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from .alert.job import apply_transitions
-from .calibrators.distribution_rows import objects
-from .calibrators.families import from_document
-from .domain.errors import BadInput
-from .domain.records import LabelRow, PredictionRow
-from .domain.settings import Model, ModelSettings, settings_from, task_from
-from .domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
-from .evaluation import sequential
-from .evaluation.job import evaluate_model
-from .recalibrate.job import champion_document, refit_when_due
-from .recalibrate.trials import judge_trials
-from .rollup.effects import effects_of_rows
-from .rollup.job import write
-from .rollup.join import Arrival
-from .store import alerts, events, lease, versions
-from .store.engine import Database
-from .store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
-from .store.scratch import put_twin, scratch
-from .windows.clock import clocked
+from ..alert.job import apply_transitions
+from ..calibrators.distribution_rows import objects
+from ..calibrators.families import from_document
+from ..domain.errors import BadInput
+from ..domain.records import LabelRow, PredictionRow
+from ..domain.settings import Model, ModelSettings, settings_from, task_from
+from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
+from ..evaluation import sequential
+from ..evaluation.job import evaluate_model
+from ..recalibrate.job import champion_document, refit_when_due
+from ..recalibrate.trials import judge_trials
+from ..rollup.effects import effects_of_rows
+from ..rollup.job import write
+from ..rollup.join import Arrival
+from ..store import alerts, events, lease, versions
+from ..store.engine import Database
+from ..store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
+from ..store.scratch import put_twin, scratch
+from ..windows.clock import clocked
 
 MOST_STEPS: Final = 20_000
 MOST_EVENTS: Final = 2_000_000
@@ -149,7 +149,9 @@ def _known(row: PredictionRow, labels: Sequence[LabelRow], delay: int) -> Iterat
         yield known, label
 
 
-def replay(model: Model, plan: Plan, past: History, *, report: Report = lambda _done, _total: None) -> dict[str, Any]:
+def replay_history(
+    model: Model, plan: Plan, past: History, *, report: Report = lambda _done, _total: None
+) -> dict[str, Any]:
     """Return what a policy would have done: `alerts`, `promotions`, `rollbacks`, `evaluations` and what else came of it.
 
     Raises

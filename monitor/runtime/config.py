@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any, Final
 
-from .domain.errors import ConfigError
+from ..domain.errors import ConfigError
 
 PREFIX: Final = "CALWATCH_"
 

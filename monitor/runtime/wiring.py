@@ -5,23 +5,23 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from .alert import notify
-from .alert.job import judge_all_alerts
+from ..alert import notify
+from ..alert.job import judge_all_alerts
+from ..domain.errors import ConfigError
+from ..domain.times import DAY
+from ..evaluation import sequential
+from ..evaluation.estimates import estimate_all
+from ..evaluation.job import evaluate_all
+from ..ingest.writer import Ingest
+from ..recalibrate.job import answer_all
+from ..recalibrate.trials import judge_all_trials
+from ..rollup.job import roll_up
+from ..store import estimates, evaluations, journal
+from ..store.engine import Database
+from ..store.lease import hold
+from ..store.migrate import pending, upgrade
 from .config import Settings
-from .domain.errors import ConfigError
-from .domain.times import DAY
-from .evaluation import sequential
-from .evaluation.estimates import estimate_all
-from .evaluation.job import evaluate_all
-from .ingest.writer import Ingest
 from .jobs import Job, Runner
-from .recalibrate.job import answer_all
-from .recalibrate.trials import judge_all_trials
-from .rollup.job import roll_up
-from .store import estimates, evaluations, journal
-from .store.engine import Database
-from .store.lease import hold
-from .store.migrate import pending, upgrade
 
 NOTIFY_SECONDS = 1.0
 HOUSEKEEPING_SECONDS = 3600.0

@@ -13,9 +13,9 @@ from typing import Final
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from .domain.errors import LeaseLost, MonitorError, Unavailable
-from .store import jobs, lease
-from .store.engine import Database
+from ..domain.errors import LeaseLost, MonitorError, Unavailable
+from ..store import jobs, lease
+from ..store.engine import Database
 
 log = logging.getLogger(__name__)
 

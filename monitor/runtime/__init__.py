@@ -1,0 +1,1 @@
+"""The running process: its settings, its parts, its jobs and stages."""
