@@ -13,27 +13,15 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import Route
 
 from ..domain.errors import Unavailable
-from ..export import CalibrationCollector
 from ..runtime.wiring import Services, wall_clock
 from ..store.migrate import pending
-from . import (
-    baseline,
-    calibration,
-    calibrators,
-    docs,
-    estimates,
-    labels,
-    models,
-    problems,
-    replay,
-    segments,
-    serving,
-    thresholds,
-)
+from . import docs, problems
+from .auth import Guard
 from .docs import STATIC
-from .events import EventsEndpoint
-from .front import Front
-from .guard import Guard
+from .metrics import CalibrationCollector
+from .paths import Front
+from .routes import baseline, calibration, calibrators, estimates, labels, models, replay, segments, serving, thresholds
+from .routes.events import EventsEndpoint
 
 ROUTES: Final = (models, calibration, baseline, segments, estimates, labels, calibrators, serving, thresholds, replay)
 """The modules of the calls on models."""

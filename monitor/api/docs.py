@@ -9,7 +9,8 @@ from fastapi.responses import FileResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
 
-from . import events, shapes
+from . import shapes
+from .routes import events
 
 STATIC: Final = Path(__file__).parent / "static"
 HEADERS: Final = {

@@ -3,7 +3,7 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from .context import JsonObject, answer
+from .dependencies import JsonObject, answer
 
 NOT_MODIFIED = 304
 

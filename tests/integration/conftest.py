@@ -12,7 +12,7 @@ from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
 from monitor.api.app import create_app
-from monitor.api.front import settled
+from monitor.api.paths import settled
 from monitor.ingest.writer import Ingest
 from monitor.rollup.job import roll_up
 from monitor.runtime.config import Settings

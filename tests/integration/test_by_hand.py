@@ -6,7 +6,7 @@ import xml.etree.ElementTree as ET
 import pytest
 from typer.testing import CliRunner
 
-from monitor.api import guard
+from monitor.api import auth
 from monitor.cli import app as command
 from monitor.recalibrate import manual
 from monitor.store import keys
@@ -216,7 +216,7 @@ def test_reasons_must_be_text(sqlite_api):
 
 
 def test_the_audit_log_names_the_key(sqlite_api, tools, monkeypatch):
-    monkeypatch.setattr(guard, "FRESH_SECONDS", -1.0)
+    monkeypatch.setattr(auth, "FRESH_SECONDS", -1.0)
     filled(sqlite_api, tools)
     with sqlite_api.services.database.write() as connection:
         key = keys.create(connection, "night shift", 0)

@@ -9,10 +9,10 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
+from monitor.api.metrics import CalibrationCollector
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
 from monitor.evaluation.estimates import estimate_all
-from monitor.export import CalibrationCollector
 from monitor.recalibrate import registry
 from monitor.store import estimates, models
 from monitor.store.estimates import Estimate

@@ -7,7 +7,7 @@ from statistics import NormalDist
 import pytest
 from prometheus_client import CollectorRegistry
 
-from monitor.export import CalibrationCollector
+from monitor.api.metrics import CalibrationCollector
 from monitor.rollup.rebuild import rebuild_model
 from monitor.rollup.verify import differences_of
 from monitor.store import models

@@ -11,7 +11,7 @@ from sqlalchemy import select
 from typer.testing import CliRunner
 
 from monitor import cli
-from monitor.api import replay as route
+from monitor.api.routes import replay as route
 from monitor.domain.times import DAY, HOUR, MINUTE, micros, rfc3339
 from monitor.store import scratch
 from monitor.store.schema import metadata, secret

@@ -9,15 +9,15 @@ from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from ..domain.errors import MonitorError
-from ..domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
-from ..ingest.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
-from ..ingest.writer import Ingest
-from .bodies import read_body
-from .context import JsonObject
-from .problems import of_error, problem, told
-from .routes import check_query
-from .shapes import PROBLEM
+from ...domain.errors import MonitorError
+from ...domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
+from ...ingest.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
+from ...ingest.writer import Ingest
+from ..bodies import read_body
+from ..dependencies import JsonObject
+from ..problems import of_error, problem, told
+from ..shapes import PROBLEM
+from ..strict import check_query
 
 SMALL_BODY: Final = 32 * 1024
 """Up to here decoding is quicker than handing it to a thread."""

@@ -6,15 +6,15 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from ..domain.errors import BadInput
-from ..stats.cells import BIN_COUNTS
-from ..store import mappings
-from ..windows import baseline, value_maps
-from ..windows.scores import DEFAULT_BINS
+from ...domain.errors import BadInput
+from ...stats.cells import BIN_COUNTS
+from ...store import mappings
+from ...windows import baseline, value_maps
+from ...windows.scores import DEFAULT_BINS
+from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..shapes import ReferenceEvaluation, ReferenceRegression, gives
+from ..strict import StrictRoute
 from .calibration import wait_for_roll_up
-from .context import Context, ModelName, Now, answer, model_named, usable
-from .routes import StrictRoute
-from .shapes import ReferenceEvaluation, ReferenceRegression, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

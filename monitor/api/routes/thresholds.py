@@ -8,21 +8,21 @@ from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..domain.errors import BadInput, Conflict
-from ..domain.settings import Model
-from ..domain.times import MINUTE, parse_duration, rfc3339
-from ..recalibrate import decisions
-from ..recalibrate.decisions import CONFIDENCE, COVERAGE
-from ..stats.cells import Floats
-from ..stats.conformal import prediction_sets
-from ..store import versions
-from ..windows.clock import Clocked, clocked
-from ..windows.raw_scores import Under, applied, known_of
-from . import shapes
+from ...domain.errors import BadInput, Conflict
+from ...domain.settings import Model
+from ...domain.times import MINUTE, parse_duration, rfc3339
+from ...recalibrate import decisions
+from ...recalibrate.decisions import CONFIDENCE, COVERAGE
+from ...stats.cells import Floats
+from ...stats.conformal import prediction_sets
+from ...store import versions
+from ...windows.clock import Clocked, clocked
+from ...windows.raw_scores import Under, applied, known_of
+from .. import shapes
+from ..dependencies import Context, JsonObject, ModelName, Now, answer, model_named, usable
+from ..shapes import gives
+from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up
-from .context import Context, JsonObject, ModelName, Now, answer, model_named, usable
-from .routes import StrictRoute
-from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 

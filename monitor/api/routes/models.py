@@ -9,17 +9,17 @@ from pydantic import WithJsonSchema
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..domain.errors import BadInput, Conflict, NotFound
-from ..domain.names import check_model_name, name_fault
-from ..domain.records import ConflictRow, LabelRow, PredictionRow
-from ..domain.settings import Model, ModelSettings, as_json, settings_from, task_from
-from ..domain.times import SECOND, parse_duration, rfc3339
-from ..store import alerts, evaluations, events, journal, lease, models, rollups, versions
-from ..store.rows import payload_of
-from . import shapes
-from .context import Context, EventId, JsonObject, ModelName, Now, answer, model_named
-from .routes import StrictRoute
-from .shapes import gives
+from ...domain.errors import BadInput, Conflict, NotFound
+from ...domain.names import check_model_name, name_fault
+from ...domain.records import ConflictRow, LabelRow, PredictionRow
+from ...domain.settings import Model, ModelSettings, as_json, settings_from, task_from
+from ...domain.times import SECOND, parse_duration, rfc3339
+from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
+from ...store.rows import payload_of
+from .. import shapes
+from ..dependencies import Context, EventId, JsonObject, ModelName, Now, answer, model_named
+from ..shapes import gives
+from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 

@@ -8,14 +8,14 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..evaluation.estimates import FIGURES, estimated
-from ..store import estimates
-from ..store.estimates import Estimate
-from ..windows.clock import Clocked, clocked
+from ...evaluation.estimates import FIGURES, estimated
+from ...store import estimates
+from ...store.estimates import Estimate
+from ...windows.clock import Clocked, clocked
+from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..shapes import EstimateAnswer, gives
+from ..strict import StrictRoute
 from .calibration import stored_window, wait_for_roll_up
-from .context import Context, ModelName, Now, answer, model_named, usable
-from .routes import StrictRoute
-from .shapes import EstimateAnswer, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

@@ -2,11 +2,11 @@
 
 from typing import Any, Final
 
-from ..calibrators.distributions import compile_distribution
-from ..domain.errors import BadInput
-from ..domain.settings import Model
-from ..store.rows import distribution, fields_of
-from .context import JsonObject
+from ...calibrators.distributions import compile_distribution
+from ...domain.errors import BadInput
+from ...domain.settings import Model
+from ...store.rows import distribution, fields_of
+from ..dependencies import JsonObject
 
 MOST: Final = 10_000
 NO_CALIBRATOR: Final = {"method": "identity", "task": "regression", "parameters": {}}

@@ -7,20 +7,20 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..domain.delays import Seen
-from ..domain.errors import BadInput
-from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP
-from ..domain.times import DAY, SECOND, ceil, duration_text, floor, parse_span, rfc3339
-from ..stats.maturity import Arrivals, GapDifference
-from ..store import coverage, models
-from ..store.coverage import Totals
-from ..store.rollups import Span
-from ..windows.clock import Clocked, aged, clocked
-from ..windows.delays import early_and_late, learned, median, quantile
+from ...domain.delays import Seen
+from ...domain.errors import BadInput
+from ...domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP
+from ...domain.times import DAY, SECOND, ceil, duration_text, floor, parse_span, rfc3339
+from ...stats.maturity import Arrivals, GapDifference
+from ...store import coverage, models
+from ...store.coverage import Totals
+from ...store.rollups import Span
+from ...windows.clock import Clocked, aged, clocked
+from ...windows.delays import early_and_late, learned, median, quantile
+from ..dependencies import Context, ModelName, Now, answer, model_named
+from ..shapes import Labels, gives
+from ..strict import StrictRoute
 from .calibration import wait_for_roll_up
-from .context import Context, ModelName, Now, answer, model_named
-from .routes import StrictRoute
-from .shapes import Labels, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

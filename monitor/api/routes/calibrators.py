@@ -7,21 +7,21 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..calibrators.families import from_document
-from ..domain.errors import BadInput, NotFound
-from ..domain.settings import Model
-from ..domain.times import rfc3339
-from ..recalibrate import manual, registry
-from ..recalibrate.job import champion_document
-from ..recalibrate.refit import HOLDOUT
-from ..recalibrate.trials import shown
-from ..store import versions
-from . import shapes
-from .context import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
+from ...calibrators.families import from_document
+from ...domain.errors import BadInput, NotFound
+from ...domain.settings import Model
+from ...domain.times import rfc3339
+from ...recalibrate import manual, registry
+from ...recalibrate.job import champion_document
+from ...recalibrate.refit import HOLDOUT
+from ...recalibrate.trials import shown
+from ...store import versions
+from .. import shapes
+from ..dependencies import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
+from ..etags import answer_unless_known
+from ..shapes import gives
+from ..strict import StrictRoute
 from .distributions import calibrated, check_kind
-from .etags import answer_unless_known
-from .routes import StrictRoute
-from .shapes import gives
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 

@@ -9,17 +9,17 @@ from fastapi import APIRouter, Query
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
-from ..domain.settings import Model
-from ..domain.times import rfc3339
-from ..stats.summary import Summary
-from ..windows import segments
-from ..windows.clock import clocked
-from ..windows.scores import Question
-from ..windows.sums import Place, by_place
+from ...domain.settings import Model
+from ...domain.times import rfc3339
+from ...stats.summary import Summary
+from ...windows import segments
+from ...windows.clock import clocked
+from ...windows.scores import Question
+from ...windows.sums import Place, by_place
+from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..shapes import Segments, gives
+from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up
-from .context import Context, ModelName, Now, answer, model_named, usable
-from .routes import StrictRoute
-from .shapes import Segments, gives
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

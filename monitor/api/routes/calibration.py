@@ -10,23 +10,23 @@ from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..domain.errors import BadInput
-from ..domain.names import name_fault
-from ..domain.records import SeriesKey
-from ..domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
-from ..evaluation.job import reference_of
-from ..stats.cells import BIN_COUNTS
-from ..stats.summary import Summary
-from ..store import evaluations, journal, mappings, rollups, sequential
-from ..store.engine import Database
-from ..windows import baseline, value_maps
-from ..windows.clock import Clocked, clocked
-from ..windows.ranges import widened
-from ..windows.scores import DEFAULT_BINS, Question, drift, evaluation, finite
-from ..windows.sums import by_place, of_series
-from .context import Context, ModelName, Now, answer, model_named, usable
-from .routes import StrictRoute
-from .shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
+from ...domain.errors import BadInput
+from ...domain.names import name_fault
+from ...domain.records import SeriesKey
+from ...domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
+from ...evaluation.job import reference_of
+from ...stats.cells import BIN_COUNTS
+from ...stats.summary import Summary
+from ...store import evaluations, journal, mappings, rollups, sequential
+from ...store.engine import Database
+from ...windows import baseline, value_maps
+from ...windows.clock import Clocked, clocked
+from ...windows.ranges import widened
+from ...windows.scores import DEFAULT_BINS, Question, drift, evaluation, finite
+from ...windows.sums import by_place, of_series
+from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
+from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

@@ -7,12 +7,12 @@ from fastapi import APIRouter, Body
 from pydantic import Field, WithJsonSchema
 from starlette.responses import Response
 
-from ..domain.errors import Unavailable
-from ..runtime.replay import history, plan_of, replay_history
-from . import shapes
-from .context import Context, ModelName, Now, answer, model_named
-from .routes import StrictRoute
-from .shapes import gives
+from ...domain.errors import Unavailable
+from ...runtime.replay import history, plan_of, replay_history
+from .. import shapes
+from ..dependencies import Context, ModelName, Now, answer, model_named
+from ..shapes import gives
+from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 

@@ -8,10 +8,10 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
-from .domain.settings import Model
-from .domain.times import SECOND, parse_time
-from .store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
-from .store.engine import Database
+from ..domain.settings import Model
+from ..domain.times import SECOND, parse_time
+from ..store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
+from ..store.engine import Database
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
 SCORES: Final = {

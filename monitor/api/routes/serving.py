@@ -6,14 +6,14 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ..calibrators.document import canonical
-from ..domain.settings import Model
-from ..store import versions
-from . import shapes
-from .context import Context, JsonObject, ModelName, model_named
-from .etags import answer_unless_known
-from .routes import StrictRoute
-from .shapes import gives
+from ...calibrators.document import canonical
+from ...domain.settings import Model
+from ...store import versions
+from .. import shapes
+from ..dependencies import Context, JsonObject, ModelName, model_named
+from ..etags import answer_unless_known
+from ..shapes import gives
+from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 
