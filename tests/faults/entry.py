@@ -23,12 +23,12 @@ from typing import Any
 
 import pysqlite3.dbapi2
 
-import monitor.alert
+import monitor.alert.job
+import monitor.alert.notify
 import monitor.api.app
-import monitor.cli
-import monitor.ingest
-import monitor.notify
-import monitor.rollup
+import monitor.cli.main
+import monitor.ingest.writer
+import monitor.rollup.job
 import monitor.store.alerts
 import monitor.store.counters
 import monitor.store.evaluations
@@ -45,15 +45,15 @@ PRELOADED = (pysqlite3.dbapi2, monitor.api.app)
 POINTS = {
     "journal row written, not committed": ("monitor.store.journal", "append"),
     "model made, not committed": ("monitor.store.models", "create"),
-    "effects computed, transaction not begun": ("monitor.rollup", "effects_of"),
-    "lease locked by the roll-up": ("monitor.rollup", "hold"),
+    "effects computed, transaction not begun": ("monitor.rollup.job", "effects_of"),
+    "lease locked by the roll-up": ("monitor.rollup.job", "hold"),
     "event rows written, not committed": ("monitor.store.events", "add_labels"),
-    "sums written, not committed": ("monitor.rollup", "_add"),
+    "sums written, not committed": ("monitor.rollup.job", "_add"),
     "counters written, not committed": ("monitor.store.counters", "add"),
     "journal rows deleted, not committed": ("monitor.store.journal", "remove"),
     "lease acquired": ("monitor.store.lease", "acquire"),
     "evaluations written, not committed": ("monitor.store.evaluations", "save"),
-    "alarms judged, transaction not begun": ("monitor.alert", "changes"),
+    "alarms judged, transaction not begun": ("monitor.alert.job", "changes"),
     "alert recorded, not committed": ("monitor.store.alerts", "record"),
     "schema made, not committed": ("alembic.command", "upgrade"),
 }
@@ -137,9 +137,9 @@ def journal_rows_went() -> Callable[[], bool]:
 
 
 def after_post(reached: Callable[[], None]) -> None:
-    original = monitor.notify.webhook
+    original = monitor.alert.notify.webhook
 
-    def webhook(timeout: float) -> monitor.notify.Send:
+    def webhook(timeout: float) -> monitor.alert.notify.Send:
         send = original(timeout)
 
         def sent(url: str, body: bytes, notice: str) -> None:
@@ -148,25 +148,25 @@ def after_post(reached: Callable[[], None]) -> None:
 
         return sent
 
-    monitor.notify.webhook = webhook
+    monitor.alert.notify.webhook = webhook
 
 
 def answers_before_the_commit() -> None:
     """Be a build that breaks the promise of a 200."""
-    commit = monitor.ingest.Writer._commit  # noqa: SLF001 - broken on purpose
+    commit = monitor.ingest.writer.Writer._commit  # noqa: SLF001 - broken on purpose
 
-    def hasty(self: monitor.ingest.Writer, taken: list[Any]) -> None:
+    def hasty(self: monitor.ingest.writer.Writer, taken: list[Any]) -> None:
         for _, done in taken:
             done.set_result(None)
         time.sleep(0.05)
         commit(self, [(row, Future()) for row, _ in taken])
 
-    monitor.ingest.Writer._commit = hasty  # type: ignore[method-assign]  # noqa: SLF001
+    monitor.ingest.writer.Writer._commit = hasty  # type: ignore[method-assign]  # noqa: SLF001
 
 
 def does_not_look_at_the_token() -> None:
     """Be a build whose leaders are not fenced."""
-    for module in (monitor.rollup, monitor.alert, monitor.notify):
+    for module in (monitor.rollup.job, monitor.alert.job, monitor.alert.notify):
         module.hold = lambda *_: None  # type: ignore[attr-defined]
 
 
@@ -187,7 +187,7 @@ def run(argv: list[str], environment: dict[str, str], log: str, faults: list[Any
         BUILDS[name]()
     for fault in faults:
         set_trap(fault)
-    monitor.cli.main()
+    monitor.cli.main.main()
 
 
 def start(arguments: dict[str, Any]) -> int:

@@ -86,7 +86,7 @@ def test_runner_stops_between_two_pieces_of_endless_work_and_frees_the_lease(
 def test_runner_refuses_the_database_to_a_job_that_does_not_end(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("monitor.jobs.STOP_SECONDS", 0.1)
+    monkeypatch.setattr("monitor.runtime.jobs.STOP_SECONDS", 0.1)
     began = threading.Event()
 
     def stubborn(_token: int) -> None:

@@ -272,7 +272,7 @@ def test_a_wrong_key_is_refused(keyed, given):
 
 
 def test_a_revoked_key_ends(keyed, monkeypatch):
-    monkeypatch.setattr("monitor.api.guard.FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("monitor.api.auth.FRESH_SECONDS", -1.0)
     api, key = keyed
     headers = {"Authorization": f"Bearer {key}"}
     with api.services.database.write() as connection:
@@ -295,7 +295,7 @@ def test_probes_answer_under_any_name(model):
 
 
 def test_without_a_database_the_process_lives_and_is_not_ready(sqlite_api, monkeypatch):
-    monkeypatch.setattr("monitor.api.guard.FRESH_SECONDS", -1.0)
+    monkeypatch.setattr("monitor.api.auth.FRESH_SECONDS", -1.0)
     with sqlite_api.services.database.write() as connection:
         connection.exec_driver_sql("DROP TABLE api_key")
         connection.exec_driver_sql("DROP TABLE alembic_version")

@@ -7,7 +7,7 @@ import pytest
 from typer.testing import CliRunner
 
 from monitor.api import auth
-from monitor.cli import app as command
+from monitor.cli.main import app as command
 from monitor.recalibrate import manual
 from monitor.store import keys
 

@@ -10,8 +10,8 @@ from scipy.special import expit, logit
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from monitor import cli
 from monitor.api.routes import replay as route
+from monitor.cli import main
 from monitor.domain.times import DAY, HOUR, MINUTE, micros, rfc3339
 from monitor.store import scratch
 from monitor.store.schema import metadata, secret
@@ -249,15 +249,15 @@ def test_command_prints_what_the_api_answers(sqlite_api: Any, sqlite_url: str, m
     (tmp_path / "policy.json").write_text(json.dumps({name: value for name, value in POLICY.items() if name != "step"}))
     monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_url)
     asked = ["replay", "m", "--policy", str(tmp_path / "policy.json"), "--step", "6h"]
-    printed = CliRunner().invoke(cli.app, [*asked, "--json"])
+    printed = CliRunner().invoke(main.app, [*asked, "--json"])
     assert replayed(sqlite_api) == json.loads(printed.stdout)
-    assert "1 promotion(s)" in CliRunner().invoke(cli.app, asked).stdout
+    assert "1 promotion(s)" in CliRunner().invoke(main.app, asked).stdout
 
 
 def test_command_says_what_is_wrong_with_a_policy(sqlite_url: str, monkeypatch: Any, tmp_path: Any) -> None:
     monkeypatch.setenv("CALWATCH_DATABASE_URL", sqlite_url)
     (tmp_path / "policy.json").write_text("{")
-    refused = CliRunner().invoke(cli.app, ["replay", "m", "--policy", str(tmp_path / "policy.json")])
+    refused = CliRunner().invoke(main.app, ["replay", "m", "--policy", str(tmp_path / "policy.json")])
     assert refused.exit_code == 2
     assert "is not JSON" in refused.stderr
 
@@ -268,7 +268,8 @@ def test_no_file_is_left_behind(sqlite_api: Any, monkeypatch: Any, tmp_path: Any
     past: list[list[Any]] = []
     taken = scratch.put_twin
     monkeypatch.setattr(
-        "monitor.replay.put_twin", lambda *given: past.append(list(tmp_path.glob("calwatch-*"))) or taken(*given)
+        "monitor.runtime.replay.put_twin",
+        lambda *given: past.append(list(tmp_path.glob("calwatch-*"))) or taken(*given),
     )
     replayed(sqlite_api)
     assert 1 == len(past[0])

@@ -8,7 +8,7 @@ import pytest
 from typer.main import get_command
 
 from monitor.api.app import ROUTES
-from monitor.cli import app as command
+from monitor.cli.main import app as command
 from monitor.domain.settings import _PARSERS
 from monitor.runtime.config import PREFIX, Settings
 

@@ -13,14 +13,14 @@ from typing import Annotated, Any
 import typer
 import uvicorn
 
-from . import cli_calibrators
-from .domain.errors import MonitorError
-from .domain.times import rfc3339
-from .runtime.config import load, unknown
-from .runtime.wiring import build, configure_logging, open_database, wall_clock
-from .store import keys, models
-from .store.engine import Database
-from .store.migrate import upgrade
+from ..domain.errors import MonitorError
+from ..domain.times import rfc3339
+from ..runtime.config import load, unknown
+from ..runtime.wiring import build, configure_logging, open_database, wall_clock
+from ..store import keys, models
+from ..store.engine import Database
+from ..store.migrate import upgrade
+from . import calibrators
 
 log = logging.getLogger("monitor")
 
@@ -49,7 +49,7 @@ def serve(
     jobs: Annotated[bool, typer.Option(help="run the jobs in this process too")] = True,
 ) -> None:
     """Serve the API and the page; by default run the jobs too."""
-    from .api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
+    from ..api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
 
     settings = load()
     _begin(settings.log_level)
@@ -107,7 +107,7 @@ def migrate() -> None:
 @app.command()
 def verify(model: Annotated[str | None, typer.Argument(help="only this model")] = None) -> None:
     """Recompute rollups from the rows by other code and compare them bit for bit."""
-    from .rollup.verify import differences_of  # noqa: PLC0415 - only this command needs it
+    from ..rollup.verify import differences_of  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     found = 0
@@ -131,7 +131,7 @@ def verify(model: Annotated[str | None, typer.Argument(help="only this model")] 
 @app.command()
 def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
     """Roll a model up afresh, after a change of its segments."""
-    from .rollup.rebuild import rebuild_model  # noqa: PLC0415 - only this command needs it
+    from ..rollup.rebuild import rebuild_model  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
     with database.read() as connection:
@@ -161,8 +161,8 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
     """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
-    from .runtime.replay import history, plan_of, replay_history
-    from .tell import progress, told  # noqa: PLC0415
+    from ..runtime.replay import history, plan_of, replay_history
+    from .output import progress, told  # noqa: PLC0415
 
     given = {**_settings_in(policy), "start": start, "end": end, "step": step}
     database = open_database(load())
@@ -219,7 +219,7 @@ def revoke_key(number: Annotated[int, typer.Argument(help="the key's id, as list
         raise typer.BadParameter(f"there is no key {number} in force")
 
 
-cli_calibrators.add_to(app)
+calibrators.add_to(app)
 
 
 def _on_signal(act: Callable[[], None]) -> None:

@@ -10,13 +10,13 @@ from typing import Annotated, Any, Final
 
 import typer
 
-from .picture import drawn, plotted
-from .recalibrate import manual
-from .recalibrate.refit import HOLDOUT
-from .runtime.config import load
-from .runtime.wiring import open_database, wall_clock
-from .store import models, versions
-from .store.engine import Database
+from ..recalibrate import manual
+from ..recalibrate.refit import HOLDOUT
+from ..runtime.config import load
+from ..runtime.wiring import open_database, wall_clock
+from ..store import models, versions
+from ..store.engine import Database
+from .plots import drawn, plotted
 
 Name = Annotated[str, typer.Argument(help="the model")]
 AsJson = Annotated[bool, typer.Option("--json", help="print what the API would answer")]
