@@ -1,7 +1,6 @@
 """Alert: the state of an alarm and what was found now, to a transition or to nothing."""
 
-import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -10,7 +9,6 @@ from sqlalchemy import Connection
 from ..domain.records import HOUR_LEVEL, Alert
 from ..domain.settings import CLASS, VALIDATION, Model, ModelSettings
 from ..domain.times import duration_text, parse_duration, parse_time
-from ..runtime.stages import each_model
 from ..stats.summary import Summary
 from ..store import alerts, evaluations, rollups, sequential, versions
 from ..store.engine import Database
@@ -33,8 +31,6 @@ from .missing_labels import MISSING_LABELS
 from .score_drift import SCORE_DRIFT, drift_finding
 from .stale_clients import STALE
 from .transitions import FIRING, RESOLVED, Finding, State, in_words, transition
-
-log = logging.getLogger(__name__)
 
 States = Mapping[alerts.Place, State]
 
@@ -283,7 +279,7 @@ def _alert(finding: Finding, state: str, evidence: dict[str, Any]) -> Alert:
     )
 
 
-def apply_transitions(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
+def judge_alerts(database: Database, token: int, model: Model, now: int, *, notify: bool) -> list[Alert]:
     """Let one model's alarms change where they must; return the transitions."""
     with database.read() as connection:
         found = changes(connection, clocked(connection, model, now), now)
@@ -295,25 +291,3 @@ def apply_transitions(database: Database, token: int, model: Model, now: int, *,
                 if (change.window, change.state) == (SEQUENTIAL, RESOLVED):
                     sequential.restart(connection, model.id, change.version, change.at)
     return found
-
-
-def judge_alerts(database: Database, token: int, model: Model, now: int, *, notify: bool) -> int:
-    """Let one model's alarms change where they must, and say so in the log; return how many did."""
-    found = apply_transitions(database, token, model, now, notify=notify)
-    for change in found:
-        log.warning("alert %s: %s", change.state, change.evidence["summary"])
-    return len(found)
-
-
-def judge_all_alerts(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> int:
-    """Let the alarms of all models change where they must; return how many did.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(
-        database, lambda model: judge_alerts(database, token, model, now(), notify=notify), "judging the alarms of"
-    )

@@ -161,7 +161,7 @@ def replay(
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
     """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
-    from ..runtime.replay import history, plan_of, replay_history
+    from ..runtime.replay import history, plan_of, replay_history  # noqa: PLC0415 - only this command needs it
     from .output import progress, told  # noqa: PLC0415
 
     given = {**_settings_in(policy), "start": start, "end": end, "step": step}

@@ -175,4 +175,5 @@ _DECIMAL: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:
+    """Return the first names, quoted, as they stand in a reason."""
     return ", ".join(quoted(name, 40) for name in names[:limit]) + (" …" if len(names) > limit else "")

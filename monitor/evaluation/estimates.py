@@ -1,6 +1,6 @@
 """Estimate: what a window will show whose labels have not come yet, and later what it did show."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -8,7 +8,6 @@ from sqlalchemy import Connection
 
 from ..domain.settings import Model
 from ..domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
-from ..runtime.stages import each_model
 from ..stats import reliability, scores
 from ..stats.cells import Cells
 from ..stats.expectation import Curve, calibration_map, expected_under
@@ -199,15 +198,3 @@ def estimate_model(database: Database, token: int, model: Model, now: int) -> in
             estimates.add(connection, made, now)
             estimates.settle(connection, truths)
     return len(made) + len(truths)
-
-
-def estimate_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
-    """Estimate for all models; return how many estimates were made or held against the truth.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(database, lambda model: estimate_model(database, token, model, now()), "estimating")

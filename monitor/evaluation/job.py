@@ -1,9 +1,8 @@
 """Evaluate: the newest window of every version and segment of every model, to stored figures."""
 
-import logging
 import operator
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any
@@ -12,7 +11,6 @@ from sqlalchemy import Connection
 
 from ..domain.settings import Model
 from ..domain.times import parse_duration
-from ..runtime.stages import each_model
 from ..stats.summary import Summary
 from ..store import evaluations, mappings
 from ..store.engine import Database
@@ -26,8 +24,6 @@ from ..windows.scores import FITTED_ON, FIXED, TRAILING, Question, Reference, dr
 from ..windows.sums import Place, in_parts
 
 Sums = Mapping[Place, Summary]
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -187,15 +183,3 @@ def evaluate_model(database: Database, token: int, model: Model, now: int) -> in
         evaluations.save(connection, rows, now)
         evaluations.retain(connection, model.id, [(row.version, row.segment, row.window, row.kind) for row in rows])
     return len(rows)
-
-
-def evaluate_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
-    """Evaluate all models; return how many figures were stored.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(database, lambda model: evaluate_model(database, token, model, now()), "evaluating")

@@ -16,7 +16,6 @@ from sqlalchemy import Connection
 from ..domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
 from ..domain.settings import Model
 from ..domain.times import HOUR, floor, rfc3339
-from ..runtime.stages import each_model
 from ..stats.cells import Cells, Floats
 from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence
@@ -356,15 +355,3 @@ def advance_tests(database: Database, token: int, model: Model, now: int) -> int
             taken, more = _Taking(connection, model, matured).go()
         steps += taken
     return steps
-
-
-def advance_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
-    """Take all that has matured, and all late labels, into the tests of all models; return how many steps that were.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(database, lambda model: advance_tests(database, token, model, now()), "testing")

@@ -1,6 +1,5 @@
 """Recalibrate: on a breach fit candidates on recent matured raw scores, judge them on later ones, put the best in service."""
 
-import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -11,7 +10,6 @@ from ..calibrators.families import from_document
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
 from ..domain.times import parse_duration
-from ..runtime.stages import each_model
 from ..store import alerts, models, rollups, versions
 from ..store.engine import Database
 from ..store.lease import hold
@@ -22,8 +20,6 @@ from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from . import baseline, decisions, registry, regression
 from .onset import Gaps, lower_bound, onset
 from .refit import HOLDOUT, Outcome, described, tried
-
-log = logging.getLogger(__name__)
 
 LABELS_FACTOR: Final = 3
 """A refit on a breach waits for so many times the model's minimum of labels since the breach began: with the default minimum, from an
@@ -242,7 +238,7 @@ def _gaps(model: Model, sample: Sample, incumbent: dict[str, Any] | None) -> Gap
     return Gaps.of(sample, served)
 
 
-def refit_when_due(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+def answer_breach(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
     """Answer a model's breach, if there is one to be answered; return what a refit came to, None where none was tried."""
     if model.settings.recalibration == "off":
         return None
@@ -277,20 +273,6 @@ def _first(database: Database, token: int, model: Model, now: int) -> dict[str, 
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 
-def answer_breach(database: Database, token: int, model: Model, now: int) -> bool:
-    """Answer a model's breach, if there is one, and say so in the log; return whether a refit was tried."""
-    answer = refit_when_due(database, token, model, now)
-    if answer is None:
-        return False
-    log.warning(
-        "refit of %s: %s: %s",
-        model.name,
-        "refused" if answer["number"] is None else f"version {answer['number']}, promoted: {answer['promoted']}",
-        answer["reason"],
-    )
-    return True
-
-
 def stands(connection: Connection, model: Model, found: Breach) -> bool:
     """Lock the model; return whether nobody promoted, rolled back or changed settings while a refit was made: else its grounds are gone."""
     now = models.by_name(connection, model.name, lock=True)
@@ -310,15 +292,3 @@ def _tried(model: Model, found: Breach) -> Outcome:
         segments=found.segments,
     )
     return described((found.start, found.end), found.version, outcome, HOLDOUT)
-
-
-def answer_all(database: Database, token: int, *, now: Callable[[], int]) -> int:
-    """Answer the breaches of all models; return how many refits were tried.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(database, lambda model: answer_breach(database, token, model, now()), "refitting")

@@ -11,7 +11,7 @@ judge, rows are read instead of sums, whole hours at a time; clusters are not to
 
 import logging
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
@@ -20,7 +20,6 @@ from sqlalchemy import Connection
 from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import parse_duration, rfc3339
-from ..runtime.stages import each_model
 from ..stats.sequential.comparison import Comparison
 from ..store import models, trials, versions
 from ..store.engine import Database
@@ -365,17 +364,3 @@ def judge_trials(database: Database, token: int, model: Model, now: int) -> int:
     while step(database, token, model, now):
         taken += 1
     return taken
-
-
-def judge_all_trials(database: Database, token: int, *, now: Callable[[], int]) -> int:
-    """Take all that has matured into the trials of all models.
-
-    Raises
-    ------
-    LeaseLost
-        when another process leads now.
-
-    """
-    return each_model(
-        database, lambda model: judge_trials(database, token, model, now()), "watching the calibrators of"
-    )

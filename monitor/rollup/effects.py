@@ -251,6 +251,7 @@ def _minutes_from(kept_from: int | None, newest_prediction: int | None) -> int |
 
 
 def addition_of(connection: Connection, table: Summaries, sums: Sums) -> Addition:
+    """Return what a table of summaries holds once some sums are added to it; writes nothing."""
     stored = _stored(connection, table, sums)
     return Addition(table, sums, stored, merged(sums, stored))
 
@@ -264,6 +265,7 @@ def _stored(connection: Connection, table: Summaries, sums: Sums) -> dict[Target
 
 
 def series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
+    """Return the numbers of all series of the models that some series belong to."""
     found: dict[SeriesKey, int] = {}
     for model_id in sorted({key.model_id for key in series}):
         found |= rollups.every_series(connection, model_id)

@@ -13,17 +13,13 @@ import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
-from ..alert.job import apply_transitions
 from ..calibrators.distribution_rows import objects
 from ..calibrators.families import from_document
 from ..domain.errors import BadInput
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model, ModelSettings, settings_from, task_from
 from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
-from ..evaluation import sequential
-from ..evaluation.job import evaluate_model
-from ..recalibrate.job import champion_document, refit_when_due
-from ..recalibrate.trials import judge_trials
+from ..recalibrate.job import champion_document
 from ..rollup.effects import effects_of_rows
 from ..rollup.job import write
 from ..rollup.join import Arrival
@@ -32,6 +28,7 @@ from ..store.engine import Database
 from ..store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
 from ..store.scratch import put_twin, scratch
 from ..windows.clock import clocked
+from .stages import EVALUATE, stages
 
 MOST_STEPS: Final = 20_000
 MOST_EVENTS: Final = 2_000_000
@@ -168,14 +165,13 @@ def replay_history(
         with database.write() as connection:
             twin = put_twin(connection, replace(model, settings=plan.settings))
         feed = _Feed(database, twin, past)
+        replayed = [stage for stage in stages(notify=False) if stage.replayed]
         evaluations = 0
         for done, now in enumerate(moments, start=1):
             feed.up_to(now)
-            evaluations += evaluate_model(database, token, twin, now)
-            judge_trials(database, token, twin, now)
-            sequential.advance_tests(database, token, twin, now)
-            apply_transitions(database, token, twin, now, notify=False)
-            refit_when_due(database, token, twin, now)
+            for stage in replayed:
+                outcome = stage.run(database, token, twin, now)
+                evaluations += outcome if stage.name == EVALUATE else 0
             report(done, len(moments))
         with database.read() as connection:
             return {**_what_happened(connection, twin), "evaluations": evaluations, "left_out": past.left_out}

@@ -1,23 +1,114 @@
-"""Do a piece of work for every model; what goes wrong with one is logged and stops no other."""
+"""Stages and jobs, each declared once, and the loop that runs a stage over all models."""
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, Final
 
+from ..alert.job import judge_alerts
+from ..alert.notify import Send, send_due
 from ..domain.errors import LeaseLost, Unavailable
+from ..domain.records import Alert
 from ..domain.settings import Model
-from ..store import models
+from ..domain.times import DAY
+from ..evaluation.estimates import estimate_model
+from ..evaluation.job import evaluate_model
+from ..evaluation.sequential import advance_tests
+from ..recalibrate.job import answer_breach
+from ..recalibrate.trials import judge_trials
+from ..rollup.job import roll_up
+from ..store import estimates, evaluations, journal, models
 from ..store.engine import Database
+from ..store.lease import hold
+from .config import Settings
+from .jobs import Job
 
 log = logging.getLogger(__name__)
 
+NOTIFY_SECONDS: Final = 1.0
+HOUSEKEEPING_SECONDS: Final = 3600.0
+HISTORY_IN_FULL: Final = 2 * DAY
+ESTIMATES_IN_FULL: Final = 30 * DAY
 
-def each_model(database: Database, work: Callable[[Model], int], what: str) -> int:
-    """Return the sum of what the work returned.
+EVALUATE: Final = "evaluate"
+
+BEHIND_FACTOR: Final = 4
+"""A roll-up that is behind takes up to so many times as many events at once: larger transactions are faster."""
+
+
+def _nothing(_model: Model, _outcome: Any) -> list[str]:
+    return []
+
+
+def _transitions(_model: Model, outcome: list[Alert]) -> list[str]:
+    return [f"alert {change.state}: {change.evidence['summary']}" for change in outcome]
+
+
+def _refit(model: Model, outcome: dict[str, Any] | None) -> list[str]:
+    if outcome is None:
+        return []
+    number = outcome["number"]
+    result = "refused" if number is None else f"version {number}, promoted: {outcome['promoted']}"
+    return [f"refit of {model.name}: {result}: {outcome['reason']}"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stage:
+    """A piece of work that is done for one model after the other, after the roll-up."""
+
+    name: str
+    verb: str  # for the log, before a model's name
+    run: Callable[[Database, int, Model, int], Any]  # database, fencing token, model, now
+    log_lines: Callable[[Model, Any], list[str]] = _nothing  # of what `run` returned
+    replayed: bool = True  # whether it can change what a policy would have done
+
+
+def stages(*, notify: bool) -> tuple[Stage, ...]:
+    """Return the stages in their order: each reads what those before it stored.
 
     Parameters
     ----------
-    work : done for one model after the other
-    what : the work in words, for the log: "evaluating"
+    notify : whether alert transitions are queued for the webhook
+
+    """
+    return (
+        Stage(name=EVALUATE, verb="evaluating", run=evaluate_model),
+        Stage(name="estimate", verb="estimating", run=estimate_model, replayed=False),
+        Stage(name="trials", verb="judging the trials of", run=judge_trials),
+        Stage(name="tests", verb="testing", run=advance_tests),
+        Stage(
+            name="alerts",
+            verb="judging the alerts of",
+            run=partial(judge_alerts, notify=notify),
+            log_lines=_transitions,
+        ),
+        Stage(name="recalibrate", verb="refitting", run=answer_breach, log_lines=_refit),
+    )
+
+
+def stage(name: str, *, notify: bool = False) -> Stage:
+    """Return the stage of a name."""
+    return next(each for each in stages(notify=notify) if each.name == name)
+
+
+def run_stages(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
+    """Run every stage over all models.
+
+    Raises
+    ------
+    LeaseLost
+        when another process leads now.
+    Unavailable
+        when the database does not answer.
+
+    """
+    for each in stages(notify=notify):
+        run_stage(each, database, token, now=now)
+
+
+def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> dict[str, Any]:
+    """Run one stage over all models and return its outcomes by model; a failure with one model is logged and stops no other.
 
     Raises
     ------
@@ -29,12 +120,61 @@ def each_model(database: Database, work: Callable[[Model], int], what: str) -> i
     """
     with database.read() as connection:
         everyone = models.everyone(connection)
-    done = 0
+    outcomes = {}
     for model in everyone:
         try:
-            done += work(model)
+            outcomes[model.name] = chosen.run(database, token, model, now())
         except (LeaseLost, Unavailable):
             raise
         except Exception:
-            log.exception("%s model %s failed", what, model.name)
-    return done
+            log.exception("%s model %s failed", chosen.verb, model.name)
+        else:
+            for line in chosen.log_lines(model, outcomes[model.name]):
+                log.warning("%s", line)
+    return outcomes
+
+
+def jobs_of(
+    settings: Settings, database: Database, *, now: Callable[[], int], send: Send
+) -> dict[str, tuple[float, Job]]:
+    """Return the scheduled jobs by name, each with the seconds between its runs.
+
+    Parameters
+    ----------
+    now : the wall clock, in microseconds
+    send : delivers a notification to the webhook
+
+    """
+    notifies = bool(settings.webhook_url)
+
+    def take_in(token: int) -> int:
+        return roll_up(database, token, now=now, events=_events_now(settings, database))
+
+    def judge(token: int) -> None:
+        run_stages(database, token, now=now, notify=notifies)
+
+    def keep_house(token: int) -> None:
+        present = now()
+        with database.write(patient=True) as connection:
+            hold(connection, token)
+            before = present - settings.evaluation_days * DAY
+            evaluations.thin(connection, before=before, hourly_before=present - HISTORY_IN_FULL)
+            estimates.thin(connection, before=before, daily_before=present - ESTIMATES_IN_FULL)
+
+    def notify(token: int) -> int:
+        url, attempts = settings.webhook_url, settings.webhook_attempts
+        return send_due(database, token, now=now, url=url, send=send, attempts=attempts)
+
+    jobs: dict[str, tuple[float, Job]] = {
+        "rollup": (settings.rollup_seconds, take_in),
+        "evaluate": (settings.evaluate_seconds, judge),
+        "housekeeping": (HOUSEKEEPING_SECONDS, keep_house),
+    }
+    return jobs | {"notify": (NOTIFY_SECONDS, notify)} if notifies else jobs
+
+
+def _events_now(settings: Settings, database: Database) -> int:
+    """Return how many events the next roll-up takes."""
+    with database.read() as connection:
+        waiting, _ = journal.backlog(connection)
+    return min(max(settings.rollup_events, waiting), BEHIND_FACTOR * settings.rollup_events)

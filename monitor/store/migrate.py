@@ -8,8 +8,6 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
-import monitor
-
 from ..domain.errors import ConfigError
 from .engine import Database
 from .events import make_hash_key
@@ -20,7 +18,7 @@ _ADVISORY_LOCK = 0x63616C77
 
 def folder() -> Path:
     """Return where the migrations lie: in the installed package, or beside it in a checkout."""
-    package = Path(monitor.__file__).parent
+    package = Path(__file__).parents[1]
     for candidate in (package / "migrations", package.parent / "migrations"):
         if (candidate / "env.py").exists():
             return candidate

@@ -23,7 +23,7 @@ from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.recalibrate.job import champion_document
 from monitor.rollup.job import roll_up
-from monitor.runtime.wiring import judge
+from monitor.runtime.stages import run_stages
 from monitor.store import alerts, journal, lease, models, versions
 from monitor.store.batch import encode
 from monitor.store.engine import Database
@@ -212,7 +212,7 @@ class Simulation:
 
         while roll_up(self.database, self.token, now=clock, events=4000):
             pass
-        judge(self.database, self.token, now=clock, notify=False)
+        run_stages(self.database, self.token, now=clock, notify=False)
 
     def report(self) -> Report:
         with self.database.read() as connection:

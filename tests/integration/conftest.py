@@ -16,7 +16,8 @@ from monitor.api.paths import settled
 from monitor.ingest.writer import Ingest
 from monitor.rollup.job import roll_up
 from monitor.runtime.config import Settings
-from monitor.runtime.wiring import Services, judge
+from monitor.runtime.stages import run_stages
+from monitor.runtime.wiring import Services
 from monitor.store import lease
 from monitor.store.engine import Database
 
@@ -62,9 +63,9 @@ class Api:
         while roll_up(self.services.database, self.token(), now=self.clock, events=4000):
             pass
 
-    def judge(self) -> None:
+    def run_stages(self) -> None:
         """Evaluate, take what has matured into the tests, let alarms change, and refit where one calls for it."""
-        judge(self.services.database, self.token(), now=self.clock, notify=False)
+        run_stages(self.services.database, self.token(), now=self.clock, notify=False)
 
     def token(self) -> int:
         token = lease.acquire(self.services.database, "test", 3600)

@@ -6,15 +6,13 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor.alert.job import judge_all_alerts
 from monitor.alert.miscalibration import MISCALIBRATION, SEQUENTIAL
 from monitor.alert.missing_labels import MISSING_LABELS
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
-from monitor.evaluation import sequential
-from monitor.evaluation.job import evaluate_all
-from monitor.recalibrate.job import answer_all, champion_document
+from monitor.recalibrate.job import champion_document
+from monitor.runtime.stages import run_stage, stage
 from monitor.store import alerts, versions
 from monitor.store import sequential as tests_of
 from monitor.store.schema import secret
@@ -75,11 +73,11 @@ class Stream:
 
     def judge(self):
         database, token = self.feed.database, self.feed.token
-        evaluate_all(database, token, now=self.clock)
+        run_stage(stage("evaluate"), database, token, now=self.clock)
         if self.settings["alert_policy"] == SEQUENTIAL:
-            sequential.advance_all(database, token, now=self.clock)
-        judge_all_alerts(database, token, now=self.clock, notify=False)
-        answer_all(database, token, now=self.clock)
+            run_stage(stage("tests"), database, token, now=self.clock)
+        run_stage(stage("alerts"), database, token, now=self.clock)
+        run_stage(stage("recalibrate"), database, token, now=self.clock)
 
     def champion(self):
         with self.feed.database.read() as connection:
@@ -265,8 +263,8 @@ def test_labels_that_take_longer_than_declared_are_waited_for(feed_on, sqlite_da
             feed.send(*(make.label(f"{i - 2}-{j}", j % 2, timestamp=at) for j in range(60)))
         clock.advance(day)
         feed.roll_up()
-        evaluate_all(feed.database, feed.token, now=clock)
-        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
+        run_stage(stage("evaluate"), feed.database, feed.token, now=clock)
+        run_stage(stage("alerts"), feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
         found = alerts.transitions(connection, model.id, 10)
     assert [each for each in found if each.kind == MISSING_LABELS] == []
@@ -298,8 +296,8 @@ def test_history_that_is_fed_in_is_given_time_for_its_labels(feed_on, sqlite_dat
     feed.take(*(make.label(f"e{i}", i % 2) for i in range(18 * 24)))
 
     def judged():
-        evaluate_all(feed.database, feed.token, now=clock)
-        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
+        run_stage(stage("evaluate"), feed.database, feed.token, now=clock)
+        run_stage(stage("alerts"), feed.database, feed.token, now=clock)
         with feed.database.read() as connection:
             return [each.state for each in alerts.transitions(connection, model.id, 10)]
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from scipy.special import expit, logit
 from sqlalchemy import select, update
 
-from monitor.alert.job import apply_transitions
+from monitor.alert.job import judge_alerts
 from monitor.domain.records import REFERENCE_SEGMENT
 from monitor.evaluation import sequential
 from monitor.evaluation.job import evaluate_model
@@ -224,7 +224,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
         feed.take(*(event for each in events for event in each))
         sequential.advance_tests(feed.database, feed.token, model, feed.clock())
     evaluate_model(feed.database, feed.token, model, feed.clock())
-    apply_transitions(feed.database, feed.token, model, feed.clock(), notify=False)
+    judge_alerts(feed.database, feed.token, model, feed.clock(), notify=False)
     with feed.database.read() as connection:
         assert differences_of(connection, model) == []
         waiting = connection.execute(select(rollup.c.summary).where(rollup.c.level == 3)).all()

@@ -12,8 +12,8 @@ from scipy.special import expit, logit
 from monitor.api.metrics import CalibrationCollector
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
-from monitor.evaluation.estimates import estimate_all
 from monitor.recalibrate import registry
+from monitor.runtime.stages import run_stage, stage
 from monitor.store import estimates, models
 from monitor.store.estimates import Estimate
 
@@ -76,7 +76,7 @@ class Served:
         return self.make.prediction(name, **{given: p}, **answer, **more)
 
     def run(self) -> int:
-        return estimate_all(self.feed.database, self.feed.token, now=self.clock)
+        return sum(run_stage(stage("estimate"), self.feed.database, self.feed.token, now=self.clock).values())
 
     def rows(self, window: str | None = None) -> list[Estimate]:
         with self.feed.database.read() as connection:

@@ -11,17 +11,15 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor.alert.job import judge_all_alerts
 from monitor.calibrators.scalar import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
-from monitor.evaluation.job import evaluate_all
 from monitor.recalibrate import manual, registry
-from monitor.recalibrate.job import Breach, answer_all, breach, champion_document, of_version, stands
+from monitor.recalibrate.job import Breach, breach, champion_document, of_version, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
-from monitor.runtime.wiring import judge
+from monitor.runtime.stages import run_stage, run_stages, stage
 from monitor.store import alerts, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
@@ -103,8 +101,8 @@ class Life:
             document = champion_document(connection, self.model)
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
-    def judge(self) -> None:
-        judge(self.feed.database, self.feed.token, now=self.clock, notify=False)
+    def run_stages(self) -> None:
+        run_stages(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
     def transitions(self, kind: str = "miscalibration") -> list[Alert]:
         """Return transitions, oldest first."""
@@ -239,8 +237,8 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     one.until(one.champion, slope=BROKEN)
     for _ in range(4):
         one.pass_time(150, slope=4.0, judged=False)
-    evaluate_all(one.feed.database, one.feed.token, now=one.clock)
-    judge_all_alerts(one.feed.database, one.feed.token, now=one.clock, notify=False)
+    run_stage(stage("evaluate"), one.feed.database, one.feed.token, now=one.clock)
+    run_stage(stage("alerts"), one.feed.database, one.feed.token, now=one.clock)
     with one.feed.database.read() as connection:
         found = breach(connection, clocked(connection, one.model, one.clock()))
         assert found is not None
@@ -414,9 +412,9 @@ def test_history_in_one_go_and_in_any_order_raises_no_alarm(feed: Any, clock: An
     order = random.permutation(len(events))
     for first in range(0, len(events), 500):
         feed.take(*(events[i] for i in order[first : first + 500]))
-        for stage in (evaluate_all, answer_all):
-            stage(feed.database, feed.token, now=clock)
-        judge_all_alerts(feed.database, feed.token, now=clock, notify=False)
+        for name in ("evaluate", "recalibrate"):
+            run_stage(stage(name), feed.database, feed.token, now=clock)
+        run_stage(stage("alerts"), feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
         assert alerts.transitions(connection, model.id, 10) == []
         assert versions.documents(connection, model.id) == []
@@ -446,10 +444,10 @@ def test_late_batch_of_labels_is_judged_by_when_predictions_were_made(feed: Any,
         feed.send(*(make.prediction(f"{day}-{i}", p, at=at) for i, p in enumerate(decided(random, 120).tolist())))
         clock.advance(timedelta(days=1))
         feed.roll_up()
-        evaluate_all(feed.database, feed.token, now=clock)
+        run_stage(stage("evaluate"), feed.database, feed.token, now=clock)
     assert _verdicts(feed, model) == {"too_few_labels"}
     feed.take(*(make.label(f"{day}-{i}", int(random.uniform() < 0.5)) for day in range(10) for i in range(120)))
-    evaluate_all(feed.database, feed.token, now=clock)
+    run_stage(stage("evaluate"), feed.database, feed.token, now=clock)
     with feed.database.read() as connection:
         state = clocked(connection, model, clock())
     assert state.delay >= 9 * DAY

@@ -13,7 +13,7 @@ from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.recalibrate import manual
 from monitor.recalibrate.manual import Asked
-from monitor.runtime.wiring import judge
+from monitor.runtime.stages import run_stages
 from monitor.store import versions
 from monitor.windows import samples
 from monitor.windows.clock import clocked
@@ -123,7 +123,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
     )
     one.send(1_800, predicted=in_country("DE"))
     one.send(600, predicted=in_country("NL"), slope=1.3)
-    judge(one.feed.database, one.feed.token, now=one.clock, notify=False)
+    run_stages(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
         audit = versions.audited(connection, one.model.id)
     assert [each["action"] for each in audit] == ["refuse"]

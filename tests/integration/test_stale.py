@@ -5,12 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from monitor.alert.job import judge_all_alerts
 from monitor.alert.stale_clients import STALE
 from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
-from monitor.evaluation.job import evaluate_all
 from monitor.recalibrate import registry
+from monitor.runtime.stages import run_stage, stage
 from monitor.store import alerts, models, versions
 from monitor.store.versions import CHALLENGER
 
@@ -80,8 +79,8 @@ class Service:
             self.feed.send(*events)
             self.feed.roll_up()
             if step in {0, minutes // 5 - 1}:  # the alarm asks of evaluations only which versions have traffic
-                evaluate_all(self.feed.database, self.feed.token, now=self.clock)
-            judge_all_alerts(self.feed.database, self.feed.token, now=self.clock, notify=False)
+                run_stage(stage("evaluate"), self.feed.database, self.feed.token, now=self.clock)
+            run_stage(stage("alerts"), self.feed.database, self.feed.token, now=self.clock)
 
     def transitions(self):
         with self.feed.database.read() as connection:

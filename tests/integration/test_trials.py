@@ -10,12 +10,12 @@ from scipy.special import expit, logit
 
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
-from monitor.evaluation import sequential
 from monitor.recalibrate import paired_scores, registry, trials
 from monitor.recalibrate.job import conclude, is_due, unanswered
 from monitor.recalibrate.paired_scores import Maps, matured_pairs
 from monitor.recalibrate.refit import Outcome
-from monitor.recalibrate.trials import hold, judge_all_trials, judge_trials
+from monitor.recalibrate.trials import hold, judge_trials
+from monitor.runtime.stages import run_stage, stage
 from monitor.stats.sequential.comparison import Comparison
 from monitor.store import models, versions
 from monitor.store import sequential as store_sequential
@@ -74,7 +74,7 @@ def passes(one: Life, count: int = 300, *, times: int = 1, **traffic: Any) -> No
     """Let hours pass, each with so many labels, after each of which trials are held."""
     for _ in range(times):
         one.pass_time(count, span=AN_HOUR, judged=False, **traffic)
-        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
+        run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
 
 
 def declared(one: Life, **settings: Any) -> None:
@@ -412,7 +412,7 @@ def test_a_minute_is_taken_in_when_it_is_over_however_often_one_looks(life: Live
     put(one, GOOD)
     for _ in range(41):
         one.pass_time(5, span=timedelta(seconds=20), judged=False)
-        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
+        run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
     # Counted are 13 minutes, without the first, in which the calibrator was put in service.
     assert held(one)["watch"].fields["labels"] == 12 * 15
 
@@ -422,7 +422,7 @@ def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Live
     put(one, GOOD)
     for _ in range(5):
         one.pass_time(20, span=AN_HOUR, judged=False, slope=BROKEN)
-    judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
+    run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
     whole = held(one)["watch"]
     with one.feed.database.write() as connection:
         store.forget(connection, one.model.id, "watch")
@@ -499,8 +499,8 @@ def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
         count = 1 if cluster is None else 50
         told = [make.prediction(f"{i}-{j}", 0.9, at=moment(one.clock()), cluster=cluster) for j in range(count)]
         one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
-        judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
-        sequential.advance_all(one.feed.database, one.feed.token, now=one.clock)
+        run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
+        run_stage(stage("tests"), one.feed.database, one.feed.token, now=one.clock)
     found = held(one)["watch"].fields
     # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
     assert found["e_value_log"] < 60 * np.log(1.9)
@@ -520,7 +520,7 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
         registry.roll_back(connection, one.model, progress, actor="ann", now=one.clock(), reason="by hand")
 
     monkeypatch.setattr(trials, "hold", moved)
-    judge_all_trials(one.feed.database, one.feed.token, now=one.clock)
+    run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
     assert [entry["reason"] for entry in one.audit("rollback")] == ["by hand"]
 
 
@@ -578,7 +578,7 @@ class Serving:
             *(make.prediction(name, at=t, **each) for name, t, each in zip(names, at, stated, strict=True)),
             *(make.label(name, each) for name, each in zip(names, labels, strict=True)),
         )
-        judge_all_trials(self.feed.database, self.feed.token, now=self.clock)
+        run_stage(stage("trials"), self.feed.database, self.feed.token, now=self.clock)
 
     def rolled_back(self) -> dict[str, Any]:
         """Return the trial of the only rollback."""
