@@ -45,7 +45,7 @@ check: .venv/dev.stamp
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
-	$(PY) -m pytest -q tests/unit/test_docs.py
+	$(PY) -m pytest -q tests/unit/project/test_docs.py
 
 format: .venv/dev.stamp
 	$(PY) -m ruff check --fix-only .

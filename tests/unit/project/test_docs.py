@@ -12,7 +12,7 @@ from monitor.cli.main import app as command
 from monitor.domain.settings import _PARSERS
 from monitor.runtime.config import PREFIX, Settings
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
 CALL = re.compile(r"`(GET|POST|PUT|DELETE) ([^`?\s]+)")
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit, logit
+from tests.integration.test_lifecycle import BROKEN, Life
 
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
@@ -23,7 +24,6 @@ from monitor.store import trials as store
 from monitor.store.trials import Trial
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 from monitor.windows.clock import clocked
-from tests.integration.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]
 

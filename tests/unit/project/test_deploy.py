@@ -13,7 +13,7 @@ import yaml
 from monitor.store import keys
 from monitor.store.engine import Database
 
-DEPLOY = Path(__file__).parents[2] / "deploy"
+DEPLOY = Path(__file__).parents[3] / "deploy"
 ROOT = DEPLOY.parent
 
 

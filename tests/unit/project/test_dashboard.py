@@ -11,7 +11,7 @@ import pytest
 # The classic schema is the one that every Grafana in use reads from files.
 pytestmark = pytest.mark.filterwarnings("ignore:Prefer using dashboardv2:DeprecationWarning")
 
-FOLDER = Path(__file__).parents[2] / "grafana"
+FOLDER = Path(__file__).parents[3] / "grafana"
 
 
 @pytest.fixture(scope="module")
