@@ -63,7 +63,7 @@ class Api:
         while roll_up(self.services.database, self.token(), now=self.clock, events=4000):
             pass
 
-    def run_stages(self) -> None:
+    def judge(self) -> None:
         """Evaluate, take what has matured into the tests, let alarms change, and refit where one calls for it."""
         run_stages(self.services.database, self.token(), now=self.clock, notify=False)
 

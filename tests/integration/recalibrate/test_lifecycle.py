@@ -101,7 +101,7 @@ class Life:
             document = champion_document(connection, self.model)
         return (None, float) if document is None else (document["number"], compile_scalar(document))
 
-    def run_stages(self) -> None:
+    def judge(self) -> None:
         run_stages(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
     def transitions(self, kind: str = "miscalibration") -> list[Alert]:

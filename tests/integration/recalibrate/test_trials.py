@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from tests.integration.test_lifecycle import BROKEN, Life
+from tests.integration.recalibrate.test_lifecycle import BROKEN, Life
 
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
