@@ -75,7 +75,7 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
         app.include_router(part.router)
     _add_probes(app, services, now)
     _add_page(app)
-    docs.install(app)
+    docs.install(app, [route for module in ROUTES for route in module.router.routes])
     app.add_middleware(Guard, database=services.database, local=local)
     app.add_middleware(Front)
     return app

@@ -3,10 +3,8 @@
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import unquote
 
-import msgspec
 from fastapi import Depends, Path, Request
 from pydantic import AfterValidator
-from starlette.responses import Response
 
 from ..domain.errors import BadInput
 from ..domain.names import name_fault
@@ -25,7 +23,6 @@ ModelName = Annotated[
 EventId = Annotated[str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote)]
 
 model_named: Final = models.named
-_encoder: Final = msgspec.json.Encoder()
 
 
 def services(request: Request) -> Services:
@@ -56,11 +53,6 @@ def caller(request: Request) -> Caller:
 Context = Annotated[Services, Depends(services)]
 By = Annotated[Caller, Depends(caller)]
 Now = Annotated[int, Depends(moment)]
-
-
-def answer(content: JsonObject, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    """Return an answer in JSON; a figure that is not finite is null."""
-    return Response(_encoder.encode(content), status_code=status, headers=headers, media_type="application/json")
 
 
 def usable(field: str, value: str | None) -> str | None:

@@ -1,15 +1,19 @@
 """The API's description, and the page that shows it with nothing from elsewhere."""
 
+from collections.abc import Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse
+from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
 from pydantic.json_schema import models_json_schema
+from starlette.routing import BaseRoute
 
 from . import shapes
+from .answers import components
 from .routes import events
 
 STATIC: Final = Path(__file__).parent / "static"
@@ -27,8 +31,15 @@ KEY: Final = {
 }
 
 
-def install(app: FastAPI) -> None:
-    """Add the page at /docs, and complete what /openapi.json says."""
+def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
+    """Add the page at /docs, and complete what /openapi.json says.
+
+    Parameters
+    ----------
+    app : serves the page
+    routes : those whose answers are described
+
+    """
 
     @app.get("/docs", include_in_schema=False)
     def docs() -> FileResponse:
@@ -40,17 +51,18 @@ def install(app: FastAPI) -> None:
     def openapi() -> dict[str, Any]:
         schema = described()
         if "security" not in schema:
-            _complete(schema)
+            described_routes = [route for route in routes if isinstance(route, APIRoute)]
+            _complete(schema, components(answer for route in described_routes for answer in route.responses.values()))
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
-def _complete(schema: dict[str, Any]) -> None:
+def _complete(schema: dict[str, Any], structs: dict[str, Any]) -> None:
     path, names = events.described()
     schema["paths"] = {"/v1/events": path} | schema["paths"]
     _, ours = models_json_schema([(shapes.Problem, "serialization")], ref_template="#/components/schemas/{model}")
     components = schema.setdefault("components", {})
-    components.setdefault("schemas", {}).update(names | ours["$defs"])
+    components.setdefault("schemas", {}).update(names | ours["$defs"] | structs)
     components["securitySchemes"] = {"key": KEY}
     schema["security"] = [{"key": []}, {}]

@@ -3,7 +3,8 @@
 from fastapi import Request
 from starlette.responses import Response
 
-from .dependencies import JsonObject, answer
+from .answers import answer
+from .dependencies import JsonObject
 
 NOT_MODIFIED = 304
 

@@ -5,6 +5,8 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from .answers import PROBLEM
+
 Ratio = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
 Task = Literal["binary", "multiclass", "confidence", "regression"]
@@ -538,12 +540,6 @@ class EventAnswer(Shape):
     conflicts: list[ConflictAnswer]
 
 
-class Deleted(Shape):
-    """What was deleted."""
-
-    deleted: str
-
-
 class Calibrator(Shape):
     """A version of a calibrator; it never changes."""
 
@@ -1008,11 +1004,6 @@ class Problem(BaseModel):
     detail: str
     errors: list[FieldError]
 
-
-PROBLEM: Final = {
-    "description": "What went wrong",
-    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
-}
 
 FIELDS: Final = tuple(Stored.model_fields)
 """The fields of a stored evaluation, of all models but regressions."""

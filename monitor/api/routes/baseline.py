@@ -11,7 +11,8 @@ from ...stats.cells import BIN_COUNTS
 from ...store import mappings
 from ...windows import baseline, value_maps
 from ...windows.scores import DEFAULT_BINS
-from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..shapes import ReferenceEvaluation, ReferenceRegression, gives
 from ..strict import StrictRoute
 from .calibration import wait_for_roll_up

@@ -24,7 +24,8 @@ from ...windows.clock import Clocked, clocked
 from ...windows.ranges import widened
 from ...windows.scores import DEFAULT_BINS, Question, drift, evaluation, finite
 from ...windows.sums import by_place, of_series
-from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
 from ..strict import StrictRoute
 

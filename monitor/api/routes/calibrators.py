@@ -17,7 +17,8 @@ from ...recalibrate.refit import HOLDOUT
 from ...recalibrate.trials import shown
 from ...store import versions
 from .. import shapes
-from ..dependencies import By, Context, JsonObject, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import By, Context, JsonObject, ModelName, Now, model_named, usable
 from ..etags import answer_unless_known
 from ..shapes import gives
 from ..strict import StrictRoute

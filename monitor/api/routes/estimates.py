@@ -12,7 +12,8 @@ from ...evaluation.estimates import FIGURES, estimated
 from ...store import estimates
 from ...store.estimates import Estimate
 from ...windows.clock import Clocked, clocked
-from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..shapes import EstimateAnswer, gives
 from ..strict import StrictRoute
 from .calibration import stored_window, wait_for_roll_up

@@ -13,10 +13,10 @@ from ...domain.errors import MonitorError
 from ...domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
 from ...ingest.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
 from ...ingest.writer import Ingest
+from ..answers import PROBLEM
 from ..bodies import read_body
 from ..dependencies import JsonObject
 from ..problems import of_error, problem, told
-from ..shapes import PROBLEM
 from ..strict import check_query
 
 SMALL_BODY: Final = 32 * 1024

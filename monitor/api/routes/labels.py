@@ -17,7 +17,8 @@ from ...store.coverage import Totals
 from ...store.rollups import Span
 from ...windows.clock import Clocked, aged, clocked
 from ...windows.delays import early_and_late, learned, median, quantile
-from ..dependencies import Context, ModelName, Now, answer, model_named
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named
 from ..shapes import Labels, gives
 from ..strict import StrictRoute
 from .calibration import wait_for_roll_up

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final
 
 import msgspec
 from fastapi import APIRouter, Body, Query
+from msgspec import Struct
 from pydantic import WithJsonSchema
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -16,8 +17,9 @@ from ...domain.settings import Model, ModelSettings, as_json, settings_from, tas
 from ...domain.times import SECOND, parse_duration, rfc3339
 from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
 from ...store.rows import payload_of
-from .. import shapes
-from ..dependencies import Context, EventId, JsonObject, ModelName, Now, answer, model_named
+from .. import answers, shapes
+from ..answers import answer
+from ..dependencies import Context, EventId, JsonObject, ModelName, Now, model_named
 from ..shapes import gives
 from ..strict import StrictRoute
 
@@ -95,7 +97,13 @@ def _state(firing: list[str], newest: JsonObject | None) -> str:
     return "no_data" if newest is None else str(newest["verdict"])
 
 
-@router.delete("/{model}", responses=gives(shapes.Deleted))
+class Deleted(Struct, forbid_unknown_fields=True):
+    """What was deleted."""
+
+    deleted: str
+
+
+@router.delete("/{model}", responses=answers.gives(Deleted))
 def delete_model(
     context: Context, model: ModelName, confirm: Annotated[str, Query(description="the model's name again")] = ""
 ) -> Response:
@@ -109,7 +117,7 @@ def delete_model(
         events.remove_model(connection, found.id)
         models.remove(connection, found.id)
     context.ingest.directory.forget(model)
-    return answer({"deleted": model})
+    return answer(Deleted(deleted=model))
 
 
 @router.get("/{model}/events/{event_id}", responses=gives(shapes.EventAnswer))

@@ -10,7 +10,8 @@ from starlette.responses import Response
 from ...domain.errors import Unavailable
 from ...runtime.replay import history, plan_of, replay_history
 from .. import shapes
-from ..dependencies import Context, ModelName, Now, answer, model_named
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named
 from ..shapes import gives
 from ..strict import StrictRoute
 

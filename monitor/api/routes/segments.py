@@ -16,7 +16,8 @@ from ...windows import segments
 from ...windows.clock import clocked
 from ...windows.scores import Question
 from ...windows.sums import Place, by_place
-from ..dependencies import Context, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..shapes import Segments, gives
 from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up

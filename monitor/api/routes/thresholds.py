@@ -19,7 +19,8 @@ from ...store import versions
 from ...windows.clock import Clocked, clocked
 from ...windows.raw_scores import Under, applied, known_of
 from .. import shapes
-from ..dependencies import Context, JsonObject, ModelName, Now, answer, model_named, usable
+from ..answers import answer
+from ..dependencies import Context, JsonObject, ModelName, Now, model_named, usable
 from ..shapes import gives
 from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up

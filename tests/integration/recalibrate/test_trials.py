@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 from scipy.special import expit, logit
-from tests.integration.recalibrate.test_lifecycle import BROKEN, Life
 
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
@@ -24,6 +23,7 @@ from monitor.store import trials as store
 from monitor.store.trials import Trial
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 from monitor.windows.clock import clocked
+from tests.integration.recalibrate.test_lifecycle import BROKEN, Life
 
 Lives = Callable[..., Life]
 
