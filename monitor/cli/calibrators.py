@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from ..domain.names import version_name
 from ..recalibrate import manual
 from ..recalibrate.refit import HOLDOUT
 from ..runtime.config import load
@@ -71,7 +72,9 @@ def diff(
         one, other = (manual.named_version(connection, found, which) for which in (before, after))
         compared = manual.compared(connection, found, one, other, wall_clock())
     if picture is not None:
-        picture.write_text(drawn(compared["map"], before=_named(one), after=_named(other)), encoding="utf-8")
+        picture.write_text(
+            drawn(compared["map"], before=version_name(one), after=version_name(other)), encoding="utf-8"
+        )
     typer.echo(json.dumps(compared) if as_json else _told(compared))
 
 
@@ -177,20 +180,16 @@ def _refitted(outcome: Mapping[str, Any]) -> str:
 
 def _moved(model: str, moved: Mapping[str, Any]) -> str:
     if not moved.get("dry_run"):
-        return f"{model} is served by {_named(moved['champion'])}"
+        return f"{model} is served by {version_name(moved['champion'])}"
     return (
-        f"dry run: {model} is served by {_named(moved['champion'])} and would be by {_named(moved['would_serve'])}\n"
+        f"dry run: {model} is served by {version_name(moved['champion'])} and would be by {version_name(moved['would_serve'])}\n"
         f"{_told(moved['difference'])}"
     )
 
 
-def _named(number: int | None) -> str:
-    return "no calibrator" if number is None else f"version {number}"
-
-
 def _told(compared: Mapping[str, Any]) -> str:
     """Return two maps and what they make of recent traffic, for reading."""
-    lines = [f"o {_named(compared['before'])}   # {_named(compared['after'])}", plotted(compared["map"])]
+    lines = [f"o {version_name(compared['before'])}   # {version_name(compared['after'])}", plotted(compared["map"])]
     if compared["mean_change"] is None:
         return "\n".join([*lines, "no recent traffic to compare them on"])
     lines.append(

@@ -21,6 +21,7 @@ from ..calibrators.document import verify
 from ..calibrators.errors import BadDocument
 from ..calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
 from ..domain.errors import Unavailable
+from ..domain.names import version_name
 from .cache import LARGEST_FILE, Cache, read_bounded
 from .canary import Lot
 from .distributions import Given, Served, applied, applied_to_arrays
@@ -325,9 +326,8 @@ class Champions:
                 self.serving = self._pinned() if self._pin is not None else self._told()
             except Exception as error:  # noqa: BLE001  whatever the server sent, what worked stays
                 self.failed += 1
-                number = self.current.number
-                in_force = "identity" if number is None else f"calibrator {number}"
-                self._warnings.warn("champion", f"{in_force} stays in force: {described(error)}")
+                serving = version_name(self.current.number)
+                self._warnings.warn("champion", f"served by {serving} as before: {described(error)}")
                 return False
             self._known_at, self._heard = self._clock(), time.monotonic()
             if self._cache is not None:

@@ -1,4 +1,4 @@
-"""Names of models, versions, classes and segments: what they may consist of."""
+"""Names of models, versions, classes and segments: what they may consist of, and how a calibrator is called."""
 
 import re
 from typing import Final
@@ -32,6 +32,15 @@ def check_model_name(name: str) -> None:
         fault = "must not be . or .., which mean places in an address"
     if fault is not None:
         raise BadInput("model", name, fault)
+
+
+def version_name(number: int | None) -> str:
+    """Return a calibrator's name in a sentence; None and 0 stand for none.
+
+    >>> version_name(3), version_name(None)
+    ('calibrator 3', 'no calibrator')
+    """
+    return f"calibrator {number}" if number else "no calibrator"
 
 
 UNADDRESSABLE: Final = frozenset({".", ".."})

@@ -234,14 +234,14 @@ def test_a_model_is_repaired_at_a_terminal(sure, terminal, tmp_path):
     assert audit(sure) == []
     made = json.loads(terminal(sure, "refit", "m", "--method", "temperature", "--no-promote", "--json"))
     assert made["number"] == 1
-    assert "is served by no calibrator and would be by version 1" in terminal(sure, "promote", "m", "1", "--dry-run")
-    assert terminal(sure, "promote", "m", "1") == "m is served by version 1\n"
+    assert "is served by no calibrator and would be by calibrator 1" in terminal(sure, "promote", "m", "1", "--dry-run")
+    assert terminal(sure, "promote", "m", "1") == "m is served by calibrator 1\n"
     assert "champion" in terminal(sure, "calibrators", "list", "m")
     picture = tmp_path / "maps.svg"
     told = terminal(sure, "calibrators", "diff", "m", "identity", "champion", "--picture", str(picture))
     assert "recent predictions: served values change by" in told
     assert ET.fromstring(picture.read_text()).tag.endswith("svg")  # noqa: S314 - our own
-    assert "is served by version 1 and would be by no calibrator" in terminal(sure, "rollback", "m", "--dry-run")
+    assert "is served by calibrator 1 and would be by no calibrator" in terminal(sure, "rollback", "m", "--dry-run")
     assert terminal(sure, "rollback", "m", "--reason", "a test") == "m is served by no calibrator\n"
     assert audit(sure) == ["register", "propose", "promote", "rollback"]
     actors = {step["actor"] for step in sure.get("/v1/models/m/audit")["audit"]}

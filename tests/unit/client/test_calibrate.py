@@ -317,7 +317,7 @@ def test_refresh_keeps_what_works_when_the_answer_is_broken(
     assert client.refresh() is False
     assert client.calibrate(0.9) == pytest.approx(0.75)
     assert client.calibrator_version == 3
-    assert "calibrator 3 stays in force" in caplog.text
+    assert "served by calibrator 3 as before" in caplog.text
 
     registry.reply, registry.champion = None, version(ISOTONIC, number=5)
     assert client.refresh()
@@ -475,7 +475,7 @@ def test_a_pinned_version_that_is_not_there_is_asked_for_again(
         registry.versions = {}
         assert client.refresh() is False
         assert client.calibrated(0.9)[:3] == (0.9, 0.9, None)
-        assert "identity stays in force" in caplog.text
+        assert "served by no calibrator as before" in caplog.text
         registry.versions = {3: version(TEMPERATURE)}
         assert client.refresh()
         assert client.calibrator_version == 3
