@@ -156,14 +156,13 @@ def findings(connection: Connection, clock: Clocked, firing: Firing, now: int) -
     if due is None:
         return
     settings = clock.model.settings
-    longest = max(parse_duration("window", window) for window in settings.windows)
     asked = [_asked(clock, window, due) for window in settings.windows]
     since = {None, *firing.values()}
-    ranges = {each.usual(longest, at) for each in asked for at in since}
+    ranges = {each.usual(settings.longest_window, at) for each in asked for at in since}
     counted = _counted(connection, clock, ranges | {part for each in asked for part in (each.now, each.week_before)})
     for each in asked:
         for version, found in counted[each.now].items():
-            over = each.usual(longest, firing.get((each.window, version)))
+            over = each.usual(settings.longest_window, firing.get((each.window, version)))
             yield labels_finding(
                 found,
                 _usual(counted[over], version, settings.minimum_labels),

@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.settings import ModelSettings
-from ..domain.times import MINUTE, duration_text, parse_duration, rfc3339
+from ..domain.times import MINUTE, duration_text, rfc3339
 from ..store import coverage, versions
 from ..windows.clock import Clocked
 from ..windows.ranges import Range, doubled, first_after, spans, widened
@@ -143,7 +143,7 @@ def _stretches(clock: Clocked, earliest: int) -> list[Range]:
     if clock.newest_end is None:
         return []
     end, length = clock.newest_end, max(clock.model.settings.stale_after, MINUTE)
-    longest = max(length, *(parse_duration("window", window) for window in clock.model.settings.windows))
+    longest = max(length, clock.model.settings.longest_window)
     found = doubled(end - length, end, max(earliest, end - longest))
     return [widened(*each, clock.progress.minutes_from) for each in found]
 

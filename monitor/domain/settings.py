@@ -42,6 +42,11 @@ class ModelSettings:
     stale_after: int = HOUR // 4
     cooldown: int = HOUR
 
+    @property
+    def longest_window(self) -> int:
+        """The longest of the windows, in microseconds."""
+        return max(parse_duration("windows", window) for window in self.windows)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:

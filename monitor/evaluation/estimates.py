@@ -89,8 +89,10 @@ def _range(clock: Clocked, length: int, end: int, earliest: int) -> Range:
 def _map_ranges(clock: Clocked, earliest: int) -> list[Range]:
     if clock.matured_until is None:
         return []
-    longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
-    return [_range(clock, times * longest, clock.matured_until, earliest) for times in (1, LOOK_BACK)]
+    return [
+        _range(clock, times * clock.model.settings.longest_window, clock.matured_until, earliest)
+        for times in (1, LOOK_BACK)
+    ]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ import numpy as np
 from sqlalchemy import Connection
 
 from ..domain.settings import Model
-from ..domain.times import MINUTE, parse_duration
+from ..domain.times import MINUTE
 from ..stats import thresholds
 from ..stats.cells import CELLS, Floats, Integers
 from ..stats.conformal import adapted, conformal_threshold
@@ -47,8 +47,7 @@ NOT_ASKED: Final = "none was asked for"
 def last_window(clock: Clocked, now: int) -> tuple[int, int]:
     """Return the range of a model's longest window, up to what has matured."""
     end = clock.matured_until or clock.newest_end or now
-    longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
-    return widened(end - longest, end, clock.progress.minutes_from)
+    return widened(end - clock.model.settings.longest_window, end, clock.progress.minutes_from)
 
 
 def impact_of(

@@ -9,7 +9,6 @@ from sqlalchemy import Connection
 from ..calibrators.families import from_document
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
-from ..domain.times import parse_duration
 from ..store import alerts, models, rollups, versions
 from ..store.engine import Database
 from ..store.lease import hold
@@ -201,8 +200,7 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
     if end is None:
         return 0, 0
     kept = clock.progress.minutes_from
-    length = max(parse_duration("window", window) for window in clock.model.settings.windows)
-    start, _ = widened(end - LOOKBACK * length, end, kept)
+    start, _ = widened(end - LOOKBACK * clock.model.settings.longest_window, end, kept)
     promoted = None if champion is None else champion.since_event_time
     return (start if promoted is None else max(start, first_after(promoted, kept))), end
 

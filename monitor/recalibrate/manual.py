@@ -13,7 +13,7 @@ from ..calibrators.families import FAMILIES
 from ..domain.errors import BadInput, Conflict, NotFound
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
-from ..domain.times import DAY, parse_bound, parse_duration, rfc3339
+from ..domain.times import DAY, parse_bound, rfc3339
 from ..stats.values import has_scores
 from ..store import models, rollups, versions
 from ..store.engine import Database
@@ -301,9 +301,8 @@ def _document(connection: Connection, model: Model, number: int) -> JsonObject:
 
 def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
     """Return raw probabilities of the longest window up to the newest prediction, and how many predictions had about each."""
-    longest = max(parse_duration("window", window) for window in clock.model.settings.windows)
     newest = clock.newest_end or 0
-    start, end = widened(newest - longest, newest, clock.progress.minutes_from)
+    start, end = widened(newest - clock.model.settings.longest_window, newest, clock.progress.minutes_from)
     cells = of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
     some = cells.en > 0.0
     return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]

@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 
 from ..domain.records import Progress
 from ..domain.settings import Model
-from ..domain.times import parse_duration, rfc3339
+from ..domain.times import rfc3339
 from ..stats.sequential.comparison import Comparison
 from ..store import models, trials, versions
 from ..store.engine import Database
@@ -267,8 +267,7 @@ class _Acting:
         return models.progress_of(self.connection, [self.model.id])[self.model.id]
 
     def _is_long(self) -> bool:
-        longest = max(parse_duration("window", window) for window in self.model.settings.windows)
-        return self.trial.until - self.trial.since > PATIENCE * longest
+        return self.trial.until - self.trial.since > PATIENCE * self.model.settings.longest_window
 
     def _grounds(self, words: str = "") -> dict[str, Any]:
         """Return what the audit log keeps of the trial."""

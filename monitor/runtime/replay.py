@@ -18,7 +18,7 @@ from ..calibrators.families import from_document
 from ..domain.errors import BadInput
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model, ModelSettings, settings_from, task_from
-from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_duration, parse_span, rfc3339
+from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_span, rfc3339
 from ..recalibrate.job import champion_document
 from ..rollup.effects import effects_of_rows
 from ..rollup.job import write
@@ -101,7 +101,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
     """
     declared = plan.settings.label_delay
     delay = clocked(connection, model, now).delay if declared is None else declared
-    first = 0 if plan.start is None else plan.start - RUN_UP * _longest(plan.settings)
+    first = 0 if plan.start is None else plan.start - RUN_UP * plan.settings.longest_window
     last = now if plan.end is None else plan.end
     predictions: list[PredictionRow] = []
     labels: list[tuple[int, LabelRow]] = []
@@ -133,10 +133,6 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
 
 def _extent(predicted: Sequence[int], known: Sequence[int]) -> tuple[int, int] | None:
     return (predicted[0], max([predicted[-1], *known])) if predicted else None
-
-
-def _longest(settings: ModelSettings) -> int:
-    return max(parse_duration("window", window) for window in settings.windows)
 
 
 def _known(row: PredictionRow, labels: Sequence[LabelRow], delay: int) -> Iterator[tuple[int, LabelRow]]:

@@ -17,7 +17,7 @@ from ..calibrators.errors import NotIdentified
 from ..calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
 from ..calibrators.logistic import Line, fit_line
 from ..domain.records import DAY_LEVEL, SeriesKey
-from ..domain.times import DAY, HOUR, MINUTE, parse_duration, rfc3339
+from ..domain.times import DAY, HOUR, MINUTE, rfc3339
 from ..stats.cells import Cells, Floats
 from ..stats.summary import VALUE_FIELDS, Scores, Summary
 from ..stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
@@ -65,7 +65,8 @@ def due(connection: Connection, clock: Clocked) -> list[ValueMap]:
     found = []
     for version, numbers in _versions(connection, clock).items():
         missing = {AGREEMENT, SCORE} - {family for each, family in have if each == version}
-        recent = _days(connection, numbers, clock.newest_end - _longest(clock), clock.newest_end) if missing else None
+        start = clock.newest_end - clock.model.settings.longest_window
+        recent = _days(connection, numbers, start, clock.newest_end) if missing else None
         stated = {family for family in missing if recent is not None and recent.values(family).any()}
         found += [_made(connection, clock, version, family, numbers) for family in sorted(stated)]
     return [each for each in found if each is not None]
@@ -78,10 +79,6 @@ def _versions(connection: Connection, clock: Clocked) -> dict[str, list[int]]:
         if key.segment == "":
             found.setdefault(key.version, []).append(number)
     return found
-
-
-def _longest(clock: Clocked) -> int:
-    return max(parse_duration("window", window) for window in clock.model.settings.windows)
 
 
 def _days(connection: Connection, numbers: Sequence[int], start: int, end: int) -> Summary:

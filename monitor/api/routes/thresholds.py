@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from ...domain.errors import BadInput, Conflict
 from ...domain.settings import Model
-from ...domain.times import MINUTE, parse_duration, rfc3339
+from ...domain.times import MINUTE, duration_text, rfc3339
 from ...recalibrate import decisions
 from ...recalibrate.decisions import CONFIDENCE, COVERAGE
 from ...stats.cells import Floats
@@ -96,7 +96,7 @@ def show_thresholds(
 
 
 def _range(query: ThresholdsQuery, clock: Clocked, now: int) -> tuple[int, int]:
-    longest = max(clock.model.settings.windows, key=lambda each: parse_duration("window", each))
+    longest = duration_text(clock.model.settings.longest_window)
     window = longest if query.window is query.start is query.end is None else query.window
     return range_of(Range(window=window, start=query.start, end=query.end), clock, clock.matured_until, now)
 
