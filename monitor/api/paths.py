@@ -92,7 +92,7 @@ def _call(tail: list[str], *, loose: bool) -> list[str] | None:
     if tail[0] == "calibrators" and len(tail) > 1:
         version, *more = tail[1:]
         named = loose or version in ALIASES or version.isdigit() or (version == "rollback" and not more)
-        return tail if named and more in ([], ["promote"], ["difference"]) else None
+        return tail if named and more in ([], ["promote"], ["difference"], ["map"]) else None
     return tail if len(tail) == 1 and tail[0] in CALLS else None
 
 

@@ -9,6 +9,7 @@ from scipy.special import ndtri
 
 from ..calibrators.distribution_rows import completed_ranks, groups
 from ..calibrators.distributions import RAREST, Distribution
+from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document
 
 STEPS: Final = 100
@@ -65,21 +66,22 @@ def _applied(document: Document | None, p: Floats, task: str, classes: int | Non
         return p
     calibrator = from_document(document)
     if task == "regression":
-        return _levels(calibrator, p)
+        return levels_served(calibrator, p)
     if task != "multiclass":
         return calibrator.predict_proba(p)
     count = classes or 2
-    rest = np.repeat(((1.0 - p) / (count - 1))[:, None], count, axis=1)
-    return np.asarray(np.mean([_of_answer(calibrator, rest, p, answer) for answer in range(count)], axis=0))
+    return np.asarray(np.mean([shared_evenly(calibrator, p, count, answer) for answer in range(count)], axis=0))
 
 
-def _levels(calibrator: Any, levels: Floats) -> Floats:
+def levels_served(calibrator: Calibrator, levels: Floats) -> Floats:
+    """Return at which levels of what is served the quantiles of a normal distribution at stated levels lie; shape (m,)."""
     (served,) = calibrator.predict_proba(np.array([Distribution((), (0.0, 1.0))], dtype=object))
     (group,) = groups(np.repeat(np.array([served], dtype=object), len(levels)))
     return completed_ranks(group, ndtri(np.clip(levels, RAREST, 1.0 - RAREST)))
 
 
-def _of_answer(calibrator: Any, rest: Floats, p: Floats, answer: int) -> Floats:
-    vectors = rest.copy()
-    vectors[:, answer] = p
-    return np.asarray(calibrator.predict_proba(vectors)[:, answer])
+def shared_evenly(calibrator: Calibrator, p: Floats, classes: int, chosen: int) -> Floats:
+    """Return what is served for probabilities of one class, the others sharing the rest evenly; shape (m,)."""
+    vectors = np.repeat(((1.0 - p) / (classes - 1))[:, None], classes, axis=1)
+    vectors[:, chosen] = p
+    return np.asarray(calibrator.predict_proba(vectors)[:, chosen])

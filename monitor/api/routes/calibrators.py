@@ -13,10 +13,11 @@ from ...domain.settings import Model
 from ...domain.times import rfc3339
 from ...recalibrate import manual, registry
 from ...recalibrate.job import champion_document
+from ...recalibrate.maps import CalibratorMap, map_of
 from ...recalibrate.refit import HOLDOUT
 from ...recalibrate.trials import shown
 from ...store import versions
-from .. import shapes
+from .. import answers, shapes
 from ..answers import answer
 from ..dependencies import By, Context, JsonObject, ModelName, Now, model_named, usable
 from ..etags import answer_unless_known
@@ -68,6 +69,9 @@ class MoveRequest(Strict):
 
 Number = Annotated[str, Path(description="A version's number.")]
 Which = Annotated[str, Path(description="A version's number, `champion` or `challenger`.")]
+WhichOrIdentity = Annotated[
+    str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none.")
+]
 
 
 @router.get("/{model}/calibrators", responses=gives(shapes.Calibrators))
@@ -119,7 +123,7 @@ def show_difference(
     context: Context,
     now: Now,
     model: ModelName,
-    which: Annotated[str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none.")],
+    which: WhichOrIdentity,
     against: Annotated[str, Query(description="what to compare with, named likewise; the champion by default")] = "",
 ) -> Response:
     """Compare two calibrators: their maps side by side, what the second changes about recent traffic and decisions."""
@@ -128,6 +132,15 @@ def show_difference(
         before = manual.named_version(connection, found, against) if against else manual.serving(connection, found)
         after = manual.named_version(connection, found, which)
         return answer(manual.compared(connection, found, before, after, now))
+
+
+@router.get("/{model}/calibrators/{which}/map", responses=answers.gives(CalibratorMap))
+def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Response:
+    """Return the curve of a calibrator to draw: what it serves for each raw probability, or stated level of a regression."""
+    with context.database.read() as connection:
+        found = model_named(connection, model)
+        document = plain(found.task or "binary") if which == manual.IDENTITY else _document(connection, found, which)
+    return answer(map_of(document, classes=found.classes))
 
 
 @router.post("/{model}/calibrators/rollback", responses=gives(shapes.Moved))
@@ -206,12 +219,16 @@ def calibrate(context: Context, model: ModelName, asked: CalibrateRequest) -> Re
         return answer({"distributions": calibrated(document, asked.distributions), "calibrator_version": number})
     if not probabilities:
         return answer({"probabilities": [], "calibrator_version": number})
-    plain = {"method": "identity", "task": _task(found.task, probabilities), "parameters": {}}
     try:
-        served = from_document(document or plain).predict_proba(probabilities)
+        served = from_document(document or plain(_task(found.task, probabilities))).predict_proba(probabilities)
     except ValueError as error:
         raise BadInput("probabilities", probabilities[:5], str(error)) from error
     return answer({"probabilities": served.tolist(), "calibrator_version": number})
+
+
+def plain(task: str) -> JsonObject:
+    """Return the document of no calibrator."""
+    return {"method": "identity", "task": task, "parameters": {}}
 
 
 def _task(task: str | None, probabilities: list[float] | list[list[float]]) -> str:
