@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from importlib.metadata import PackageNotFoundError, version
-from typing import Final
+from typing import Any, Final
 
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
@@ -31,6 +31,16 @@ PAGE_HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+
+
+class PageFiles(StaticFiles):
+    """The page's files, revalidated at each visit: modules of two versions do not work together."""
+
+    def file_response(self, *args: Any, **options: Any) -> Response:
+        """Return a file, or that it has not changed."""
+        response = super().file_response(*args, **options)
+        response.headers["Cache-Control"] = PAGE_HEADERS["Cache-Control"]
+        return response
 
 
 def own_version() -> str:
@@ -108,4 +118,4 @@ def _add_page(app: FastAPI) -> None:
     def page() -> FileResponse:
         return FileResponse(STATIC / "index.html", headers=PAGE_HEADERS)
 
-    app.mount("/static", StaticFiles(directory=STATIC), name="static")
+    app.mount("/static", PageFiles(directory=STATIC), name="static")

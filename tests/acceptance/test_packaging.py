@@ -25,6 +25,8 @@ def test_wheel_carries_migrations_and_page(wheel: Path):
         "monitor/migrations/env.py",
         "monitor/migrations/versions/0001_create_the_tables.py",
         "monitor/api/static/index.html",
+        "monitor/api/static/charts/axes.js",
+        "monitor/api/static/views/model.js",
         "monitor/py.typed",
     } <= names
 

@@ -2,9 +2,9 @@
 
 import { KeyNeeded, Problem, Unreachable, keepKey, key, plausibleKey } from "./api.js";
 import { el, show } from "./dom.js";
-import { act } from "./actions.js";
-import { loadModel, drawModel } from "./model.js";
-import { loadModels, drawModels } from "./models.js";
+import { act } from "./views/actions.js";
+import { loadModel, drawModel } from "./views/model.js";
+import { loadModels, drawModels } from "./views/models.js";
 import { follow, renew } from "./tip.js";
 import { utc } from "./words.js";
 

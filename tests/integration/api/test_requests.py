@@ -155,6 +155,13 @@ def test_an_answer_is_not_guessed_at(model):
         assert model.client.get(path).headers["x-content-type-options"] == "nosniff"
 
 
+def test_files_of_the_page_are_revalidated(model):
+    first = model.client.get("/static/views/model.js")
+    again = model.client.get("/static/views/model.js", headers={"If-None-Match": first.headers["etag"]})
+    assert (first.status_code, again.status_code) == (200, 304)
+    assert [answer.headers["cache-control"] for answer in (first, again)] == ["no-cache"] * 2
+
+
 @pytest.mark.parametrize("kind", ["", "text/plain", "application/xml"])
 def test_events_of_another_kind_are_refused(model, kind):
     model.ask("POST", EVENTS, content=b'{"events": []}', headers={"Content-Type": kind}, status=415)

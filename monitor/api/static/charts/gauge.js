@@ -1,8 +1,8 @@
 /** The gauge beside a verdict: the ECE and what it surely is, against chance and the threshold. */
 
 import { label, line, linear, round } from "./axes.js";
-import { svg } from "./dom.js";
-import { errorOf, known, score } from "./words.js";
+import { svg } from "../dom.js";
+import { errorOf, known, score } from "../words.js";
 
 const WIDTH = 280;
 const HEIGHT = 74;

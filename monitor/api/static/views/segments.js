@@ -1,9 +1,9 @@
 /** Where a model is off: its segments, worst first, each with an interval of its error. */
 
-import { label, line, linear, round } from "./axes.js";
-import { el, svg } from "./dom.js";
-import { section, trouble, valueOr } from "./parts.js";
-import { count, known, power, score, segmentName, sharePercent, span } from "./words.js";
+import { label, line, linear, round } from "../charts/axes.js";
+import { el, svg } from "../dom.js";
+import { section, trouble, valueOr } from "../parts.js";
+import { count, known, power, score, segmentName, sharePercent, span } from "../words.js";
 
 const SHOWN = 8;
 const WIDTH = 150;

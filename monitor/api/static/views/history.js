@@ -1,7 +1,7 @@
 /** Stored evaluations of a model: fetched once, then only what is new. */
 
-import { get, modelPath } from "./api.js";
-import { errorOf, milliseconds } from "./words.js";
+import { get, modelPath } from "../api.js";
+import { errorOf, milliseconds } from "../words.js";
 
 export const SPANS = ["24h", "7d", "30d", "90d"];
 const MINUTE = 60_000;

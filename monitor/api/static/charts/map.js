@@ -1,8 +1,8 @@
 /** The map of a calibrator: what goes in against what comes out. */
 
 import { chart, line, linear } from "./axes.js";
-import { svg } from "./dom.js";
-import { known } from "./words.js";
+import { svg } from "../dom.js";
+import { known } from "../words.js";
 
 const SIZE = 92;
 const EDGE = 1e-6;

@@ -1,8 +1,8 @@
 /** What a model's alarms did, newest first. */
 
-import { el } from "./dom.js";
-import { moment, section, trouble } from "./parts.js";
-import { alertWords, evidenceWords } from "./words.js";
+import { el } from "../dom.js";
+import { moment, section, trouble } from "../parts.js";
+import { alertWords, evidenceWords } from "../words.js";
 
 const SHOWN = 8;
 

@@ -1,8 +1,8 @@
 /** What predictive distributions were worth: where labels fell in them, and how often stated intervals held. */
 
 import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
-import { svg } from "./dom.js";
-import { count, percent } from "./words.js";
+import { svg } from "../dom.js";
+import { count, percent } from "../words.js";
 
 const LEFT = 46;
 const RIGHT = 12;

@@ -1,9 +1,9 @@
 /** What the sequential tests say: each version's e-value against the one that raises an alarm. */
 
-import { chart, label, line, linear, round } from "./axes.js";
-import { el, joined, svg } from "./dom.js";
-import { moment, section, trouble } from "./parts.js";
-import { count, known, power, sharePercent } from "./words.js";
+import { chart, label, line, linear, round } from "../charts/axes.js";
+import { el, joined, svg } from "../dom.js";
+import { moment, section, trouble } from "../parts.js";
+import { count, known, power, sharePercent } from "../words.js";
 
 const SHOWN = 3;
 const HEIGHT = 56;

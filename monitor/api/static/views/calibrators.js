@@ -1,10 +1,10 @@
 /** The versions of a model's calibrator, with the evidence for each. */
 
-import { el, joined } from "./dom.js";
-import { mapPlot } from "./mapping.js";
-import { moment, section, trouble } from "./parts.js";
-import { drawSteps, drawTrials } from "./steps.js";
-import { facts, fittedWords, gateWords, methodName, parameterWords } from "./words.js";
+import { el, joined } from "../dom.js";
+import { mapPlot } from "../charts/map.js";
+import { moment, section, trouble } from "../parts.js";
+import { drawSteps, drawTrials } from "./audit.js";
+import { facts, fittedWords, gateWords, methodName, parameterWords } from "../words.js";
 
 const SHOWN = 4;
 

@@ -1,6 +1,6 @@
 /** Requests beside the main ones: asked for less often, and never in the way of the page. */
 
-import { get, modelPath } from "./api.js";
+import { get, modelPath } from "../api.js";
 
 const GOOD_FOR_MS = 20_000;
 const PATIENCE_MS = 1_500;

@@ -1,7 +1,7 @@
 /** Scales, ticks and marks that the charts share. */
 
-import { svg } from "./dom.js";
-import { utc } from "./words.js";
+import { svg } from "../dom.js";
+import { utc } from "../words.js";
 
 const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;

@@ -1,9 +1,9 @@
 /** The list of models, each with its state. */
 
-import { get } from "./api.js";
-import { el, joined } from "./dom.js";
-import { section, sign, since, toneOf, valueOr } from "./parts.js";
-import { compact, count, errorOf, known, plain, score, verdict, whyMissing } from "./words.js";
+import { get } from "../api.js";
+import { el, joined } from "../dom.js";
+import { section, sign, since, toneOf, valueOr } from "../parts.js";
+import { compact, count, errorOf, known, plain, score, verdict, whyMissing } from "../words.js";
 
 const FILTER_FROM = 9;
 const TROUBLE_FIRST = { bad: 0, good: 1, unsure: 2 };

@@ -1,8 +1,8 @@
 /** What a window says: the verdict with its grounds, and the key figures. */
 
-import { el, joined } from "./dom.js";
-import { gauge } from "./gauge.js";
-import { sign, toneOf, valueOr } from "./parts.js";
+import { el, joined } from "../dom.js";
+import { gauge } from "../charts/gauge.js";
+import { sign, toneOf, valueOr } from "../parts.js";
 import {
   compact,
   errorOf,
@@ -15,7 +15,7 @@ import {
   span,
   verdict,
   whyMissing,
-} from "./words.js";
+} from "../words.js";
 
 /** Draw the verdict of an evaluation. */
 export function verdictPanel(evaluation, settings) {

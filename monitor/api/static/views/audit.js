@@ -1,9 +1,9 @@
 /** What two calibrators on trial show so far, and every step of the calibrators' life with its reason. */
 
 import { versionName } from "./difference.js";
-import { el, joined } from "./dom.js";
-import { moment } from "./parts.js";
-import { count, known, score, plain, utc } from "./words.js";
+import { el, joined } from "../dom.js";
+import { moment } from "../parts.js";
+import { count, known, score, plain, utc } from "../words.js";
 
 const SHOWN = 6;
 

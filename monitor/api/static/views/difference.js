@@ -1,8 +1,8 @@
 /** Two calibrators side by side: both maps in one picture, and what the second changes. */
 
-import { chart, label, line, linear } from "./axes.js";
-import { el, svg } from "./dom.js";
-import { compact, known, percent, score } from "./words.js";
+import { chart, label, line, linear } from "../charts/axes.js";
+import { el, svg } from "../dom.js";
+import { compact, known, percent, score } from "../words.js";
 
 const SIZE = 260;
 const EDGE = 26;

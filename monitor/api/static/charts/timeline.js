@@ -1,8 +1,8 @@
 /** ECE over time: the score, what it surely is, the noise it would have anyway, and what happened meanwhile. */
 
 import { chart, label, line, linear, round, spot, steps, timeLabel, timeTicks } from "./axes.js";
-import { svg } from "./dom.js";
-import { known, score, stateName, utc } from "./words.js";
+import { svg } from "../dom.js";
+import { known, score, stateName, utc } from "../words.js";
 
 const LEFT = 46;
 const RIGHT = 12;

@@ -1,9 +1,9 @@
 /** What a reader may do. What changes something asks first, and says what came of it. */
 
-import { get, modelPath, post } from "./api.js";
-import { confirmThen, showThen } from "./dialog.js";
+import { get, modelPath, post } from "../api.js";
+import { confirmThen, showThen } from "../dialog.js";
 import { drawDifference } from "./difference.js";
-import { methodName } from "./words.js";
+import { methodName } from "../words.js";
 
 /** Do what a pressed button names; `renew` shows the page as it is after. */
 export function act(button, model, renew) {

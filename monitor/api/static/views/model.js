@@ -1,20 +1,20 @@
 /** One model: its verdict, figures, diagram, history, calibrators and alerts. */
 
-import { get, KeyNeeded, modelPath, Unreachable } from "./api.js";
+import { get, KeyNeeded, modelPath, Unreachable } from "../api.js";
 import { drawAlerts } from "./alerts.js";
 import { drawCalibrators } from "./calibrators.js";
 import { drawClasses } from "./classes.js";
-import { el, joined } from "./dom.js";
+import { el, joined } from "../dom.js";
 import { drawEvidence, evidenceCharts } from "./evidence.js";
 import { cohortChart, drawLabels } from "./labels.js";
 import { backlog } from "./models.js";
 import { loadHistory, spanFor, SPANS } from "./history.js";
-import { section, since, trouble, valueOr } from "./parts.js";
-import { coverageChart, hasPit, missesLevel, pitHistogram } from "./pit.js";
-import { isOff, reliabilityDiagram } from "./reliability.js";
+import { section, since, trouble, valueOr } from "../parts.js";
+import { coverageChart, hasPit, missesLevel, pitHistogram } from "../charts/pit.js";
+import { isOff, reliabilityDiagram } from "../charts/reliability.js";
 import { drawSegments } from "./segments.js";
-import { aside } from "./side.js";
-import { timeline } from "./timeline.js";
+import { aside } from "./aside.js";
+import { timeline } from "../charts/timeline.js";
 import {
   alertWords,
   compact,
@@ -28,7 +28,7 @@ import {
   stateName,
   utc,
   whyMissing,
-} from "./words.js";
+} from "../words.js";
 import { figures, verdictPanel } from "./verdict.js";
 
 const BINS = ["10", "12", "15", "20", "30"];

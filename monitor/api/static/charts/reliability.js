@@ -1,8 +1,8 @@
 /** The reliability diagram: what was said against what happened, with intervals, and how often it was said. */
 
 import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
-import { svg } from "./dom.js";
-import { count, known, percent, plain } from "./words.js";
+import { svg } from "../dom.js";
+import { count, known, percent, plain } from "../words.js";
 
 const LEFT = 62;
 const RIGHT = 18;

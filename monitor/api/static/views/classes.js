@@ -1,8 +1,8 @@
 /** How well the probability of each class is calibrated. */
 
-import { el } from "./dom.js";
-import { section, valueOr } from "./parts.js";
-import { count, known, percent, score, stateName } from "./words.js";
+import { el } from "../dom.js";
+import { section, valueOr } from "../parts.js";
+import { count, known, percent, score, stateName } from "../words.js";
 
 const SHOWN = 8;
 

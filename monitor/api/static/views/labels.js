@@ -1,9 +1,9 @@
 /** How labels come: how long they take, which predictions have theirs, and what those to come should show. */
 
-import { chart, label, line, linear, round, spot, timeLabel, timeTicks } from "./axes.js";
-import { el, svg } from "./dom.js";
-import { moment, section, trouble, valueOr } from "./parts.js";
-import { compact, count, duration, known, percent, score, span, utc } from "./words.js";
+import { chart, label, line, linear, round, spot, timeLabel, timeTicks } from "../charts/axes.js";
+import { el, svg } from "../dom.js";
+import { moment, section, trouble, valueOr } from "../parts.js";
+import { compact, count, duration, known, percent, score, span, utc } from "../words.js";
 
 const LEFT = 40;
 const RIGHT = 8;
