@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
 from starlette.concurrency import run_in_threadpool
-from starlette.routing import Route
+from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Unavailable
 from ..runtime.wiring import Services, wall_clock
@@ -19,7 +19,7 @@ from . import docs, problems
 from .auth import Guard
 from .docs import STATIC
 from .metrics import CalibrationCollector
-from .paths import Front
+from .paths import Calls, Front
 from .routes import baseline, calibration, calibrators, estimates, labels, models, replay, segments, serving, thresholds
 from .routes.events import EventsEndpoint
 
@@ -49,6 +49,11 @@ def own_version() -> str:
         return version("calwatch")
     except PackageNotFoundError:
         return "0"
+
+
+def model_routes() -> list[BaseRoute]:
+    """Return the routes of all calls on models."""
+    return [route for module in ROUTES for route in module.router.routes]
 
 
 def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall_clock) -> FastAPI:
@@ -81,13 +86,13 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
     app.state.now = now
     problems.install(app)
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
-    for part in ROUTES:
-        app.include_router(part.router)
+    for module in ROUTES:
+        app.include_router(module.router)
     _add_probes(app, services, now)
     _add_page(app)
-    docs.install(app, [route for module in ROUTES for route in module.router.routes])
+    docs.install(app, model_routes())
     app.add_middleware(Guard, database=services.database, local=local)
-    app.add_middleware(Front)
+    app.add_middleware(Front, calls=Calls(model_routes()))
     return app
 
 

@@ -10,6 +10,7 @@ from ..domain.errors import BadInput
 from ..domain.names import name_fault
 from ..runtime.wiring import Services
 from ..store import models
+from .paths import Recognised
 
 JsonObject = dict[str, Any]
 
@@ -20,7 +21,9 @@ ModelName = Annotated[
 ]
 """A part of the path in which `Front` left a percent-encoded name."""
 
-EventId = Annotated[str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote)]
+EventId = Annotated[
+    str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote), Recognised(".*", slashes=True)
+]
 
 model_named: Final = models.named
 

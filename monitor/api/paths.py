@@ -1,41 +1,121 @@
 """What every request passes first: a model's address in one form, HEAD for every GET, and headers for every answer."""
 
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import quote, unquote_to_bytes
 
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .problems import problem
 
-MODELS: Final = ["v1", "models"]
-ALIASES: Final = frozenset({"champion", "challenger"})
-CALLS: Final = frozenset(
-    {
-        "alerts",
-        "audit",
-        "calibrate",
-        "calibration",
-        "calibrators",
-        "drift",
-        "estimate",
-        "evidence",
-        "history",
-        "labels",
-        "predict-set",
-        "reference",
-        "replay",
-        "segments",
-        "serving",
-        "thresholds",
+MODELS: Final = "/v1/models/"
+ON_A_MODEL: Final = f"{MODELS}{{model}}/"
+ENCODED_SLASH: Final = "%2F"
+_PARAMETER: Final = re.compile(r"\{(\w+)\}")
+
+
+@dataclass(frozen=True, slots=True)
+class Recognised:
+    """What tells a path parameter from a part of a model's name, where the slashes of the name are not encoded."""
+
+    pattern: str  # of the percent-encoded parameter
+    slashes: bool = False  # it takes all parts up to the end of the path
+
+
+class Calls:
+    """The calls on a model, recognised by what stands in their address behind its name."""
+
+    def __init__(self, routes: Iterable[BaseRoute]) -> None:
+        self._by_word: dict[str, list[_Call]] = {}
+        for route in routes:
+            if isinstance(route, APIRoute) and route.path.startswith(ON_A_MODEL):
+                call = _Call(route)
+                self._by_word.setdefault(call.word, []).append(call)
+
+    def settled(self, path: str, raw: bytes | None) -> str:
+        """Return a path in which a model's name, and an event's id, is one percent-encoded part.
+
+        Names may contain slashes, which callers may send as they are or as `%2F`. A name that is encoded is always understood;
+        behind one that is not, what looks like a call is one.
+        """
+        if not path.startswith(MODELS):
+            return path
+        given = raw if raw is not None else quote(path).encode()
+        parts = [unquote_to_bytes(part).decode() for part in given.split(b"/")]
+        if parts[1:3] != ["v1", "models"]:  # somebody encoded slashes outside the name
+            parts = path.split("/")
+        return MODELS + self._settled([quote(part, safe="") for part in parts[3:]])
+
+    def _settled(self, parts: list[str]) -> str:
+        for size in range(1, len(parts)):
+            call = self._call("/".join(parts[size:]), encoded=size == 1)
+            if call is not None:
+                return f"{ENCODED_SLASH.join(parts[:size])}/{call}"
+        return ENCODED_SLASH.join(parts)
+
+    def _call(self, tail: str, *, encoded: bool) -> str | None:
+        known = self._by_word.get(tail.partition("/")[0], ())
+        return next((text for call in known if (text := call.settled(tail, encoded=encoded)) is not None), None)
+
+
+class _Call:
+    """One address behind a model's name."""
+
+    def __init__(self, route: APIRoute) -> None:
+        template = route.path.removeprefix(ON_A_MODEL)
+        recognised = _recognised(route)
+        whole = {name: marker.pattern for name, marker in recognised.items() if marker.slashes}
+        self.word = template.partition("/")[0]
+        self._likely = _pattern(template, {name: marker.pattern for name, marker in recognised.items()})
+        self._possible = _pattern(template, whole)
+        self._with_slashes = next(iter(whole), None)
+
+    def settled(self, tail: str, *, encoded: bool) -> str | None:
+        """Return the address with each parameter as one part, or None when the call is another one.
+
+        Parameters
+        ----------
+        tail : what follows the model's name
+        encoded : the name is, so that any text may be a parameter
+
+        """
+        match = (self._possible if encoded else self._likely).fullmatch(tail)
+        if match is None or self._with_slashes is None:
+            return None if match is None else tail
+        start = match.start(self._with_slashes)
+        return tail[:start] + tail[start:].replace("/", ENCODED_SLASH)
+
+
+def _recognised(route: APIRoute) -> dict[str, Recognised]:
+    return {
+        field.name: marker
+        for field in route.dependant.path_params
+        for marker in field.field_info.metadata
+        if isinstance(marker, Recognised)
     }
-)
+
+
+def _pattern(template: str, patterns: dict[str, str]) -> re.Pattern[str]:
+    """Return the pattern of a template; a parameter without one of its own is a single part."""
+    texts = _PARAMETER.split(template)  # by turns: text, name of a parameter, text …
+    return re.compile(
+        "".join(
+            f"(?P<{text}>{patterns.get(text, '[^/]*')})" if place % 2 else re.escape(text)
+            for place, text in enumerate(texts)
+        )
+    )
 
 
 class Front:
     """ASGI middleware that settles what a request is for before anything else looks at it."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, calls: Calls) -> None:
         self.app = app
+        self._calls = calls
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Handle one connection."""
@@ -45,55 +125,12 @@ class Front:
         bodiless = scope["method"] == "HEAD"
         answer = _answering(send, bodiless=bodiless)
         try:
-            path = settled(scope["path"], scope.get("raw_path"))
+            path = self._calls.settled(scope["path"], scope.get("raw_path"))
         except UnicodeDecodeError:
             await problem(400, "Unusable address", "the path is not UTF-8")(scope, receive, answer)
             return
         changed = {"path": path, "method": "GET"} if bodiless else {"path": path}
         await self.app({**scope, **changed}, receive, answer)
-
-
-def settled(path: str, raw: bytes | None) -> str:
-    """Return a path in which a model's name, and an event's id, is one percent-encoded part.
-
-    Names may contain slashes, which callers may send as they are or as `%2F`. Who encodes them is always understood; sent
-    as they are, what looks like a call at the end of the path is one.
-
-    >>> settled("/v1/models/org/net/calibration", b"/v1/models/org/net/calibration")
-    '/v1/models/org%2Fnet/calibration'
-    >>> settled("/v1/models/org/calibration", b"/v1/models/org%2Fcalibration")
-    '/v1/models/org%2Fcalibration'
-    """
-    if not path.startswith("/v1/models/"):
-        return path
-    given = raw if raw is not None else quote(path).encode()
-    parts = [unquote_to_bytes(part).decode() for part in given.split(b"/")]
-    if parts[1:3] != MODELS:  # somebody encoded the slashes that are none of a name's
-        parts = path.split("/")
-    return "/".join(["", *MODELS, *(quote(part, safe="") for part in _read(parts[3:]))])
-
-
-def _read(parts: list[str]) -> list[str]:
-    """Return a model's name and the call upon it, each part decoded."""
-    if (call := _call(parts[1:], loose=True)) is not None:
-        return [parts[0], *call]
-    for size in range(2, len(parts)):
-        if (call := _call(parts[size:], loose=False)) is not None:
-            return ["/".join(parts[:size]), *call]
-    return ["/".join(parts)]
-
-
-def _call(tail: list[str], *, loose: bool) -> list[str] | None:
-    """Return the parts of a call, None where there is none; loosely, anything may stand where a version belongs."""
-    if not tail:
-        return []
-    if tail[0] == "events" and len(tail) > 1:
-        return ["events", "/".join(tail[1:])]
-    if tail[0] == "calibrators" and len(tail) > 1:
-        version, *more = tail[1:]
-        named = loose or version in ALIASES or version.isdigit() or (version == "rollback" and not more)
-        return tail if named and more in ([], ["promote"], ["difference"], ["map"]) else None
-    return tail if len(tail) == 1 and tail[0] in CALLS else None
 
 
 def _answering(send: Send, *, bodiless: bool) -> Send:

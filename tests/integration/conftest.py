@@ -11,8 +11,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from starlette.testclient import TestClient
 
-from monitor.api.app import create_app
-from monitor.api.paths import settled
+from monitor.api.app import create_app, model_routes
+from monitor.api.paths import Calls
 from monitor.ingest.writer import Ingest
 from monitor.rollup.job import roll_up
 from monitor.runtime.config import Settings
@@ -21,6 +21,7 @@ from monitor.runtime.wiring import Services
 from monitor.store import lease
 from monitor.store.engine import Database
 
+CALLS = Calls(model_routes())
 NOON = "2026-01-05T12:00:00Z"
 
 
@@ -94,7 +95,7 @@ class Described:
     def validator(self, method: str, path: str, status: int) -> Any:
         """Return what checks the body of an answer."""
         plain = path.partition("?")[0]
-        asked = settled(plain, plain.encode())
+        asked = CALLS.settled(plain, plain.encode())
         for template, operations in self.document["paths"].items():
             if method.lower() in operations and re.fullmatch(
                 re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), asked

@@ -21,6 +21,7 @@ from .. import answers, shapes
 from ..answers import answer
 from ..dependencies import By, Context, JsonObject, ModelName, Now, model_named, usable
 from ..etags import answer_unless_known
+from ..paths import Recognised
 from ..shapes import gives
 from ..strict import StrictRoute
 from .distributions import calibrated, check_kind
@@ -67,10 +68,12 @@ class MoveRequest(Strict):
     dry_run: bool = Field(default=False, description="say what would change, and change nothing")
 
 
-Number = Annotated[str, Path(description="A version's number.")]
-Which = Annotated[str, Path(description="A version's number, `champion` or `challenger`.")]
+VERSION: Final = Recognised("[0-9]+|champion|challenger|identity")
+
+Number = Annotated[str, Path(description="A version's number."), VERSION]
+Which = Annotated[str, Path(description="A version's number, `champion` or `challenger`."), VERSION]
 WhichOrIdentity = Annotated[
-    str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none.")
+    str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none."), VERSION
 ]
 
 
