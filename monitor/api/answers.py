@@ -1,16 +1,13 @@
 """Answers of routes: the structs that they are made of, and how the API's description names them."""
 
 from collections.abc import Iterable
-from datetime import datetime
-from typing import Annotated, Any, Final
+from itertools import chain
+from types import UnionType
+from typing import Any, Final, get_args
 
 import msgspec
-from msgspec import Meta
+from msgspec import Meta, Struct
 from starlette.responses import Response
-
-Ratio = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
-Moment = Annotated[datetime, Meta(tz=True)]
 
 REFERENCE: Final = "#/components/schemas/{name}"
 _ENCODER: Final = msgspec.json.Encoder()
@@ -22,12 +19,14 @@ PROBLEM: Final = {
 
 
 class Described(dict[str, Any]):
-    """An answer as OpenAPI describes it, and the type that the description was made from."""
+    """An answer as OpenAPI describes it, and the structs that the description refers to."""
 
-    shape: Any
+    structs: tuple[type[Struct], ...]
 
 
-def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, dict[str, Any]]:
+def gives(
+    shape: Any, description: str = "OK", status: int = 200, *, parts: tuple[type[Struct], ...] = ()
+) -> dict[int | str, dict[str, Any]]:
     """Return a call's answers for its description.
 
     Parameters
@@ -35,18 +34,33 @@ def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | 
     shape : a msgspec struct, or a union of several
     description : what the answer is, in words
     status : of the answer
+    parts : structs that fields described by `any_of` hold
 
     """
-    (schema,), _ = msgspec.json.schema_components([shape], ref_template=REFERENCE)
+    structs = get_args(shape) if isinstance(shape, UnionType) else (shape,)
+    schemas, _ = msgspec.json.schema_components(structs, ref_template=REFERENCE)
+    schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
     described = Described(description=description, content={"application/json": {"schema": schema}})
-    described.shape = shape
+    described.structs = (*structs, *parts)
     return {status: described, "default": PROBLEM}
+
+
+def any_of(*structs: type[Struct], null: bool = False) -> Meta:
+    """Return the description of a field that holds one of several structs: msgspec describes unions of tagged ones only.
+
+    Parameters
+    ----------
+    null : whether it may be null too
+
+    """
+    references: list[dict[str, str]] = [{"$ref": REFERENCE.format(name=struct.__name__)} for struct in structs]
+    return Meta(extra_json_schema={"anyOf": [*references, *([{"type": "null"}] if null else [])]})
 
 
 def components(responses: Iterable[Any]) -> dict[str, Any]:
     """Return the schemas that described answers refer to, by name."""
-    shapes = [response.shape for response in responses if isinstance(response, Described)]
-    return msgspec.json.schema_components(shapes, ref_template=REFERENCE)[1]
+    structs = chain.from_iterable(response.structs for response in responses if isinstance(response, Described))
+    return msgspec.json.schema_components(structs, ref_template=REFERENCE)[1]
 
 
 def answer(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

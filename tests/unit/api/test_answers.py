@@ -1,0 +1,49 @@
+"""How answers are described: structs by reference, unions of them, and fields that hold one of several."""
+
+from typing import Annotated, Any
+
+from msgspec import Struct
+
+from monitor.api.answers import any_of, components, gives
+
+
+class Cat(Struct):
+    """A cat."""
+
+    lives: int
+
+
+class Dog(Struct):
+    """A dog."""
+
+    tricks: list[str]
+
+
+class Pet(Struct):
+    """A cat, a dog or nothing."""
+
+    animal: Annotated[Any, any_of(Cat, Dog, null=True)]
+
+
+CAT, DOG = ({"$ref": f"#/components/schemas/{name}"} for name in ("Cat", "Dog"))
+
+
+def schema_of(responses: dict[Any, Any]) -> Any:
+    return responses[200]["content"]["application/json"]["schema"]
+
+
+def test_an_answer_refers_to_its_struct() -> None:
+    assert schema_of(gives(Cat)) == CAT
+    assert set(components(gives(Cat).values())) == {"Cat"}
+
+
+def test_an_answer_of_several_kinds_refers_to_each() -> None:
+    responses = gives(Cat | Dog)
+    assert schema_of(responses) == {"anyOf": [CAT, DOG]}
+    assert set(components(responses.values())) == {"Cat", "Dog"}
+
+
+def test_a_field_of_several_kinds_refers_to_each() -> None:
+    schemas = components(gives(Pet, parts=(Cat, Dog)).values())
+    assert schemas["Pet"]["properties"]["animal"] == {"anyOf": [CAT, DOG, {"type": "null"}]}
+    assert {"Cat", "Dog"} < set(schemas)
