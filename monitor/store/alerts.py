@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.records import Alert
+from .bulk import upsert
 from .schema import alert, alert_state, model, notification
 
 Place = tuple[str, str, str, str]
@@ -39,49 +39,33 @@ def known(connection: Connection) -> list[tuple[int, Place, bool]]:
 
 def record(connection: Connection, model_id: int, transition: Alert, *, now: int, notify: bool) -> None:
     """Store a transition, the state that it leads to, and the notification that it calls for."""
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    number = connection.execute(
-        insert(alert)
-        .values(
-            model_id=model_id,
-            kind=transition.kind,
-            window=transition.window,
-            version=transition.version,
-            segment=transition.segment,
-            state=transition.state,
-            at=transition.at,
-            recorded_at=now,
-            evidence=msgspec.json.encode(transition.evidence).decode(),
-        )
-        .returning(alert.c.id)
-    ).scalar_one()
-    state = build(alert_state).values(
-        model_id=model_id,
-        kind=transition.kind,
-        window=transition.window,
-        version=transition.version,
-        segment=transition.segment,
-        firing=transition.state == "firing",
-        since=transition.at,
-    )
-    connection.execute(
-        state.on_conflict_do_update(
-            index_elements=["model_id", "kind", "window", "version", "segment"],
-            set_={"firing": state.excluded.firing, "since": state.excluded.since},
-        )
-    )
+    place = {
+        "model_id": model_id,
+        "kind": transition.kind,
+        "window": transition.window,
+        "version": transition.version,
+        "segment": transition.segment,
+    }
+    evidence = msgspec.json.encode(transition.evidence).decode()
+    row = {**place, "state": transition.state, "at": transition.at, "recorded_at": now, "evidence": evidence}
+    number = connection.execute(insert(alert).values(row).returning(alert.c.id)).scalar_one()
+    upsert(connection, alert_state, [{**place, "firing": transition.state == "firing", "since": transition.at}])
     if notify:
-        connection.execute(
-            insert(notification).values(
-                id=str(uuid.uuid4()),
-                alert_id=number,
-                attempts=0,
-                next_at=now,
-                delivered_at=None,
-                given_up=False,
-                error=None,
-            )
+        _queue(connection, number, now)
+
+
+def _queue(connection: Connection, alert_id: int, now: int) -> None:
+    connection.execute(
+        insert(notification).values(
+            id=str(uuid.uuid4()),
+            alert_id=alert_id,
+            attempts=0,
+            next_at=now,
+            delivered_at=None,
+            given_up=False,
+            error=None,
         )
+    )
 
 
 def transitions(connection: Connection, model_id: int, limit: int) -> list[Alert]:

@@ -1,6 +1,6 @@
 """Many rows at once, each database's own way."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import sqlite
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.types import TypeEngine
@@ -98,6 +98,60 @@ def _update_statement(key: tuple[Column[Any], ...], column: Column[Any]) -> str:
     same = and_(*(each == bindparam(f"key_{each.name}") for each in key))
     statement = update(column.table).values({column.name: bindparam("new")}).where(same)
     return str(statement.compile(dialect=sqlite.dialect()))
+
+
+def upsert(
+    connection: Connection,
+    table: Table,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    key: Sequence[str] = (),
+    sums: Collection[str] = (),
+) -> None:
+    """Insert rows; where a row's key is stored already, its other columns replace the stored ones.
+
+    Parameters
+    ----------
+    rows : values by column, the same columns in every row
+    key : the columns of a unique constraint; by default the primary key
+    sums : columns that are added to the stored ones instead
+
+    """
+    if not rows:
+        return
+    statement = _insert(connection, table)
+    unique = _key(table, key)
+    changes = {
+        name: table.c[name] + statement.excluded[name] if name in sums else statement.excluded[name]
+        for name in rows[0]
+        if name not in unique
+    }
+    connection.execute(statement.on_conflict_do_update(index_elements=unique, set_=changes), [*map(dict, rows)])
+
+
+def insert_new(
+    connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Sequence[str] = ()
+) -> int:
+    """Insert the rows whose key is not stored yet and return how many they were.
+
+    Parameters
+    ----------
+    rows : values by column, the same columns in every row
+    key : the columns of a unique constraint; by default the primary key
+
+    """
+    if not rows:
+        return 0
+    statement = _insert(connection, table).on_conflict_do_nothing(index_elements=_key(table, key))
+    return connection.execute(statement, [*map(dict, rows)], execution_options={"preserve_rowcount": True}).rowcount
+
+
+def _insert(connection: Connection, table: Table) -> postgresql.Insert | sqlite.Insert:
+    return postgresql.insert(table) if connection.dialect.name == "postgresql" else sqlite.insert(table)
+
+
+def _key(table: Table, key: Sequence[str]) -> list[str]:
+    return list(key or (column.name for column in table.primary_key))
 
 
 def listed(connection: Connection, rows: Sequence[Sequence[int]], columns: Sequence[Column[Any]]) -> FromClause:

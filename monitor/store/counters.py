@@ -3,24 +3,15 @@
 from collections.abc import Mapping
 
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from .bulk import upsert
 from .schema import counter
 
 
 def add(connection: Connection, amounts: Mapping[tuple[str, str], int]) -> None:
     """Add to counters by (name, label); an unknown one begins at 0."""
     rows = [{"name": name, "label": label, "value": value} for (name, label), value in sorted(amounts.items()) if value]
-    if not rows:
-        return
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(counter)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["name", "label"], set_={"value": counter.c.value + statement.excluded.value}
-        ),
-        rows,
-    )
+    upsert(connection, counter, rows, sums=["value"])
 
 
 def read(connection: Connection) -> dict[tuple[str, str], int]:

@@ -6,9 +6,9 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.times import DAY
+from .bulk import insert_new
 from .schema import estimate
 
 
@@ -27,9 +27,6 @@ class Estimate:
 
 def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
     """Store estimates; one of the same version, window and end stays as it was first."""
-    if not rows:
-        return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
     values = [
         {
             "model_id": row.model_id,
@@ -41,8 +38,7 @@ def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
         }
         for row in rows
     ]
-    place = ["model_id", "window", "version", "end"]
-    connection.execute(insert(estimate).on_conflict_do_nothing(index_elements=place), values)
+    insert_new(connection, estimate, values, key=["model_id", "window", "version", "end"])
 
 
 def windows_at(connection: Connection, model_id: int, end: int) -> set[str]:

@@ -6,9 +6,9 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import ColumnElement, Connection, delete, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.times import HOUR
+from .bulk import upsert
 from .schema import evaluation, latest
 
 ALL_VERSIONS: Final = "\x01"
@@ -33,31 +33,14 @@ class Stored:
 
 def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
     """Store evaluations; one of the same end replaces the older."""
-    if not rows:
-        return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    newest = insert(latest)
-    connection.execute(
-        newest.on_conflict_do_update(
-            index_elements=["model_id", "version", "segment", "window", "kind"],
-            set_={"fields": newest.excluded["fields"], "computed_at": newest.excluded.computed_at},
-        ),
-        [{**_place(row), "kind": row.kind, "fields": _json(row.fields), "computed_at": now} for row in rows],
-    )
+    current = [{**_place(row), "kind": row.kind, "fields": _json(row.fields), "computed_at": now} for row in rows]
+    upsert(connection, latest, current)
     history = [
         {**_place(row), "end": row.end, "fields": _json(_without_diagram(row.fields)), "computed_at": now}
         for row in rows
         if row.kind == "calibration"
     ]
-    if history:
-        kept = insert(evaluation)
-        connection.execute(
-            kept.on_conflict_do_update(
-                index_elements=["model_id", "window", "version", "segment", "end"],
-                set_={"fields": kept.excluded["fields"], "computed_at": kept.excluded.computed_at},
-            ),
-            history,
-        )
+    upsert(connection, evaluation, history, key=["model_id", "window", "version", "segment", "end"])
 
 
 def _place(row: Stored) -> dict[str, Any]:

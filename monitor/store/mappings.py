@@ -5,8 +5,8 @@ from dataclasses import dataclass
 
 import msgspec
 from sqlalchemy import Connection, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from .bulk import insert_new
 from .schema import mapping
 
 
@@ -42,11 +42,9 @@ def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
 
 def add(connection: Connection, maps: Sequence[ValueMap], now: int) -> None:
     """Store maps; one that is there already stays as it is."""
-    if not maps:
-        return
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    connection.execute(
-        insert(mapping).on_conflict_do_nothing(index_elements=["model_id", "version", "family"]),
+    insert_new(
+        connection,
+        mapping,
         [
             {
                 "model_id": each.model_id,

@@ -7,13 +7,13 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.delays import Seen
 from ..domain.errors import NotFound
 from ..domain.names import name_fault
 from ..domain.records import Progress
 from ..domain.settings import Model, ModelSettings, Revision
+from .bulk import insert_new, upsert
 from .schema import delay, model, progress, revision
 
 
@@ -59,8 +59,7 @@ def create(
     now: int,
 ) -> Model:
     """Add a model unless it is there already; return what is there."""
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    values = {
+    row = {
         "name": name,
         "task": task,
         "classes": _json_list(classes),
@@ -68,16 +67,11 @@ def create(
         "revision": 1,
         "created_at": now,
     }
-    added = connection.execute(
-        build(model).values(**values).on_conflict_do_nothing(index_elements=["name"]).returning(model.c.id)
-    ).scalar()
-    if added is not None:
-        connection.execute(insert(progress).values(model_id=added, predictions=0, labels=0))
-        _add_revision(connection, added, 1, settings)
-    found = by_name(connection, name)
-    if found is None:
-        raise LookupError(f"model {name} vanished while it was being made")
-    return found
+    is_new = insert_new(connection, model, [row], key=["name"]) == 1
+    stored = _written(connection, name)
+    if is_new:
+        _begin(connection, stored)
+    return stored
 
 
 def insert_as(connection: Connection, wanted: Model) -> None:
@@ -93,8 +87,21 @@ def insert_as(connection: Connection, wanted: Model) -> None:
             created_at=wanted.created_at,
         )
     )
-    connection.execute(insert(progress).values(model_id=wanted.id, predictions=0, labels=0))
-    _add_revision(connection, wanted.id, wanted.revision, wanted.settings)
+    _begin(connection, wanted)
+
+
+def _begin(connection: Connection, new: Model) -> None:
+    """Add what a model without events has: no progress, and the first revision of its settings."""
+    connection.execute(insert(progress).values(model_id=new.id, predictions=0, labels=0))
+    _add_revision(connection, new.id, new.revision, new.settings)
+
+
+def _written(connection: Connection, name: str) -> Model:
+    """Return a model that this transaction has written."""
+    stored = by_name(connection, name)
+    if stored is None:
+        raise LookupError(f"model {name} vanished while it was being written")
+    return stored
 
 
 def change(
@@ -110,10 +117,7 @@ def change(
         .where(model.c.id == old.id)
         .values(task=task, classes=_json_list(classes), settings=_settings_json(settings), revision=number)
     )
-    found = by_name(connection, old.name)
-    if found is None:
-        raise LookupError(f"model {old.name} vanished while it was being changed")
-    return found
+    return _written(connection, old.name)
 
 
 def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence[str] | None) -> None:
@@ -173,18 +177,11 @@ def consumed(connection: Connection, model_id: int, until: int) -> None:
 
 def add_delays(connection: Connection, seen: Mapping[tuple[int, int], Seen]) -> None:
     """Add first labels by (model, bucket of the logarithmic scale of delays)."""
-    if not seen:
-        return
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(delay)
-    sums = {name: delay.c[name] + statement.excluded[name] for name in ("count", "sy", "sp", "variance")}
-    connection.execute(
-        statement.on_conflict_do_update(index_elements=["model_id", "bucket"], set_=sums),
-        [
-            {"model_id": m, "bucket": b, "count": each.count, "sy": each.sy, "sp": each.sp, "variance": each.squares}
-            for (m, b), each in sorted(seen.items(), key=itemgetter(0))
-        ],
-    )
+    rows = [
+        {"model_id": m, "bucket": b, "count": each.count, "sy": each.sy, "sp": each.sp, "variance": each.squares}
+        for (m, b), each in sorted(seen.items(), key=itemgetter(0))
+    ]
+    upsert(connection, delay, rows, sums=["count", "sy", "sp", "variance"])
 
 
 def delays(connection: Connection, model_id: int) -> dict[int, int]:

@@ -6,11 +6,10 @@ from typing import Any
 
 import msgspec
 from sqlalchemy import Connection, delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from ..domain.records import LATE_LEVEL
 from . import rollups
-from .bulk import among
+from .bulk import among, upsert
 from .rollups import Span
 from .schema import clustered, evidence, progress, rollup, series
 
@@ -74,15 +73,9 @@ def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
 
 def save(connection: Connection, model_id: int, found: Sequence[Standing]) -> None:
     """Store the tests of some versions in place of what is stored of them."""
-    if not found:
-        return
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    statement = build(evidence)
-    columns = ("since", "until", "basis", "fields", "state")
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model_id", "version"], set_={name: statement.excluded[name] for name in columns}
-        ),
+    upsert(
+        connection,
+        evidence,
         [
             {
                 "model_id": model_id,

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, delete, select
 
+from .bulk import upsert
 from .schema import trial
 
 
@@ -41,19 +42,17 @@ def of_model(connection: Connection, model_id: int) -> dict[str, Trial]:
 
 def save(connection: Connection, model_id: int, found: Trial) -> None:
     """Store a trial in place of what is stored under its role."""
-    forget(connection, model_id, found.role)
-    connection.execute(
-        insert(trial).values(
-            model_id=model_id,
-            role=found.role,
-            number=found.number,
-            against=found.against,
-            since=found.since,
-            until=found.until,
-            fields=msgspec.json.encode(found.fields).decode(),
-            state=found.state,
-        )
-    )
+    row = {
+        "model_id": model_id,
+        "role": found.role,
+        "number": found.number,
+        "against": found.against,
+        "since": found.since,
+        "until": found.until,
+        "fields": msgspec.json.encode(found.fields).decode(),
+        "state": found.state,
+    }
+    upsert(connection, trial, [row])
 
 
 def forget(connection: Connection, model_id: int, role: str) -> None:

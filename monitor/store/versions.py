@@ -5,8 +5,8 @@ from typing import Any, Final
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
-from sqlalchemy.dialects import postgresql, sqlite
 
+from .bulk import upsert
 from .schema import alias, audit, calibrator, model, refit
 
 CHAMPION: Final = "champion"
@@ -85,14 +85,7 @@ def champions(connection: Connection) -> dict[int, int]:
 
 def move(connection: Connection, model_id: int, name: str, value: Alias) -> None:
     """Let an alias name a version."""
-    build = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
-    values = asdict(value)
-    statement = build(alias).values(model_id=model_id, name=name, **values)
-    connection.execute(
-        statement.on_conflict_do_update(
-            index_elements=["model_id", "name"], set_={column: statement.excluded[column] for column in values}
-        )
-    )
+    upsert(connection, alias, [{"model_id": model_id, "name": name, **asdict(value)}])
 
 
 def drop(connection: Connection, model_id: int, name: str) -> None:
@@ -110,8 +103,7 @@ def attempt(connection: Connection, model_id: int) -> Attempt | None:
 
 def note_attempt(connection: Connection, model_id: int, value: Attempt) -> None:
     """Store the last attempt to refit."""
-    connection.execute(delete(refit).where(refit.c.model_id == model_id))
-    connection.execute(insert(refit).values(model_id=model_id, **asdict(value)))
+    upsert(connection, refit, [{"model_id": model_id, **asdict(value)}])
 
 
 def log(connection: Connection, model_id: int, *, at: int, actor: str, action: str, detail: dict[str, Any]) -> None:
