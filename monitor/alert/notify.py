@@ -9,7 +9,7 @@ from typing import Any, Final
 import urllib3
 
 from ..domain.errors import LeaseLost, Unavailable
-from ..domain.times import SECOND, rfc3339
+from ..domain.times import SECOND, backoff, rfc3339
 from ..store import alerts
 from ..store.alerts import Due
 from ..store.engine import Database
@@ -46,12 +46,6 @@ def payload(due: Due) -> dict[str, Any]:
     }
 
 
-def pause(attempts: int, dice: Callable[[], float]) -> int:
-    """Return how long to wait after so many failures: doubled each time, half of it by chance."""
-    longest = min(LONGEST_PAUSE, FIRST_PAUSE * 2 ** min(attempts, 20))
-    return int(longest * (0.5 + 0.5 * dice()))
-
-
 def webhook(timeout: float) -> Send:
     """Return the sender that posts over HTTP."""
     pool = urllib3.PoolManager(timeout=urllib3.Timeout(total=timeout), retries=False)
@@ -84,9 +78,11 @@ def send_due(database: Database, token: int, *, now: Callable[[], int], url: str
                 alerts.delivered(connection, due.id, now())
                 arrived += 1
             else:
-                again = now() + pause(due.attempts, random.random)
+                pause = backoff(
+                    due.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE, least=0.5, uniform=random.uniform
+                )
                 give_up = due.attempts + 1 >= attempts
-                alerts.failed(connection, due.id, next_at=again, error=error, give_up=give_up)
+                alerts.failed(connection, due.id, next_at=now() + int(pause), error=error, give_up=give_up)
     return arrived
 
 

@@ -22,13 +22,14 @@ from ..calibrators.errors import BadDocument
 from ..calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
 from ..domain.errors import Unavailable
 from ..domain.names import version_name
+from ..domain.times import Uniform, backoff
 from .cache import LARGEST_FILE, Cache, read_bounded
 from .canary import Lot
 from .distributions import Given, Served, applied, applied_to_arrays
 from .limited import LimitedWarnings, described
 from .transport import Answer, Transport
 
-FIRST_PAUSE: Final = 0.5
+FIRST_PAUSE: Final = 1.0
 CANARY_ALONE: Final = 10
 """A canary serves for so many refreshes without a word of the server."""
 Failed = Callable[[Exception], None]
@@ -260,7 +261,7 @@ class Champions:
         cache: Cache | None = None,
         bootstrap: Path | None = None,
         pin: int | None = None,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Uniform = random.uniform,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._transport = transport
@@ -414,8 +415,11 @@ class Champions:
         return self._refresh_seconds * self._uniform(0.8, 1.2)
 
     def _paused(self) -> float:
+        pause = backoff(
+            self._failures, first=FIRST_PAUSE, longest=self._refresh_seconds, least=0.5, uniform=self._uniform
+        )
         self._failures += 1
-        return self._uniform(0.5, 1.0) * min(self._refresh_seconds, FIRST_PAUSE * 2.0 ** min(self._failures, 20))
+        return pause
 
 
 def _is_array(value: Any) -> bool:

@@ -5,13 +5,13 @@ since the server counts an event once by its id. A batch that the server refuses
 """
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 
 from ..domain.errors import Unavailable
+from ..domain.times import Uniform, backoff
 from .limited import LimitedWarnings
 from .outbox import Outbox
 from .transport import Answer, Transport
@@ -86,11 +86,6 @@ def judge(answer: Answer, count: int) -> Settled | Refused | Failed:
     return Failed(reason=reason, retry_after=answer.retry_after)
 
 
-def pause(failures: int, uniform: Callable[[float, float], float]) -> float:
-    """Return how long to wait after so many failures in a row: exponential, with full jitter."""
-    return uniform(0.0, min(LONGEST_PAUSE, FIRST_PAUSE * 2.0 ** min(failures, 20)))
-
-
 class Delivery:
     """Sends batches, at most one request per step, and says when it wants the next step."""
 
@@ -102,7 +97,7 @@ class Delivery:
         *,
         batch_size: int,
         flush_seconds: float,
-        uniform: Callable[[float, float], float] = random.uniform,
+        uniform: Uniform = random.uniform,
     ) -> None:
         self._outbox = outbox
         self._transport = transport
@@ -189,7 +184,9 @@ class Delivery:
             self._refusals = 0
 
     def _fail(self, verdict: Failed, now: float) -> None:
-        self._due = now + pause(self._failures, self._uniform)
+        self._due = now + backoff(
+            self._failures, first=FIRST_PAUSE, longest=LONGEST_PAUSE, least=0.0, uniform=self._uniform
+        )
         self._failures += 1
         if verdict.retry_after is not None:
             # Our own random pause on top, so that a fleet does not come back at one moment.

@@ -1,6 +1,7 @@
-"""Times and durations: RFC 3339 and words like 24h outside, microseconds since 1970 in UTC inside."""
+"""Times and durations: RFC 3339 and words like 24h outside, microseconds since 1970 in UTC inside; pauses before a retry."""
 
 import re
+from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
@@ -123,3 +124,28 @@ def parse_span(name: str, value: Any) -> int:
     if found > LONGEST:
         raise BadInput(name, value, "must be at most 3660d")
     return found
+
+
+MOST_DOUBLINGS: Final = 20
+
+Uniform = Callable[[float, float], float]
+
+"""Draws a number between two, as `random.uniform` does."""
+
+
+def backoff(failures: int, *, first: float, longest: float, least: float, uniform: Uniform) -> float:
+    """Return the pause before the next try: twice as long after each failure, up to a limit, and shortened at random.
+
+    Parameters
+    ----------
+    failures : in a row, before the one just seen
+    first, longest : the pause after one failure, and the limit, in any unit of time
+    least : the smallest share of the pause that chance leaves of it
+
+    Examples
+    --------
+    >>> [backoff(n, first=0.5, longest=3.0, least=0.5, uniform=lambda low, high: high) for n in range(4)]
+    [0.5, 1.0, 2.0, 3.0]
+
+    """
+    return uniform(least, 1.0) * min(longest, first * 2.0 ** min(failures, MOST_DOUBLINGS))

@@ -21,7 +21,9 @@ import pytest
 
 from monitor import Client
 from monitor.client import Stats
-from monitor.client.delivery import FIRST_PAUSE, LONGEST_PAUSE, Failed, Refused, Settled, judge, pause
+from monitor.client.delivery import FIRST_PAUSE, LONGEST_PAUSE, Delivery, Failed, Refused, Settled, judge
+from monitor.client.limited import LimitedWarnings
+from monitor.client.outbox import Outbox
 from monitor.client.transport import Answer, Transport
 
 Reply = tuple[int, dict[str, str], Any] | None
@@ -512,12 +514,26 @@ def test_judge_tells_settled_refused_and_failed_apart(status: int, body: bytes, 
 
 
 def test_pause_grows_to_a_limit_with_full_jitter() -> None:
-    longest = [pause(failures, lambda _, high: high) for failures in range(0, 1_000, 3)]
+    longest = pauses(lambda _, high: high)
 
     assert longest[0] == FIRST_PAUSE
     assert longest == sorted(longest)
     assert longest[-1] == LONGEST_PAUSE
-    assert pause(5, lambda low, _: low) == 0.0
+    assert set(pauses(lambda low, _: low)) == {0.0}
+
+
+def pauses(uniform: Callable[[float, float], float]) -> list[float]:
+    """Return the pauses of a delivery that nobody answers."""
+    outbox = Outbox(size=1, largest=100, batch_size=1, wake=lambda: None)
+    outbox.add(b"{}")
+    nobody = Transport("http://127.0.0.1:9", key=None, timeout=1.0)
+    delivery = Delivery(outbox, nobody, LimitedWarnings(), batch_size=1, flush_seconds=1.0, uniform=uniform)
+    now, found = 0.0, []
+    for _ in range(30):
+        due = delivery.step(now)
+        found.append(due - now)
+        now = due
+    return found
 
 
 def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
