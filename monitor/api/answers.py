@@ -1,66 +1,48 @@
-"""Answers of routes: the structs that they are made of, and how the API's description names them."""
+"""Answers of routes, and how the API describes them and request bodies."""
 
-from collections.abc import Iterable
-from itertools import chain
-from types import UnionType
-from typing import Any, Final, get_args
+from typing import Any, Final
 
 import msgspec
-from msgspec import Meta, Struct
 from starlette.responses import Response
 
-REFERENCE: Final = "#/components/schemas/{name}"
+from .problems import MEDIA_TYPE, Problem
+from .schemas import Schema, schema
+
 _ENCODER: Final = msgspec.json.Encoder()
 
-PROBLEM: Final = {
-    "description": "What went wrong",
-    "content": {"application/problem+json": {"schema": {"$ref": REFERENCE.format(name="Problem")}}},
-}
+
+class Described(Schema):
+    """An answer or a request body as OpenAPI describes it, and the type that the description was made from."""
+
+    shape: Any
 
 
-class Described(dict[str, Any]):
-    """An answer as OpenAPI describes it, and the structs that the description refers to."""
+def described(shape: Any, *, media_type: str = "application/json", **more: object) -> Described:
+    """Return the description of an answer or a body."""
+    description = Described(content={media_type: {"schema": schema(shape)}}, **more)
+    description.shape = shape
+    return description
 
-    structs: tuple[type[Struct], ...]
+
+PROBLEM: Final = described(Problem, media_type=MEDIA_TYPE, description="What went wrong")
 
 
-def gives(
-    shape: Any, description: str = "OK", status: int = 200, *, parts: tuple[type[Struct], ...] = ()
-) -> dict[int | str, dict[str, Any]]:
-    """Return a call's answers for its description.
+def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, dict[str, Any]]:
+    """Return the answers of a call for its description.
 
     Parameters
     ----------
-    shape : a msgspec struct, or a union of several
+    shape : a msgspec struct, or a union of several; fields may be unions of structs too
     description : what the answer is, in words
     status : of the answer
-    parts : structs that fields described by `any_of` hold
 
     """
-    structs = get_args(shape) if isinstance(shape, UnionType) else (shape,)
-    schemas, _ = msgspec.json.schema_components(structs, ref_template=REFERENCE)
-    schema = schemas[0] if len(schemas) == 1 else {"anyOf": list(schemas)}
-    described = Described(description=description, content={"application/json": {"schema": schema}})
-    described.structs = (*structs, *parts)
-    return {status: described, "default": PROBLEM}
+    return {status: described(shape, description=description), "default": PROBLEM}
 
 
-def any_of(*structs: type[Struct], null: bool = False) -> Meta:
-    """Return the description of a field that holds one of several structs: msgspec describes unions of tagged ones only.
-
-    Parameters
-    ----------
-    null : whether it may be null too
-
-    """
-    references: list[dict[str, str]] = [{"$ref": REFERENCE.format(name=struct.__name__)} for struct in structs]
-    return Meta(extra_json_schema={"anyOf": [*references, *([{"type": "null"}] if null else [])]})
-
-
-def components(responses: Iterable[Any]) -> dict[str, Any]:
-    """Return the schemas that described answers refer to, by name."""
-    structs = chain.from_iterable(response.structs for response in responses if isinstance(response, Described))
-    return msgspec.json.schema_components(structs, ref_template=REFERENCE)[1]
+def takes(shape: Any) -> dict[str, Any]:
+    """Return the request body of a call for its description, as `openapi_extra` of the route."""
+    return {"requestBody": described(shape, required=True)}
 
 
 def answer(content: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> Response:

@@ -1,6 +1,6 @@
 """The API's description, and the page that shows it with nothing from elsewhere."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from importlib.resources import files
 from pathlib import Path
 from typing import Any, Final
@@ -9,12 +9,11 @@ from fastapi import FastAPI
 from fastapi.responses import FileResponse
 from fastapi.routing import APIRoute
 from fastapi.staticfiles import StaticFiles
-from pydantic.json_schema import models_json_schema
 from starlette.routing import BaseRoute
 
-from . import shapes
-from .answers import components
+from .answers import Described
 from .routes import events
+from .schemas import Schema, components
 
 STATIC: Final = Path(__file__).parent / "static"
 HEADERS: Final = {
@@ -51,18 +50,26 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
     def openapi() -> dict[str, Any]:
         schema = described()
         if "security" not in schema:
-            described_routes = [route for route in routes if isinstance(route, APIRoute)]
-            _complete(schema, components(answer for route in described_routes for answer in route.responses.values()))
+            _complete(schema, components([*events.SHAPES, *_shapes(routes)]))
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
 
 
-def _complete(schema: dict[str, Any], structs: dict[str, Any]) -> None:
-    path, names = events.described()
-    schema["paths"] = {"/v1/events": path} | schema["paths"]
-    _, ours = models_json_schema([(shapes.Problem, "serialization")], ref_template="#/components/schemas/{model}")
-    components = schema.setdefault("components", {})
-    components.setdefault("schemas", {}).update(names | ours["$defs"] | structs)
-    components["securitySchemes"] = {"key": KEY}
+def _shapes(routes: Iterable[BaseRoute]) -> list[Any]:
+    """Return the types of answers and request bodies."""
+    return [
+        described.shape
+        for route in routes
+        if isinstance(route, APIRoute)
+        for described in (*route.responses.values(), *(route.openapi_extra or {}).values())
+        if isinstance(described, Described)
+    ]
+
+
+def _complete(schema: dict[str, Any], structs: Schema) -> None:
+    schema["paths"] = {"/v1/events": {"post": events.operation()}} | schema["paths"]
+    parts = schema.setdefault("components", {})
+    parts.setdefault("schemas", {}).update(structs)
+    parts["securitySchemes"] = {"key": KEY}
     schema["security"] = [{"key": []}, {}]

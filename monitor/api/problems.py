@@ -3,20 +3,28 @@
 import json
 import logging
 import math
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 from typing import Any, Final
 
+import msgspec
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from msgspec import Struct
 from starlette.exceptions import HTTPException
-from starlette.responses import JSONResponse, Response
+from starlette.responses import Response
 
 from ..domain.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable, shown
 
 log = logging.getLogger(__name__)
 
 MEDIA_TYPE: Final = "application/problem+json"
+UNNAMED: Final = "about:blank"
+"""The type of a problem that its status tells enough of (RFC 9457, section 4.2.1)."""
+
 LONGEST_VALUE: Final = 200
+MOST_ERRORS: Final = 100
+TOLD_IN_DETAIL: Final = 5
 STATUS: Final[dict[type[MonitorError], tuple[int, str]]] = {
     BadInput: (422, "Unusable value"),
     NotFound: (404, "Not found"),
@@ -27,27 +35,49 @@ STATUS: Final[dict[type[MonitorError], tuple[int, str]]] = {
 TITLES: Final = {401: "Key needed", 415: "Unknown content type", 500: "Internal error"}
 
 
-class Problem(JSONResponse):
+class FieldError(Struct, forbid_unknown_fields=True):
+    """One thing that is wrong with a request."""
+
+    field: str
+    value: Any
+    reason: str
+
+
+class Problem(Struct, kw_only=True):
+    """What went wrong (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError]
+
+
+class ProblemResponse(Response):
     """An answer that says what is wrong, whatever the caller sent: a lone surrogate leaves as its escape."""
 
     media_type = MEDIA_TYPE
 
-    def render(self, content: Any) -> bytes:
+    def render(self, content: Problem) -> bytes:
         """Return the body."""
-        return json.dumps(content, ensure_ascii=False, allow_nan=False).encode("utf-8", "backslashreplace")
+        text = json.dumps(msgspec.to_builtins(content), ensure_ascii=False, allow_nan=False)
+        return text.encode("utf-8", "backslashreplace")
 
 
 def problem(
     status: int,
     title: str,
     detail: str,
-    errors: list[dict[str, Any]] | None = None,
-    headers: dict[str, str] | None = None,
-    **more: Any,
+    errors: Sequence[FieldError] = (),
+    headers: Mapping[str, str] | None = None,
 ) -> Response:
     """Return an error answer."""
-    content = {"type": "about:blank", "title": title, "status": status, "detail": detail, "errors": errors or []}
-    return Problem(content | more, status_code=status, headers=headers)
+    return answer(Problem(type=UNNAMED, title=title, status=status, detail=detail, errors=list(errors)), headers)
+
+
+def answer(content: Problem, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a problem as an answer with its status."""
+    return ProblemResponse(content, status_code=content.status, headers=headers)
 
 
 def of_error(error: MonitorError) -> Response:
@@ -55,10 +85,10 @@ def of_error(error: MonitorError) -> Response:
     status, title = STATUS.get(type(error), (500, "Internal error"))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(status, title, "something went wrong; the server's log says what")
-    errors = None
+    errors = []
     if isinstance(error, BadInput):
         status = 400 if error.field == "body" else status
-        errors = [{"field": error.field, "value": told(error.value), "reason": error.reason}]
+        errors = [FieldError(error.field, told(error.value), error.reason)]
     headers = {"Retry-After": str(max(1, math.ceil(error.retry_after)))} if isinstance(error, Unavailable) else None
     return problem(status, title, str(error), errors, headers)
 
@@ -77,22 +107,22 @@ def told(value: Any) -> Any:
 def of_validation(error: RequestValidationError) -> Response:
     """Return the answer to a request whose parameters do not parse."""
     errors = [
-        {
-            "field": ".".join(str(part) for part in found["loc"][1:]) or str(found["loc"][0]),
-            "value": told(found.get("input")) if found["type"] != "missing" else None,
-            "reason": _reason(found),
-        }
-        for found in error.errors()
+        FieldError(
+            field=".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]),
+            value=told(fault.get("input")) if fault["type"] != "missing" else None,
+            reason=_reason(fault),
+        )
+        for fault in error.errors()
     ]
-    detail = "; ".join(f"{each['field']} is {shown(each['value'])}: {each['reason']}" for each in errors[:5])
-    return problem(422, "Unusable value", detail, errors[:100])
+    detail = "; ".join(f"{wrong.field} is {shown(wrong.value)}: {wrong.reason}" for wrong in errors[:TOLD_IN_DETAIL])
+    return problem(422, "Unusable value", detail, errors[:MOST_ERRORS])
 
 
-def _reason(found: dict[str, Any]) -> str:
-    if found["type"] == "extra_forbidden":
+def _reason(fault: Mapping[str, object]) -> str:
+    if fault["type"] == "extra_forbidden":
         return "there is no such field"
-    text = str(found["msg"])
-    return "must be given" if found["type"] == "missing" else text.replace("Input should be", "must be")
+    text = str(fault["msg"])
+    return "must be given" if fault["type"] == "missing" else text.replace("Input should be", "must be")
 
 
 def install(app: FastAPI) -> None:

@@ -987,24 +987,6 @@ class Labels(Shape):
     cohorts: list[Cohort] = Field(description="oldest first; those without predictions are left out")
 
 
-class FieldError(Shape):
-    """One thing that is wrong with a request."""
-
-    field: str
-    value: Any
-    reason: str
-
-
-class Problem(BaseModel):
-    """What went wrong (RFC 9457)."""
-
-    type: str
-    title: str
-    status: int
-    detail: str
-    errors: list[FieldError]
-
-
 FIELDS: Final = tuple(Stored.model_fields)
 """The fields of a stored evaluation, of all models but regressions."""
 

@@ -26,8 +26,9 @@ class StrictRoute(APIRoute):
         """Return what handles a request."""
         handle = super().get_route_handler()
         known = frozenset(_names(self.dependant))
-        required = self.body_field is not None and self.body_field.field_info.is_required()
-        takes_body = self.body_field is not None
+        described = "requestBody" in (self.openapi_extra or {})  # read by the route itself, as `GivenBody`
+        takes_body = described or self.body_field is not None
+        required = described or (self.body_field is not None and self.body_field.field_info.is_required())
 
         async def strictly(request: Request) -> Response:
             check_query(request.query_params, known)

@@ -3,28 +3,27 @@
 import asyncio
 from typing import Final
 
-import msgspec
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, QueryParams
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from ...domain.errors import MonitorError
-from ...domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt
+from ...domain.events import MAX_EVENTS, LabelEvent, PredictionEvent, Receipt, Rejection
+from ...domain.quantities import Count
 from ...ingest.decode import LINE_TYPES, MAX_BODY_BYTES, Decoded, inflate
 from ...ingest.writer import Ingest
-from ..answers import PROBLEM
+from .. import problems
+from ..answers import PROBLEM, Described, answer, described
 from ..bodies import read_body
-from ..dependencies import JsonObject
-from ..problems import of_error, problem, told
+from ..problems import MEDIA_TYPE, MOST_ERRORS, UNNAMED, FieldError, Problem, of_error, problem, told
+from ..schemas import Schema, schema
 from ..strict import check_query
 
 SMALL_BODY: Final = 32 * 1024
 """Up to here decoding is quicker than handing it to a thread."""
 
 CONTENT_TYPES: Final = frozenset({"application/json", *LINE_TYPES})
-MOST_ERRORS: Final = 100
-_encoder: Final = msgspec.json.Encoder()
 
 
 class EventsEndpoint:
@@ -38,10 +37,10 @@ class EventsEndpoint:
         try:
             if scope["query_string"]:
                 check_query(QueryParams(scope["query_string"]), frozenset())
-            answer = await self._answer(Headers(scope=scope), receive)
+            response = await self._answer(Headers(scope=scope), receive)
         except MonitorError as error:
-            answer = of_error(error)
-        await answer(scope, receive, send)
+            response = of_error(error)
+        await response(scope, receive, send)
 
     async def _answer(self, headers: Headers, receive: Receive) -> Response:
         content_type = headers.get("content-type", "")
@@ -67,26 +66,35 @@ class EventsEndpoint:
         return self._ingest.decode(inflate(body) if encoding == "gzip" else body, content_type)
 
 
+class AllRejected(Problem, kw_only=True):
+    """A batch without a single usable event."""
+
+    accepted: Count
+    rejected: list[Rejection]
+
+
 def _answer(receipt: Receipt) -> Response:
-    if receipt.rejected and not receipt.accepted:
-        return problem(
-            422,
-            "No event was usable",
-            f"all {len(receipt.rejected)} events were rejected; the first: {receipt.rejected[0].reason}",
-            [
-                {"field": f"events[{each.index}]", "value": told(each.event_id), "reason": each.reason}
-                for each in receipt.rejected[:MOST_ERRORS]
-            ],
-            **msgspec.to_builtins(receipt),
-        )
-    return Response(_encoder.encode(receipt), media_type="application/json")
+    return problems.answer(_all_rejected(receipt)) if receipt.rejected and not receipt.accepted else answer(receipt)
 
 
-def described() -> tuple[JsonObject, JsonObject]:
-    """Return the OpenAPI description of the endpoint, and the schemas it refers to."""
-    (prediction, label, receipt), schemas = msgspec.json.schema_components(
-        (PredictionEvent, LabelEvent, Receipt), ref_template="#/components/schemas/{name}"
+def _all_rejected(receipt: Receipt) -> AllRejected:
+    return AllRejected(
+        type=UNNAMED,
+        title="No event was usable",
+        status=422,
+        detail=f"all {len(receipt.rejected)} events were rejected; the first: {receipt.rejected[0].reason}",
+        errors=[
+            FieldError(f"events[{rejection.index}]", told(rejection.event_id), rejection.reason)
+            for rejection in receipt.rejected[:MOST_ERRORS]
+        ],
+        accepted=receipt.accepted,
+        rejected=receipt.rejected,
     )
+
+
+def operation() -> Schema:
+    """Return the OpenAPI description of the endpoint."""
+    prediction, label = schema(PredictionEvent), schema(LabelEvent)
     names = {"prediction": prediction["$ref"], "label": label["$ref"]}
     event = {"oneOf": [prediction, label], "discriminator": {"propertyName": "type", "mapping": names}}
     batch = {
@@ -96,7 +104,7 @@ def described() -> tuple[JsonObject, JsonObject]:
         "additionalProperties": False,
     }
     lines = {"type": "string", "description": "one event in JSON a line"}
-    operation = {
+    return {
         "summary": "Send Events",
         "description": "Predictions and labels. Answers after the accepted events are committed. A bad item never fails "
         "its neighbours. The body may be compressed with `Content-Encoding: gzip`; up to 10,000 items and 64 MiB inflated.",
@@ -110,23 +118,22 @@ def described() -> tuple[JsonObject, JsonObject]:
             },
         },
         "responses": {
-            "200": {
-                "description": "committed, with what was rejected and why",
-                "content": {"application/json": {"schema": receipt}},
-            },
-            "400": {**PROBLEM, "description": "not a batch of events at all"},
-            "413": {**PROBLEM, "description": "too large"},
-            "415": {**PROBLEM, "description": "unknown content type or encoding"},
-            "422": {
-                **PROBLEM,
-                "description": "no event was usable; beside the problem stand `accepted` and `rejected`",
-            },
-            "503": {**PROBLEM, "description": "storage does not answer, or is too far behind; see Retry-After"},
+            "200": described(Receipt, description="committed, with what was rejected and why"),
+            "400": _problem("not a batch of events at all"),
+            "413": _problem("too large"),
+            "415": _problem("unknown content type or encoding"),
+            "422": _problem("no event was usable; beside the problem stand `accepted` and `rejected`", AllRejected),
+            "503": _problem("storage does not answer, or is too far behind; see Retry-After"),
             "default": PROBLEM,
         },
     }
-    return {"post": operation}, schemas
 
+
+def _problem(description: str, shape: type[Problem] = Problem) -> Described:
+    return described(shape, media_type=MEDIA_TYPE, description=description)
+
+
+SHAPES: Final = (PredictionEvent, LabelEvent, Receipt, AllRejected)
 
 EXAMPLE: Final = {
     "events": [

@@ -1,10 +1,11 @@
 """How answers are described: structs by reference, unions of them, and fields that hold one of several."""
 
-from typing import Annotated, Any
+from typing import Any
 
 from msgspec import Struct
 
-from monitor.api.answers import any_of, components, gives
+from monitor.api.answers import gives, takes
+from monitor.api.schemas import components
 
 
 class Cat(Struct):
@@ -22,7 +23,7 @@ class Dog(Struct):
 class Pet(Struct):
     """A cat, a dog or nothing."""
 
-    animal: Annotated[Any, any_of(Cat, Dog, null=True)]
+    animal: Cat | Dog | None
 
 
 CAT, DOG = ({"$ref": f"#/components/schemas/{name}"} for name in ("Cat", "Dog"))
@@ -34,16 +35,22 @@ def schema_of(responses: dict[Any, Any]) -> Any:
 
 def test_an_answer_refers_to_its_struct() -> None:
     assert schema_of(gives(Cat)) == CAT
-    assert set(components(gives(Cat).values())) == {"Cat"}
+    assert set(components([gives(Cat)[200].shape])) == {"Cat"}
 
 
 def test_an_answer_of_several_kinds_refers_to_each() -> None:
     responses = gives(Cat | Dog)
     assert schema_of(responses) == {"anyOf": [CAT, DOG]}
-    assert set(components(responses.values())) == {"Cat", "Dog"}
+    assert set(components([responses[200].shape])) == {"Cat", "Dog"}
 
 
 def test_a_field_of_several_kinds_refers_to_each() -> None:
-    schemas = components(gives(Pet, parts=(Cat, Dog)).values())
+    schemas = components([gives(Pet)[200].shape])
     assert schemas["Pet"]["properties"]["animal"] == {"anyOf": [CAT, DOG, {"type": "null"}]}
     assert {"Cat", "Dog"} < set(schemas)
+
+
+def test_a_request_body_refers_to_its_struct() -> None:
+    body = takes(Cat)["requestBody"]
+    assert body == {"required": True, "content": {"application/json": {"schema": CAT}}}
+    assert body.shape == Cat

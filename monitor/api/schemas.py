@@ -1,0 +1,88 @@
+"""JSON schemas of the structs that answers and request bodies are made of."""
+
+from collections.abc import Iterable
+from types import UnionType
+from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+Schema = dict[str, object]
+
+REFERENCE: Final = "#/components/schemas/{name}"
+
+
+def schema(shape: Any) -> Schema:
+    """Return the schema of a type; it refers to its structs by name."""
+    (described,), _ = _schemas([shape])
+    return described
+
+
+def components(shapes: Iterable[Any]) -> Schema:
+    """Return the schemas of all structs that some types consist of, by name."""
+    return _schemas(list(shapes))[1]
+
+
+def _schemas(shapes: list[Any]) -> tuple[tuple[Schema, ...], Schema]:
+    unions = _Unions()
+    replaced = [unions.replaced(shape) for shape in shapes]
+    described, named = msgspec.json.schema_components([*replaced, *unions.members], ref_template=REFERENCE)
+    return described[: len(shapes)], named
+
+
+class _Unions:
+    """Unions of several structs, which msgspec encodes but does not describe unless a tag tells them apart.
+
+    Each is replaced by an unknown type with `anyOf` as its schema, and a struct with such a field by a subclass of its name.
+    """
+
+    def __init__(self) -> None:
+        self.members: dict[type[Struct], None] = {}
+        self._replaced: dict[type[Struct], type[Struct]] = {}
+
+    def replaced(self, shape: Any) -> Any:
+        """Return a type with an equivalent that msgspec can describe."""
+        origin, arguments = get_origin(shape), get_args(shape)
+        if isinstance(shape, type) and issubclass(shape, Struct):
+            return self._struct(shape)
+        if origin is Annotated:
+            return Annotated[self.replaced(arguments[0]), *arguments[1:]]
+        if origin in {Union, UnionType}:
+            return self._union(arguments)
+        if origin in {list, tuple, dict}:
+            return origin[tuple(self.replaced(argument) for argument in arguments)]
+        return shape
+
+    def _union(self, options: tuple[Any, ...]) -> Any:
+        replaced = [self.replaced(option) for option in options]
+        structs = [option for option in replaced if isinstance(option, type) and issubclass(option, Struct)]
+        if len(structs) < 2:  # noqa: PLR2004 - msgspec describes one by itself
+            return Union[*replaced]
+        self.members |= dict.fromkeys(structs)
+        described = [_reference(option) if option in structs else schema(option) for option in replaced]
+        return Annotated[Any, Meta(extra_json_schema={"anyOf": described})]
+
+    def _struct(self, struct: type[Struct]) -> type[Struct]:
+        if struct not in self._replaced:
+            self._replaced[struct] = self._described(struct)
+        return self._replaced[struct]
+
+    def _described(self, struct: type[Struct]) -> type[Struct]:
+        hints = get_type_hints(struct, include_extras=True)
+        types = {name: self.replaced(hints[name]) for name in struct.__struct_fields__}
+        changed = [name for name, replaced in types.items() if replaced != hints[name]]
+        if not changed:
+            return struct
+        optional = struct.__struct_fields__[len(struct.__struct_fields__) - len(struct.__struct_defaults__) :]
+        defaults = dict(zip(optional, struct.__struct_defaults__, strict=True))
+        return msgspec.defstruct(
+            struct.__name__,
+            [(name, types[name], defaults.get(name, msgspec.NODEFAULT)) for name in changed],
+            bases=(struct,),
+            namespace={"__doc__": struct.__doc__},
+            kw_only=True,
+        )
+
+
+def _reference(struct: type[Struct]) -> Schema:
+    return {"$ref": REFERENCE.format(name=struct.__name__)}
