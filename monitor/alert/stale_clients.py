@@ -7,8 +7,9 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.settings import ModelSettings
-from ..domain.times import MINUTE, duration_text, rfc3339
-from ..store import coverage, versions
+from ..domain.times import MINUTE, duration_text, micros, rfc3339
+from ..store import audit, coverage, versions
+from ..store.audit import Action
 from ..windows.clock import Clocked
 from ..windows.ranges import Range, doubled, first_after, spans, widened
 from .transitions import Finding, percent
@@ -85,7 +86,7 @@ FEWEST: Final = 50
 
 """Predictions that tell anything; where the last ones are fewer, the stretch of time that they are looked for in is doubled."""
 
-CANARY: Final = "canary"
+CANARIES: Final = frozenset({Action.CANARY, Action.CANARY_WAITS, Action.CANARY_STOP, Action.CANARY_END})
 
 """How the audit log's words for what happens to a canary begin."""
 
@@ -131,9 +132,9 @@ def _canaries(connection: Connection, clock: Clocked, since: int) -> set[int]:
     challenger = versions.aliases(connection, clock.model.id).get(versions.CHALLENGER)
     now = {challenger.number} if challenger is not None and challenger.share is not None else set()
     before = {
-        entry["detail"].get("number")
-        for entry in versions.audited(connection, clock.model.id)
-        if entry["at"] >= since and entry["action"].startswith(CANARY)
+        entry.detail.get("number")
+        for entry in audit.entries(connection, clock.model.id)
+        if micros(entry.at) >= since and entry.action in CANARIES
     }
     return {number for number in now | before if number is not None}
 

@@ -830,35 +830,6 @@ class PredictedSets(Shape):
     measured_coverage: MeasuredCoverage | None
 
 
-class Step(Shape):
-    """A step in the life of a model's calibrators."""
-
-    at: datetime
-    actor: str
-    action: Literal[
-        "register",
-        "refuse",
-        "propose",
-        "shadow",
-        "shadow_better",
-        "shadow_worse",
-        "canary",
-        "canary_waits",
-        "canary_stop",
-        "canary_end",
-        "promote",
-        "watch_worse",
-        "rollback",
-    ]
-    detail: dict[str, Any]
-
-
-class Audit(Shape):
-    """All steps, oldest first."""
-
-    audit: list[Step]
-
-
 class EstimateMap(Shape):
     """The window whose calibration map is taken to hold."""
 

@@ -9,7 +9,8 @@ from sqlalchemy import Connection
 from ..calibrators.families import from_document
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
-from ..store import alerts, models, rollups, versions
+from ..store import alerts, audit, models, rollups, versions
+from ..store.audit import Action
 from ..store.engine import Database
 from ..store.lease import hold
 from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
@@ -59,7 +60,7 @@ def conclude(
     model = clock.model
     if outcome.fitted is None:
         detail = {"reason": outcome.reason, "gate": outcome.gate, "fitted_from": outcome.fitted_from}
-        versions.log(connection, model.id, at=now, actor=actor, action="refuse", detail=detail)
+        audit.log(connection, model.id, at=now, actor=actor, action=Action.REFUSE, detail=detail)
         return {"number": None, "promoted": False, "reason": outcome.reason, "gate": outcome.gate}
     document = registry.register(
         connection,

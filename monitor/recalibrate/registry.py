@@ -12,7 +12,8 @@ from ..domain.errors import Conflict, NotFound
 from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import rfc3339
-from ..store import versions
+from ..store import audit, versions
+from ..store.audit import Action
 from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 
 
@@ -37,7 +38,7 @@ def register(
     )
     versions.add(connection, model.id, document, now)
     detail = {"number": document["number"], "method": document["method"], "sha256": document["sha256"]}
-    versions.log(connection, model.id, at=now, actor=actor, action="register", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.REGISTER, detail=detail)
     return document
 
 
@@ -62,13 +63,13 @@ def propose(
     """Let a version wait for a person's word, which it needs anyway or because something held it."""
     versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
     detail = {"number": number} if held is None else {"number": number, "held": held}
-    versions.log(connection, model.id, at=now, actor=actor, action="propose", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.PROPOSE, detail=detail)
 
 
 def shadow(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version be scored on live labels, and serve nothing."""
     versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
-    versions.log(connection, model.id, at=now, actor=actor, action="shadow", detail={"number": number})
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.SHADOW, detail={"number": number})
 
 
 def canary(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
@@ -76,7 +77,7 @@ def canary(connection: Connection, model: Model, number: int, progress: Progress
     share = model.settings.canary
     versions.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
     detail = {"number": number, "share": share}
-    versions.log(connection, model.id, at=now, actor=actor, action="canary", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.CANARY, detail=detail)
 
 
 def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Mapping[str, Any]) -> None:
@@ -84,7 +85,7 @@ def end_canary(connection: Connection, model: Model, *, actor: str, now: int, gr
     challenger = versions.aliases(connection, model.id)[CHALLENGER]
     versions.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
     detail = {"number": challenger.number, **grounds}
-    versions.log(connection, model.id, at=now, actor=actor, action="canary_end", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.CANARY_END, detail=detail)
 
 
 def dismiss(
@@ -92,7 +93,7 @@ def dismiss(
     model: Model,
     progress: Progress,
     *,
-    action: str,
+    action: Action,
     actor: str,
     now: int,
     grounds: Mapping[str, Any],
@@ -101,7 +102,7 @@ def dismiss(
     number = versions.aliases(connection, model.id)[CHALLENGER].number
     versions.drop(connection, model.id, CHALLENGER)
     _note_attempt(connection, model, progress, now)
-    versions.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
+    audit.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
 
 
 def promote(
@@ -134,7 +135,7 @@ def promote(
     if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
         versions.drop(connection, model.id, CHALLENGER)
     detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at, **grounds}
-    versions.log(connection, model.id, at=now, actor=actor, action="promote", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.PROMOTE, detail=detail)
 
 
 def roll_back(
@@ -174,7 +175,7 @@ def _put_back(
     number = _served(connection, model)[-1]
     at = _serve(connection, model, restored, progress, now)
     detail = {"number": number, "restored": restored, "event_time": at, **grounds}
-    versions.log(connection, model.id, at=now, actor=actor, action="rollback", detail=detail)
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.ROLLBACK, detail=detail)
     return restored
 
 
@@ -214,19 +215,19 @@ def _alias(number: int | None, progress: Progress, now: int) -> Alias:
 
 def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | None]]:
     """Return what was put in service and from when on, in event time, oldest first; None stands for identity."""
-    put = {"promote": "number", "rollback": "restored"}
+    put = {Action.PROMOTE: "number", Action.ROLLBACK: "restored"}
     return [
-        (entry["detail"]["event_time"], entry["detail"][put[entry["action"]]])
-        for entry in versions.audited(connection, model_id)
-        if entry["action"] in put
+        (entry.detail["event_time"], entry.detail[put[entry.action]])
+        for entry in audit.entries(connection, model_id)
+        if entry.action in put
     ]
 
 
 def is_held(connection: Connection, model_id: int, number: int) -> bool:
     """Return whether a version was proposed since something held its promotion."""
     return any(
-        entry["action"] == "propose" and entry["detail"]["number"] == number and "held" in entry["detail"]
-        for entry in versions.audited(connection, model_id)
+        entry.action is Action.PROPOSE and entry.detail["number"] == number and "held" in entry.detail
+        for entry in audit.entries(connection, model_id)
     )
 
 
@@ -239,9 +240,9 @@ def _free_from_waiting(connection: Connection, model: Model) -> None:
 def _served(connection: Connection, model: Model) -> list[int]:
     """Return the versions that are, or would be after rollbacks, in service: the champion last."""
     stack: list[int] = []
-    for entry in versions.audited(connection, model.id):
-        if entry["action"] == "promote":
-            stack.append(entry["detail"]["number"])
-        elif entry["action"] == "rollback" and stack:
+    for entry in audit.entries(connection, model.id):
+        if entry.action is Action.PROMOTE:
+            stack.append(entry.detail["number"])
+        elif entry.action is Action.ROLLBACK and stack:
             stack.pop()
     return stack

@@ -21,7 +21,8 @@ from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import rfc3339
 from ..stats.sequential.comparison import Comparison
-from ..store import models, trials, versions
+from ..store import audit, models, trials, versions
+from ..store.audit import Action
 from ..store.engine import Database
 from ..store.lease import hold
 from ..store.trials import Trial
@@ -226,7 +227,7 @@ class _Acting:
         if self._verdict != "worse":
             return self.trial
         if self.model.settings.recalibration != "auto":
-            return self._say("watch_worse")
+            return self._say(Action.WATCH_WORSE)
         registry.withdraw(
             self.connection, self.model, self._progress, actor=ACTOR, now=self.now, grounds=self._grounds()
         )
@@ -234,11 +235,13 @@ class _Acting:
 
     def _shadow(self) -> Trial | None:
         if self._verdict == "worse":
-            return self._dismiss("shadow_worse")
-        return self._say("shadow_better") if self._verdict == "better" else self.trial
+            return self._dismiss(Action.SHADOW_WORSE)
+        return self._say(Action.SHADOW_BETTER) if self._verdict == "better" else self.trial
 
     def _proposal(self) -> Trial | None:
-        return self.trial if self._verdict == UNDECIDED else self._say(f"proposal_{self._verdict}")
+        if self._verdict == UNDECIDED:
+            return self.trial
+        return self._say(Action.PROPOSAL_WORSE if self._verdict == "worse" else Action.PROPOSAL_BETTER)
 
     def _canary(self) -> Trial | None:
         fields, fewest = self.trial.fields, self.model.settings.minimum_labels
@@ -248,14 +251,14 @@ class _Acting:
             registry.end_canary(self.connection, self.model, actor=ACTOR, now=self.now, grounds=self._grounds(ended))
             return replace(self.trial, role=PROPOSAL)
         if self._verdict == "worse":
-            return self._dismiss("canary_stop")
+            return self._dismiss(Action.CANARY_STOP)
         if fields["labels"] < fewest:
-            return self._say("canary_waits", f"fewer than {fewest} labels yet") if self._is_long() else self.trial
+            return self._say(Action.CANARY_WAITS, f"fewer than {fewest} labels yet") if self._is_long() else self.trial
         if fields["own"] <= fields["other"]:
             self._promote()
             return None
         if fields["labels"] >= PATIENCE * fewest:
-            return self._dismiss("canary_stop", f"no better after {PATIENCE} times {fewest} labels")
+            return self._dismiss(Action.CANARY_STOP, f"no better after {PATIENCE} times {fewest} labels")
         return self.trial
 
     @property
@@ -274,16 +277,16 @@ class _Acting:
         reason = f"{words}; {why(self.trial, self.model)}" if words else why(self.trial, self.model)
         return {"against": self.trial.against, "reason": reason, "trial": _shown(self.trial)}
 
-    def _say(self, action: str, words: str = "") -> Trial:
+    def _say(self, action: Action, words: str = "") -> Trial:
         """Note in the audit log, once, what moves nothing."""
         said = self.trial.fields["said"]
         if action in said:
             return self.trial
         detail = {"number": self.trial.number, **self._grounds(words)}
-        versions.log(self.connection, self.model.id, at=self.now, actor=ACTOR, action=action, detail=detail)
+        audit.log(self.connection, self.model.id, at=self.now, actor=ACTOR, action=action, detail=detail)
         return replace(self.trial, fields=self.trial.fields | {"said": [*said, action]})
 
-    def _dismiss(self, action: str, words: str = "") -> Trial | None:
+    def _dismiss(self, action: Action, words: str = "") -> Trial | None:
         grounds = self._grounds(words)
         registry.dismiss(
             self.connection, self.model, self._progress, action=action, actor=ACTOR, now=self.now, grounds=grounds

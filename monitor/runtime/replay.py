@@ -18,12 +18,13 @@ from ..calibrators.families import from_document
 from ..domain.errors import BadInput
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model, ModelSettings, settings_from, task_from
-from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_span, rfc3339
+from ..domain.times import HOUR, MINUTE, ceil, floor, micros, parse_bound, parse_span, rfc3339
 from ..recalibrate.job import champion_document
 from ..rollup.effects import effects_of_rows
 from ..rollup.job import write
 from ..rollup.join import Arrival
-from ..store import alerts, events, lease, versions
+from ..store import alerts, audit, events, lease, versions
+from ..store.audit import Action, Entry
 from ..store.engine import Database
 from ..store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
 from ..store.scratch import put_twin, scratch
@@ -272,28 +273,27 @@ def _without_vectors(kept: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
-    audited = versions.audited(connection, twin.id)
+    entries = audit.entries(connection, twin.id)
     documents = {each["number"]: each for each in versions.documents(connection, twin.id)}
 
-    def steps(*actions: str) -> list[dict[str, Any]]:
-        found = [entry for entry in audited if entry["action"] in actions]
-        return [_step(entry, documents) for entry in reversed(found)]
+    def steps(*actions: Action) -> list[dict[str, Any]]:
+        return [_step(entry, documents) for entry in reversed(entries) if entry.action in actions]
 
     return {
         "alerts": [each.as_json() for each in alerts.transitions(connection, twin.id, MOST_EVENTS)],
-        "promotions": steps("promote"),
-        "rollbacks": steps("rollback"),
-        "proposals": steps("propose", "shadow", "canary"),
-        "refusals": steps("refuse"),
+        "promotions": steps(Action.PROMOTE),
+        "rollbacks": steps(Action.ROLLBACK),
+        "proposals": steps(Action.PROPOSE, Action.SHADOW, Action.CANARY),
+        "refusals": steps(Action.REFUSE),
     }
 
 
-def _step(entry: Mapping[str, Any], documents: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    detail = entry["detail"]
-    document = documents.get(detail.get("number"), {})
+def _step(entry: Entry, documents: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
+    detail = entry.detail
+    document = documents.get(detail.get("number") or 0, {})
     shown = {name: document.get(name, detail.get(name)) for name in ("method", "fitted_from", "gate")}
     return {
-        "at": detail.get("event_time", rfc3339(entry["at"])),
+        "at": detail.get("event_time", rfc3339(micros(entry.at))),
         "number": detail.get("number"),
         **({"restored": detail["restored"]} if "restored" in detail else {}),
         "reason": detail.get("reason"),

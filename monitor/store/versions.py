@@ -1,4 +1,4 @@
-"""The registry of calibrators: immutable numbered versions, aliases that move, and an audit log that only grows."""
+"""The registry of calibrators: immutable numbered versions, and aliases that move."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Any, Final
@@ -7,7 +7,7 @@ import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 
 from .bulk import upsert
-from .schema import alias, audit, calibrator, model, refit
+from .schema import alias, calibrator, model, refit
 
 CHAMPION: Final = "champion"
 CHALLENGER: Final = "challenger"
@@ -104,21 +104,3 @@ def attempt(connection: Connection, model_id: int) -> Attempt | None:
 def note_attempt(connection: Connection, model_id: int, value: Attempt) -> None:
     """Store the last attempt to refit."""
     upsert(connection, refit, [{"model_id": model_id, **asdict(value)}])
-
-
-def log(connection: Connection, model_id: int, *, at: int, actor: str, action: str, detail: dict[str, Any]) -> None:
-    """Append to the audit log."""
-    connection.execute(
-        insert(audit).values(
-            model_id=model_id, at=at, actor=actor, action=action, detail=msgspec.json.encode(detail).decode()
-        )
-    )
-
-
-def audited(connection: Connection, model_id: int) -> list[dict[str, Any]]:
-    """Return the audit log, oldest first."""
-    rows = connection.execute(select(audit).where(audit.c.model_id == model_id).order_by(audit.c.id))
-    return [
-        {"at": row.at, "actor": row.actor, "action": row.action, "detail": msgspec.json.decode(row.detail)}
-        for row in rows
-    ]

@@ -24,7 +24,7 @@ from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.recalibrate.job import champion_document
 from monitor.rollup.job import roll_up
 from monitor.runtime.stages import run_stages
-from monitor.store import alerts, journal, lease, models, versions
+from monitor.store import alerts, audit, journal, lease, models, versions
 from monitor.store.batch import encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
@@ -217,13 +217,13 @@ class Simulation:
     def report(self) -> Report:
         with self.database.read() as connection:
             transitions = alerts.transitions(connection, self.model.id, 1000)[::-1]
-            audit = versions.audited(connection, self.model.id)
+            entries = audit.entries(connection, self.model.id)
             documents = versions.documents(connection, self.model.id)[::-1]
         alarms = [
             {"kind": each.kind, "state": each.state, "window": each.window, "at": each.at} for each in transitions
         ]
         fired = [each["at"] for each in alarms if (each["kind"], each["state"]) == ("miscalibration", "firing")]
-        promoted = [each["at"] for each in audit if each["action"] == "promote"]
+        promoted = [micros(each.at) for each in entries if each.action == "promote"]
         number, serve = self._champion()
         broken = self.world.shift_at is not None
         return Report(
@@ -233,7 +233,7 @@ class Simulation:
             predictions=self.sent,
             alarms=alarms,
             promoted_at=promoted,
-            refusals=[each["detail"]["reason"] for each in audit if each["action"] == "refuse"],
+            refusals=[each.detail["reason"] for each in entries if each.action == "refuse"],
             fitted_from=[parse_time("start", each["fitted_from"]["start"]) for each in documents],
             raw_ece=self.world.ece_after(lambda p: p) if broken else None,
             served_ece=self.world.ece_after(np.vectorize(serve)) if broken and number else None,

@@ -3,6 +3,7 @@
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request
+from msgspec import Struct
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -10,13 +11,12 @@ from starlette.responses import Response
 from ...calibrators.families import from_document
 from ...domain.errors import BadInput, NotFound
 from ...domain.settings import Model
-from ...domain.times import rfc3339
 from ...recalibrate import manual, registry
 from ...recalibrate.job import champion_document
 from ...recalibrate.maps import CalibratorMap, map_of
 from ...recalibrate.refit import HOLDOUT
 from ...recalibrate.trials import shown
-from ...store import versions
+from ...store import audit, versions
 from .. import answers, shapes
 from ..answers import answer
 from ..dependencies import By, Context, JsonObject, ModelName, Now, model_named, usable
@@ -238,10 +238,15 @@ def _task(task: str | None, probabilities: list[float] | list[list[float]]) -> s
     return task or ("multiclass" if isinstance(probabilities[0], list) else "binary")
 
 
-@router.get("/{model}/audit", responses=gives(shapes.Audit))
+class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All steps, oldest first."""
+
+    audit: list[audit.Entry]
+
+
+@router.get("/{model}/audit", responses=answers.gives(Audit))
 def show_audit(context: Context, model: ModelName) -> Response:
     """Return every step of the calibrators' life, oldest first."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        audit = [each | {"at": rfc3339(each["at"])} for each in versions.audited(connection, found.id)]
-    return answer({"audit": audit})
+        return answer(Audit(audit=audit.entries(connection, found.id)))

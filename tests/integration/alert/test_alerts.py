@@ -13,7 +13,7 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
 from monitor.recalibrate.job import champion_document
 from monitor.runtime.stages import run_stage, stage
-from monitor.store import alerts, versions
+from monitor.store import alerts, audit
 from monitor.store import sequential as tests_of
 from monitor.store.schema import secret
 
@@ -100,7 +100,7 @@ class Stream:
 
     def audit(self, action):
         with self.feed.database.read() as connection:
-            return [each["detail"] for each in versions.audited(connection, self.model.id) if each["action"] == action]
+            return [each.detail for each in audit.entries(connection, self.model.id) if each.action == action]
 
     def until(self, happened, *, steps=15, **traffic):
         """Let time pass until something has happened."""

@@ -10,7 +10,8 @@ from monitor.domain.events import PredictionEvent
 from monitor.domain.times import moment, rfc3339
 from monitor.recalibrate import registry
 from monitor.runtime.stages import run_stage, stage
-from monitor.store import alerts, models, versions
+from monitor.store import alerts, audit, models, versions
+from monitor.store.audit import Action
 from monitor.store.versions import CHALLENGER
 
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
@@ -46,8 +47,8 @@ class Service:
             if share is None:
                 versions.drop(connection, self.model.id, CHALLENGER)
                 detail = {"number": number}
-                versions.log(
-                    connection, self.model.id, at=self.clock(), actor="test", action="canary_stop", detail=detail
+                audit.log(
+                    connection, self.model.id, at=self.clock(), actor="test", action=Action.CANARY_STOP, detail=detail
                 )
                 return
             registry.propose(connection, self.model, number, progress, actor="test", now=self.clock())

@@ -20,7 +20,7 @@ from monitor.recalibrate import manual, registry
 from monitor.recalibrate.job import Breach, breach, champion_document, of_version, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
 from monitor.runtime.stages import run_stage, run_stages, stage
-from monitor.store import alerts, evaluations, models, versions
+from monitor.store import alerts, audit, evaluations, models, versions
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
 from monitor.windows.clock import clocked
@@ -115,8 +115,8 @@ class Life:
 
     def audit(self, action: str) -> list[dict[str, Any]]:
         with self.feed.database.read() as connection:
-            entries = versions.audited(connection, self.model.id)
-        return [each["detail"] for each in entries if each["action"] == action]
+            entries = audit.entries(connection, self.model.id)
+        return [each.detail for each in entries if each.action == action]
 
     def documents(self) -> list[dict[str, Any]]:
         with self.feed.database.read() as connection:

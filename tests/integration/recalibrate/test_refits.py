@@ -14,7 +14,7 @@ from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.recalibrate import manual
 from monitor.recalibrate.manual import Asked
 from monitor.runtime.stages import run_stages
-from monitor.store import versions
+from monitor.store import audit, versions
 from monitor.windows import samples
 from monitor.windows.clock import clocked
 from monitor.windows.samples import Sample, Segments, held_out_segments, raw_sample
@@ -125,9 +125,9 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
     one.send(600, predicted=in_country("NL"), slope=1.3)
     run_stages(one.feed.database, one.feed.token, now=one.clock, notify=False)
     with one.feed.database.read() as connection:
-        audit = versions.audited(connection, one.model.id)
-    assert [each["action"] for each in audit] == ["refuse"]
-    assert "it does harm in the segment country:NL" in audit[0]["detail"]["reason"]
+        entries = audit.entries(connection, one.model.id)
+    assert [each.action for each in entries] == ["refuse"]
+    assert "it does harm in the segment country:NL" in entries[0].detail["reason"]
 
 
 @pytest.mark.parametrize("sources", [None, ("audit",)], ids=["cells", "rows"])

@@ -17,7 +17,7 @@ from monitor.recalibrate.refit import Outcome
 from monitor.recalibrate.trials import hold, judge_trials
 from monitor.runtime.stages import run_stage, stage
 from monitor.stats.sequential.comparison import Comparison
-from monitor.store import models, versions
+from monitor.store import audit, models, versions
 from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
 from monitor.store.trials import Trial
@@ -95,7 +95,7 @@ def held(one: Life) -> Mapping[str, Trial]:
 
 def actions(one: Life) -> list[str]:
     with one.feed.database.read() as connection:
-        return [entry["action"] for entry in versions.audited(connection, one.model.id)]
+        return [entry.action for entry in audit.entries(connection, one.model.id)]
 
 
 def attempt(one: Life) -> Any:
@@ -583,9 +583,9 @@ class Serving:
     def rolled_back(self) -> dict[str, Any]:
         """Return the trial of the only rollback."""
         with self.feed.database.read() as connection:
-            audited = versions.audited(connection, self.model.id)
-        (entry,) = [each for each in audited if each["action"] == "rollback"]
-        found: dict[str, Any] = entry["detail"]["trial"]
+            audited = audit.entries(connection, self.model.id)
+        (entry,) = [each for each in audited if each.action == "rollback"]
+        found: dict[str, Any] = entry.detail["trial"]
         return found
 
 

@@ -1,0 +1,71 @@
+"""The audit log of a model's calibrators: every step that anything or anybody took, appended and never changed."""
+
+from enum import StrEnum
+from typing import Annotated, Any, Self
+
+import msgspec
+from msgspec import Meta, Struct
+from sqlalchemy import Connection, insert, select
+
+from ..domain.quantities import Moment
+from ..domain.times import moment
+from .schema import audit
+
+
+class Action(StrEnum):
+    """A step in the life of a model's calibrators."""
+
+    sentence: str
+
+    def __new__(cls, word: str, sentence: str = "") -> Self:
+        """Make a step with the word that is stored and a sentence that explains it."""
+        action = str.__new__(cls, word)
+        action._value_ = word
+        action.sentence = sentence
+        return action
+
+    REGISTER = "register", "A refit gave a new version."
+    REFUSE = "refuse", "A refit gave no version."
+    PROPOSE = "propose", "The version waits for a person's decision."
+    PROPOSAL_BETTER = "proposal_better", "On live labels the version that waits is better than the champion."
+    PROPOSAL_WORSE = "proposal_worse", "On live labels the version that waits is worse than the champion."
+    SHADOW = "shadow", "The version is scored on live labels and serves nothing."
+    SHADOW_BETTER = "shadow_better", "In the shadow the version is better than the champion."
+    SHADOW_WORSE = "shadow_worse", "In the shadow the version is worse than the champion, and is dismissed."
+    CANARY = "canary", "The version serves a share of traffic."
+    CANARY_WAITS = "canary_waits", "The canary still has too few labels for a decision."
+    CANARY_STOP = "canary_stop", "The canary is worse than the champion, or no better, and is dismissed."
+    CANARY_END = "canary_end", "The canary serves no traffic any more and waits for a person's decision."
+    PROMOTE = "promote", "The version became the champion."
+    WATCH_WORSE = "watch_worse", "The champion is worse than what it replaced, and stays until a person decides."
+    ROLLBACK = "rollback", "What the champion had replaced serves again."
+
+
+EXPLAINED = "; ".join(f"`{action}`: {action.sentence.rstrip('.')}" for action in Action)
+
+
+class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A step, who took it and when, and what led to it."""
+
+    at: Moment
+    actor: str
+    action: Annotated[Action, Meta(description=EXPLAINED)]
+    detail: dict[str, Any]
+
+
+def log(connection: Connection, model_id: int, *, at: int, actor: str, action: Action, detail: dict[str, Any]) -> None:
+    """Append an entry."""
+    connection.execute(
+        insert(audit).values(
+            model_id=model_id, at=at, actor=actor, action=action.value, detail=msgspec.json.encode(detail).decode()
+        )
+    )
+
+
+def entries(connection: Connection, model_id: int) -> list[Entry]:
+    """Return the log, oldest first."""
+    rows = connection.execute(select(audit).where(audit.c.model_id == model_id).order_by(audit.c.id))
+    return [
+        Entry(at=moment(row.at), actor=row.actor, action=Action(row.action), detail=msgspec.json.decode(row.detail))
+        for row in rows
+    ]
