@@ -52,9 +52,7 @@ def reference_parts(
     rows: list[PredictionRow] = []
     for chunk in events.scan(connection, clock.model.id, reference=True):
         rows += [
-            replace(row, at=int(_chance(row, key) >= 1.0 - holdout))
-            for _, row in chunk
-            if version in {None, row.version}
+            replace(row, at=int(_chance(row, key) >= 1.0 - holdout)) for row in chunk if version in {None, row.version}
         ]
         if len(rows) >= MOST_ROWS:
             break

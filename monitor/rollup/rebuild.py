@@ -51,7 +51,7 @@ def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], 
     rollups.clear(connection, model.id)
     predictions = labels = 0
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
-        changes = _changes(connection, model, [row for _, row in chunk])
+        changes = _changes(connection, model, chunk)
         _add(connection, model, changes, before.minutes_from or 0)
         traffic = [change for change in changes if not change.row.reference]
         predictions += len(traffic)

@@ -163,8 +163,8 @@ def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Buc
 
 def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
-        labels = events.labels_of(connection, [row.key for _, row in chunk])
-        for _, row in chunk:
+        labels = events.labels_of(connection, [row.key for row in chunk])
+        for row in chunk:
             yield row, standing(model, labels.get((model.id, row.event_id), ()))
 
 

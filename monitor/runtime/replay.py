@@ -109,7 +109,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
     reference: list[tuple[int, LabelRow]] = []
     left_out = 0
     for chunk in events.scan(connection, model.id, reference=None):
-        rows = [row for _, row in chunk if (first <= row.at or row.reference) and row.at < last]
+        rows = [row for row in chunk if (first <= row.at or row.reference) and row.at < last]
         usable = [row for row in rows if row.calibrator is None or row.raw is not None]
         left_out += len(rows) - len(usable)
         predictions += usable

@@ -86,8 +86,8 @@ def add_conflicts(connection: Connection, rows: Sequence[ConflictRow]) -> None:
 
 def scan(
     connection: Connection, model_id: int, *, chunk: int = 5000, reference: bool | None = False
-) -> Iterator[list[tuple[int, PredictionRow]]]:
-    """Yield a model's predictions with their row numbers, newest receipt first, in chunks.
+) -> Iterator[list[PredictionRow]]:
+    """Yield a model's predictions in chunks, newest receipt first.
 
     Parameters
     ----------
@@ -106,7 +106,7 @@ def scan(
         if not rows:
             return
         before = rows[-1].id
-        yield [(row.id, _prediction(row[1:])) for row in rows]
+        yield [_prediction(row[1:]) for row in rows]
 
 
 def reference_rolled_at(connection: Connection, model_id: int) -> int:

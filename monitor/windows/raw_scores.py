@@ -266,12 +266,12 @@ def _eventwise(
     found: list[tuple[int, float | list[float], int]] = []
     without_raw = 0
     for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if start <= row.at < end and wanted(_series(row))]
+        rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
         raw = [row for row in rows if row.calibrator is None or row.raw is not None]
         without_raw += len(rows) - len(raw)
         labels = events.labels_of(connection, [row.key for row in raw])
         found += _scored(model, raw, labels)
-        if len(found) >= most or chunk[-1][1].received_at < start - AHEAD:
+        if len(found) >= most or chunk[-1].received_at < start - AHEAD:
             break
     found = sorted(found[:most], key=lambda each: each[0])
     shape = (len(found), len(model.classes or ())) if model.task == "multiclass" else (len(found),)

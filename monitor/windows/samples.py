@@ -231,9 +231,9 @@ def _rows(
     """Return the newest labelled events of a range, in the order of time."""
     found: list[_Row] = []
     for chunk in events.scan(connection, model.id):
-        rows = [row for _, row in chunk if start <= row.at < end and wanted(_series(row))]
+        rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
         found += _labelled(connection, model, rows)
-        if len(found) >= MOST_ROWS or chunk[-1][1].received_at < start - AHEAD:
+        if len(found) >= MOST_ROWS or chunk[-1].received_at < start - AHEAD:
             break
     return sorted(found[:MOST_ROWS], key=lambda row: row.at)
 

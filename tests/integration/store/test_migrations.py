@@ -33,8 +33,8 @@ def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
     assert unlike(feed.database) == []
     feed.take(make.label("a", 1), make.prediction("c", 0.5, reference=True), make.label("c", 1))
     with feed.database.read() as connection:
-        rows = {row.event_id: row.reference for chunk in events.scan(connection, model.id) for _, row in chunk}
-        apart = [row.event_id for chunk in events.scan(connection, model.id, reference=True) for _, row in chunk]
+        rows = {row.event_id: row.reference for chunk in events.scan(connection, model.id) for row in chunk}
+        apart = [row.event_id for chunk in events.scan(connection, model.id, reference=True) for row in chunk]
         champion = versions.aliases(connection, model.id)["champion"]
         refit = connection.execute(text("SELECT attempted_at, labels, reference_labels FROM refit")).one()
     assert (rows, apart) == ({"a": False, "b": False}, ["c"])

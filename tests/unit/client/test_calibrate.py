@@ -4,14 +4,13 @@ import copy
 import hashlib
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -27,6 +26,7 @@ from monitor.client import Calibrated
 from monitor.client.arrays import compile_array
 from monitor.client.canary import Lot
 from monitor.domain.errors import BadInput
+from tests.unit.client.processes import forked, wait_until
 
 MODEL = "acme/churn risk"
 PATH = "/v1/models/acme%2Fchurn%20risk"
@@ -332,8 +332,8 @@ def test_refresh_believes_no_304_that_it_did_not_ask_for(registry: Registry, cli
 def test_refresh_asks_an_older_server_for_its_champion(registry: Registry, client: Client) -> None:
     registry.old, registry.champion = True, version(TEMPERATURE)
     assert [client.refresh(), client.refresh()] == [True, True]
-    assert client.calibrate(0.9) == pytest.approx(0.75)
     assert [status for _, _, status in registry.requests] == [404, 200, 404, 304]
+    assert client.calibrate(0.9) == pytest.approx(0.75)
     registry.champion = None
     assert client.refresh()
     assert client.calibrate(0.9) == 0.9
@@ -601,20 +601,6 @@ def test_calibrate_goes_on_following_in_a_forked_child(registry: Registry) -> No
         promote.join()
 
 
-def forked(check: Callable[[], bool]) -> int:
-    """Return the exit code of a child in which a check was made, 0 if it held; a child that hangs ends by itself."""
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own handler would go on with the tests
-        signal.alarm(8)
-        code = 1
-        try:
-            code = 0 if check() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 WITHOUT_NUMPY = """
 import sys
 sys.modules["numpy"] = sys.modules["scipy"] = None  # an import of either fails
@@ -685,11 +671,3 @@ def test_monitor_names_nothing_else() -> None:
 
     with pytest.raises(AttributeError, match="no attribute 'Clent'"):
         _ = monitor.Clent
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for what must become true; fail if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)

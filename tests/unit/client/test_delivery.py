@@ -4,7 +4,6 @@ import gzip
 import itertools
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -25,6 +24,7 @@ from monitor.client.delivery import FIRST_PAUSE, LONGEST_PAUSE, Delivery, Failed
 from monitor.client.limited import LimitedWarnings
 from monitor.client.outbox import Outbox
 from monitor.client.transport import Answer, Transport
+from tests.unit.client.processes import forked, wait_until
 
 Reply = tuple[int, dict[str, str], Any] | None
 """Status, headers and JSON (or bytes) of an answer; None cuts the connection without one."""
@@ -432,20 +432,6 @@ def test_a_forked_child_sends_its_own_events_and_none_of_its_parents(server: Ser
     assert warm_up == parent != child
 
 
-def forked(check: Callable[[], bool]) -> int:
-    """Return the exit code of a child in which a check was made, 0 if it held; a child that hangs ends by itself."""
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own handler would go on with the tests
-        signal.alarm(8)
-        code = 1
-        try:
-            code = 0 if check() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-
-
 EXITS = textwrap.dedent(
     """
     import sys
@@ -534,11 +520,3 @@ def pauses(uniform: Callable[[float, float], float]) -> list[float]:
         found.append(due - now)
         now = due
     return found
-
-
-def wait_until(condition: Callable[[], bool], seconds: float = 5.0) -> None:
-    """Wait for what must become true; fail if it does not in time."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.005)

@@ -7,7 +7,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
@@ -20,6 +20,7 @@ from monitor.client import Calibrated, Stats, average
 from monitor.domain import events
 from monitor.domain.errors import BadInput
 from monitor.ingest.decode import decode_events
+from tests.unit.client.processes import forked
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -395,20 +396,6 @@ def child_counts_from_zero(client: Client) -> bool:
     client.log("only", probability=0.5)
     sends = any(thread.name == "calwatch-client" for thread in threading.enumerate())
     return sends and client.stats() == Stats(logged=1, sent=0, rejected=0, dropped=0, queued=1)
-
-
-def forked(check: Callable[[], bool]) -> int:
-    """Return the exit code of a child in which a check was made, 0 if it held; a child that hangs ends by itself."""
-    child = os.fork()
-    if child == 0:
-        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # pytest's own handler would go on with the tests
-        signal.alarm(8)
-        code = 1
-        try:
-            code = 0 if check() else 1
-        finally:
-            os._exit(code)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 @pytest.mark.parametrize(
