@@ -1,7 +1,7 @@
 # Everything works from a clean clone with Python >= 3.11 and make; paths are relative, so a folder with spaces is fine.
 .POSIX:
 .SUFFIXES:
-.PHONY: install demo test test-tools check format bench soak lock migration dashboards clean
+.PHONY: install demo test test-tools check docs format bench soak lock migration dashboards clean
 
 PYTHON = python3
 PY = .venv/bin/python
@@ -45,7 +45,12 @@ check: .venv/dev.stamp
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	$(MAKE) docs
 	$(PY) -m pytest -q tests/unit/project/test_docs.py
+
+# The reference is generated from the code, and every warning is an error: a broken link, an unknown name.
+docs: .venv/dev.stamp
+	$(PY) -m sphinx -q -n -W --keep-going -j auto docs docs/_build/html
 
 format: .venv/dev.stamp
 	$(PY) -m ruff check --fix-only .

@@ -1,9 +1,10 @@
-"""Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`.
+"""Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`; each writes its page in `docs/benchmarks`.
 
 `--peers PYTHON` names an interpreter with packages that fits are held against and that are not installed here: netcal, probmetrics.
 """
 
 import argparse
+import inspect
 from typing import Any
 
 from tests.benchmarks import (
@@ -18,23 +19,26 @@ from tests.benchmarks import (
     rollback,
     rollup,
     segments,
+    sizing,
     watch,
 )
 from tests.benchmarks.measure import Ratio
+from tests.benchmarks.report import write
 
 PARTS = {
-    "query": query.run,
-    "rollup": rollup.run,
-    "decode": decode.run,
-    "apply": apply.run,
-    "evaluate": evaluate.run,
-    "alarms": alarms.run,
-    "watch": watch.run,
-    "rollback": rollback.run,
-    "segments": segments.run,
-    "decisions": decisions.run,
-    "fits": fits.run,
-    "gate": gate.run,
+    "query": query,
+    "rollup": rollup,
+    "decode": decode,
+    "apply": apply,
+    "evaluate": evaluate,
+    "alarms": alarms,
+    "watch": watch,
+    "rollback": rollback,
+    "segments": segments,
+    "decisions": decisions,
+    "fits": fits,
+    "gate": gate,
+    "sizing": sizing,
 }
 
 
@@ -57,8 +61,18 @@ def main() -> None:
     given = parser.parse_args()
     options: dict[str, tuple[Any, ...]] = {"fits": (given.peers,), "gate": (given.seeds,)}
     for name in given.parts or PARTS:
-        for ratio in PARTS[name](*options.get(name, ())):
-            show(ratio)
+        results = []
+        for result in PARTS[name].run(*options.get(name, ())):
+            show(result)
+            results.append(result)
+        write(name, inspect.cleandoc(PARTS[name].__doc__ or ""), _named(name, given), results)
+
+
+def _named(part: str, given: argparse.Namespace) -> list[str]:
+    """Return the options that change what a part does, as a reader would give them."""
+    if part == "gate" and given.seeds != gate.SEEDS:
+        return ["--seeds", str(given.seeds)]
+    return ["--peers", "PYTHON"] if part == "fits" and given.peers else []
 
 
 main()
