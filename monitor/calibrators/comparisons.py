@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
-from .rows import Floats
+from .numeric import Floats
 
 FEWEST_IN_SEGMENT: Final = 50
 OPPONENTS: Final = {

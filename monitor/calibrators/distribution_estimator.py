@@ -1,23 +1,21 @@
-"""Estimator of distributions: what the families of regressions have in common beyond what all families have."""
+"""Estimator of distributions: the base of the families of regressions."""
 
 from collections.abc import Sequence
 
-from numpy.typing import ArrayLike
-
-from .distribution_rows import Objects, distributions, objects
-from .distributions import compile_distribution
+from .distribution_rows import distributions, objects
 from .estimator import Calibrator
+from .numeric import ArrayLike, Objects
 
 
 class DistributionCalibrator(Calibrator):
-    """A family that is fitted on predictive distributions and gives such, by the code that serves its document."""
+    """Base of families that map predictive distributions to predictive distributions."""
 
     def __init__(self, *, task: str = "regression", levels: Sequence[float] | None = None) -> None:
         self.task = task
         self.levels = levels
 
     def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # noqa: N803  distributions, not probabilities
-        """Return calibrated distributions, shape (n,)."""
+        """Return calibrated distributions, shape (n,), by the form that serves the family's documents."""
         self.check_fitted()
-        apply = compile_distribution(self.to_document())
+        apply = self.family.distributions.scalar(self._parameters())
         return objects(map(apply, distributions(X, self.levels)))

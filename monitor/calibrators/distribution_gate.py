@@ -21,10 +21,11 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
-from .distribution_rows import Group, Objects, crps, drawn_ranks, groups, labels, quantiles, spreads
+from .distribution_rows import Group, crps, drawn_ranks, groups, labels, quantiles, spreads
 from .distributions import WHOLE
 from .gate import FEWEST_ROWS, LEVEL, GateResult
-from .rows import Floats, weights
+from .numeric import Floats, Objects
+from .rows import weights
 
 LEVELS: Final = np.arange(1, 20) / 20
 """The levels that the quantile calibration error is over."""

@@ -3,16 +3,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import ndtr
-
 from .distributions import SERVED_LEVELS, WHOLE, Distribution, median_place, scores
 from .errors import NotIdentified
-from .rows import Floats, Integers, weights
-
-Objects = NDArray[np.object_]
-"""Arrays of shape (n,) of Distribution."""
+from .numeric import ArrayLike, Floats, Integers, Objects, np, special
+from .rows import weights
 
 BLOCK: Final = 1 << 20
 """Numbers that are looked at together."""
@@ -154,14 +148,14 @@ def completed_ranks(group: Group, y: Floats) -> Floats:
     Where the label equals several quantiles, its level is drawn evenly from between theirs.
     """
     if not group.levels:
-        return np.asarray(ndtr((y - group.values[:, 0]) / group.values[:, 1]))
+        return np.asarray(special.ndtr((y - group.values[:, 0]) / group.values[:, 1]))
     values, z, row = group.values, np.array(scores(group.levels)), np.arange(len(y))
     first, last = _around(values, y)
     low, high = np.clip(first - 1, 0, len(z) - 2), np.clip(first, 1, len(z) - 1)
     inner = _line(y, (values[row, low], z[low]), (values[row, high], z[high]))
     below = _tail(y - values[:, 0], spreads(group)) + z[0]
     above = _tail(y - values[:, -1], spreads(group)) + z[-1]
-    found = ndtr(np.where(first == 0, below, np.where(last == len(z), above, inner)))
+    found = special.ndtr(np.where(first == 0, below, np.where(last == len(z), above, inner)))
     level = np.array(group.levels) / WHOLE
     lower, upper = level[np.minimum(first, len(z) - 1)], level[np.maximum(last - 1, 0)]
     return np.asarray(np.where(first < last, lower + group.chance * (upper - lower), found))

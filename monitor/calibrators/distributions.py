@@ -12,12 +12,12 @@ from bisect import bisect_right
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import accumulate, pairwise
+from itertools import pairwise
 from operator import gt
 from statistics import NormalDist
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Generic, NamedTuple, Never, TypeVar
 
-from .document import Checked, check
+from .numeric import Floats
 
 WHOLE: Final = 1000
 HALF: Final = 500
@@ -171,75 +171,27 @@ def _between(x: Sequence[float], y: Sequence[float], at: float) -> float:
     return y[above - 1] + (at - low) / (high - low) * (y[above] - y[above - 1])
 
 
-Apply = Callable[[Distribution], Distribution]
+ToDistribution = Callable[[Distribution], Distribution]
+OfMany = Callable[[tuple[int, ...], Floats], tuple[tuple[int, ...], Floats]]
+"""Calibrates n distributions of one form: levels in thousandths, none of normal ones, and values of shape (n, levels), or (n, 2) with means
+and standard deviations."""
+
+P = TypeVar("P")
 
 
-def compile_distribution(document: Any) -> Apply:
-    """Return the function that a document of a regression describes, distribution → calibrated distribution.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Distributions(Generic[P]):
+    """What a family makes of its parameters: functions of distributions.
 
-    The function raises ValueError where what comes out is no distribution that floats can hold.
-
-    Raises
-    ------
-    BadDocument
-        when the document is not valid or does not fit its hash.
-    ValueError
-        when it is of another task.
-
-    Examples
-    --------
-    >>> apply = compile_distribution({"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2}})
-    >>> apply(Distribution((), (5.0, 1.5))).values, apply(Distribution((100, 500, 900), (1.0, 2.0, 4.0))).values
-    ((5.0, 3.0), (0.0, 2.0, 6.0))
-
+    They raise ValueError for a result that floats cannot hold.
     """
-    checked = check(document)
-    if checked.task != "regression":
-        raise ValueError(f"task is {checked.task!r}: use compile_scalar or compile_vector, which take probabilities")
-    return COMPILED[checked.method](checked)
+
+    scalar: Callable[[P], ToDistribution]
+    array: Callable[[P], OfMany]
 
 
-def _identity(_checked: Checked) -> Apply:
-    return lambda raw: raw
+def _refuse(_parameters: object) -> Never:
+    raise ValueError("this family does not calibrate distributions")
 
 
-def _variance_scaling(checked: Checked) -> Apply:
-    scale: float = checked.parameters["scale"]
-
-    def apply(raw: Distribution) -> Distribution:
-        if not raw.levels:
-            mean, std = raw.values
-            return Distribution((), (mean, scale * std), raw.chance)
-        middle = raw.location
-        return Distribution(raw.levels, tuple([middle + scale * (value - middle) for value in raw.values]), raw.chance)
-
-    return apply
-
-
-def _pit_isotonic(checked: Checked) -> Apply:
-    x, y = checked.parameters["x"], checked.parameters["y"]
-
-    @lru_cache(maxsize=64)
-    def plan(levels: tuple[int, ...]) -> tuple[Place, ...]:
-        return places(levels, inverted(x, y, levels))
-
-    normal = inverted(x, y, SERVED_LEVELS)
-
-    def apply(raw: Distribution) -> Distribution:
-        values = raw.values
-        if not raw.levels:
-            mean, std = values
-            return Distribution(SERVED_LEVELS, tuple([mean + z * std for z in normal]), raw.chance)
-        found = [values[base] + share * (values[end] - values[start]) for base, start, end, share in plan(raw.levels)]
-        # Rounding may put the end of one line an ulp above the beginning of the next.
-        return Distribution(raw.levels, tuple(accumulate(found, max)), raw.chance)
-
-    return apply
-
-
-COMPILED: Final[dict[str, Callable[[Checked], Apply]]] = {
-    "identity": _identity,
-    "variance_scaling": _variance_scaling,
-    "pit_isotonic": _pit_isotonic,
-}
-"""How each method of regressions is applied."""
+NO_DISTRIBUTIONS: Final[Distributions[Any]] = Distributions(scalar=_refuse, array=_refuse)

@@ -1,22 +1,23 @@
 """Estimator: what every family has in common, in scikit-learn's manner but without scikit-learn, and plain JSON."""
 
 import sys
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any, ClassVar, Self
 
-from numpy.typing import ArrayLike
-
-from .document import check
 from .errors import BadDocument, NotFitted
-from .parameters import SINGLE
-from .rows import Floats, single_rows, vector_rows
+from .family import SINGLE, Family
+from .hashing import Json
+from .numeric import ArrayLike, Floats
+from .rows import confidences, log_scores, single_rows, vector_rows, vectors
+from .singles import in_pieces
 
 
 class Calibrator:
-    """What every family offers: `fit` learns parameters, `predict_proba` applies them, a document carries them.
+    """Base of all families: `fit` learns parameters, `predict_proba` applies them, a document carries them.
 
-    A family names its `method`, keeps the arguments of `__init__` unchanged under their names, and writes what it learned to attributes
-    that end in `_`. It says how they become a document's parameters (`_parameters`) and come back (`_restore`).
+    A family describes itself as `family`, keeps the arguments of `__init__` unchanged under their names, and keeps fitted parameters as
+    attributes that end in `_`. `_parameters` makes a document's parameters of these, and `_restore` these of a document's.
 
     >>> from monitor.calibrators.platt import Platt
     >>> Platt(task="confidence")
@@ -26,28 +27,59 @@ class Calibrator:
 
     """
 
-    method: ClassVar[str]
+    family: ClassVar[Family[Any]]
     learns: ClassVar[bool] = True
     task: str
+    class_names_: list[str] | None = (
+        None  # in the order of the parameters, where a document with some for each class names them
+    )
+
+    @property
+    def method(self) -> str:
+        """The family's name in documents."""
+        return self.family.method
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
-        """Fit on what the model said and what came true, and return itself."""
+        """Fit the parameters to predictions and labels, and return itself."""
         raise NotImplementedError
 
     def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities."""
+        """Return calibrated probabilities, by the array form that serves the family's documents.
+
+        Parameters
+        ----------
+        X : array of shape (n,), probabilities; multiclass: of shape (n, K), probabilities or logits
+
+        Returns
+        -------
+        Array of the same shape; rows of vectors sum to 1
+
+        Raises
+        ------
+        NotFitted
+            before `fit`.
+        ValueError
+            for numbers that are no probabilities, and vectors of another number of classes than fitted on.
+
+        """
+        self.check_fitted()
+        parameters, family = self._parameters(), self.family
+        if self.task != "multiclass":
+            return in_pieces(family.singles.array(parameters))(confidences(X))
+        if getattr(self, "logits", False):
+            return family.vectors.array_of_logits(parameters)(log_scores(X, logits=True))
+        return family.vectors.array(parameters)(vectors(X))
+
+    def _parameters(self) -> Mapping[str, object]:
+        """Return the fitted parameters as a document's."""
         raise NotImplementedError
 
-    def _parameters(self) -> dict[str, Any]:
-        """Return what was learned as a document's parameters."""
-        raise NotImplementedError
-
-    def _restore(self, parameters: dict[str, Any]) -> None:
-        """Take what was learned from a document's parameters, which were checked."""
+    def _restore(self, parameters: Any) -> None:
+        """Take the fitted parameters from a document's, which are checked."""
         raise NotImplementedError
 
     def _rows(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Any, Floats]:  # noqa: N803
-        """Return the rows to fit on, checked, and remember how many numbers each has."""
+        """Return checked rows to fit on, and keep their number of features."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
         if self.task == "multiclass":
@@ -57,7 +89,7 @@ class Calibrator:
         self.n_features_in_ = 1
         return single_rows(X, y, sample_weight)
 
-    def to_document(self) -> dict[str, Any]:
+    def to_document(self) -> dict[str, Json]:
         """Return the fitted calibrator as plain JSON: `{"method", "task", "parameters"}`.
 
         Raises
@@ -67,21 +99,21 @@ class Calibrator:
 
         """
         self.check_fitted()
-        return check({"method": self.method, "task": self.task, "parameters": self._parameters()})._asdict()
+        return self.family.checked({"task": self.task, "parameters": self._parameters()})._asdict()
 
     @classmethod
-    def from_document(cls, document: Any, **settings: Any) -> Self:
+    def from_document(cls, document: Mapping[str, Any], **settings: Any) -> Self:
         """Return the fitted calibrator that a document describes, made with further settings of `__init__`.
 
         Raises
         ------
         BadDocument
-            when the document is not valid, or of another method.
+            for an invalid document, or one of another method.
 
         """
-        method, task, parameters = check(document)
-        if method != cls.method:
-            raise BadDocument("method", method, f"{cls.__name__} reads {cls.method}")
+        if document.get("method") != cls.family.method:
+            raise BadDocument("method", document.get("method"), f"{cls.__name__} reads {cls.family.method}")
+        _, task, parameters = cls.family.checked(document)
         restored = cls(task=task, **settings)  # type: ignore[call-arg]  # every family takes its task
         if task in SINGLE:
             restored.n_features_in_ = 1
@@ -89,12 +121,12 @@ class Calibrator:
         return restored
 
     def check_fitted(self) -> None:
-        """Raise NotFitted unless `fit` or `from_document` went before."""
+        """Raise NotFitted before `fit` or `from_document`."""
         if not self.__sklearn_is_fitted__():
             raise _not_fitted()(f"this {type(self).__name__} is not fitted: call fit first")
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:  # noqa: ARG002, FBT001, FBT002  scikit-learn's signature
-        """Return the settings that `__init__` was given."""
+        """Return the settings of `__init__`."""
         return {name: getattr(self, name) for name in signature(type(self)).parameters}
 
     def set_params(self, **settings: Any) -> Self:
@@ -122,7 +154,8 @@ class Calibrator:
         return not self.learns or any(name.endswith("_") and not name.startswith("_") for name in vars(self))
 
     def __sklearn_tags__(self) -> Any:
-        """Return what scikit-learn asks of an estimator; only scikit-learn calls it, so only here is it imported."""
+        """Return scikit-learn's description of an estimator."""
+        # Only scikit-learn calls this.
         from sklearn.utils import InputTags, Tags, TargetTags  # noqa: PLC0415
 
         return Tags(
@@ -134,6 +167,6 @@ class Calibrator:
 
 
 def _not_fitted() -> type[NotFitted]:
-    """Return the error, which is scikit-learn's too where someone who has imported scikit-learn may catch that."""
+    """Return the error, which is scikit-learn's too once scikit-learn is imported, since callers may catch that."""
     theirs = sys.modules.get("sklearn.exceptions")
     return NotFitted if theirs is None else type("NotFitted", (NotFitted, theirs.NotFittedError), {})

@@ -1,14 +1,18 @@
-"""The families of calibrators by their method's name: the one place that turns a name or a document into an object."""
+"""Families of calibrators by method, one line each. Documents, their functions, the ladder, the API and the command read this table.
 
+A new family is a file with its estimator and its `Family`, a line here, and its test.
+"""
+
+from collections.abc import Mapping
 from inspect import signature
 from typing import Any, Final
 
 from .beta import Beta
-from .document import check
+from .errors import BadDocument
 from .estimator import Calibrator
+from .family import TASKS, one_of
 from .identity import Identity
 from .isotonic import Isotonic
-from .parameters import PARAMETERS, TASKS
 from .pit_isotonic import PitIsotonic
 from .platt import Platt
 from .quadratic import QuadraticLogit
@@ -19,8 +23,8 @@ from .variance_scaling import VarianceScaling
 from .vector import Vector
 
 FAMILIES: Final[dict[str, type[Calibrator]]] = {
-    family.method: family
-    for family in (
+    estimator.family.method: estimator
+    for estimator in (
         Identity,
         Temperature,
         Platt,
@@ -34,6 +38,7 @@ FAMILIES: Final[dict[str, type[Calibrator]]] = {
         PitIsotonic,
     )
 }
+"""The simpler before the richer of one task, as a refit tries them."""
 
 
 def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Calibrator:
@@ -42,14 +47,14 @@ def make(method: str, *, task: str, classes: int | None = None, logits: bool = F
     Parameters
     ----------
     method : a key of FAMILIES
-    task : `binary`, `confidence` or `multiclass`
+    task : `binary`, `confidence`, `multiclass` or `regression`
     classes : the number of classes, where known
     logits : rows will be logits instead of probabilities (multiclass only)
 
     Raises
     ------
     ValueError
-        for an unknown method or task, or a method that can't calibrate this task.
+        for an unknown method or task, or a task that the method cannot calibrate.
 
     Examples
     --------
@@ -59,24 +64,32 @@ def make(method: str, *, task: str, classes: int | None = None, logits: bool = F
     """
     if method not in FAMILIES:
         raise ValueError(f"method is {method!r}; it must be one of {', '.join(FAMILIES)}")
+    estimator = FAMILIES[method]
     if task not in TASKS:
         raise ValueError(f"task is {task!r}; it must be one of {', '.join(TASKS)}")
-    if task not in PARAMETERS[method].tasks:
-        raise ValueError(f"task is {task!r}; {method} calibrates {' and '.join(PARAMETERS[method].tasks)}")
+    if task not in estimator.family.tasks:
+        raise ValueError(f"task is {task!r}; {method} calibrates {' and '.join(estimator.family.tasks)}")
     if logits and task != "multiclass":
         raise ValueError(f"logits go with the multiclass task, not with {task!r}")
     settings = {"task": task, "classes": classes, "logits": logits}
-    taken = signature(FAMILIES[method]).parameters
-    return FAMILIES[method](**{name: value for name, value in settings.items() if name in taken})
+    accepted = signature(estimator).parameters
+    return estimator(**{name: value for name, value in settings.items() if name in accepted})
 
 
-def from_document(document: Any, *, logits: bool = False) -> Calibrator:
+def from_document(document: object, *, logits: bool = False) -> Calibrator:
     """Return the fitted calibrator that a document describes; a sealed one is held against its hash.
+
+    Parameters
+    ----------
+    document : `{"method", "task", "parameters"}`, sealed or not
+    logits : rows will be logits instead of probabilities (multiclass only)
 
     Raises
     ------
     BadDocument
-        when the document is not valid.
+        for an invalid document.
+    ValueError
+        for logits of another task than multiclass.
 
     Examples
     --------
@@ -85,10 +98,22 @@ def from_document(document: Any, *, logits: bool = False) -> Calibrator:
     [0.75]
 
     """
-    checked = check(document)
-    family = FAMILIES[checked.method]
-    if not logits:
-        return family.from_document(document)
-    if checked.task != "multiclass":
-        raise ValueError(f"logits go with the multiclass task, not with {checked.task!r}")
-    return family.from_document(document, logits=True)
+    estimator, fields = of_document(document)
+    calibrator = estimator.from_document(fields)
+    if logits and calibrator.task != "multiclass":
+        raise ValueError(f"logits go with the multiclass task, not with {calibrator.task!r}")
+    return calibrator.set_params(logits=True) if logits else calibrator
+
+
+def of_document(document: object) -> tuple[type[Calibrator], Mapping[str, Any]]:
+    """Return the estimator whose method a document names, and the document's fields, still unchecked.
+
+    Raises
+    ------
+    BadDocument
+        for a document that is no object, or an unknown method.
+
+    """
+    if not isinstance(document, Mapping):
+        raise BadDocument("document", document, "it must be an object")
+    return FAMILIES[one_of(document, "method", FAMILIES)], document

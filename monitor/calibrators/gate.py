@@ -26,8 +26,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .numeric import Floats
 from .parameters import SMALLEST
-from .rows import Floats, classes, confidences, outcomes, softmax_rows, vectors, weights
+from .rows import classes, confidences, outcomes, vectors, weights
+from .vectors import softmax_rows
 
 LEVEL: Final = 0.05
 BINS: Final = 15

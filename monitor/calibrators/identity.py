@@ -1,16 +1,61 @@
 """Identity: the calibrator that changes nothing, which every other one has to beat."""
 
+from collections.abc import Sequence
 from typing import Any, ClassVar, Self
 
-from numpy.typing import ArrayLike
-
 from .distribution_rows import distributions, rows_to_fit
+from .distributions import Distributions, OfMany, ToDistribution
 from .estimator import Calibrator
-from .rows import confidences, log_scores, softmax_rows, vectors
+from .family import Family
+from .numeric import ArrayLike, Floats, np
+from .parameters import Unchecked, exactly
+from .singles import Into, Singles, ToProbability, no_probability
+from .vectors import OfMatrix, ToProbabilities, Vectors, check_vector, softmax_of_logits, softmax_rows
+
+
+def _check(parameters: Unchecked, _task: str) -> Unchecked:
+    exactly(parameters, set())
+    return {}
+
+
+def _scalar(_parameters: Unchecked) -> ToProbability:
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise no_probability(p)
+        return p
+
+    return apply
+
+
+def _array(_parameters: Unchecked) -> Into:
+    def into(p: Floats, out: Floats) -> None:
+        out[:] = p
+
+    return into
+
+
+def _of_vector(_parameters: Unchecked) -> ToProbabilities:
+    def apply(probabilities: Sequence[float]) -> list[float]:
+        check_vector(probabilities)
+        return list(probabilities)
+
+    return apply
+
+
+def _of_matrix(_parameters: Unchecked) -> OfMatrix:
+    return np.copy
+
+
+def _of_distribution(_parameters: Unchecked) -> ToDistribution:
+    return lambda raw: raw
+
+
+def _of_distributions(_parameters: Unchecked) -> OfMany:
+    return lambda levels, values: (levels, values.copy())
 
 
 class Identity(Calibrator):
-    """Return the probabilities as they are.
+    """Return probabilities and distributions as they are.
 
     Parameters
     ----------
@@ -19,7 +64,20 @@ class Identity(Calibrator):
 
     """
 
-    method: ClassVar[str] = "identity"
+    family = Family(
+        method="identity",
+        sentence="no change",
+        parameters="{}",
+        check=_check,
+        singles=Singles(scalar=_scalar, array=_array),
+        vectors=Vectors(
+            scalar=_of_vector,
+            scalar_of_logits=lambda _parameters: softmax_of_logits(1.0),
+            array=_of_matrix,
+            array_of_logits=lambda _parameters: softmax_rows,
+        ),
+        distributions=Distributions(scalar=_of_distribution, array=_of_distributions),
+    )
     learns: ClassVar[bool] = False
 
     def __init__(self, *, task: str = "binary", logits: bool = False) -> None:
@@ -36,14 +94,10 @@ class Identity(Calibrator):
 
     def predict_proba(self, X: ArrayLike) -> Any:  # noqa: N803
         """Return X, shape (n,) or (n, K), or the softmax of logits; of a regression its distributions, shape (n,)."""
-        if self.task == "regression":
-            return distributions(X)
-        if self.task != "multiclass":
-            return confidences(X)
-        return softmax_rows(log_scores(X, logits=True)) if self.logits else vectors(X)
+        return distributions(X) if self.task == "regression" else super().predict_proba(X)
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> Unchecked:
         return {}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: Unchecked) -> None:
         """Do nothing: there is nothing to learn."""

@@ -1,17 +1,72 @@
 """Isotonic regression: any map that does not decrease, for when labels are plenty."""
 
-from typing import Any, ClassVar, Final, Self
+import math
+from bisect import bisect_right
+from itertools import pairwise
+from typing import Final, Self, TypedDict
 
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.optimize import isotonic_regression
-
+from .errors import BadDocument
 from .estimator import Calibrator
-from .parameters import MOST_KNOTS
-from .rows import Floats, Integers, confidences
+from .family import Family
+from .numeric import ArrayLike, Floats, Integers, np, optimize
+from .parameters import MOST_KNOTS, Unchecked, as_many, exactly, not_falling, numbers, rising
+from .singles import Into, Singles, ToProbability, no_probability
 
 # Confidences are rounded to steps of 1e-15: it keeps every slope between knots finite.
 STEPS: Final = 10**15
+
+
+class _Parameters(TypedDict):
+    x: list[float]
+    y: list[float]
+
+
+def _check(parameters: Unchecked, _task: str) -> _Parameters:
+    exactly(parameters, {"x", "y"})
+    x, y = numbers(parameters, "x"), numbers(parameters, "y")
+    as_many("y", y, "x", x)
+    rising("x", x)
+    not_falling("y", y)
+    if not all(math.isfinite(slope) for slope in _slopes(x, y)):
+        raise BadDocument("parameters.x", x, "its entries lie too close together")
+    return {"x": x, "y": y}
+
+
+def _slopes(x: list[float], y: list[float]) -> list[float]:
+    """Return the slope of each piece between two knots."""
+    return [
+        (above - below) / (after - before)
+        for (before, after), (below, above) in zip(pairwise(x), pairwise(y), strict=True)
+    ]
+
+
+def _scalar(parameters: _Parameters) -> ToProbability:
+    x, y = parameters["x"], parameters["y"]
+    slopes, first, last, knots = _slopes(x, y), y[0], y[-1], len(x)
+
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise no_probability(p)
+        above = bisect_right(x, p)
+        if above == 0:
+            return first
+        if above == knots:
+            return last
+        value = slopes[above - 1] * (p - x[above - 1]) + y[above - 1]
+        return value if value < last else last  # noqa: FURB136  min() is four times slower; rounding must not carry it beyond 1
+
+    return apply
+
+
+def _array(parameters: _Parameters) -> Into:
+    x, y = np.array(parameters["x"]), np.array(parameters["y"])
+
+    def into(p: Floats, out: Floats) -> None:
+        np.minimum(
+            np.interp(p, x, y), y[-1], out=out
+        )  # rounding must not carry a value beyond the last one, which may be 1
+
+    return into
 
 
 class Isotonic(Calibrator):
@@ -44,7 +99,15 @@ class Isotonic(Calibrator):
 
     """
 
-    method: ClassVar[str] = "isotonic"
+    family = Family(
+        method="isotonic",
+        sentence="any map that never falls, centered and interpolated",
+        parameters="{x, y}",
+        check=_check,
+        singles=Singles(scalar=_scalar, array=_array),
+        tried_from=10_000,
+        curve=True,
+    )
 
     def __init__(self, *, task: str = "binary") -> None:
         self.task = task
@@ -56,14 +119,14 @@ class Isotonic(Calibrator):
         ----------
         X : array of shape (n,), probabilities
         y : array of shape (n,), outcomes 0 or 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable, or make more blocks than a document may hold.
+            for unusable rows, or more blocks than a document may hold.
         NotIdentified
-            when all outcomes are the same.
+            for outcomes that are all the same.
 
         """
         value, total, ones = _distinct(*self._rows(X, y, sample_weight))
@@ -78,16 +141,10 @@ class Isotonic(Calibrator):
             )
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities, shape (n,)."""
-        self.check_fitted()
-        # Rounding must not carry a value beyond the last one, which may be 1.
-        return np.asarray(np.minimum(np.interp(confidences(X), self.x_, self.y_), self.y_[-1]))
-
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> _Parameters:
         return {"x": self.x_.tolist(), "y": self.y_.tolist()}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.x_, self.y_ = np.array(parameters["x"]), np.array(parameters["y"])
 
 
@@ -135,7 +192,7 @@ def _blocks(total: Floats, ones: Floats) -> Integers:
     starts = np.append(0, np.flatnonzero(rate[1:] > rate[:-1]) + 1)
     # Of single rows the sums of weights are counts, at a fifth of the cost.
     merged = np.diff(np.append(starts, len(total))) * 1.0 if single else np.add.reduceat(total, starts)
-    pooled = isotonic_regression(np.add.reduceat(ones, starts) / merged, weights=merged)
+    pooled = optimize.isotonic_regression(np.add.reduceat(ones, starts) / merged, weights=merged)
     return np.asarray(starts[np.asarray(pooled.blocks[:-1])], dtype=np.int64)
 
 

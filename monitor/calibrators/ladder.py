@@ -1,34 +1,30 @@
-"""Ladder: which families are worth a try with this many labels, the simplest first. Plain Python."""
+"""Ladder: the families that a refit tries by itself, given the number of labels; the simplest first. Plain Python."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Final
 
+from .families import FAMILIES
+
 FEWEST_LABELS: Final = 200
 FEWEST_OF_EACH: Final = 10
-LABELS_FOR_CURVES: Final = 1_000
-LABELS_FOR_STEPS: Final = 10_000
-BINARY: Final = 2
-
-CURVES: Final = frozenset({"beta", "quadratic_logit", "isotonic", "scaling_binning"})
-"""Families that bend a temperature's or Platt's line."""
 
 LINES_SHARE: Final = 0.8
 
-PER_CLASS: Final = frozenset({"vector", "structured_vector"})
-"""Families with parameters of each class, which labels of all classes must pin down."""
+PER_CLASS: Final = frozenset(method for method, estimator in FAMILIES.items() if estimator.family.per_class)
+"""Families with parameters for each class, which labels of all classes must pin down."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ladder:
     """The candidates of a refit, or why there are none."""
 
-    methods: tuple[str, ...]  # the simplest first: the first that passes the gate wins
-    refusal: str | None  # why there is nothing to try, in words; None when there is
+    methods: tuple[str, ...]  # the simplest first
+    refusal: str | None  # the reason why there are none, in words
     skipped: Mapping[str, str] = field(
         default_factory=dict
-    )  # families that the labels would allow, and why they are left out
+    )  # reasons, by family, for leaving out what the labels allow
 
 
 def ladder(
@@ -39,26 +35,26 @@ def ladder(
     classes: int | None = None,
     of_class: Mapping[str, int] = MappingProxyType({}),
 ) -> Ladder:
-    """Return the families that `auto` tries.
+    """Return the families that a refit with `auto` tries, or the reason why there are none.
 
     Temperature and Platt's line need few labels; from 1,000 on also beta and a quadratic on the logit, which bend the line. Isotonic
-    regression follows every bump of the sample and does harm before there are 10,000.
+    regression follows every bump of the sample and does harm with fewer than 10,000.
 
-    Vectors get a temperature, and from 1,000 labels also structured vector scaling: a slope and an intercept of each class, held to one
-    temperature the more, the fewer labels there are. Without that hold (`vector`) it is not tried: where labels are enough for it, the two
-    come to the same within 0.0001 nats. A top-label confidence gets a temperature only with two classes: with more, the formula for single
+    Vectors get a temperature, and from 1,000 labels also structured vector scaling: a slope and an intercept for each class, held to one
+    temperature the more, the fewer labels there are. `vector`, held to nothing, is not tried: with enough labels for it, both come to the
+    same within 0.0001 nats. A top-label confidence gets a temperature only with two classes: with more, the formula for single
     probabilities is wrong and Platt's line is the safe choice.
 
-    Scaling-binning is never tried: it gives all scores of a bin one value, so that its error can be measured, and for that gives up what
-    distinguishes them. A rule that asks for a better log loss would not choose it; a person may, by name.
+    Scaling-binning is tried only by name: it gives all scores of a bin one value, so that its error can be measured, and for that gives up
+    what distinguishes them. A gate that asks for a better log loss would not choose it.
 
     Parameters
     ----------
     task : `binary`, `confidence` or `multiclass`
-    right : labelled events with y = 1; of vectors, with the right answer
-    wrong : labelled events with y = 0; of vectors, with a wrong answer
-    classes : the number of classes, where known
-    of_class : of vectors, how many labels name each class
+    right : number of labelled events with y = 1; of vectors, with the right answer
+    wrong : number of labelled events with y = 0; of vectors, with a wrong answer
+    classes : number of classes, where known
+    of_class : of vectors, number of labels by class
 
     Examples
     --------
@@ -76,31 +72,42 @@ def ladder(
     refusal = _refusal(right, wrong)
     if refusal is not None:
         return Ladder(methods=(), refusal=refusal)
-    allowed = _methods(task, labels, classes)
+    allowed = tried(task, labels, classes)
     objection = objection_of_classes(of_class)
     skipped = {} if objection is None else {method: objection for method in allowed if method in PER_CLASS}
-    return Ladder(methods=tuple(each for each in allowed if each not in skipped), refusal=None, skipped=skipped)
+    methods = tuple(method for method in allowed if method not in skipped)
+    return Ladder(methods=methods, refusal=None, skipped=skipped)
+
+
+def tried(task: str, labels: int, classes: int | None = None) -> tuple[str, ...]:
+    """Return the families that this many labels allow, the simplest first.
+
+    >>> tried("regression", 999), tried("regression", 1_000)
+    (('variance_scaling',), ('variance_scaling', 'pit_isotonic'))
+    """
+    return tuple(method for method, estimator in FAMILIES.items() if estimator.family.is_tried(task, labels, classes))
 
 
 def shares(methods: Sequence[str]) -> dict[str, float]:
-    """Return the part of the gate's error rate that each candidate has; they sum to 1 (weighted Bonferroni).
+    """Return each candidate's share of the gate's error rate; shares sum to 1 (weighted Bonferroni).
 
-    Families of two numbers, which repair most faults, have four fifths where richer ones are tried too. Evenly shared, a temperature of
-    1.5 with a small shift would be repaired in 62 instead of 69 of 100 cases with 2,000 labels.
+    Lines, which repair most faults, have four fifths where curves are tried too. With equal shares, a temperature of 1.5 with a small
+    shift would be repaired in 62 instead of 69 of 100 cases with 2,000 labels.
 
     >>> {name: round(share, 3) for name, share in shares(["temperature", "platt", "beta", "quadratic_logit"]).items()}
     {'temperature': 0.4, 'platt': 0.4, 'beta': 0.1, 'quadratic_logit': 0.1}
     >>> shares(["temperature", "structured_vector"])
     {'temperature': 0.5, 'structured_vector': 0.5}
     """
-    lines, curves = ([each for each in methods if (each in CURVES) == curved] for curved in (False, True))
+    lines = [method for method in methods if not FAMILIES[method].family.curve]
+    curves = [method for method in methods if FAMILIES[method].family.curve]
     if not lines or not curves:
         return dict.fromkeys(methods, 1.0 / max(1, len(methods)))
     return dict.fromkeys(lines, LINES_SHARE / len(lines)) | dict.fromkeys(curves, (1.0 - LINES_SHARE) / len(curves))
 
 
 def objection_of_classes(of_class: Mapping[str, int]) -> str | None:
-    """Return why labels can't pin down a parameter of each class, which says the class with fewest; None where they can."""
+    """Return the reason why labels cannot pin down parameters for each class, naming the rarest class; None where they can."""
     rarest = min(of_class, key=lambda name: of_class[name], default=None)
     if rarest is None or of_class[rarest] >= FEWEST_OF_EACH:
         return None
@@ -124,14 +131,3 @@ def _refusal(right: int, wrong: int) -> str | None:
     if min(right, wrong) < FEWEST_OF_EACH:
         return f"the rarer outcome has {min(right, wrong)} of {labels} labels; at least {FEWEST_OF_EACH} are needed"
     return None
-
-
-def _methods(task: str, labels: int, classes: int | None) -> tuple[str, ...]:
-    if task == "multiclass":
-        return ("temperature",) if labels < LABELS_FOR_CURVES else ("temperature", "structured_vector")
-    found: list[str] = ["platt"] if task == "confidence" and classes != BINARY else ["temperature", "platt"]
-    if labels >= LABELS_FOR_CURVES:
-        found += ["beta", "quadratic_logit"]
-    if labels >= LABELS_FOR_STEPS:
-        found.append("isotonic")
-    return tuple(found)

@@ -3,11 +3,9 @@
 import math
 from typing import Final, NamedTuple
 
-import numpy as np
-
 from .errors import NotIdentified
+from .numeric import Floats, np
 from .parameters import STEEPEST
-from .rows import Floats
 
 MOST_STEPS: Final = 250
 LONGEST_STEP: Final = (

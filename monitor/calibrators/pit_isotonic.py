@@ -1,17 +1,77 @@
 """Isotonic PIT: each quantile is served from the level that labels have shown it to have."""
 
-from typing import Any, ClassVar, Final, Self
-
-import numpy as np
-from numpy.typing import ArrayLike
+from functools import lru_cache
+from itertools import accumulate
+from typing import Final, Self, TypedDict
 
 from .distribution_estimator import DistributionCalibrator
-from .distribution_rows import Objects, completed_ranks, groups, rows_to_fit
+from .distribution_rows import completed_ranks, groups, rows_to_fit
+from .distributions import (
+    SERVED_LEVELS,
+    Distribution,
+    Distributions,
+    OfMany,
+    Place,
+    ToDistribution,
+    inverted,
+    places,
+)
 from .errors import NotIdentified
-from .rows import Floats
+from .family import Family
+from .numeric import ArrayLike, Floats, Objects, np
+from .parameters import Unchecked, as_many, exactly, not_falling, numbers, rising
 
-KNOTS: Final = np.arange(1, 200) / 200
+KNOTS: Final = tuple(k / 200 for k in range(1, 200))
 """The frequencies at which the map is kept: every half of a hundredth."""
+
+
+class _Parameters(TypedDict):
+    x: list[float]
+    y: list[float]
+
+
+def _check(parameters: Unchecked, _task: str) -> _Parameters:
+    exactly(parameters, {"x", "y"})
+    x, y = numbers(parameters, "x"), numbers(parameters, "y")
+    as_many("y", y, "x", x)
+    not_falling("x", x)
+    rising("y", [0.0, *y, 1.0], "it must be strictly increasing, between 0 and 1")
+    return {"x": x, "y": y}
+
+
+def _scalar(parameters: _Parameters) -> ToDistribution:
+    x, y = parameters["x"], parameters["y"]
+
+    @lru_cache(maxsize=64)
+    def plan(levels: tuple[int, ...]) -> tuple[Place, ...]:
+        return places(levels, inverted(x, y, levels))
+
+    normal = inverted(x, y, SERVED_LEVELS)
+
+    def apply(raw: Distribution) -> Distribution:
+        values = raw.values
+        if not raw.levels:
+            mean, std = values
+            return Distribution(SERVED_LEVELS, tuple([mean + z * std for z in normal]), raw.chance)
+        served = [values[base] + share * (values[end] - values[start]) for base, start, end, share in plan(raw.levels)]
+        # Rounding may put the end of one line an ulp above the beginning of the next.
+        return Distribution(raw.levels, tuple(accumulate(served, max)), raw.chance)
+
+    return apply
+
+
+def _array(parameters: _Parameters) -> OfMany:
+    x, y = parameters["x"], parameters["y"]
+    normal = np.array(inverted(x, y, SERVED_LEVELS))
+
+    def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        if not levels:
+            return SERVED_LEVELS, values[:, :1] + normal * values[:, 1:]
+        base, start, end, share = zip(*places(levels, inverted(x, y, levels)), strict=True)
+        served = values[:, base] + np.array(share) * (values[:, end] - values[:, start])
+        return levels, np.maximum.accumulate(served, axis=1)
+
+    return apply
 
 
 class PitIsotonic(DistributionCalibrator):
@@ -50,7 +110,14 @@ class PitIsotonic(DistributionCalibrator):
 
     """
 
-    method: ClassVar[str] = "pit_isotonic"
+    family = Family(
+        method="pit_isotonic",
+        sentence="each quantile from the level that labels show it to have: bias and heavy tails too",
+        parameters="{x, y}",
+        check=_check,
+        distributions=Distributions(scalar=_scalar, array=_array),
+        tried_from=1_000,
+    )
 
     def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit the map of levels.
@@ -60,29 +127,29 @@ class PitIsotonic(DistributionCalibrator):
         X : array of shape (n,) of `monitor.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
             or with `levels`, of shape (n, levels), quantiles
         y : array of shape (n,), labels in the unit of the predictions
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable.
+            for unusable rows.
         NotIdentified
-            when half of the labels, or more, are beyond all that the distributions hold for possible.
+            for half of the labels or more beyond all that the distributions hold for possible.
 
         """
         rows, label, weight = rows_to_fit(X, y, sample_weight, self.levels)
         rank = np.empty(len(label))
         for group in groups(rows):
             rank[group.rows] = completed_ranks(group, label[group.rows])
-        self.x_, self.y_ = _positions(rank, weight), KNOTS.copy()
+        self.x_, self.y_ = _positions(rank, weight), np.array(KNOTS)
         if self.x_[len(KNOTS) // 2] in (0.0, 1.0):
             raise NotIdentified("most labels lie beyond all that the distributions hold for possible")
         return self
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> _Parameters:
         return {"x": self.x_.tolist(), "y": self.y_.tolist()}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.x_, self.y_ = np.array(parameters["x"]), np.array(parameters["y"])
 
 

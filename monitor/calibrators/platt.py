@@ -1,16 +1,36 @@
 """Platt scaling: a slope and an intercept on the logit."""
 
-from typing import Any, ClassVar, Self
+from typing import Self, TypedDict
 
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import expit
-
-from .errors import NotIdentified
+from .errors import BadDocument, NotIdentified
 from .estimator import Calibrator
+from .family import Family
 from .logistic import fit_rising_line
-from .parameters import STEEPEST
-from .rows import Floats, confidences, logit
+from .numeric import ArrayLike
+from .parameters import STEEPEST, Unchecked, exactly, number
+from .rows import logit
+from .singles import Into, Singles, ToProbability, line, line_into
+
+
+class _Parameters(TypedDict):
+    slope: float
+    intercept: float
+
+
+def _check(parameters: Unchecked, _task: str) -> _Parameters:
+    exactly(parameters, {"slope", "intercept"})
+    slope = number(parameters, "slope", 0.0, STEEPEST)
+    if slope == 0.0:
+        raise BadDocument("parameters.slope", slope, "it must be positive, or every score becomes the same")
+    return {"slope": slope, "intercept": number(parameters, "intercept", -STEEPEST, STEEPEST)}
+
+
+def _scalar(parameters: _Parameters) -> ToProbability:
+    return line(parameters["slope"], parameters["intercept"])
+
+
+def _array(parameters: _Parameters) -> Into:
+    return line_into(parameters["slope"], parameters["intercept"])
 
 
 class Platt(Calibrator):
@@ -33,6 +53,7 @@ class Platt(Calibrator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> p = rng.uniform(size=50_000)
     >>> y = rng.uniform(size=50_000) < 1 / (1 + np.exp(-0.5 * np.log(p / (1 - p)) - 1.0))
@@ -42,7 +63,14 @@ class Platt(Calibrator):
 
     """
 
-    method: ClassVar[str] = "platt"
+    family = Family(
+        method="platt",
+        sentence="a line on the logit",
+        parameters="{slope, intercept} on the logit",
+        check=_check,
+        singles=Singles(scalar=_scalar, array=_array),
+        tried_from=200,
+    )
 
     def __init__(self, *, task: str = "binary") -> None:
         self.task = task
@@ -54,31 +82,26 @@ class Platt(Calibrator):
         ----------
         X : array of shape (n,), probabilities
         y : array of shape (n,), outcomes 0 or 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable.
+            for unusable rows.
         NotIdentified
-            when all outcomes or all scores are the same, the line runs away, or the slope is not positive: higher scores are not
+            for outcomes or scores that are all the same, a line that runs away, or a slope that is not positive: higher scores are not
             more often right.
 
         """
         p, outcome, weight = self._rows(X, y, sample_weight)
-        line = fit_rising_line(logit(p), outcome, weight)
-        if not max(line.slope, abs(line.intercept)) <= STEEPEST:
-            raise NotIdentified(f"slope {line.slope:.4g} and intercept {line.intercept:.4g} run away")
-        self.slope_, self.intercept_ = line
+        fitted = fit_rising_line(logit(p), outcome, weight)
+        if not max(fitted.slope, abs(fitted.intercept)) <= STEEPEST:
+            raise NotIdentified(f"slope {fitted.slope:.4g} and intercept {fitted.intercept:.4g} run away")
+        self.slope_, self.intercept_ = fitted
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities, shape (n,)."""
-        self.check_fitted()
-        return np.asarray(expit(self.slope_ * logit(confidences(X)) + self.intercept_))
-
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> _Parameters:
         return {"slope": float(self.slope_), "intercept": float(self.intercept_)}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.slope_, self.intercept_ = parameters["slope"], parameters["intercept"]

@@ -2,15 +2,9 @@
 
 from typing import Any, Final
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
-from scipy.special import softmax
-
 from .errors import NotIdentified
+from .numeric import ArrayLike, Floats, Integers, np
 from .parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
-
-Floats = NDArray[np.float64]
-Integers = NDArray[np.int64]
 
 # Beyond this gap a class has no probability left at any allowed temperature; the limit keeps products finite.
 WIDEST_GAP: Final = 1e6
@@ -57,11 +51,6 @@ def logit(p: Floats) -> Floats:
     odds = np.clip(p, LOWEST, HIGHEST)
     odds /= 1.0 - odds
     return np.asarray(np.log(odds, out=odds))
-
-
-def softmax_rows(scores: Floats) -> Floats:
-    """Return each row's softmax; shape (n, K)."""
-    return np.asarray(softmax(scores, axis=1), dtype=np.float64)
 
 
 def outcomes(values: ArrayLike, rows: int) -> Floats:

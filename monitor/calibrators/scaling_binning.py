@@ -1,17 +1,52 @@
 """Scaling-binning: Platt's line, flattened to a few steps, whose calibration error can be measured."""
 
-from typing import Any, ClassVar, Final, Self
-
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import expit
+from bisect import bisect_right
+from typing import Final, Self, TypedDict
 
 from .estimator import Calibrator
+from .family import Family
 from .logistic import fit_rising_line
-from .parameters import MOST_KNOTS
-from .rows import Floats, Integers, confidences, logit
+from .numeric import ArrayLike, Floats, Integers, np, special
+from .parameters import MOST_KNOTS, Unchecked, as_many, exactly, not_falling, numbers, rising
+from .rows import logit
+from .singles import Into, Singles, ToProbability, no_probability
 
 FEWEST_BINS: Final = 2
+
+
+class _Parameters(TypedDict):
+    edges: list[float]
+    values: list[float]
+
+
+def _check(parameters: Unchecked, _task: str) -> _Parameters:
+    exactly(parameters, {"edges", "values"})
+    edges, values = numbers(parameters, "edges"), numbers(parameters, "values")
+    as_many("values", values, "edges", edges, more=1)
+    rising("edges", edges)
+    not_falling("values", values)
+    return {"edges": edges, "values": values}
+
+
+def _scalar(parameters: _Parameters) -> ToProbability:
+    edges, values = parameters["edges"], parameters["values"]
+
+    def apply(p: float) -> float:
+        if not 0.0 <= p <= 1.0:
+            raise no_probability(p)
+        return values[bisect_right(edges, p)]
+
+    return apply
+
+
+def _array(parameters: _Parameters) -> Into:
+    edges, values = np.array(parameters["edges"]), np.array(parameters["values"])
+
+    def into(p: Floats, out: Floats) -> None:
+        place = np.searchsorted(edges, p, side="right")
+        np.take(values, place, out=out, mode="clip")  # nothing lies outside: clip is quicker
+
+    return into
 
 
 class ScalingBinning(Calibrator):
@@ -46,7 +81,14 @@ class ScalingBinning(Calibrator):
 
     """
 
-    method: ClassVar[str] = "scaling_binning"
+    family = Family(
+        method="scaling_binning",
+        sentence="the mean of a fitted map in each of 15 bins",
+        parameters="{edges, values}",
+        check=_check,
+        singles=Singles(scalar=_scalar, array=_array),
+        curve=True,
+    )
 
     def __init__(self, *, task: str = "binary", bins: int = 15) -> None:
         self.task = task
@@ -59,38 +101,33 @@ class ScalingBinning(Calibrator):
         ----------
         X : array of shape (n,), probabilities
         y : array of shape (n,), outcomes 0 or 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows or the number of bins are not usable.
+            for unusable rows or numbers of bins.
         NotIdentified
-            when all outcomes or all scores are the same, or higher scores are not more often right.
+            for outcomes or scores that are all the same, or higher scores that are not more often right.
 
         """
         if not FEWEST_BINS <= self.bins <= MOST_KNOTS:
             raise ValueError(f"bins is {self.bins}; it must be from {FEWEST_BINS} to {MOST_KNOTS}")
         p, outcome, weight = self._rows(X, y, sample_weight)
-        line = fit_rising_line(logit(p), outcome, weight)
+        fitted = fit_rising_line(logit(p), outcome, weight)
         value, place = np.unique(p, return_inverse=True)
         mass = np.bincount(place, weights=weight).astype(np.float64)
         starts = _starts(mass, self.bins)
-        scaled = np.asarray(expit(line.slope * logit(value) + line.intercept))
+        scaled = np.asarray(special.expit(fitted.slope * logit(value) + fitted.intercept))
         mean = np.add.reduceat(scaled * mass, starts) / np.add.reduceat(mass, starts)
         self.edges_ = _between(value[starts[1:] - 1], value[starts[1:]])
         self.values_ = np.maximum.accumulate(np.clip(mean, 0.0, 1.0))  # rounding must not make a step down
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities, shape (n,)."""
-        self.check_fitted()
-        return np.asarray(self.values_[np.searchsorted(self.edges_, confidences(X), side="right")])
-
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> _Parameters:
         return {"edges": self.edges_.tolist(), "values": self.values_.tolist()}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.edges_, self.values_ = np.array(parameters["edges"]), np.array(parameters["values"])
 
 

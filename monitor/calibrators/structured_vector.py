@@ -1,11 +1,12 @@
 """Structured vector scaling: a temperature for all, from which each class departs as far as its labels say."""
 
-from typing import ClassVar, Self
+from typing import Self
 
-from numpy.typing import ArrayLike
-
+from .family import Family
+from .multinomial import Lines, fit_lines, normal_logs, usable
+from .numeric import ArrayLike
 from .temperature import beta_of_vectors
-from .vector import Lines, Vector, fit_lines, normal_logs, usable
+from .vector import LINES, Vector, check
 
 
 class StructuredVector(Vector):
@@ -51,7 +52,15 @@ class StructuredVector(Vector):
 
     """
 
-    method: ClassVar[str] = "structured_vector"
+    family = Family(
+        method="structured_vector",
+        sentence="a slope and an intercept for each class, held to one temperature",
+        parameters="{slopes, intercepts, classes}, one per class",
+        check=check,
+        vectors=LINES,
+        tried_from=1_000,
+        per_class=True,
+    )
 
     def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit slopes and intercepts.
@@ -60,14 +69,14 @@ class StructuredVector(Vector):
         ----------
         X : array of shape (n, K), probabilities or logits
         y : array of shape (n,), labels 0 to K - 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable.
+            for unusable rows.
         NotIdentified
-            when all labels are the same, no temperature in [1e-3, 1e3] is best, or a slope is not positive.
+            for labels that are all the same, no best temperature in [1e-3, 1e3], or a slope that is not positive.
 
         """
         scores, label, weight = self._rows(X, y, sample_weight)

@@ -1,19 +1,23 @@
 """Temperature scaling: one parameter that makes every answer more or less confident, and changes none."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
-from typing import Any, ClassVar, Final, Self
-
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.special import expit
+from typing import Any, Final, NotRequired, Self, TypedDict
 
 from .errors import NotIdentified
 from .estimator import Calibrator
-from .parameters import COLDEST, HOTTEST
-from .rows import Floats, Integers, confidences, log_scores, logit, softmax_rows
+from .family import Family
+from .numeric import ArrayLike, Floats, Integers, np
+from .parameters import SMALLEST, Unchecked, count, exactly, number
+from .rows import logit
+from .singles import Into, Singles, ToProbability, line, line_into
+from .vectors import OfMatrix, ToProbabilities, Vectors, check_vector, softmax, softmax_of_logits
+
+COLDEST: Final = 1e-3
+HOTTEST: Final = 1e3
+MOST_CLASSES: Final = 1_000_000
 
 MOST_STEPS: Final = 200
 SETTLED: Final = 1e-6  # a last step of Newton's; the next would be about its square
@@ -29,6 +33,66 @@ CHUNK: Final = 1 << 15  # scores worked on at a time: they stay in the processor
 
 # The first and second derivative of the mean log loss by β = 1/T. The loss is convex in β, so the first one increases.
 Derivatives = Callable[[float], tuple[float, float]]
+
+
+class _Parameters(TypedDict):
+    temperature: float
+    classes: NotRequired[int]  # of top-label confidences
+
+
+def _check(parameters: Unchecked, task: str) -> _Parameters:
+    exactly(parameters, {"temperature", "classes"} if task == "confidence" else {"temperature"})
+    checked: _Parameters = {"temperature": number(parameters, "temperature", COLDEST, HOTTEST)}
+    if task == "confidence":
+        checked["classes"] = count(parameters, "classes", 2, MOST_CLASSES)
+    return checked
+
+
+def _line(parameters: _Parameters) -> tuple[float, float]:
+    """Return the slope and intercept that the temperature of single probabilities comes to on the logit."""
+    beta, rest = _beta(parameters), math.log(parameters.get("classes", 2) - 1)
+    return beta, beta * rest - rest
+
+
+def _beta(parameters: _Parameters) -> float:
+    return 1.0 / parameters["temperature"]
+
+
+def _scalar(parameters: _Parameters) -> ToProbability:
+    return line(*_line(parameters))
+
+
+def _array(parameters: _Parameters) -> Into:
+    return line_into(*_line(parameters))
+
+
+def _of_vector(parameters: _Parameters) -> ToProbabilities:
+    beta, log, smallest = _beta(parameters), math.log, SMALLEST
+
+    def apply(probabilities: Sequence[float]) -> list[float]:
+        check_vector(probabilities)
+        return softmax([log(p if p > smallest else smallest) for p in probabilities], beta)  # noqa: FURB136  as in singles
+
+    return apply
+
+
+def _of_logits(parameters: _Parameters) -> ToProbabilities:
+    return softmax_of_logits(_beta(parameters))
+
+
+def _of_matrix(parameters: _Parameters) -> OfMatrix:
+    of_scores = _of_scores(parameters)
+    return lambda p: of_scores(np.log(np.maximum(p, SMALLEST)))
+
+
+def _of_scores(parameters: _Parameters) -> OfMatrix:
+    beta = _beta(parameters)
+
+    def apply(scores: Floats) -> Floats:
+        grown = np.exp((scores - scores.max(axis=1, keepdims=True)) * beta)
+        return np.asarray(grown / grown.sum(axis=1, keepdims=True))
+
+    return apply
 
 
 class Temperature(Calibrator):
@@ -63,7 +127,16 @@ class Temperature(Calibrator):
 
     """
 
-    method: ClassVar[str] = "temperature"
+    family = Family(
+        method="temperature",
+        sentence="logit / T, softmax of log p / T",
+        parameters="{temperature}",
+        check=_check,
+        singles=Singles(scalar=_scalar, array=_array),
+        vectors=Vectors(scalar=_of_vector, scalar_of_logits=_of_logits, array=_of_matrix, array_of_logits=_of_scores),
+        tried_from=200,
+        two_classes=True,
+    )
 
     def __init__(self, *, task: str = "binary", classes: int | None = None, logits: bool = False) -> None:
         self.task = task
@@ -77,14 +150,14 @@ class Temperature(Calibrator):
         ----------
         X : array of shape (n,), probabilities; multiclass: of shape (n, K), probabilities or logits
         y : array of shape (n,), outcomes 0 or 1; multiclass: labels 0 to K - 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable, or `classes` is missing.
+            for unusable rows, or without `classes` where they are needed.
         NotIdentified
-            when all labels are the same, or no temperature in [1e-3, 1e3] is best: the scores separate the labels, or say nothing.
+            for labels that are all the same, or no best temperature in [1e-3, 1e3]: the scores separate the labels, or say nothing.
 
         """
         rows = self._rows(X, y, sample_weight)
@@ -95,19 +168,13 @@ class Temperature(Calibrator):
                 self.temperature_ = 1.0 / _of_rows(partial(_of_singles, rest=self._rest()), *rows)
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities, of shape (n,) or (n, K); rows of vectors sum to 1."""
-        self.check_fitted()
-        if self.task == "multiclass":
-            return softmax_rows(log_scores(X, logits=self.logits) / self.temperature_)
-        rest = self._rest()
-        return np.asarray(expit((logit(confidences(X)) + rest) / self.temperature_ - rest))
+    def _parameters(self) -> _Parameters:
+        parameters: _Parameters = {"temperature": float(self.temperature_)}
+        if self.task == "confidence" and self.classes is not None:
+            parameters["classes"] = self.classes
+        return parameters
 
-    def _parameters(self) -> dict[str, Any]:
-        parameters: dict[str, Any] = {"temperature": float(self.temperature_)}
-        return parameters | ({"classes": self.classes} if self.task == "confidence" else {})
-
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.classes = parameters.get("classes")
         self.temperature_ = parameters["temperature"]
 
@@ -159,7 +226,7 @@ def beta_of_vectors(scores: Floats, label: Integers, weight: Floats) -> float:
     Raises
     ------
     NotIdentified
-        when no temperature in [1e-3, 1e3] is best.
+        for no best temperature in [1e-3, 1e3].
 
     """
     return _of_rows(_of_vectors, scores, label, weight)

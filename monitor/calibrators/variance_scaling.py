@@ -2,21 +2,57 @@
 
 import math
 from collections.abc import Sequence
-from typing import Any, ClassVar, Final, Self
-
-import numpy as np
-from numpy.typing import ArrayLike
+from typing import Final, Self, TypedDict
 
 from .distribution_estimator import DistributionCalibrator
-from .distribution_rows import Group, Objects, groups, middles, rows_to_fit, spreads
-from .distributions import WHOLE
+from .distribution_rows import Group, groups, middles, rows_to_fit, spreads
+from .distributions import WHOLE, Distribution, Distributions, OfMany, ToDistribution, median_place
 from .errors import NotIdentified
-from .parameters import NARROWEST, WIDEST
-from .rows import Floats
+from .family import Family
+from .numeric import ArrayLike, Floats, Objects, np
+from .parameters import Unchecked, exactly, number
+
+NARROWEST: Final = 1e-3
+WIDEST: Final = 1e3
 
 HALVINGS: Final = 48
 _ROOT_PI: Final = math.sqrt(math.pi)
 _ROOT_2PI: Final = math.sqrt(2.0 * math.pi)
+
+
+class _Parameters(TypedDict):
+    scale: float
+
+
+def _check(parameters: Unchecked, _task: str) -> _Parameters:
+    exactly(parameters, {"scale"})
+    return {"scale": number(parameters, "scale", NARROWEST, WIDEST)}
+
+
+def _scalar(parameters: _Parameters) -> ToDistribution:
+    scale = parameters["scale"]
+
+    def apply(raw: Distribution) -> Distribution:
+        if not raw.levels:
+            mean, std = raw.values
+            return Distribution((), (mean, scale * std), raw.chance)
+        middle = raw.location
+        return Distribution(raw.levels, tuple([middle + scale * (value - middle) for value in raw.values]), raw.chance)
+
+    return apply
+
+
+def _array(parameters: _Parameters) -> OfMany:
+    scale = parameters["scale"]
+
+    def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        if not levels:
+            return levels, np.stack([values[:, 0], scale * values[:, 1]], axis=1)
+        base, start, end, share = median_place(levels)
+        middle = values[:, [base]] + share * (values[:, [end]] - values[:, [start]])
+        return levels, middle + scale * (values - middle)
+
+    return apply
 
 
 class VarianceScaling(DistributionCalibrator):
@@ -51,7 +87,14 @@ class VarianceScaling(DistributionCalibrator):
 
     """
 
-    method: ClassVar[str] = "variance_scaling"
+    family = Family(
+        method="variance_scaling",
+        sentence="every distribution wider or narrower by one factor",
+        parameters="{scale}",
+        check=_check,
+        distributions=Distributions(scalar=_scalar, array=_array),
+        tried_from=200,
+    )
 
     def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
         """Fit the factor.
@@ -61,24 +104,24 @@ class VarianceScaling(DistributionCalibrator):
         X : array of shape (n,) of `monitor.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
             or with `levels`, of shape (n, levels), quantiles
         y : array of shape (n,), labels in the unit of the predictions
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable.
+            for unusable rows.
         NotIdentified
-            when no factor in [1e-3, 1e3] is best, or no distribution has any width.
+            for no best factor in [1e-3, 1e3], or distributions without any width.
 
         """
         rows, label, weight = rows_to_fit(X, y, sample_weight, self.levels)
         self.scale_ = math.exp(_root(_Slopes(groups(rows), label, weight)))
         return self
 
-    def _parameters(self) -> dict[str, Any]:
+    def _parameters(self) -> _Parameters:
         return {"scale": float(self.scale_)}
 
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: _Parameters) -> None:
         self.scale_ = parameters["scale"]
 
 

@@ -1,37 +1,115 @@
 """Vector scaling: a slope and an intercept for each class, on the logarithms of its probabilities."""
 
 import math
-from collections.abc import Callable, Iterator
-from typing import Any, ClassVar, Final, NamedTuple, Self
+from collections.abc import Sequence
+from typing import NotRequired, Self, TypedDict
 
-import numpy as np
-from numpy.typing import ArrayLike
-from scipy.sparse.linalg import LinearOperator, cg
-
-from .errors import NotIdentified
+from .errors import BadDocument, NotIdentified
 from .estimator import Calibrator
-from .parameters import SMALLEST, STEEPEST
-from .rows import Floats, Integers, log_scores, softmax_rows
+from .family import Family
+from .multinomial import fit_lines, normal_logs, usable
+from .numeric import ArrayLike, Floats, np
+from .parameters import SMALLEST, STEEPEST, Unchecked, as_many, exactly, numbers_by_class
 from .temperature import beta_of_vectors
-
-MOST_STEPS: Final = 100
-SETTLED: Final = 1e-8  # a last step that moves no score by more; the next would move them by its square
-RUNS_AWAY: Final = 1e-3  # a step as long as this that gains nothing leads nowhere
-NO_GAIN: Final = 1e-20  # of the mean log loss, as a step promises it
-ROUNDING: Final = 1e-14  # of the mean log loss, as it is measured
-ENOUGH_DECREASE: Final = 1e-4
-DEEPEST: Final = -math.log(SMALLEST)
-
-LARGEST_SOLVED: Final = 200  # classes; of more, forming the Hessian costs more than multiplying with it
-EXACTNESS: Final = 1e-4  # of a step that is found by conjugate gradients, relative to its gradient
-CHUNK: Final = 1 << 15  # entries worked on at a time: they stay in the processor's cache
+from .vectors import (
+    OfMatrix,
+    ToProbabilities,
+    Vectors,
+    check_logits,
+    check_vector,
+    other_classes,
+    softmax,
+    softmax_rows,
+)
 
 
-class Lines(NamedTuple):
-    """A slope and an intercept for each class; arrays of shape (K,)."""
+class Parameters(TypedDict):
+    """A slope and an intercept for each class, and the names of the classes in the same order."""
 
-    slopes: Floats
-    intercepts: Floats
+    slopes: list[float]
+    intercepts: list[float]
+    classes: NotRequired[list[str]]
+
+
+def check(parameters: Unchecked, _task: str) -> Parameters:
+    """Return the parameters of lines, every number in its one form; raise BadDocument where they are invalid."""
+    named = {"classes"} & set(parameters)
+    exactly(parameters, {"slopes", "intercepts"} | named)
+    slopes = numbers_by_class(parameters, "slopes", 0.0)
+    intercepts = numbers_by_class(parameters, "intercepts", -STEEPEST)
+    as_many("intercepts", intercepts, "slopes", slopes)
+    if 0.0 in slopes:
+        place = slopes.index(0.0)
+        raise BadDocument(f"parameters.slopes[{place}]", 0.0, "it must be positive, or this class's score says nothing")
+    checked: Parameters = {"slopes": slopes, "intercepts": intercepts}
+    if named:
+        checked["classes"] = _class_names(parameters["classes"], len(slopes))
+    return checked
+
+
+def _class_names(names: object, count: int) -> list[str]:
+    """Return the names of the classes, in the order of slopes, by which an object by class is read."""
+    if not isinstance(names, list | tuple) or not all(isinstance(name, str) for name in names):
+        raise BadDocument("parameters.classes", names, "it must be a list of names")
+    if len(names) != count or len(set(names)) != count:
+        raise BadDocument("parameters.classes", names, f"it must have {count} different names, as slopes has entries")
+    return list(names)
+
+
+def _of_vector(parameters: Parameters) -> ToProbabilities:
+    slopes, intercepts = parameters["slopes"], parameters["intercepts"]
+    classes, log, smallest = len(slopes), math.log, SMALLEST
+
+    def apply(probabilities: Sequence[float]) -> list[float]:
+        check_vector(probabilities)
+        if len(probabilities) != classes:
+            raise other_classes(len(probabilities), classes)
+        total = sum(probabilities)
+        floor = max(smallest, smallest / total)
+        logs = [log(p if p > floor else floor) for p in [p / total for p in probabilities]]  # noqa: FURB136  as in singles
+        return softmax([a * each + b for a, each, b in zip(slopes, logs, intercepts, strict=True)], 1.0)
+
+    return apply
+
+
+def _of_logits(parameters: Parameters) -> ToProbabilities:
+    of_vector, classes = _of_vector(parameters), len(parameters["slopes"])
+
+    def apply(logits: Sequence[float]) -> list[float]:
+        check_logits(logits)
+        if len(logits) != classes:
+            raise other_classes(len(logits), classes)
+        return of_vector(softmax(logits, 1.0))
+
+    return apply
+
+
+def _of_matrix(parameters: Parameters) -> OfMatrix:
+    slopes, intercepts = np.array(parameters["slopes"]), np.array(parameters["intercepts"])
+
+    def apply(p: Floats) -> Floats:
+        if p.shape[1] != len(slopes):
+            raise other_classes(p.shape[1], len(slopes))
+        total = p.sum(axis=1, keepdims=True)
+        scores = p / total
+        np.maximum(scores, np.maximum(SMALLEST, SMALLEST / total), out=scores)
+        np.log(scores, out=scores)
+        scores *= slopes
+        scores += intercepts
+        scores -= scores.max(axis=1, keepdims=True)
+        np.exp(scores, out=scores)
+        return np.asarray(scores / scores.sum(axis=1, keepdims=True))
+
+    return apply
+
+
+def _of_scores(parameters: Parameters) -> OfMatrix:
+    of_matrix = _of_matrix(parameters)
+    return lambda scores: of_matrix(softmax_rows(scores))
+
+
+LINES = Vectors(scalar=_of_vector, scalar_of_logits=_of_logits, array=_of_matrix, array_of_logits=_of_scores)
+"""The forms of every family that has a line for each class."""
 
 
 class Vector(Calibrator):
@@ -41,7 +119,7 @@ class Vector(Calibrator):
     parameters minimise the mean log loss, which is convex in them, by Newton's method with step-halving; the intercepts sum to 0.
 
     Unlike a temperature it can change which class is the most probable one, and with it the accuracy: where a class is given too often,
-    that is the repair. There are 2·K parameters and nothing holds them back: with few labels per class prefer structured vector scaling.
+    that is the repair. Nothing holds the 2·K parameters back: with few labels per class prefer structured vector scaling.
     With two classes this is beta calibration with free slopes.
 
     Parameters
@@ -60,6 +138,7 @@ class Vector(Calibrator):
 
     Examples
     --------
+    >>> import numpy as np
     >>> rng = np.random.default_rng(0)
     >>> true = rng.dirichlet([1.0, 1.0, 1.0], size=20_000)
     >>> y = (rng.uniform(size=(20_000, 1)) > true.cumsum(axis=1)).sum(axis=1)
@@ -70,8 +149,14 @@ class Vector(Calibrator):
 
     """
 
-    method: ClassVar[str] = "vector"
-    class_names_: list[str] | None
+    family = Family(
+        method="vector",
+        sentence="the same, held to nothing",
+        parameters="{slopes, intercepts, classes}, one per class",
+        check=check,
+        vectors=LINES,
+        per_class=True,
+    )
 
     def __init__(self, *, task: str = "multiclass", logits: bool = False) -> None:
         self.task = task
@@ -84,14 +169,14 @@ class Vector(Calibrator):
         ----------
         X : array of shape (n, K), probabilities or logits
         y : array of shape (n,), labels 0 to K - 1
-        sample_weight : array of shape (n,), how often each row counts
+        sample_weight : array of shape (n,), weights of the rows; by default 1
 
         Raises
         ------
         ValueError
-            when the rows are not usable.
+            for unusable rows.
         NotIdentified
-            when a class has no label, the scores separate labels, or a slope is not positive: more probability, fewer such labels.
+            for a class without labels, scores that separate labels, or a slope that is not positive: more probability, fewer such labels.
 
         """
         scores, label, weight = self._rows(X, y, sample_weight)
@@ -104,237 +189,13 @@ class Vector(Calibrator):
         self.slopes_, self.intercepts_ = usable(fit_lines(normal_logs(scores), label, share, start=beta, ridge=0.0))
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
-        """Return calibrated probabilities, shape (n, K); rows sum to 1.
+    def _parameters(self) -> Parameters:
+        parameters: Parameters = {"slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist()}
+        if self.class_names_ is not None:
+            parameters["classes"] = self.class_names_
+        return parameters
 
-        Raises
-        ------
-        ValueError
-            when the rows are no vectors of as many classes as this was fitted on.
-
-        """
-        self.check_fitted()
-        logs = normal_logs(log_scores(X, logits=self.logits))
-        if logs.shape[1] != len(self.slopes_):
-            raise ValueError(f"X has {logs.shape[1]} classes; this was fitted on {len(self.slopes_)}")
-        logs *= self.slopes_
-        logs += self.intercepts_
-        return softmax_rows(logs)
-
-    def _parameters(self) -> dict[str, Any]:
-        named = {} if self.class_names_ is None else {"classes": self.class_names_}
-        return {"slopes": self.slopes_.tolist(), "intercepts": self.intercepts_.tolist(), **named}
-
-    def _restore(self, parameters: dict[str, Any]) -> None:
+    def _restore(self, parameters: Parameters) -> None:
         self.slopes_, self.intercepts_ = np.array(parameters["slopes"]), np.array(parameters["intercepts"])
         self.class_names_ = parameters.get("classes")
         self.n_features_in_ = len(self.slopes_)
-
-
-def normal_logs(scores: Floats) -> Floats:
-    """Return log p of the softmax of scores whose highest in a row is 0, each at least log(1e-15); shape (n, K)."""
-    totals = np.empty(len(scores))
-    for rows in _chunks(scores):
-        totals[rows] = np.exp(scores[rows]).sum(axis=1)
-    return np.maximum(scores - np.log(totals)[:, None], -DEEPEST)
-
-
-def fit_lines(logs: Floats, label: Integers, share: Floats, *, start: float, ridge: float) -> Lines:
-    """Return the lines that minimise the mean log loss + ridge·(Σ(slope - 1)² + Σ intercept²).
-
-    Parameters
-    ----------
-    logs : array of shape (n, K), logarithms of probabilities, none under log(1e-15)
-    label : array of shape (n,), 0 to K - 1
-    share : array of shape (n,), positive, with the sum 1
-    start : the slope to begin with
-    ridge : how strongly slopes are held to 1 and intercepts to 0
-
-    Raises
-    ------
-    NotIdentified
-        when the lines run away: the scores separate labels without an error.
-
-    """
-    loss = _Loss(logs, label, share, ridge)
-    slopes, intercepts = np.split(_newton(loss, np.repeat([start, 0.0], logs.shape[1])), 2)
-    return Lines(slopes, intercepts - intercepts.mean())
-
-
-def usable(lines: Lines) -> Lines:
-    """Return lines as they are; raise NotIdentified where a document would not hold them."""
-    slopes, intercepts = lines
-    if slopes.min() <= 0.0:
-        raise NotIdentified(
-            f"the slope of class {slopes.argmin()} is {slopes.min():.4g}: the likelier it seems, the rarer it is; are labels swapped?"
-        )
-    if not max(slopes.max(), np.abs(intercepts).max()) <= STEEPEST:
-        raise NotIdentified(
-            f"slopes up to {slopes.max():.4g} and intercepts up to {np.abs(intercepts).max():.4g} run away"
-        )
-    return lines
-
-
-class _Loss:
-    """The mean log loss, with the ridge, of lines laid end to end: K slopes and K intercepts."""
-
-    def __init__(self, logs: Floats, label: Integers, share: Floats, ridge: float) -> None:
-        self.logs, self.label, self.share, self.ridge = logs, label, share, ridge
-        self.classes, self.deepest = logs.shape[1], -float(logs.min())
-        chosen = logs[np.arange(len(label)), label]
-        sums = [np.bincount(label, weights=each, minlength=self.classes) for each in (share * chosen, share)]
-        self.observed = np.concatenate(sums)
-        self.middle = np.repeat([1.0, 0.0], self.classes)
-
-    def value(self, lines: Floats) -> float:
-        """Return the loss."""
-        normals = sum(float(self.share[rows] @ log_totals) for rows, _, log_totals in self._softmaxed(lines))
-        return normals - float(self.observed @ lines) + self.ridge * float(((lines - self.middle) ** 2).sum())
-
-    def slope(self, lines: Floats, visit: Callable[[slice, Floats], None]) -> tuple[float, Floats]:
-        """Return the loss and its gradient; show each chunk's rows and probabilities to `visit` on the way."""
-        normals, expected = 0.0, np.zeros(2 * self.classes)
-        for rows, p, log_totals in self._softmaxed(lines):
-            share = self.share[rows]
-            normals += float(share @ log_totals)
-            expected[: self.classes] += np.einsum("i,ij,ij->j", share, p, self.logs[rows])
-            expected[self.classes :] += share @ p
-            visit(rows, p)
-        away = lines - self.middle
-        loss = normals - float(self.observed @ lines) + self.ridge * float((away**2).sum())
-        return loss, expected - self.observed + 2.0 * self.ridge * away
-
-    def _softmaxed(self, lines: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
-        """Yield rows, their probabilities and the logarithms of what those were divided by, chunk by chunk."""
-        slopes, intercepts = np.split(lines, 2)
-        for rows in _chunks(self.logs):
-            p = self.logs[rows] * slopes
-            p += intercepts
-            highest = p.max(axis=1, keepdims=True)
-            p -= highest
-            np.exp(p, out=p)
-            total = p.sum(axis=1, keepdims=True)
-            p /= total
-            yield rows, p, (highest + np.log(total))[:, 0]
-
-
-def _chunks(matrix: Floats) -> Iterator[slice]:
-    rows, classes = matrix.shape
-    size = max(16, CHUNK // classes)
-    for first in range(0, rows, size):
-        yield slice(first, first + size)
-
-
-def _newton(loss: _Loss, lines: Floats) -> Floats:
-    curvature = _Solved if loss.classes <= LARGEST_SOLVED else _Multiplied
-    for _ in range(MOST_STEPS):
-        at = curvature(loss)
-        now, gradient = loss.slope(lines, at.visit)
-        step = at.solve(-gradient)
-        gain, reach = -float(gradient @ step), _reach(step, loss.deepest)
-        if reach <= SETTLED or (gain <= NO_GAIN and reach <= RUNS_AWAY):
-            return np.asarray(lines + step)
-        if gain <= NO_GAIN:
-            break
-        length = 1.0
-        while loss.value(lines + length * step) > now - ENOUGH_DECREASE * length * gain + ROUNDING:
-            length /= 2.0
-        lines = lines + length * step
-    raise NotIdentified("slopes and intercepts run away: the scores separate labels without an error")
-
-
-def _reach(step: Floats, deepest: float) -> float:
-    """Return a bound of how far a step moves any score."""
-    slopes, intercepts = np.abs(np.split(step, 2))
-    return float((deepest * slopes + intercepts).max())
-
-
-class _Solved:
-    """The Hessian, formed: for few classes."""
-
-    def __init__(self, loss: _Loss) -> None:
-        self.loss = loss
-        self.hessian = np.zeros((2 * loss.classes, 2 * loss.classes))
-
-    def visit(self, rows: slice, p: Floats) -> None:
-        """Add what a chunk of rows curves: Σ share·(diag(p) - p pᵀ), seen from slopes (times log p) and from intercepts."""
-        k, logs = self.loss.classes, self.loss.logs[rows]
-        share = self.loss.share[rows]
-        design = np.empty((len(p), 2 * k))
-        np.multiply(p, np.sqrt(share)[:, None], out=design[:, k:])
-        np.multiply(design[:, k:], logs, out=design[:, :k])
-        self.hessian -= design.T @ design
-        weighted, here = p * logs, np.arange(k)
-        straight, bent = share @ weighted, np.einsum("i,ij,ij->j", share, weighted, logs)
-        self.hessian[here, here] += bent
-        self.hessian[here, k + here] += straight
-        self.hessian[k + here, here] += straight
-        self.hessian[k + here, k + here] += share @ p
-
-    def solve(self, right: Floats) -> Floats:
-        """Return the step that the Hessian turns into the right side."""
-        k = self.loss.classes
-        self.hessian[np.diag_indices(2 * k)] += 2.0 * self.loss.ridge
-        self.hessian[k:, k:] += 1.0 / k  # intercepts that all move alike change nothing: this keeps their sum
-        try:
-            return np.asarray(np.linalg.solve(self.hessian, right), dtype=np.float64)
-        except np.linalg.LinAlgError as error:
-            raise NotIdentified("the scores of a class are all the same, or separate its labels") from error
-
-
-class _Multiplied:
-    """The Hessian, only ever multiplied with: for many classes."""
-
-    def __init__(self, loss: _Loss) -> None:
-        self.loss = loss
-        self.p = np.empty_like(loss.logs)
-        self.blocks = np.zeros((3, loss.classes))
-
-    def visit(self, rows: slice, p: Floats) -> None:
-        """Keep a chunk's probabilities, and sum up how each class curves by itself."""
-        self.p[rows] = p
-        logs = self.loss.logs[rows]
-        own = p * (1.0 - p) * self.loss.share[rows][:, None]
-        bent = own * logs
-        self.blocks += [np.einsum("ij,ij->j", bent, logs), bent.sum(axis=0), own.sum(axis=0)]
-
-    def solve(self, right: Floats) -> Floats:
-        """Return the step that the Hessian turns into the right side, nearly, by conjugate gradients."""
-        size = len(right)
-        found, _ = cg(
-            LinearOperator((size, size), matvec=self._times, dtype=np.float64),
-            right,
-            rtol=EXACTNESS,
-            maxiter=size,
-            M=LinearOperator((size, size), matvec=self._preconditioner(), dtype=np.float64),
-        )
-        slopes, intercepts = np.split(found, 2)
-        return np.concatenate([slopes, intercepts - intercepts.mean()])  # all moved alike change nothing
-
-    def _times(self, step: Floats) -> Floats:
-        slopes, intercepts = np.split(step.ravel(), 2)
-        product = np.zeros(2 * self.loss.classes)
-        for rows in _chunks(self.p):
-            p, logs = self.p[rows], self.loss.logs[rows]
-            moved = logs * slopes
-            moved += intercepts
-            moved -= np.einsum("ij,ij->i", p, moved)[:, None]
-            moved *= p
-            moved *= self.loss.share[rows][:, None]
-            product[: self.loss.classes] += np.einsum("ij,ij->j", moved, logs)
-            product[self.loss.classes :] += moved.sum(axis=0)
-        return np.asarray(product + 2.0 * self.loss.ridge * step.ravel())
-
-    def _preconditioner(self) -> Callable[[Floats], Floats]:
-        """Return what solves each class by itself: a block of two unknowns."""
-        tiny = 1e-12
-        bent, straight, flat = self.blocks
-        bent, flat = bent + 2.0 * self.loss.ridge + tiny, flat + 2.0 * self.loss.ridge + tiny
-        scale = 1.0 / np.maximum(bent * flat - straight**2, tiny * bent * flat)
-
-        def solve(right: Floats) -> Floats:
-            first, second = np.split(right.ravel(), 2)
-            both = flat * first - straight * second, bent * second - straight * first
-            return np.concatenate([scale * each for each in both])
-
-        return solve

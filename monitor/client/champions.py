@@ -16,10 +16,19 @@ from urllib.parse import quote
 
 import msgspec
 
-from ..calibrators.distributions import Apply, Distribution, compile_distribution
+from ..calibrators.compiled import (
+    compile_array,
+    compile_distribution,
+    compile_distributions,
+    compile_scalar,
+    compile_vector,
+)
+from ..calibrators.distributions import Distribution, ToDistribution
 from ..calibrators.document import verify
 from ..calibrators.errors import BadDocument
-from ..calibrators.scalar import ToProbabilities, ToProbability, compile_scalar, compile_vector
+from ..calibrators.families import FAMILIES
+from ..calibrators.singles import ToProbability
+from ..calibrators.vectors import ToProbabilities
 from ..domain.errors import Unavailable
 from ..domain.names import version_name
 from ..domain.times import Uniform, backoff
@@ -55,8 +64,9 @@ class Champion:
         etag: str | None = None,
         scalar: ToProbability | None = None,
         vector: ToProbabilities | None = None,
-        distribution: Apply | None = None,
+        distribution: ToDistribution | None = None,
         document: Any = None,
+        per_class: bool = False,
     ) -> None:
         self.number = number  # None for identity
         self.etag = etag
@@ -66,9 +76,8 @@ class Champion:
         self._many: Callable[[Any, Any], Any] | None = None
         self.document = document  # None for identity
         self.takes_vectors = vector is not None
-        parameters = {} if document is None else document["parameters"]
-        self._has_lines = "slopes" in parameters  # one for each class
-        self._classes: list[str] | None = parameters.get("classes") if self._has_lines else None
+        self._per_class = per_class  # parameters for each class, in the order of the names in its document
+        self._classes: list[str] = (document["parameters"].get("classes") or []) if per_class else []
         self._array_form: Callable[[Any], Any] | None = None
 
     def apply(self, value: Any, failed: Failed) -> Any:
@@ -88,16 +97,14 @@ class Champion:
         if not given.is_many:
             return applied(self._distribution, given)
         if self._many is None:
-            from .arrays import compile_distributions  # noqa: PLC0415  needs NumPy, which who passes an array has
-
             self._many = compile_distributions(self.document or NO_CALIBRATOR)
         return applied_to_arrays(self._many, given)
 
     def _by_class(self, value: Mapping[Any, Any], failed: Failed) -> dict[Any, Any]:
-        """Calibrate an object by class, whose order says nothing: where classes differ, the calibrator names them in its own."""
+        """Calibrate an object by class. Its order means nothing: parameters for each class go by the names in the document."""
         names = list(value)
-        if self._has_lines and not _is_nested(value.values()):
-            names = self._classes or []
+        if self._per_class and not _is_nested(value.values()):
+            names = self._classes
             if set(names) != set(value):
                 failed(
                     ValueError(
@@ -127,8 +134,6 @@ class Champion:
         if self.document is None:
             return rows.copy()
         if self._array_form is None:
-            from .arrays import compile_array  # noqa: PLC0415  needs NumPy, which who passes an array has
-
             self._array_form = compile_array(self.document)
         return self._array_form(rows)
 
@@ -193,6 +198,7 @@ def load(document: Any, *, model: str, etag: str | None = None) -> Champion:
         scalar=None if multiclass else compile_scalar(document),
         vector=compile_vector(document) if multiclass else None,
         document=document,
+        per_class=FAMILIES[checked.method].family.per_class,
     )
 
 

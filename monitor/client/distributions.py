@@ -4,7 +4,7 @@ import sys
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
-from ..calibrators.distributions import WHOLE, Apply, Distribution
+from ..calibrators.distributions import WHOLE, Distribution, ToDistribution
 from ..domain.events import levels_of
 from .items import by_level
 
@@ -64,7 +64,7 @@ class Served(NamedTuple):
     quantiles: Mapping[Any, Any] | None
 
 
-def applied(apply: Apply, given: Given) -> Served:
+def applied(apply: ToDistribution, given: Given) -> Served:
     """Return a distribution calibrated.
 
     Raises

@@ -8,9 +8,10 @@ from typing import Any, Final
 import numpy as np
 from sqlalchemy import Connection
 
-from ..calibrators.distribution_rows import Objects, groups, quantiles
+from ..calibrators.distribution_rows import groups, quantiles
 from ..calibrators.distributions import WHOLE
 from ..calibrators.families import from_document
+from ..calibrators.numeric import Objects
 from ..domain.records import HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, SeriesKey
 from ..domain.settings import Model
 from ..domain.times import HOUR, MINUTE, floor

@@ -158,8 +158,8 @@ def _check_fits(model: Model, given: Calibrator) -> None:
             given.predict_proba(np.full((1, len(model.classes)), 1.0 / len(model.classes)))
         except ValueError as error:
             raise BadInput("document.parameters", given.to_document()["parameters"], str(error)) from error
-        named = given.to_document()["parameters"].get("classes")
-        if given.method in PER_CLASS and named not in (None, list(model.classes)):
+        named = given.class_names_
+        if named not in (None, list(model.classes)):
             raise BadInput("document.parameters.classes", named, "must be the model's classes in their order")
 
 

@@ -1,23 +1,21 @@
 """Refits of regressions: which calibrators of distributions are tried, what the gate says of one, and what calls for a refit."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 
 from ..calibrators.distribution_gate import DistributionSegment, judge_distributions
-from ..calibrators.distribution_rows import Objects, completed_ranks, drawn_ranks, groups, quantiles
+from ..calibrators.distribution_rows import completed_ranks, drawn_ranks, groups, quantiles
 from ..calibrators.distributions import WHOLE
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document
 from ..calibrators.gate import GateResult
-from ..calibrators.ladder import FEWEST_LABELS, Ladder
-from ..calibrators.rows import Floats
+from ..calibrators.ladder import FEWEST_LABELS, Ladder, tried
+from ..calibrators.numeric import Floats, Objects
 from ..stats.quantiles import PIT_BINS, signed_lower_bound
 from ..windows.samples import Sample
 from .onset import Gaps
-
-LABELS_FOR_PIT: Final = 1_000
 
 
 def distribution_ladder(labels: int) -> Ladder:
@@ -31,8 +29,7 @@ def distribution_ladder(labels: int) -> Ladder:
     if labels < FEWEST_LABELS:
         there = f"there are {labels} labels" if labels else "there are no labels"
         return Ladder(methods=(), refusal=f"{there}; at least {FEWEST_LABELS} are needed")
-    few = ("variance_scaling",)
-    return Ladder(methods=(*few, "pit_isotonic") if labels >= LABELS_FOR_PIT else few, refusal=None)
+    return Ladder(methods=tried("regression", labels), refusal=None)
 
 
 def judged(

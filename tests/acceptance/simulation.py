@@ -17,7 +17,7 @@ from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
 from sqlalchemy import event
 
-from monitor.calibrators.scalar import compile_scalar
+from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time

@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 
 from monitor import Client
+from monitor.calibrators.compiled import compile_scalar
 from monitor.calibrators.document import seal
-from monitor.calibrators.scalar import compile_scalar
 from monitor.client.cache import Cache
 from monitor.client.champions import Champions, load
 from monitor.client.limited import LimitedWarnings

@@ -2,7 +2,7 @@
 
 from typing import Any, Final
 
-from ...calibrators.distributions import compile_distribution
+from ...calibrators.compiled import compile_distribution
 from ...domain.errors import BadInput
 from ...domain.settings import Model
 from ...store.rows import distribution, fields_of

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Request
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...calibrators.document import canonical
+from ...calibrators.hashing import canonical
 from ...domain.settings import Model
 from ...store import versions
 from .. import shapes

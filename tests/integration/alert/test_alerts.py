@@ -8,7 +8,7 @@ from scipy.special import expit, logit
 
 from monitor.alert.miscalibration import MISCALIBRATION, SEQUENTIAL
 from monitor.alert.missing_labels import MISSING_LABELS
-from monitor.calibrators.scalar import compile_scalar
+from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
 from monitor.recalibrate.job import champion_document

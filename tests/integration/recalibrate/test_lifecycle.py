@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 from scipy.special import expit, logit
 
-from monitor.calibrators.scalar import compile_scalar
+from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import Alert, SeriesKey
 from monitor.domain.settings import Model

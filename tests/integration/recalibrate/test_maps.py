@@ -4,8 +4,8 @@ import pytest
 from scipy.special import expit, logit
 from scipy.stats import norm
 
+from monitor.calibrators.compiled import compile_scalar, compile_vector
 from monitor.calibrators.families import FAMILIES
-from monitor.calibrators.scalar import compile_scalar, compile_vector
 from monitor.recalibrate.maps import MOST_CURVES
 
 CALIBRATORS = "/v1/models/m/calibrators"

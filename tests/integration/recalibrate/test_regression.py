@@ -6,7 +6,8 @@ from statistics import NormalDist
 
 import pytest
 
-from monitor.calibrators.distributions import Distribution, compile_distribution
+from monitor.calibrators.compiled import compile_distribution
+from monitor.calibrators.distributions import Distribution
 from monitor.rollup.verify import differences_of
 from monitor.store import models
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from monitor.calibrators.scalar import compile_vector
+from monitor.calibrators.compiled import compile_vector
 
 CLASSES = ["ant", "bee", "cat"]
 PUSH = np.array([1.2, 0.0, -1.2])

@@ -18,9 +18,8 @@ from sklearn.linear_model import LogisticRegression
 
 from monitor.calibrators.beta import Beta
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.families import from_document, make
+from monitor.calibrators.families import FAMILIES, from_document, make
 from monitor.calibrators.isotonic import Isotonic
-from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.platt import Platt
 from monitor.calibrators.quadratic import QuadraticLogit
 from monitor.calibrators.rows import logit, rows_of_cells
@@ -29,7 +28,7 @@ from monitor.calibrators.temperature import Temperature
 
 Floats = NDArray[np.float64]
 Window = tuple[Floats, Floats]
-BINARY = [method for method, (tasks, _) in PARAMETERS.items() if "binary" in tasks]
+BINARY = [method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks]
 WEIGHTS: dict[str, list[float]] = {"alike": [1.0], "tiny and huge": [1e-6, 1.0, 7.0, 1e4]}
 
 

@@ -8,8 +8,9 @@ from scipy.special import expit
 
 from monitor.calibrators.beta import Beta
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.numeric import Floats
 from monitor.calibrators.platt import Platt
-from monitor.calibrators.rows import Floats, rows_of_cells
+from monitor.calibrators.rows import rows_of_cells
 
 
 def rows(a: float, b: float, c: float, n: int = 20_000, seed: int = 0) -> tuple[Floats, Floats]:

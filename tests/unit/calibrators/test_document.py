@@ -7,13 +7,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from monitor.calibrators.distributions import COMPILED as DISTRIBUTIONS
-from monitor.calibrators.document import canonical, check, seal, verify
+from monitor.calibrators.compiled import (
+    compile_array,
+    compile_distribution,
+    compile_distributions,
+    compile_scalar,
+    compile_vector,
+)
+from monitor.calibrators.document import check, seal, verify
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES, from_document, make
-from monitor.calibrators.parameters import MOST_KNOTS, PARAMETERS, TASKS
-from monitor.calibrators.scalar import _SCALAR, _VECTOR
-from monitor.client.arrays import _DISTRIBUTIONS, _SINGLES, _VECTORS
+from monitor.calibrators.family import TASKS
+from monitor.calibrators.hashing import canonical
+from monitor.calibrators.parameters import MOST_KNOTS
 
 NAN, INFINITY = float("nan"), float("inf")
 DOCUMENTS: list[dict[str, Any]] = [
@@ -35,11 +41,20 @@ DOCUMENTS: list[dict[str, Any]] = [
         "parameters": {"edges": [0.2, 0.6], "values": [0.1, 0.1, 0.8]},
     },
     {"method": "isotonic", "task": "confidence", "parameters": {"x": [0.1, 0.2, 0.9], "y": [0.2, 0.2, 0.7]}},
+    {"method": "vector", "task": "multiclass", "parameters": {"slopes": [0.5, 2.0], "intercepts": [0.1, -0.1]}},
+    {
+        "method": "structured_vector",
+        "task": "multiclass",
+        "parameters": {"slopes": [0.9, 1.1], "intercepts": [0.1, -0.1], "classes": ["cat", "dog"]},
+    },
+    {"method": "identity", "task": "regression", "parameters": {}},
+    {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 1.5}},
+    {"method": "pit_isotonic", "task": "regression", "parameters": {"x": [0.2, 0.7], "y": [0.3, 0.6]}},
 ]
 
 
 def of(task: str) -> set[str]:
-    return {method for method, (tasks, _) in PARAMETERS.items() if task in tasks}
+    return {method for method, estimator in FAMILIES.items() if task in estimator.family.tasks}
 
 
 def sealed(document: dict[str, Any] = DOCUMENTS[2]) -> dict[str, Any]:
@@ -53,16 +68,41 @@ def sealed(document: dict[str, Any] = DOCUMENTS[2]) -> dict[str, Any]:
     )
 
 
-def test_every_method_has_every_form_of_every_task_it_takes() -> None:
-    assert set(FAMILIES) == set(PARAMETERS) == set().union(*map(of, TASKS))
-    assert set(_SCALAR) == set(_SINGLES) == of("binary") == of("confidence")
-    assert set(_VECTOR) == set(_VECTORS) == of("multiclass")
-    assert set(DISTRIBUTIONS) == set(_DISTRIBUTIONS) == of("regression")
+def test_every_method_is_in_these_tests_and_has_its_own_name() -> None:
+    assert set(FAMILIES) == {document["method"] for document in DOCUMENTS} == set().union(*map(of, TASKS))
+    assert all(method == estimator.family.method for method, estimator in FAMILIES.items())
+    assert of("binary") == of("confidence")
+
+
+FORMS = {
+    "binary": (compile_scalar, compile_array),
+    "confidence": (compile_scalar, compile_array),
+    "multiclass": (compile_vector, compile_array),
+    "regression": (compile_distribution, compile_distributions),
+}
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=str)
+def test_method_has_every_form_of_the_tasks_it_takes_and_no_other(document: dict[str, Any]) -> None:
+    own = FORMS[document["task"]]
+    assert all(callable(form(document)) for form in own)
+    for form in {form for forms in FORMS.values() for form in forms}.difference(own):
+        with pytest.raises(ValueError, match=f"task is '{document['task']}': use compile_"):
+            form(document)
+
+
+@pytest.mark.parametrize("method", FAMILIES)
+def test_family_without_a_task_has_no_form_of_it(method: str) -> None:
+    family = FAMILIES[method].family
+    forms = {"binary": family.singles, "multiclass": family.vectors, "regression": family.distributions}
+    for task in forms.keys() - set(family.tasks):
+        with pytest.raises(ValueError, match="this family does not calibrate"):
+            forms[task].scalar({})
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=str)
 def test_method_says_which_tasks_it_takes(document: dict[str, Any]) -> None:
-    tasks, _ = PARAMETERS[document["method"]]
+    tasks = FAMILIES[document["method"]].family.tasks
     for task in set(TASKS) - set(tasks):
         with pytest.raises(BadDocument, match=f"{document['method']} calibrates {tasks[0]}"):
             check(document | {"task": task})

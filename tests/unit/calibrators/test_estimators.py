@@ -13,11 +13,10 @@ from sklearn.utils.estimator_checks import check_estimator
 
 from monitor.calibrators.errors import BadDocument, NotFitted
 from monitor.calibrators.families import FAMILIES, from_document, make
-from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.platt import Platt
 from monitor.calibrators.scaling_binning import ScalingBinning
 
-BINARY = [method for method, (tasks, _) in PARAMETERS.items() if "binary" in tasks]
+BINARY = [method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks]
 P, Y = np.array([0.2, 0.3, 0.4, 0.6, 0.7, 0.8]), np.array([0, 0, 1, 0, 1, 1])
 
 

@@ -12,7 +12,8 @@ from sklearn.metrics import brier_score_loss, log_loss
 from monitor.calibrators.families import make
 from monitor.calibrators.gate import GateResult, Segment, judge
 from monitor.calibrators.ladder import ladder
-from monitor.calibrators.rows import Floats, logit
+from monitor.calibrators.numeric import Floats
+from monitor.calibrators.rows import logit
 
 
 def stream(seed: int, n: int, temperature: float) -> tuple[Floats, Floats]:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from scipy.stats import norm
 from sklearn.isotonic import IsotonicRegression
 
+from monitor.calibrators.compiled import compile_distribution, compile_distributions
 from monitor.calibrators.distribution_rows import (
     completed_ranks,
     crps,
@@ -19,11 +20,10 @@ from monitor.calibrators.distribution_rows import (
     objects,
     quantiles,
 )
-from monitor.calibrators.distributions import SERVED_LEVELS, Distribution, compile_distribution, scores
+from monitor.calibrators.distributions import SERVED_LEVELS, Distribution, scores
 from monitor.calibrators.errors import BadDocument, NotIdentified
 from monitor.calibrators.families import from_document, make
 from monitor.calibrators.pit_isotonic import KNOTS, PitIsotonic
-from monitor.client.arrays import compile_distributions
 from monitor.stats.regression import of_quantiles
 
 DOCUMENT = {
@@ -111,7 +111,7 @@ def test_a_fitted_one_comes_back_from_its_document() -> None:
 
 
 def test_a_map_that_changes_nothing_serves_a_normal_distribution_by_its_quantiles() -> None:
-    identity = {**DOCUMENT, "parameters": {"x": KNOTS.tolist(), "y": KNOTS.tolist()}}
+    identity = {**DOCUMENT, "parameters": {"x": list(KNOTS), "y": list(KNOTS)}}
     served = compile_distribution(identity)(Distribution((), (5.0, 2.0)))
     np.testing.assert_allclose(served.values, norm.ppf(np.array(served.levels) / 1000, 5.0, 2.0), rtol=1e-12)
     raw = Distribution(THOUSANDTHS, (-1.0, 0.0, 0.0, 4.0, 5.0))

@@ -12,8 +12,9 @@ from sklearn.linear_model import LogisticRegression
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.logistic import fit_line
+from monitor.calibrators.numeric import Floats
 from monitor.calibrators.platt import Platt
-from monitor.calibrators.rows import Floats, logit, rows_of_cells
+from monitor.calibrators.rows import logit, rows_of_cells
 
 
 class Scores(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types

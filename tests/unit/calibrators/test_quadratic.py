@@ -9,10 +9,11 @@ from hypothesis import strategies as st
 from scipy.special import expit
 
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.parameters import HIGHEST, LOWEST, rising_side
+from monitor.calibrators.numeric import Floats
+from monitor.calibrators.parameters import HIGHEST, LOWEST
 from monitor.calibrators.platt import Platt
-from monitor.calibrators.quadratic import QuadraticLogit
-from monitor.calibrators.rows import Floats, logit, rows_of_cells
+from monitor.calibrators.quadratic import QuadraticLogit, rising_side
+from monitor.calibrators.rows import logit, rows_of_cells
 
 
 def rows(square: float, slope: float, intercept: float, n: int = 20_000, seed: int = 0) -> tuple[Floats, Floats]:

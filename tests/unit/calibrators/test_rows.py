@@ -8,10 +8,9 @@ from scipy.sparse import csr_array
 
 from monitor.calibrators.errors import NotIdentified
 from monitor.calibrators.families import FAMILIES, make
-from monitor.calibrators.parameters import PARAMETERS
 from monitor.calibrators.rows import rows_of_cells
 
-METHODS = sorted(method for method in FAMILIES if "binary" in PARAMETERS[method].tasks)
+METHODS = sorted(method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks)
 NAN, INFINITY = float("nan"), float("inf")
 
 

@@ -7,8 +7,9 @@ import pytest
 from scipy.special import expit
 
 from monitor.calibrators.errors import NotIdentified
+from monitor.calibrators.numeric import Floats
 from monitor.calibrators.platt import Platt
-from monitor.calibrators.rows import Floats, rows_of_cells
+from monitor.calibrators.rows import rows_of_cells
 from monitor.calibrators.scaling_binning import ScalingBinning
 
 

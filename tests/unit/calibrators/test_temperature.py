@@ -12,7 +12,8 @@ from sklearn.calibration import CalibratedClassifierCV
 from sklearn.frozen import FrozenEstimator
 
 from monitor.calibrators.errors import NotIdentified
-from monitor.calibrators.rows import Floats, logit, rows_of_cells
+from monitor.calibrators.numeric import Floats
+from monitor.calibrators.rows import logit, rows_of_cells
 from monitor.calibrators.temperature import Temperature
 
 

@@ -11,12 +11,12 @@ from hypothesis import strategies as st
 from scipy.optimize import minimize_scalar
 from scoringrules import crps_normal
 
+from monitor.calibrators.compiled import compile_distribution, compile_distributions
 from monitor.calibrators.distribution_rows import distributions, groups, middles, objects
-from monitor.calibrators.distributions import Distribution, compile_distribution, median
+from monitor.calibrators.distributions import Distribution, median
 from monitor.calibrators.errors import BadDocument, NotIdentified
 from monitor.calibrators.families import from_document, make
 from monitor.calibrators.variance_scaling import VarianceScaling
-from monitor.client.arrays import compile_distributions
 from monitor.stats import regression
 
 LEVELS = (0.05, 0.25, 0.5, 0.75, 0.95)

@@ -10,15 +10,14 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import logsumexp
 
-from monitor.calibrators import vector as vector_module
+from monitor.calibrators import multinomial
+from monitor.calibrators.compiled import compile_array, compile_vector
 from monitor.calibrators.document import seal
 from monitor.calibrators.errors import BadDocument, NotFitted, NotIdentified
 from monitor.calibrators.families import from_document, make
-from monitor.calibrators.scalar import compile_vector
 from monitor.calibrators.structured_vector import StructuredVector
 from monitor.calibrators.temperature import Temperature
 from monitor.calibrators.vector import Vector
-from monitor.client.arrays import compile_array
 from monitor.client.champions import Champion, load
 
 Floats = NDArray[np.float64]
@@ -77,7 +76,7 @@ def test_fit_leaves_no_slope_in_the_loss() -> None:
 def test_fit_of_many_classes_takes_another_way_to_the_same_place(monkeypatch: pytest.MonkeyPatch) -> None:
     p, y = drawn(3_000, *uneven(12))
     solved = lines_of(Vector().fit(p, y)), lines_of(StructuredVector().fit(p, y))
-    monkeypatch.setattr(vector_module, "LARGEST_SOLVED", 1)
+    monkeypatch.setattr(multinomial, "LARGEST_SOLVED", 1)
     multiplied = lines_of(Vector().fit(p, y)), lines_of(StructuredVector().fit(p, y))
     assert multiplied[0] == pytest.approx(solved[0], abs=1e-6)
     assert multiplied[1] == pytest.approx(solved[1], abs=1e-6)
@@ -152,7 +151,7 @@ def test_vector_scaling_takes_vectors_of_its_classes_only() -> None:
     fitted = Vector().fit(*drawn(500, *uneven(3)))
     document = fitted.to_document()
     two = [0.5, 0.5]
-    with pytest.raises(ValueError, match="2 classes; this was fitted on 3"):
+    with pytest.raises(ValueError, match="2 classes; this calibrator was fitted on 3"):
         fitted.predict_proba([two])
     for apply in (compile_vector(document), compile_vector(document, logits=True)):
         with pytest.raises(ValueError, match="2 classes; this calibrator was fitted on 3"):

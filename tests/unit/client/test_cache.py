@@ -14,8 +14,8 @@ from typing import Any
 import pytest
 
 from monitor import Client
+from monitor.calibrators.compiled import compile_scalar
 from monitor.calibrators.document import seal
-from monitor.calibrators.scalar import compile_scalar
 from monitor.client.cache import ABANDONED, CONFIRMED, LARGEST_FILE, MAGIC, Cache, place
 from monitor.client.champions import Champion, Champions, load
 from monitor.client.limited import LimitedWarnings

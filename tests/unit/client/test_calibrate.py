@@ -18,12 +18,10 @@ import numpy as np
 import pytest
 
 from monitor import Client
+from monitor.calibrators.compiled import compile_array, compile_scalar, compile_vector
 from monitor.calibrators.document import seal
-from monitor.calibrators.families import from_document
-from monitor.calibrators.parameters import PARAMETERS, REGRESSIONS
-from monitor.calibrators.scalar import compile_scalar, compile_vector
+from monitor.calibrators.families import FAMILIES, from_document
 from monitor.client import Calibrated
-from monitor.client.arrays import compile_array
 from monitor.client.canary import Lot
 from monitor.domain.errors import BadInput
 from tests.unit.client.processes import forked, wait_until
@@ -178,7 +176,7 @@ FITTED = [
 
 
 def test_compile_array_is_tested_with_every_method() -> None:
-    of_probabilities = {name for name, method in PARAMETERS.items() if method.tasks != REGRESSIONS}
+    of_probabilities = {name for name, each in FAMILIES.items() if each.family.tasks != ("regression",)}
     assert {fitted["method"] for fitted in FITTED} == of_probabilities
 
 

@@ -12,7 +12,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from monitor.calibrators.distributions import Distribution, compile_distribution
+from monitor.calibrators.compiled import compile_distribution
+from monitor.calibrators.distributions import Distribution
 from monitor.calibrators.document import seal
 from monitor.client import Client
 from monitor.domain.events import PredictionEvent

@@ -1,4 +1,4 @@
-"""Scalar: plain Python says what the arrays say, without NumPy."""
+"""Functions of documents: plain Python says what the arrays say, and both what the formula says."""
 
 import subprocess
 import sys
@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.special import expit, logit, softmax
 
+from monitor.calibrators.compiled import compile_array, compile_scalar, compile_vector
 from monitor.calibrators.errors import BadDocument
-from monitor.calibrators.families import from_document
-from monitor.calibrators.parameters import PARAMETERS
-from monitor.calibrators.scalar import compile_scalar, compile_vector
-from monitor.client.arrays import PIECE, compile_array
+from monitor.calibrators.families import FAMILIES, from_document
+from monitor.calibrators.singles import PIECE
 
 CONFIDENCE = st.floats(0.0, 1.0)
 KNOTS = st.lists(st.integers(0, 10_000).map(lambda i: i / 10_000), min_size=1, max_size=30, unique=True).map(sorted)
@@ -73,6 +73,64 @@ def test_scalar_array_and_estimator_say_the_same(document: dict[str, Any], p: li
     assert all(0.0 <= one <= 1.0 for one in ours)
 
 
+def by_quadratic(p: Any, *, square: float, slope: float, intercept: float) -> Any:
+    z, vertex = logit(p), -slope / (2.0 * square) if square else -np.inf
+    z = np.maximum(z, vertex) if square > 0.0 else np.minimum(z, vertex) if square < 0.0 else z
+    return expit(square * z**2 + slope * z + intercept)
+
+
+def by_temperature(p: Any, *, temperature: float, classes: int = 2) -> Any:
+    right, other = p ** (1.0 / temperature), ((1.0 - p) / (classes - 1)) ** (1.0 / temperature)
+    return right / (right + (classes - 1) * other)
+
+
+FORMULAS: dict[str, Callable[..., Any]] = {
+    "identity": lambda p: p,
+    "temperature": by_temperature,
+    "platt": lambda p, slope, intercept: expit(slope * logit(p) + intercept),
+    "beta": lambda p, a, b, c: expit(a * np.log(p) - b * np.log(1.0 - p) + c),
+    "quadratic_logit": by_quadratic,
+    "scaling_binning": lambda p, edges, values: np.array(values)[(p[:, None] >= np.array(edges)).sum(axis=1)],
+    "isotonic": lambda p, x, y: np.interp(p, x, y),  # noqa: PLW0108  called by these names
+}
+
+
+@given(SCALAR, st.lists(st.floats(2e-6, 1.0 - 2e-6), min_size=1, max_size=20))
+@settings(max_examples=200, deadline=None)
+def test_scalar_array_and_estimator_say_what_the_formula_says(document: dict[str, Any], given: list[float]) -> None:
+    parameters, p = document["parameters"], np.array(given)
+    expected = FORMULAS[document["method"]](p, **parameters)
+    within = 1e-9 * steepness(parameters)  # the formula takes other ways around rounding
+    for served in (
+        [compile_scalar(document)(one) for one in given],
+        compile_array(document)(p),
+        from_document(document).predict_proba(p),
+    ):
+        np.testing.assert_allclose(served, expected, rtol=0.0, atol=within)
+
+
+def test_vectors_and_arrays_of_them_say_what_the_formula_says() -> None:
+    p = np.random.default_rng(0).dirichlet([1.0, 2.0, 3.0], size=50)
+    slopes, intercepts = np.array([0.5, 1.0, 2.0]), np.array([0.3, -0.1, -0.2])
+    lines = {"slopes": slopes.tolist(), "intercepts": intercepts.tolist()}
+    for method, parameters, scores in (
+        ("identity", {}, np.log(p)),
+        ("temperature", {"temperature": 1.7}, np.log(p) / 1.7),
+        ("vector", lines, np.log(p) * slopes + intercepts),
+        ("structured_vector", lines, np.log(p) * slopes + intercepts),
+    ):
+        document = {"method": method, "task": "multiclass", "parameters": parameters}
+        one, from_logits = compile_vector(document), compile_vector(document, logits=True)
+        for served in (
+            [one(row) for row in p.tolist()],
+            [from_logits(row) for row in (np.log(p) + 3.0).tolist()],
+            compile_array(document)(p),
+            from_document(document).predict_proba(p),
+            from_document(document, logits=True).predict_proba(np.log(p) + 3.0),
+        ):
+            np.testing.assert_allclose(served, softmax(scores, axis=1), rtol=1e-12)
+
+
 @given(SCALAR, st.lists(CONFIDENCE, min_size=2, max_size=20))
 @settings(max_examples=200, deadline=None)
 def test_no_map_decreases(document: dict[str, Any], p: list[float]) -> None:
@@ -94,7 +152,7 @@ def test_array_form_goes_piece_by_piece_as_it_goes_in_one(document: dict[str, An
 
 
 def test_every_method_for_single_probabilities_is_drawn_here() -> None:
-    assert set(SCALARS) == {method for method, (tasks, _) in PARAMETERS.items() if "binary" in tasks}
+    assert set(SCALARS) == {method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks}
 
 
 @given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=12), st.floats(1e-3, 1e3))
@@ -175,10 +233,32 @@ def test_compile_refuses_the_other_shape_and_bad_documents() -> None:
         compile_scalar(binary | {"parameters": {"temperature": float("nan")}})
 
 
-def test_scalar_and_document_import_neither_numpy_nor_scipy() -> None:
+def test_no_module_that_serves_imports_numpy_or_scipy() -> None:
     code = (
-        "import sys, monitor.calibrators.scalar, monitor.calibrators.document, monitor.calibrators.errors; "
-        "print(sorted({'numpy', 'scipy', 'sklearn'} & set(sys.modules)))"
+        "import sys\n"
+        "from monitor.calibrators.compiled import compile_scalar, compile_vector, compile_distribution\n"
+        "from monitor.calibrators.families import FAMILIES\n"
+        "from monitor.calibrators.distributions import Distribution\n"
+        "platt = {'method': 'platt', 'task': 'binary', 'parameters': {'slope': 0.5, 'intercept': 0.1}}\n"
+        "warm = {'method': 'temperature', 'task': 'multiclass', 'parameters': {'temperature': 2}}\n"
+        "wide = {'method': 'pit_isotonic', 'task': 'regression', 'parameters': {'x': [0.5], 'y': [0.6]}}\n"
+        "compile_scalar(platt)(0.3), compile_vector(warm)([0.5, 0.5]), compile_distribution(wide)(Distribution((), (0.0, 1.0)))\n"
+        "print(len(FAMILIES), sorted({'numpy', 'scipy', 'sklearn'} & set(sys.modules)))"
+    )
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert found.stdout == f"{len(FAMILIES)} []\n"
+
+
+def test_array_form_needs_numpy_alone() -> None:
+    code = (
+        "import sys\nimport numpy as np\n"
+        "from monitor.calibrators.compiled import compile_array, compile_distributions\n"
+        "steps = {'method': 'isotonic', 'task': 'binary', 'parameters': {'x': [0.1, 0.9], 'y': [0.2, 0.8]}}\n"
+        "lines = {'method': 'vector', 'task': 'multiclass', 'parameters': {'slopes': [1, 2], 'intercepts': [0, 1]}}\n"
+        "wide = {'method': 'pit_isotonic', 'task': 'regression', 'parameters': {'x': [0.5], 'y': [0.6]}}\n"
+        "compile_array(steps)(np.array([0.3])), compile_array(lines)(np.array([[0.5, 0.5]]))\n"
+        "compile_distributions(wide)((), np.array([[0.0, 1.0]]))\n"
+        "print(sorted({'scipy', 'sklearn'} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert found.stdout == "[]\n"
