@@ -1,4 +1,4 @@
 """A real classifier on real images, served, broken and repaired: `python -m monitor.demo`.
 
-The demo uses the system from outside, as anybody would: a server of its own, the client, the API.
+It uses only what users have: a server process, the client and the API.
 """

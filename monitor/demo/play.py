@@ -20,7 +20,7 @@ from .. import Client
 from .digits import Classifier, split
 from .screen import Screen
 from .server import Api, DemoError, port_for, serving
-from .story import MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods
+from .story import ADDRESS, MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods
 from .traffic import Traffic
 
 SEED: Final = 4
@@ -30,7 +30,7 @@ INTERRUPTED: Final = 130
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Play the demo; return 0 if the story came out as told, else 1."""
+    """Play the demo; return 0 if it ended as expected, else 1."""
     asked = _parser().parse_args(arguments)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _as_interrupt)
@@ -86,7 +86,7 @@ def _demo(screen: Screen, folder: Path, asked: argparse.Namespace) -> int:
         )
         _say_where(screen, api)
         plan = Plan.until(datetime.now(UTC), shuffled=asked.shuffle_labels)
-        api.put(f"/v1/models/{MODEL}", plan.settings())
+        api.put(ADDRESS, plan.settings())
         traffic = Traffic(client, classifier, served, np.random.default_rng(SEED), start=plan.start)
         story = Story(api=api, client=client, traffic=traffic, plan=plan, watcher=screen, shuffled=asked.shuffle_labels)
         with screen.live():
@@ -104,13 +104,13 @@ def _say_where(screen: Screen, api: Api) -> None:
 
 
 def _conclude(screen: Screen, story: Story, sight: Sight) -> int:
-    found = periods(story.api, story.plan, sight, story.traffic.corrected_since)
-    screen.compare(found)
+    compared = periods(story.api, story.plan, sight, story.traffic.corrected_since)
+    screen.compare(compared)
     if story.shuffled:
         lacks = missing_of_refusal(sight, story.plan)
         praise = "As it should be: the alarm fired, and with labels that mean nothing no calibrator passed the gate."
     else:
-        lacks = missing(sight, found, story.plan)
+        lacks = missing(sight, compared, story.plan)
         praise = "The alarm fired, a calibrator was fitted, judged and promoted by itself, and ECE is back under its threshold."
     screen.say()
     for lack in lacks:

@@ -1,9 +1,9 @@
-"""The screen: how the story goes, live on a terminal, line by line anywhere else."""
+"""Show the story live on a terminal, line by line anywhere else."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -12,13 +12,14 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from .answers import Figures
 from .story import MODEL, THRESHOLD, WINDOW, Period, Plan, Sight
 
 MOODS: Final = {"": "", "good": "green", "alarm": "bold red", "shift": "yellow"}
 GAUGE: Final = 44
-"""Characters that a bar is long."""
+"""Length of a bar in characters."""
 GAUGE_TOP: Final = 0.3
-"""The figure at its end."""
+"""The value at the end of a bar."""
 
 
 class Screen:
@@ -38,14 +39,14 @@ class Screen:
 
     @contextmanager
     def step(self, what: str) -> Iterator[None]:
-        """Say that something goes on while it does, and that it is done after."""
+        """Show that a step goes on, and then that it is done."""
         with self.console.status(what):
             yield
         self.say(Text.assemble(("✓ ", "green"), what))
 
     @contextmanager
     def live(self) -> Iterator[None]:
-        """Show how things stand while the block runs; only a terminal is drawn upon."""
+        """Show the state while the block runs; only on a terminal."""
         if not self.console.is_terminal:
             yield
             return
@@ -60,7 +61,7 @@ class Screen:
         self.say(line)
 
     def show(self, sight: Sight, plan: Plan) -> None:
-        """Draw how things stand."""
+        """Draw the state."""
         if self._live is None:
             return
         done = min(1.0, (sight.at - plan.start) / (plan.end - plan.start))
@@ -70,28 +71,26 @@ class Screen:
             Panel(Group(self._progress, Text(""), _gauges(sight.figures), Text(""), _facts(sight)), title=title)
         )
 
-    def compare(self, found: list[Period]) -> None:
-        """Print the figures of periods beside each other."""
+    def compare(self, periods: list[Period]) -> None:
+        """Print the figures of several periods as a table."""
         table = Table(title="What was served", title_justify="left", title_style="bold", box=None, padding=(0, 0, 0, 1))
         table.add_column("", no_wrap=True)
         for name in ("labels", "accuracy", "confidence", "ECE", "noise", "Brier", "log loss"):
             table.add_column(name, justify="right", no_wrap=True)
-        for period in found:
+        for period in periods:
             table.add_row(period.name, *_row(period.figures))
         self.say()
         self.console.print(table)
         self.say(Text("noise: the ECE that chance alone gives a calibrated model with so many labels", style="dim"))
 
 
-def _gauges(figures: dict[str, Any]) -> Table:
+def _gauges(figures: Figures) -> Table:
     grid = Table.grid(padding=(0, 1))
-    ece, bound = figures["ece"], figures["ece_lower_bound"]
+    ece, bound = figures.ece, figures.ece_lower_bound
     grid.add_row(Text("ECE", style="bold"), _bar(ece), _number(ece), "")
     grid.add_row("surely at least", _bar(bound), _number(bound), Text(f"alarm above {THRESHOLD:g}", style="dim"))
-    grid.add_row(
-        "confidence", _bar(figures["mean_confidence"], top=1.0, limit=None), _share(figures["mean_confidence"])
-    )
-    grid.add_row("right", _bar(figures["accuracy"], top=1.0, limit=None), _share(figures["accuracy"]))
+    for name, share in (("confidence", figures.mean_confidence), ("right", figures.accuracy)):
+        grid.add_row(name, _bar(share, top=1.0, limit=None), _share(share))
     return grid
 
 
@@ -115,26 +114,27 @@ def _share(value: float | None) -> str:
 
 
 def _facts(sight: Sight) -> Table:
-    alarm = sight.state["state"] == "miscalibrated"
+    state = sight.state.state
+    mood = MOODS["alarm"] if state == "miscalibrated" else "bold green"
     grid = Table.grid(padding=(0, 3))
     grid.add_row(
-        Text.assemble("state ", (sight.state["state"].replace("_", " "), MOODS["alarm"] if alarm else "bold green")),
+        Text.assemble("state ", (state.replace("_", " "), mood)),
         Text.assemble("calibrator ", ("none" if sight.champion is None else str(sight.champion), "bold")),
-        f"{sight.state['predictions']:,} predictions",
-        f"{sight.state['labelled']:,} labels",
+        f"{sight.state.predictions:,} predictions",
+        f"{sight.state.labelled:,} labels",
     )
     return grid
 
 
-def _row(figures: dict[str, Any] | None) -> tuple[str, ...]:
+def _row(figures: Figures | None) -> tuple[str, ...]:
     if figures is None:
         return ("-",) * 7
     return (
-        f"{figures['labelled']:,}",
-        _share(figures["accuracy"]),
-        _share(figures["mean_confidence"]),
-        _number(figures["ece"]),
-        _number(figures["ece_null_mean"]),
-        _number(figures["brier"]),
-        _number(figures["log_loss"]),
+        f"{figures.labelled:,}",
+        _share(figures.accuracy),
+        _share(figures.mean_confidence),
+        _number(figures.ece),
+        _number(figures.ece_null_mean),
+        _number(figures.brier),
+        _number(figures.log_loss),
     )

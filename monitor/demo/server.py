@@ -1,14 +1,14 @@
-"""The demo's own server: `calwatch serve` as a process, with an SQLite file in a folder of its own, and its API."""
+"""The demo's own server: `calwatch serve` as a process with an SQLite file in a temporary folder, and its API."""
 
 import os
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Final, TypeVar
 from urllib.parse import urlencode
 
 import msgspec
@@ -23,31 +23,35 @@ PACE: Final = {"CALWATCH_ROLLUP_SECONDS": "0.2", "CALWATCH_EVALUATE_SECONDS": "0
 """How often the server works: event time runs thousands of times faster than the clock."""
 
 
+Content = TypeVar("Content")
+
+
 class DemoError(Exception):
-    """The demo can't go on; says why."""
+    """The demo can't go on."""
 
 
 class Api:
-    """The server's API, as anybody would call it."""
+    """The server's API."""
 
     def __init__(self, url: str) -> None:
         self.url = url
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=30.0), retries=False)
 
-    def get(self, path: str, **asked: str | int) -> Any:
-        """Return what is there.
+    def get(self, path: str, content: type[Content], **query: str) -> Content:
+        """Return the answer to a query.
 
         Raises
         ------
         DemoError
-            for any answer but 2xx, with what it says.
+            for any status but 2xx, with the answer's text.
 
         """
-        return self._call("GET", f"{path}?{urlencode(asked)}" if asked else path)
+        body = self._call("GET", f"{path}?{urlencode(query)}" if query else path)
+        return msgspec.json.decode(body, type=content)
 
-    def put(self, path: str, body: Mapping[str, Any]) -> Any:
-        """Declare something, and return how it is now; raises as `get` does."""
-        return self._call("PUT", path, msgspec.json.encode(body))
+    def put(self, path: str, settings: msgspec.Struct) -> None:
+        """Declare settings; raises as `get` does."""
+        self._call("PUT", path, msgspec.json.encode(settings))
 
     def answers(self) -> bool:
         """Return whether the server is ready."""
@@ -56,7 +60,7 @@ class Api:
         except urllib3.exceptions.HTTPError:
             return False
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _call(self, method: str, path: str, body: bytes | None = None) -> bytes:
         headers = {"Content-Type": "application/json"} if body else None
         try:
             answer = self._http.request(method, self.url + path, body=body, headers=headers)
@@ -64,32 +68,31 @@ class Api:
             raise DemoError(f"the server does not answer {method} {path}: {error}") from error
         if not 200 <= answer.status < 300:  # noqa: PLR2004
             raise DemoError(f"{method} {path} is answered with {answer.status}: {answer.data.decode(errors='replace')}")
-        return msgspec.json.decode(answer.data)
+        return answer.data
 
 
 def port_for(wanted: int | None) -> int:
-    """Return the port to serve on: the one asked for, else the usual one, else any that is free.
+    """Return the wanted port, else the usual one, else any free one.
 
     Raises
     ------
     DemoError
-        when the one asked for is taken.
+        when the wanted port is taken.
 
     """
     if _is_free(USUAL_PORT if wanted is None else wanted):
         return USUAL_PORT if wanted is None else wanted
     if wanted is not None:
         raise DemoError(f"port {wanted} is in use: name another with --port, or none to have a free one found")
-    with socket.socket() as found:
-        found.bind((HOST, 0))
-        return int(found.getsockname()[1])
+    with socket.socket() as free:
+        free.bind((HOST, 0))
+        return int(free.getsockname()[1])
 
 
 def _is_free(port: int) -> bool:
     with socket.socket() as tried:
-        tried.setsockopt(
-            socket.SOL_SOCKET, socket.SO_REUSEADDR, 1
-        )  # as the server does: remains of old connections are no hindrance
+        # As the server does: remains of old connections are no hindrance.
+        tried.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             tried.bind((HOST, port))
         except OSError:
@@ -99,12 +102,12 @@ def _is_free(port: int) -> bool:
 
 @contextmanager
 def serving(folder: Path, port: int) -> Iterator[Api]:
-    """Run the server while the block runs, and end it by its own process id, come what may.
+    """Run the server while the block runs; end it by its process id in any case.
 
     Raises
     ------
     DemoError
-        when it does not start; with the end of its log.
+        when it does not start, with the end of its log.
 
     """
     command = [sys.executable, "-m", "monitor", "serve", "--host", HOST, "--port", str(port)]

@@ -1,45 +1,64 @@
-"""The story: healthy traffic, a failing scanner, and what the system makes of it; read from the API only."""
+"""Healthy traffic, then a failing scanner, and how the system responds, as its API tells it."""
 
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+
+from msgspec import Struct
 
 from .. import Client
+from .answers import Alert, Alerts, Audit, Calibrator, Calibrators, Entry, Figures, State
 from .digits import CLASSES
 from .server import Api, DemoError
 from .traffic import SLOWEST_LABEL, Traffic
 
 MODEL: Final = "digits"
+ADDRESS: Final = f"/v1/models/{MODEL}"
 WINDOW: Final = "6h"
 THRESHOLD: Final = 0.05
-SETTINGS: Final[dict[str, Any]] = {
-    "task": "multiclass",
-    "classes": list(CLASSES),
-    "label_delay": "2h",
-    "windows": [WINDOW],
-    "minimum_labels": 600,
-    "thresholds": {"ece": THRESHOLD},
-    "recalibration": "auto",
-}
-"""What the demo declares; the reference for drift, which depends on when it runs, comes on top."""
-
 STEP: Final = timedelta(minutes=30)
 HEALTHY_SECONDS: Final = 0.2
 FAILING_SECONDS: Final = 0.4
-"""What a step of event time lasts at the least, so that it can be watched."""
+"""Shortest duration of a step, so that it can be watched."""
 HEALTHY: Final = timedelta(hours=30)
 AFTERWARDS: Final = timedelta(hours=36)
 AFTERWARDS_SHUFFLED: Final = timedelta(hours=14)
 LAG: Final = timedelta(hours=2)
-"""How far the server's evaluations may be behind before traffic waits for them."""
+"""Traffic waits for evaluations that are further behind than this."""
 PATIENCE_SECONDS: Final = 60.0
+
+
+class Reference(Struct, frozen=True, kw_only=True):
+    """The period that drift is measured against."""
+
+    start: datetime
+    end: datetime
+
+
+class Thresholds(Struct, frozen=True, kw_only=True):
+    """The thresholds of alarms."""
+
+    ece: float = THRESHOLD
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings that the demo declares."""
+
+    reference: Reference
+    task: str = "multiclass"
+    classes: tuple[str, ...] = CLASSES
+    label_delay: str = "2h"
+    windows: tuple[str, ...] = (WINDOW,)
+    minimum_labels: int = 600
+    thresholds: Thresholds = Thresholds()
+    recalibration: str = "auto"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """When what happens, in event time; the end is about now."""
+    """The timetable in event time, which ends about now."""
 
     start: datetime
     shift: datetime
@@ -47,15 +66,15 @@ class Plan:
 
     @classmethod
     def until(cls, end: datetime, *, shuffled: bool) -> "Plan":
-        """Return the plan that ends at the last whole step before a moment."""
+        """Return the timetable that ends at the last whole step before a moment."""
         end = end.replace(minute=end.minute - end.minute % 30, second=0, microsecond=0)
         # On a whole hour: older traffic is kept by the hour.
         shift = (end - (AFTERWARDS_SHUFFLED if shuffled else AFTERWARDS)).replace(minute=0)
         return cls(start=shift - HEALTHY, shift=shift, end=end)
 
-    def settings(self) -> dict[str, Any]:
-        """Return what is declared of the model: drift is to be told against the healthy traffic."""
-        return SETTINGS | {"reference": {"start": self.start.isoformat(), "end": self.shift.isoformat()}}
+    def settings(self) -> Settings:
+        """Return the model's settings: drift is measured against the healthy traffic."""
+        return Settings(reference=Reference(start=self.start, end=self.shift))
 
     def steps(self) -> Iterator[datetime]:
         """Yield the end of each step."""
@@ -67,53 +86,56 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sight:
-    """What the API says at one moment."""
+    """The API's answers at one moment."""
 
     at: datetime  # event time
-    state: dict[str, Any]
-    figures: dict[str, Any]  # of what was served, over the newest matured window
-    alerts: list[dict[str, Any]]  # oldest first
-    calibrators: list[dict[str, Any]]  # oldest first
+    state: State
+    figures: Figures  # of served scores, over the newest matured window
+    alerts: list[Alert]  # oldest first
+    calibrators: list[Calibrator]  # oldest first
     champion: int | None
-    audit: list[dict[str, Any]]  # oldest first
+    audit: list[Entry]  # oldest first
 
-    def alarms(self, state: str = "firing") -> list[dict[str, Any]]:
-        """Return the transitions of alarms on calibration to a state."""
-        return [each for each in self.alerts if each["kind"] == "miscalibration" and each["state"] == state]
+    def alarms(self, state: str = "firing") -> list[Alert]:
+        """Return the changes of calibration alarms to a state."""
+        return [alert for alert in self.alerts if alert.kind == "miscalibration" and alert.state == state]
 
-    def entries(self, action: str) -> list[dict[str, Any]]:
-        """Return the audit log's entries of one kind."""
-        return [each for each in self.audit if each["action"] == action]
+    def entries(self, action: str) -> list[Entry]:
+        """Return the audit log's entries of one action."""
+        return [entry for entry in self.audit if entry.action == action]
+
+    def refusals(self) -> list[str]:
+        """Return the reasons of refused refits."""
+        return [entry.detail.reason or "" for entry in self.entries("refuse")]
 
 
 def look(api: Api, at: datetime) -> Sight:
-    """Ask the API for everything that is shown."""
-    of_model = f"/v1/models/{MODEL}"
-    calibrators = api.get(f"{of_model}/calibrators")
+    """Ask the API for all that is shown."""
+    versions = api.get(f"{ADDRESS}/calibrators", Calibrators)
     return Sight(
         at=at,
-        state=api.get(of_model),
-        figures=api.get(f"{of_model}/calibration", window=WINDOW),
-        alerts=api.get(f"{of_model}/alerts")["alerts"][::-1],
-        calibrators=calibrators["calibrators"][::-1],
-        champion=calibrators["champion"],
-        audit=api.get(f"{of_model}/audit")["audit"],
+        state=api.get(ADDRESS, State),
+        figures=api.get(f"{ADDRESS}/calibration", Figures, window=WINDOW),
+        alerts=api.get(f"{ADDRESS}/alerts", Alerts).alerts[::-1],
+        calibrators=versions.calibrators[::-1],
+        champion=versions.champion,
+        audit=api.get(f"{ADDRESS}/audit", Audit).audit,
     )
 
 
 class Watcher(Protocol):
-    """Whoever is shown how the story goes."""
+    """The audience of the story."""
 
     def tell(self, at: datetime, what: str, mood: str = "") -> None:
-        """Take note of an event."""
+        """Receive an event."""
 
     def show(self, sight: Sight, plan: Plan) -> None:
-        """Take note of how things stand."""
+        """Receive the state."""
 
 
 @dataclass(slots=True, kw_only=True)
 class Story:
-    """Plays traffic against a server and tells what happens."""
+    """Plays traffic against a server and tells its audience the events."""
 
     api: Api
     client: Client
@@ -123,15 +145,15 @@ class Story:
     shuffled: bool
     clock: Callable[[], float] = time.monotonic
     pause: Callable[[float], None] = time.sleep
-    _told: set[tuple[Any, ...]] = field(default_factory=set)
+    _told: set[tuple[str, int]] = field(default_factory=set)
 
     def play(self) -> Sight:
-        """Play from beginning to end; return how things stand then.
+        """Play from beginning to end and return the final state.
 
         Raises
         ------
         DemoError
-            when the server does not keep up or answer.
+            when the server does not answer, or falls behind.
 
         """
         for until in self.plan.steps():
@@ -143,7 +165,7 @@ class Story:
         return sight
 
     def step(self, until: datetime) -> Sight:
-        """Serve traffic until a moment, wait until the server has seen it, and tell what is new."""
+        """Serve traffic until a moment, wait for the server, and tell the news."""
         self.traffic.advance(until)
         if not self.client.flush(PATIENCE_SECONDS):
             raise DemoError(f"events could not be delivered: {self.client.stats()}")
@@ -164,130 +186,126 @@ class Story:
 
     def _wait_for_server(self, at: datetime) -> None:
         deadline = self.clock() + PATIENCE_SECONDS
-        while not self._has_seen_all(state := self.api.get(f"/v1/models/{MODEL}"), at):
+        while not self._has_seen_all(state := self.api.get(ADDRESS, State), at):
             if self.clock() > deadline:
                 raise DemoError(self._behind(state))
             self.pause(0.05)
 
-    def _behind(self, state: dict[str, Any]) -> str:
-        newest = state["evaluation"]
+    def _behind(self, state: State) -> str:
+        newest = state.evaluation
         return (
-            f"the server did not catch up within {PATIENCE_SECONDS:g} s: it has rolled up {state['predictions']:,} of "
-            f"{self.traffic.predictions:,} predictions and {state['labelled']:,} of {self.traffic.labels:,} labels, and "
-            f"evaluated {'nothing' if newest is None else 'until ' + newest['end']}"
+            f"the server did not catch up within {PATIENCE_SECONDS:g} s: it has rolled up {state.predictions:,} of "
+            f"{self.traffic.predictions:,} predictions and {state.labelled:,} of {self.traffic.labels:,} labels, and "
+            f"evaluated {'nothing' if newest is None else f'until {newest.end.isoformat()}'}"
         )
 
-    def _has_seen_all(self, state: dict[str, Any], at: datetime) -> bool:
-        if (state["predictions"], state["labelled"]) != (self.traffic.predictions, self.traffic.labels):
+    def _has_seen_all(self, state: State, at: datetime) -> bool:
+        if (state.predictions, state.labelled) != (self.traffic.predictions, self.traffic.labels):
             return False
-        matured, newest = at - SLOWEST_LABEL, state["evaluation"]
-        return matured < self.plan.start + LAG or (newest is not None and _time(newest["end"]) >= matured - LAG)
+        matured, newest = at - SLOWEST_LABEL, state.evaluation
+        return matured < self.plan.start + LAG or (newest is not None and newest.end >= matured - LAG)
 
     def _tell_news(self, sight: Sight) -> None:
-        if sight.figures["verdict"] == "calibrated" and self._is_new("calibrated"):
-            self.watcher.tell(sight.at, f"Calibrated: ECE {sight.figures['ece']:.3f} over {WINDOW}.", "good")
-        for number, each in enumerate(sight.alerts):
+        if sight.figures.verdict == "calibrated" and self._is_new("calibrated"):
+            self.watcher.tell(sight.at, f"Calibrated: ECE {sight.figures.ece:.3f} over {WINDOW}.", "good")
+        for number, alert in enumerate(sight.alerts):
             if self._is_new("alert", number):
-                mood = "good" if each["state"] == "resolved" else "alarm"
-                self.watcher.tell(sight.at, f"{_NAMES[each['kind']]} {each['state']}: {_evidence(each)}", mood)
-        for each in sight.calibrators:
-            if self._is_new("calibrator", each["number"]):
-                self.watcher.tell(sight.at, _fitted(each), "good")
+                mood = "good" if alert.state == "resolved" else "alarm"
+                self.watcher.tell(sight.at, f"{_NAMES[alert.kind]} {alert.state}: {_evidence(alert)}", mood)
+        for calibrator in sight.calibrators:
+            if self._is_new("calibrator", calibrator.number):
+                self.watcher.tell(sight.at, _fitted(calibrator), "good")
         if sight.champion is not None and self._is_new("champion", sight.champion):
             self.watcher.tell(sight.at, f"Calibrator {sight.champion} is promoted.", "good")
-        for number, each in enumerate(sight.entries("refuse")):
+        for number, reason in enumerate(sight.refusals()):
             if self._is_new("refuse", number):
-                self.watcher.tell(sight.at, f"Refit refused: {each['detail']['reason']}.", "shift")
+                self.watcher.tell(sight.at, f"Refit refused: {reason}.", "shift")
         since = self.traffic.corrected_since
         if since is not None and self._is_new("served"):
             self.watcher.tell(since, "Serving code answers through it from here on.", "good")
 
-    def _is_new(self, *what: Any) -> bool:
-        known = what in self._told
-        self._told.add(what)
+    def _is_new(self, event: str, number: int = 0) -> bool:
+        known = (event, number) in self._told
+        self._told.add((event, number))
         return not known
 
 
 _NAMES: Final = {"miscalibration": "Alarm on calibration", "score_drift": "Alarm on score drift"}
 
 
-def _time(text: str) -> datetime:
-    return datetime.fromisoformat(text)
-
-
-def _evidence(alert: dict[str, Any]) -> str:
-    evidence = alert["evidence"]
-    if alert["kind"] != "miscalibration" or "ece" not in evidence:
-        return f"{evidence['summary']}."
+def _evidence(alert: Alert) -> str:
+    evidence = alert.evidence
+    if alert.kind != "miscalibration" or evidence.ece is None:
+        return f"{evidence.summary}."
     return (
-        f"{evidence['summary']} (ECE {evidence['ece']:.3f}, {evidence['direction']}, {evidence['labelled']:,} labels: "
-        f"confidence {evidence['mean_confidence']:.0%}, right {evidence['accuracy']:.0%})."
+        f"{evidence.summary} (ECE {evidence.ece:.3f}, {evidence.direction}, {evidence.labelled:,} labels: "
+        f"confidence {evidence.mean_confidence:.0%}, right {evidence.accuracy:.0%})."
     )
 
 
-def _fitted(document: dict[str, Any]) -> str:
-    numbers = [f"{name} {value:.3g}" for name, value in document["parameters"].items() if isinstance(value, float)]
-    named = " ".join([document["method"].replace("_", " "), *([f"({', '.join(numbers)})"] if numbers else [])])
-    source = document["fitted_from"]
+def _fitted(calibrator: Calibrator) -> str:
+    numbers = [f"{name} {value:.3g}" for name, value in calibrator.parameters.items() if isinstance(value, float)]
+    method = " ".join([calibrator.method.replace("_", " "), *([f"({', '.join(numbers)})"] if numbers else [])])
+    source = calibrator.fitted_from
     return (
-        f"Calibrator {document['number']}: {named}, fitted on {source['labels']:,} labels, judged on "
-        f"{source['holdout_labels']:,} later ones. The gate: {document['gate']['reason']}."
+        f"Calibrator {calibrator.number}: {method}, fitted on {source.labels:,} labels, judged on "
+        f"{source.holdout_labels:,} later ones. The gate: {calibrator.gate.reason}."
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Period:
-    """A stretch of event time with its figures; none where it is empty."""
+    """A range of event time with its figures; None where it is empty."""
 
     name: str
-    figures: dict[str, Any] | None
+    figures: Figures | None
 
 
 def periods(api: Api, plan: Plan, sight: Sight, corrected_since: datetime | None) -> list[Period]:
-    """Return the figures before the shift, after it, and after the promotion; the last also as they were without it."""
+    """Return the figures before the shift, after it and after the promotion, the last also of raw scores."""
     matured = sight.at - SLOWEST_LABEL
     first = matured if corrected_since is None else corrected_since
     broken_until = first.replace(minute=0, second=0, microsecond=0)
     repaired_from = broken_until + timedelta(hours=1)
-    found = [
+    compared = [
         _period(api, "before the shift", plan.start, plan.shift),
         _period(api, "after it, as it came", plan.shift, broken_until),
     ]
     if corrected_since is not None:
-        found.append(_period(api, "after the promotion", repaired_from, matured))
-        found.append(_period(api, "  had nothing been done", repaired_from, matured, scores="raw"))
-    return found
+        compared.append(_period(api, "after the promotion", repaired_from, matured))
+        compared.append(_period(api, "  had nothing been done", repaired_from, matured, scores="raw"))
+    return compared
 
 
 def _period(api: Api, name: str, start: datetime, end: datetime, scores: str = "served") -> Period:
     if start >= end:
         return Period(name=name, figures=None)
     asked = {"start": start.astimezone(UTC).isoformat(), "end": end.astimezone(UTC).isoformat(), "scores": scores}
-    return Period(name=name, figures=api.get(f"/v1/models/{MODEL}/calibration", **asked))
+    return Period(name=name, figures=api.get(f"{ADDRESS}/calibration", Figures, **asked))
 
 
-def missing(sight: Sight, found: list[Period], plan: Plan) -> list[str]:
-    """Return what did not happen of: an alarm after the shift, a promotion by `auto`, ECE back under its threshold."""
+def missing(sight: Sight, compared: list[Period], plan: Plan) -> list[str]:
+    """Return the failures among: an alarm after the shift, a promotion by `auto`, ECE back under its threshold."""
     lacks = _missing_alarm(sight, plan)
-    by_itself = [each for each in sight.entries("promote") if each["actor"] == "calwatch"]
-    if sight.champion is None or not by_itself:
-        refusals = [each["detail"]["reason"] for each in sight.entries("refuse")]
+    promoted_by_itself = any(entry.actor == "calwatch" for entry in sight.entries("promote"))
+    if sight.champion is None or not promoted_by_itself:
+        refusals = sight.refusals()
         why = f"; refits were refused: {'; '.join(refusals)}" if refusals else ""
         return [*lacks, f"no calibrator was promoted by `auto`{why}"]
-    broken, repaired = found[1].figures, found[2].figures
-    if not repaired or repaired["ece"] is None:
+    broken, repaired = (None if period.figures is None else period.figures.ece for period in compared[1:3])
+    if repaired is None:
         return [*lacks, "nothing that was served after the promotion has matured"]
-    if repaired["ece"] >= THRESHOLD:
-        lacks.append(f"ECE after the promotion is {repaired['ece']:.3f}, not under the threshold {THRESHOLD:g}")
-    if broken and broken["ece"] is not None and repaired["ece"] >= broken["ece"]:
-        lacks.append(f"ECE did not come down: {broken['ece']:.3f} before the promotion, {repaired['ece']:.3f} after")
+    if repaired >= THRESHOLD:
+        lacks.append(f"ECE after the promotion is {repaired:.3f}, not under the threshold {THRESHOLD:g}")
+    if broken is not None and repaired >= broken:
+        lacks.append(f"ECE did not come down: {broken:.3f} before the promotion, {repaired:.3f} after")
     return lacks
 
 
 def missing_of_refusal(sight: Sight, plan: Plan) -> list[str]:
-    """Return what did not happen, where labels are shuffled, of: an alarm, a refit refused with a reason, no promotion."""
+    """Return the failures, where labels are shuffled, among: an alarm, a refit refused with a reason, no promotion."""
     lacks = _missing_alarm(sight, plan)
-    if not any(each["detail"]["reason"] for each in sight.entries("refuse")):
+    if not any(sight.refusals()):
         lacks.append("no refit was refused")
     if sight.champion is not None or sight.calibrators:
         lacks.append("a calibrator was registered although the labels are shuffled")
@@ -295,7 +313,7 @@ def missing_of_refusal(sight: Sight, plan: Plan) -> list[str]:
 
 
 def _missing_alarm(sight: Sight, plan: Plan) -> list[str]:
-    fired = [_time(each["at"]) for each in sight.alarms()]
+    fired = [alert.at for alert in sight.alarms()]
     if not fired:
         return ["no alarm on calibration fired"]
     if min(fired) <= plan.shift:

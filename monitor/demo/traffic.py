@@ -1,4 +1,4 @@
-"""Traffic: images that come in at random moments, answered through the client, and labels that follow hours later."""
+"""Images that arrive at random, answered through the client, and labels that follow hours later."""
 
 import heapq
 from datetime import datetime, timedelta
@@ -11,13 +11,13 @@ from .digits import Classifier, Digits
 
 PER_HOUR: Final = 300.0
 LABELLED: Final = 0.95
-"""Share of the images that anybody ever labels."""
+"""Share of images that are ever labelled."""
 FASTEST_LABEL: Final = timedelta(minutes=10)
 SLOWEST_LABEL: Final = timedelta(hours=2)
 
 
 class Traffic:
-    """Serves one model's traffic in event time, which runs as fast as `advance` is called."""
+    """Serves one model's traffic in event time, which moves with each call of `advance`."""
 
     def __init__(
         self, client: Client, classifier: Classifier, digits: Digits, rng: np.random.Generator, *, start: datetime
@@ -32,10 +32,10 @@ class Traffic:
         self.shuffled = False  # labels end up at other events
         self.predictions = 0
         self.labels = 0
-        self.corrected_since: datetime | None = None  # time of the first image that a calibrator answered for
+        self.corrected_since: datetime | None = None  # first image answered through a calibrator
 
     def advance(self, until: datetime) -> None:
-        """Serve what comes in before a moment, and send the labels that are known by then."""
+        """Serve the images that arrive before a moment, and send the labels known by then."""
         times = self._arrivals(until)
         if times:
             self._serve(times)

@@ -2,33 +2,33 @@
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
+from monitor.demo.answers import Alert, Calibrator, Detail, Entry, Figures, State
 from monitor.demo.story import Period, Plan, Sight, missing, missing_of_refusal
 
 END = datetime(2026, 1, 8, 12, 47, 31, tzinfo=UTC)
 PLAN = Plan.until(END, shuffled=False)
-FIRED = (PLAN.shift + timedelta(hours=4)).isoformat()
+FIRED = PLAN.shift + timedelta(hours=4)
 
 
-def alarm(at: str = FIRED) -> dict[str, Any]:
-    return {"at": at, "kind": "miscalibration", "state": "firing"}
+def alarm(at: datetime = FIRED) -> Alert:
+    return Alert(at=at, kind="miscalibration", state="firing")
 
 
-def entry(action: str, actor: str = "calwatch", **detail: Any) -> dict[str, Any]:
-    return {"action": action, "actor": actor, "detail": detail}
+def entry(action: str, actor: str = "calwatch", reason: str | None = None) -> Entry:
+    return Entry(action=action, actor=actor, detail=Detail(reason=reason))
 
 
 def period(ece: float | None) -> Period:
-    return Period(name="a period", figures=None if ece is None else {"ece": ece})
+    return Period(name="a period", figures=None if ece is None else Figures(ece=ece))
 
 
 WELL = Sight(
     at=PLAN.end,
-    state={},
-    figures={},
+    state=State(state="calibrated", predictions=1, labelled=1),
+    figures=Figures(),
     alerts=[alarm()],
-    calibrators=[{"number": 1}],
+    calibrators=[Calibrator(number=1)],
     champion=1,
     audit=[entry("register"), entry("promote")],
 )
@@ -51,7 +51,7 @@ def test_missing_names_an_alarm_that_never_fired() -> None:
 
 
 def test_missing_names_an_alarm_before_the_shift() -> None:
-    early = replace(WELL, alerts=[alarm((PLAN.shift - timedelta(hours=1)).isoformat()), alarm()])
+    early = replace(WELL, alerts=[alarm(PLAN.shift - timedelta(hours=1)), alarm()])
     assert len(missing(early, DOWN, PLAN)) == 1
     assert "before the shift" in missing(early, DOWN, PLAN)[0]
 
