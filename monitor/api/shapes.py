@@ -5,6 +5,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from ..calibrators.families import FAMILIES
 from .answers import PROBLEM
 
 Ratio = Annotated[float, Field(ge=0, le=1)]
@@ -548,9 +549,7 @@ class Calibrator(Shape):
     method: str
     task: Task
     parameters: dict[str, Any] = Field(
-        description="`temperature`: {temperature}; `platt`: {slope, intercept} on the logit; `beta`: {a, b, c};"
-        " `quadratic_logit`: {square, slope, intercept}; `scaling_binning`: {edges, values}; `isotonic`, `pit_isotonic`: {x, y};"
-        " `vector`, `structured_vector`: {slopes, intercepts, classes}, one per class; `variance_scaling`: {scale}; `identity`: {}"
+        description="; ".join(f"`{method}`: {each.family.parameters}" for method, each in FAMILIES.items())
     )
     fitted_from: dict[str, Any]
     gate: dict[str, Any] | None = Field(description="the evidence; null for a version that was not gated")

@@ -101,7 +101,7 @@ class Isotonic(Calibrator):
 
     family = Family(
         method="isotonic",
-        sentence="any map that never falls, centered and interpolated",
+        sentence="any map that never falls, centred and interpolated",
         parameters="{x, y}",
         check=_check,
         singles=Singles(scalar=_scalar, array=_array),
