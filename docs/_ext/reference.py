@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 import commands
+import families
 import http_api
 import metrics
 import settings
@@ -19,6 +20,7 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "http-shapes": http_api.shapes,
     "metrics": metrics.exported,
     "commands": commands.listed,
+    "calibrator-families": families.listed,
 }
 """What each directive puts in its place, as Markdown."""
 

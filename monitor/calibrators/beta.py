@@ -93,7 +93,7 @@ class Beta(Calibrator):
 
     family = Family(
         method="beta",
-        sentence="a·log p − b·log(1 − p) + c, a and b ≥ 0",  # noqa: RUF001  a minus, for readers
+        sentence="a·log p − b·log(1 − p) + c, with a and b ≥ 0",  # noqa: RUF001  a minus, for readers
         parameters="{a, b, c}",
         check=_check,
         singles=Singles(scalar=_scalar, array=_array),
