@@ -618,37 +618,6 @@ class Refused(Shape):
     fitted_from: dict[str, Any] | None = None
 
 
-class MapPoint(Shape):
-    """What two calibrators make of a raw probability."""
-
-    probability: Ratio
-    before: Ratio
-    after: Ratio
-
-
-class Difference(Shape):
-    """Two calibrators side by side."""
-
-    before: int | None = Field(description="null for no calibrator")
-    after: int | None
-    map: list[MapPoint] = Field(
-        description="of vectors, from the confidence of the answer, where the other classes share the rest evenly"
-    )
-    mean_change: Ratio | None = Field(description="mean absolute change of what recent traffic would be served")
-    largest_change: Ratio | None
-    predictions: Count = Field(description="of recent traffic, over the longest window")
-    decisions: list["DecisionImpact"] = Field(description="of each declared decision, what it selects before and after")
-
-
-class Moved(Shape):
-    """What is in service now, null for no calibrator; of a dry run also what would be."""
-
-    champion: int | None
-    dry_run: Literal[True] | None = None
-    would_serve: int | None = None
-    difference: Difference | None = None
-
-
 class Canary(Shape):
     """A calibrator that serves a share of traffic, on trial."""
 
@@ -735,98 +704,6 @@ class DecisionImpact(Shape):
         description="what gives the declared precision, after, with the confidence that was asked for"
     )
     reason: str | None = Field(description="why there is no `threshold_for_precision`")
-
-
-class PrecisionThresholds(Shape):
-    """Thresholds that give the wanted precision: of those above, the share that is 1; of those below, that is 0."""
-
-    wanted: float | None
-    above: PrecisionThreshold | None
-    below: PrecisionThreshold | None
-    reason: str | None = Field(description="why there is neither")
-
-
-class Answering(Shape):
-    """Where a model answers; in between it abstains."""
-
-    above: float | None = Field(
-        description="answer 1, or the model's own answer, where the score is above this; -1: always"
-    )
-    below: Ratio | None = Field(description="answer 0 where the score is at most this; of binary models")
-    labelled: Count
-    wrong: Count
-    risk: Ratio = Field(description="share of wrong answers")
-    coverage: Ratio = Field(description="share of events that are answered; in `points`, of the labelled ones")
-
-
-class Abstention(Shape):
-    """Where a model should answer so that at most a wanted share of its answers is wrong."""
-
-    wanted: float | None
-    answering: Answering | None
-    points: list[Answering] = Field(description="what risk it showed where it would have answered less or more")
-    reason: str | None = Field(description="why there is no `answering`")
-
-
-class MeasuredCoverage(Shape):
-    """How often sets held the right answer, of labels that had no part in their threshold."""
-
-    threshold: float = Field(description="from the earliest 70 % of the labels")
-    labelled: Count = Field(description="the rest, on which it was measured")
-    coverage: Ratio
-    coverage_low: Ratio = Field(description="95 % interval of `coverage`")
-    coverage_high: Ratio
-    mean_set_size: float | None
-
-
-class AdaptiveSets(Shape):
-    """Where adaptive sets have come to, whose level follows their errors."""
-
-    alpha: float = Field(description="the level now: 1 - `coverage` where nothing drifts")
-    threshold: float = Field(description="at this level; 1: all answers are in, -1: none")
-    labelled: Count
-    coverage: Ratio | None = Field(description="of the sets along the way")
-
-
-class ConformalSets(Shape):
-    """Sets of answers that hold the right one with the wanted probability."""
-
-    coverage: Ratio
-    labelled: Count
-    threshold: Ratio | None = Field(description="an answer is in the set where 1 - its probability is at most this")
-    mean_set_size: float | None
-    measured: MeasuredCoverage | None = Field(description="null with fewer than 100 labels before and after its cut")
-    adaptive: AdaptiveSets | None
-    reason: str | None = Field(description="why there are none")
-
-
-class Thresholds(Shape):
-    """What thresholds select, where they should lie, and sets of answers: of scores as the calibrator would serve them."""
-
-    model: str
-    version: str | None
-    start: datetime
-    end: datetime
-    calibrator_version: int | None
-    confidence: Ratio
-    events: Count
-    labelled: Count
-    without_raw: Count = Field(description="events left out: only what a calibrator made of them is known")
-    decisions: list[DecisionImpact]
-    precision: PrecisionThresholds
-    abstention: Abstention
-    conformal: ConformalSets
-
-
-class PredictedSets(Shape):
-    """Sets of answers, each with the right one in it with the wanted probability."""
-
-    sets: list[list[str | int]] = Field(description="class names, or 0 and 1 where a binary model has none")
-    calibrator_version: int | None
-    coverage: Ratio
-    threshold: float = Field(description="an answer is in its set where 1 - its probability as served is at most this")
-    labelled: Count = Field(description="events that the threshold is from")
-    measured_coverage: MeasuredCoverage | None
 
 
 class EstimateMap(Shape):

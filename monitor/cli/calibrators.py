@@ -12,11 +12,15 @@ import typer
 
 from ..domain.names import version_name
 from ..recalibrate import manual
+from ..recalibrate.difference import Difference
+from ..recalibrate.manual import Moved
 from ..recalibrate.refit import HOLDOUT
 from ..runtime.config import load
 from ..runtime.wiring import open_database, wall_clock
 from ..store import models, versions
 from ..store.engine import Database
+from ..store.impact import DecisionImpact, SelectedBy
+from .output import json_of
 from .plots import drawn, plotted
 
 Name = Annotated[str, typer.Argument(help="the model")]
@@ -72,10 +76,8 @@ def diff(
         one, other = (manual.named_version(connection, found, which) for which in (before, after))
         compared = manual.compared(connection, found, one, other, wall_clock())
     if picture is not None:
-        picture.write_text(
-            drawn(compared["map"], before=version_name(one), after=version_name(other)), encoding="utf-8"
-        )
-    typer.echo(json.dumps(compared) if as_json else _told(compared))
+        picture.write_text(drawn(compared.map, before=version_name(one), after=version_name(other)), encoding="utf-8")
+    typer.echo(json_of(compared) if as_json else _told(compared))
 
 
 def refit(
@@ -131,14 +133,14 @@ def promote(
         moved = manual.promote(
             database, model, number, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run
         )
-    typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
+    typer.echo(json_of(moved) if as_json else _moved(model, moved))
 
 
 def rollback(model: Name, *, reason: Reason = BY_COMMAND, dry_run: DryRun = False, as_json: AsJson = False) -> None:
     """Put back what the version in service replaced."""
     with _database() as database:
         moved = manual.roll_back(database, model, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run)
-    typer.echo(json.dumps(moved) if as_json else _moved(model, moved))
+    typer.echo(json_of(moved) if as_json else _moved(model, moved))
 
 
 @contextmanager
@@ -178,35 +180,34 @@ def _refitted(outcome: Mapping[str, Any]) -> str:
     return f"refused: {outcome['reason']}"
 
 
-def _moved(model: str, moved: Mapping[str, Any]) -> str:
-    if not moved.get("dry_run"):
-        return f"{model} is served by {version_name(moved['champion'])}"
-    return (
-        f"dry run: {model} is served by {version_name(moved['champion'])} and would be by {version_name(moved['would_serve'])}\n"
-        f"{_told(moved['difference'])}"
-    )
+def _moved(model: str, moved: Moved) -> str:
+    served = f"{model} is served by {version_name(moved.champion)}"
+    if moved.difference is None:
+        return served
+    return f"dry run: {served} and would be by {version_name(moved.difference.after)}\n{_told(moved.difference)}"
 
 
-def _told(compared: Mapping[str, Any]) -> str:
+def _told(difference: Difference) -> str:
     """Return two maps and what they make of recent traffic, for reading."""
-    lines = [f"o {version_name(compared['before'])}   # {version_name(compared['after'])}", plotted(compared["map"])]
-    if compared["mean_change"] is None:
+    names = f"o {version_name(difference.before)}   # {version_name(difference.after)}"
+    lines = [names, plotted(difference.map)]
+    if difference.mean_change is None:
         return "\n".join([*lines, "no recent traffic to compare them on"])
     lines.append(
-        f"of {compared['predictions']} recent predictions: served values change by {compared['mean_change']:.4f} on average, "
-        f"by {compared['largest_change']:.4f} at the most"
+        f"of {difference.predictions} recent predictions: served values change by {difference.mean_change:.4f} on average, "
+        f"by {difference.largest_change:.4f} at the most"
     )
-    return "\n".join([*lines, *map(_decision, compared["decisions"])])
+    return "\n".join([*lines, *map(_decision, difference.decisions)])
 
 
-def _decision(found: Mapping[str, Any]) -> str:
-    now, then = (_selected(found[side]) for side in ("before", "after"))
-    kept = found["threshold_same_volume"]
+def _decision(impact: DecisionImpact) -> str:
+    now, then = (_selected(side) for side in (impact.before, impact.after))
+    kept = impact.threshold_same_volume
     same = "" if kept is None else f"; a threshold of {kept:.4g} would select as many as now"
-    return f"decision {found['name']} ({found['rule']}): selects {now} now and {then} then{same}"
+    return f"decision {impact.name} ({impact.rule}): selects {now} now and {then} then{same}"
 
 
-def _selected(side: Mapping[str, Any]) -> str:
-    if side["share"] is None or side["expected_precision"] is None:
+def _selected(side: SelectedBy) -> str:
+    if side.share is None or side.expected_precision is None:
         return "nothing"
-    return f"{side['share']:.1%} ({side['expected_precision']:.1%} right by the new scores)"
+    return f"{side.share:.1%} ({side.expected_precision:.1%} right by the new scores)"

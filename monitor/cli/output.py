@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -21,6 +22,11 @@ def progress(what: str, *, silent: bool) -> Iterator[Callable[[int, int], None]]
     with Progress(*columns, console=console, disable=silent or not console.is_terminal, transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+def json_of(answer: object) -> str:
+    """Return what the API would answer, on one line."""
+    return msgspec.json.format(msgspec.json.encode(answer), indent=0).decode()
 
 
 def told(outcome: Mapping[str, Any]) -> str:

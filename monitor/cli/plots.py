@@ -1,17 +1,17 @@
 """Pictures of calibrators' maps: for a terminal, and as SVG."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-Points = Sequence[Mapping[str, float]]
-"""Of a map: probability, before and after."""
+from ..recalibrate.difference import MapPoint
 
 
-def plotted(points: Points, *, width: int = 61, height: int = 21) -> str:
+def plotted(points: Sequence[MapPoint], *, width: int = 61, height: int = 21) -> str:
     """Return a picture of a map for a terminal: `·` for what comes in, `o` for before, `#` for after.
 
-    >>> print(plotted([{"probability": i / 10, "before": i / 10, "after": 0.5} for i in range(11)], width=11, height=5))
+    >>> points = [MapPoint(probability=i / 10, before=i / 10, after=0.5) for i in range(11)]
+    >>> print(plotted(points, width=11, height=5))
     1.0 |         oo
         |       oo
     0.5 |###########
@@ -21,7 +21,7 @@ def plotted(points: Points, *, width: int = 61, height: int = 21) -> str:
         0         1
     """
     rows = [[" "] * width for _ in range(height)]
-    at, before, after = (np.array([point[name] for point in points]) for name in ("probability", "before", "after"))
+    at, before, after = np.array([(point.probability, point.before, point.after) for point in points]).T
     x = np.arange(width) / (width - 1)
     inside = (x >= at[0] - 1e-9) & (x <= at[-1] + 1e-9)
     for mark, curve in (("·", at), ("o", before), ("#", after)):
@@ -33,17 +33,18 @@ def plotted(points: Points, *, width: int = 61, height: int = 21) -> str:
     return "\n".join([*lines, f"    +{'-' * width}", f"    0{'1':>{width - 1}}"])
 
 
-def drawn(points: Points, *, before: str, after: str, size: int = 360) -> str:
+def drawn(points: Sequence[MapPoint], *, before: str, after: str, size: int = 360) -> str:
     """Return a picture of a map as SVG text.
 
-    >>> drawn([{"probability": 0.0, "before": 0.0, "after": 0.5}], before="none", after="version 1")[:4]
+    >>> drawn([MapPoint(probability=0.0, before=0.0, after=0.5)], before="no calibrator", after="calibrator 1")[:4]
     '<svg'
     """
     margin = 40
 
-    def line(name: str, colour: str, dash: str) -> str:
+    def line(values: Sequence[float], colour: str, dash: str) -> str:
         places = " ".join(
-            f"{margin + point['probability'] * size:.1f},{margin + (1.0 - point[name]) * size:.1f}" for point in points
+            f"{margin + point.probability * size:.1f},{margin + (1.0 - value) * size:.1f}"
+            for point, value in zip(points, values, strict=True)
         )
         return f'<polyline points="{places}" fill="none" stroke="{colour}" stroke-width="2" stroke-dasharray="{dash}"/>'
 
@@ -62,7 +63,8 @@ def drawn(points: Points, *, before: str, after: str, size: int = 360) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {whole} {whole}" font-family="sans-serif" font-size="13">'
         f'<rect width="100%" height="100%" fill="#fff"/>{frame}{diagonal}'
-        f"{line('before', '#777', '6 4')}{line('after', '#06c', 'none')}{labels}</svg>\n"
+        f"{line([point.before for point in points], '#777', '6 4')}"
+        f"{line([point.after for point in points], '#06c', 'none')}{labels}</svg>\n"
     )
 
 

@@ -1,9 +1,10 @@
 """Difference: what one calibrator makes of probabilities against another, and of how much traffic."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Annotated, Any, Final
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import NDArray
 from scipy.special import ndtri
 
@@ -11,6 +12,8 @@ from ..calibrators.distribution_rows import completed_ranks, groups
 from ..calibrators.distributions import RAREST, Distribution
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document
+from ..domain.quantities import Count, Ratio
+from ..store.impact import DecisionImpact
 
 STEPS: Final = 100
 
@@ -18,9 +21,43 @@ Document = Mapping[str, Any]
 Floats = NDArray[np.float64]
 
 
+class MapPoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What two calibrators make of a raw probability."""
+
+    probability: Ratio
+    before: Ratio
+    after: Ratio
+
+
+class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a calibrator changes beside another."""
+
+    map: Annotated[
+        list[MapPoint],
+        Meta(
+            description="of vectors, from the confidence of the answer, where the other classes share the rest evenly"
+        ),
+    ]
+    mean_change: Annotated[
+        Ratio | None, Meta(description="mean absolute change of what recent traffic would be served")
+    ]
+    largest_change: Ratio | None
+    predictions: Annotated[Count, Meta(description="of recent traffic, over the longest window")]
+
+
+class Difference(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Two calibrators side by side."""
+
+    before: Annotated[int | None, Meta(description="null for no calibrator")]
+    after: int | None
+    decisions: Annotated[
+        list[DecisionImpact], Meta(description="of each declared decision, what it selects before and after")
+    ]
+
+
 def difference(
     before: Document | None, after: Document | None, *, task: str, classes: int | None, traffic: tuple[Floats, Floats]
-) -> dict[str, Any]:
+) -> Change:
     """Return the map of two calibrators side by side, and what the second changes about recent traffic.
 
     A map is from the raw probability; of vectors, from the raw confidence of the answer, where the other classes share the rest evenly,
@@ -37,9 +74,9 @@ def difference(
     --------
     >>> halved = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
     >>> found = difference(None, halved, task="binary", classes=None, traffic=(np.array([0.9, 0.5]), np.array([1.0, 3.0])))
-    >>> found["map"][90]
-    {'probability': 0.9, 'before': 0.9, 'after': 0.75}
-    >>> found["mean_change"], found["largest_change"], found["predictions"]
+    >>> found.map[90]
+    MapPoint(probability=0.9, before=0.9, after=0.75)
+    >>> found.mean_change, found.largest_change, found.predictions
     (0.0375, 0.15, 4)
 
     """
@@ -50,15 +87,15 @@ def difference(
     p, n = traffic
     change = np.abs(_applied(after, p, task, classes) - _applied(before, p, task, classes))
     served = n > 0.0
-    return {
-        "map": [
-            {"probability": float(x), "before": float(one), "after": float(other)}
+    return Change(
+        map=[
+            MapPoint(probability=float(x), before=float(one), after=float(other))
             for x, one, other in zip(at, *curves, strict=True)
         ],
-        "mean_change": round(float(n @ change / n.sum()), 9) if served.any() else None,
-        "largest_change": round(float(change[served].max()), 9) if served.any() else None,
-        "predictions": round(float(n.sum())),
-    }
+        mean_change=round(float(n @ change / n.sum()), 9) if served.any() else None,
+        largest_change=round(float(change[served].max()), 9) if served.any() else None,
+        predictions=round(float(n.sum())),
+    )
 
 
 def _applied(document: Document | None, p: Floats, task: str, classes: int | None) -> Floats:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
+from msgspec import UNSET, Struct, UnsetType
 from sqlalchemy import Connection
 
 from ..calibrators.document import check
@@ -24,7 +25,7 @@ from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from ..windows.sums import of_series
 from . import decisions, registry
 from .baseline import reference_parts, reference_sample, told
-from .difference import Floats, difference
+from .difference import Difference, Floats, difference
 from .job import champion_document, conclude
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 
@@ -222,9 +223,18 @@ def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject
     return found
 
 
+class Moved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """What is in service now, null for no calibrator; of a dry run also what would be."""
+
+    champion: int | None
+    dry_run: Literal[True] | None = None
+    would_serve: int | UnsetType | None = UNSET
+    difference: Difference | None = None
+
+
 def promote(
     database: Database, name: str, number: int, *, actor: str, reason: str, now: int, dry_run: bool = False
-) -> JsonObject:
+) -> Moved:
     """Put a version in service; of a dry run, say what that would change."""
     with database.read() if dry_run else database.write() as connection:
         model = models.named(connection, name, lock=not dry_run)
@@ -233,7 +243,7 @@ def promote(
         progress = models.progress_of(connection, [model.id])[model.id]
         impact = _impact(connection, model, number, now)
         registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason, grounds=impact)
-    return {"champion": number}
+    return Moved(champion=number)
 
 
 def _impact(connection: Connection, model: Model, number: int, now: int) -> JsonObject:
@@ -245,14 +255,14 @@ def _impact(connection: Connection, model: Model, number: int, now: int) -> Json
     return {"decisions": decisions.impact_of(connection, clock, candidate, incumbent, now=now)}
 
 
-def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> JsonObject:
+def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> Moved:
     """Put back what the champion replaced; of a dry run, say what that would change."""
     with database.read() if dry_run else database.write() as connection:
         model = models.named(connection, name, lock=not dry_run)
         if dry_run:
             return _preview(connection, model, registry.replaced(connection, model), now)
         progress = models.progress_of(connection, [model.id])[model.id]
-        return {"champion": registry.roll_back(connection, model, progress, actor=actor, now=now, reason=reason)}
+        return Moved(champion=registry.roll_back(connection, model, progress, actor=actor, now=now, reason=reason))
 
 
 def serving(connection: Connection, model: Model) -> int | None:
@@ -261,17 +271,13 @@ def serving(connection: Connection, model: Model) -> int | None:
     return None if champion is None else champion.number
 
 
-def _preview(connection: Connection, model: Model, number: int | None, now: int) -> JsonObject:
+def _preview(connection: Connection, model: Model, number: int | None, now: int) -> Moved:
     champion = serving(connection, model)
-    return {
-        "champion": champion,
-        "dry_run": True,
-        "would_serve": number,
-        "difference": compared(connection, model, champion, number, now),
-    }
+    difference = compared(connection, model, champion, number, now)
+    return Moved(champion=champion, dry_run=True, would_serve=number, difference=difference)
 
 
-def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> JsonObject:
+def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> Difference:
     """Return what one version would make of recent traffic against another; None stands for no calibrator.
 
     Raises
@@ -282,14 +288,22 @@ def compared(connection: Connection, model: Model, before: int | None, after: in
     """
     clock = clocked(connection, model, now)
     documents = [None if number is None else _document(connection, model, number) for number in (before, after)]
-    found = difference(
+    change = difference(
         *documents,
         task=model.task or "binary",
         classes=None if model.classes is None else len(model.classes),
         traffic=_traffic(connection, clock),
     )
     impact = decisions.impact_of(connection, clock, documents[1], documents[0], now=now)
-    return {"before": before, "after": after, **found, "decisions": impact}
+    return Difference(
+        before=before,
+        after=after,
+        map=change.map,
+        mean_change=change.mean_change,
+        largest_change=change.largest_change,
+        predictions=change.predictions,
+        decisions=impact,
+    )
 
 
 def _document(connection: Connection, model: Model, number: int) -> JsonObject:

@@ -7,13 +7,17 @@ but on no label.
 
 import math
 from dataclasses import dataclass
-from typing import Final
+from typing import Annotated, Final
 
 import numpy as np
+from msgspec import Meta, Struct
 from numpy.typing import ArrayLike, NDArray
 from scipy.stats import beta, binom
 
 from .cells import EDGES, Floats, Integers
+
+Ratio = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=0)]
 
 APART: Final = 4
 """Each later beginning has so many times the events of the one before it."""
@@ -129,22 +133,23 @@ def _passed(p: list[float], own: list[float]) -> list[bool]:
     return found
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Selection:
-    """What a threshold selects."""
+class PrecisionThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A threshold that gives a wanted precision, with a wanted confidence."""
 
-    threshold: float  # -1 where all that are above it are all events
-    rule: str  # in words that leave no tie open
-    labelled: int
-    right: int
-    precision: float  # observed
-    precision_low: float  # 95 % interval
-    precision_high: float
-    selected: int  # of all events
-    share: float | None
+    threshold: Annotated[float, Meta(description="of scores as served; -1 where it selects all")]
+    rule: Annotated[str, Meta(description="such as `score > 0.9`")]
+    labelled: Annotated[Count, Meta(description="labelled events that it selects")]
+    right: Count
+    precision: Annotated[Ratio, Meta(description="as they show it")]
+    precision_low: Annotated[Ratio, Meta(description="95 % interval of `precision`, of this one threshold")]
+    precision_high: Ratio
+    selected: Annotated[Count, Meta(description="events that it selects, labelled or not")]
+    share: Ratio | None
 
 
-def precision_threshold(steps: Steps, *, precision: float, confidence: float, below: bool = False) -> Selection | None:
+def precision_threshold(
+    steps: Steps, *, precision: float, confidence: float, below: bool = False
+) -> PrecisionThreshold | None:
     """Return the threshold that selects the most events and still gives the wanted precision, with the wanted confidence.
 
     Above a threshold an event is right where its outcome is 1; below it, where that is 0.
@@ -177,7 +182,7 @@ def precision_threshold(steps: Steps, *, precision: float, confidence: float, be
     chosen = float(steps.events[order][: found.steps].sum())
     low, high = share_interval(found.labelled - found.wrong, found.labelled)
     threshold, rule = _below(steps, found.steps) if below else _above(steps, found.steps)
-    return Selection(
+    return PrecisionThreshold(
         threshold=threshold,
         rule=rule,
         labelled=found.labelled,
@@ -220,16 +225,21 @@ def share_interval(successes: float, trials: float, level: float = INTERVAL) -> 
     return low, high
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answering:
-    """Where a model answers: 1 above `above`, 0 at `below` or less, and nothing in between."""
+class Answering(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Where a model answers; in between it abstains."""
 
-    above: float | None  # None: never 1; -1: always, as of ALL
-    below: float | None  # None: never 0, or answers are not of two classes
-    labelled: int
-    wrong: int
-    risk: float
-    coverage: float  # share of events answered; of those with a label in points of the curve
+    above: Annotated[
+        float | None,
+        Meta(description="answer 1, or the model's own answer, where the score is above this; -1: always; null: never"),
+    ]
+    below: Annotated[
+        Ratio | None,
+        Meta(description="answer 0 where the score is at most this; null: never, and of other than binary models"),
+    ]
+    labelled: Count
+    wrong: Count
+    risk: Annotated[Ratio, Meta(description="share of wrong answers")]
+    coverage: Annotated[Ratio, Meta(description="share of events that are answered; in `points`, of the labelled ones")]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,9 @@ from ...calibrators.families import from_document
 from ...domain.errors import BadInput, NotFound
 from ...domain.settings import Model
 from ...recalibrate import manual, registry
+from ...recalibrate.difference import Difference
 from ...recalibrate.job import champion_document
+from ...recalibrate.manual import Moved
 from ...recalibrate.maps import CalibratorMap, map_of
 from ...recalibrate.refit import HOLDOUT
 from ...recalibrate.trials import shown
@@ -120,7 +122,7 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject:
 
 @router.get(
     "/{model}/calibrators/{which}/difference",
-    responses=gives(shapes.Difference),
+    responses=answers.gives(Difference),
 )
 def show_difference(
     context: Context,
@@ -146,7 +148,7 @@ def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Resp
     return answer(map_of(document, classes=found.classes))
 
 
-@router.post("/{model}/calibrators/rollback", responses=gives(shapes.Moved))
+@router.post("/{model}/calibrators/rollback", responses=answers.gives(Moved))
 def roll_back(
     context: Context, caller: By, model: ModelName, asked: Annotated[MoveRequest | None, Body()] = None
 ) -> Response:
@@ -159,7 +161,7 @@ def roll_back(
     )
 
 
-@router.post("/{model}/calibrators/{number}/promote", responses=gives(shapes.Moved))
+@router.post("/{model}/calibrators/{number}/promote", responses=answers.gives(Moved))
 def promote(
     context: Context,
     caller: By,

@@ -1,33 +1,42 @@
 """Routes about decisions: what thresholds select, where they should lie, and sets of answers."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from fastapi import APIRouter, Depends, Query, Request
+from msgspec import Meta, Struct
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...domain.errors import BadInput, Conflict
+from ...domain.quantities import Count, Moment, Ratio
 from ...domain.settings import Model
-from ...domain.times import MINUTE, duration_text, rfc3339
-from ...recalibrate import decisions
-from ...recalibrate.decisions import CONFIDENCE, COVERAGE
+from ...domain.times import MINUTE, duration_text, moment
+from ...recalibrate.decisions import impacts, last_window
+from ...recalibrate.prediction_sets import COVERAGE, ConformalSets, MeasuredCoverage, sets_of
+from ...recalibrate.thresholds import (
+    CONFIDENCE,
+    OF_REGRESSIONS,
+    Abstention,
+    PrecisionThresholds,
+    abstention_of,
+    precision_of,
+)
 from ...stats.cells import Floats
 from ...stats.conformal import prediction_sets
 from ...store import versions
+from ...store.impact import DecisionImpact
 from ...windows.clock import Clocked, clocked
 from ...windows.raw_scores import Under, applied, known_of
-from .. import shapes
-from ..answers import answer
+from ..answers import answer, gives
 from ..dependencies import Context, JsonObject, ModelName, Now, model_named, usable
-from ..shapes import gives
 from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 
-NONE: Final = "none"
+IDENTITY: Final = frozenset({"identity", "none"})
 LARGEST: Final = 10**9
 MOST_KEPT: Final = 1000
 MAX_PROBABILITIES: Final = 100_000
@@ -46,7 +55,8 @@ class ThresholdsQuery(BaseModel):
     version: str | None = Field(default=None, description="a model version; all of them if not given")
     calibrator: str = Field(
         default=versions.CHAMPION,
-        description="whose scores are meant: a version's number, `champion` (none, where there is none), `challenger`, or `none`",
+        description="whose scores are meant: a version's number, `champion` (the model's own where there is none), `challenger`, or "
+        "`identity` for the model's own (`none` too)",
     )
     precision: Inner | None = Field(default=None, description="the share of what is selected that is to be right")
     risk: Inner | None = Field(default=None, description="the share of answers that may be wrong")
@@ -54,7 +64,25 @@ class ThresholdsQuery(BaseModel):
     confidence: Inner = Field(default=CONFIDENCE, description="with which a threshold keeps its word")
 
 
-@router.get("/{model}/thresholds", responses=gives(shapes.Thresholds))
+class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What thresholds select, where they should lie, and sets of answers: of scores as the calibrator would serve them."""
+
+    model: str
+    version: str | None
+    start: Moment
+    end: Moment
+    calibrator_version: int | None
+    confidence: Ratio
+    events: Count
+    labelled: Count
+    without_raw: Annotated[Count, Meta(description="events left out: only what a calibrator made of them is known")]
+    decisions: list[DecisionImpact]
+    precision: PrecisionThresholds
+    abstention: Abstention
+    conformal: ConformalSets
+
+
+@router.get("/{model}/thresholds", responses=gives(Thresholds))
 def show_thresholds(
     context: Context, now: Now, model: ModelName, query: Annotated[ThresholdsQuery, Query()]
 ) -> Response:
@@ -71,27 +99,23 @@ def show_thresholds(
         champion = _document(connection, clock.model, versions.CHAMPION)
         chosen = _document(connection, clock.model, query.calibrator)
         known = known_of(connection, clock, start, end, usable("version", query.version))
+    before, after = Under(known, champion), Under(known, chosen)
     return answer(
-        {
-            "model": clock.model.name,
-            "version": query.version,
-            "start": rfc3339(start),
-            "end": rfc3339(end),
-            "calibrator_version": None if chosen is None else chosen["number"],
-            "confidence": query.confidence,
-            "events": known.count,
-            "labelled": known.labelled,
-            "without_raw": known.without_raw,
-            **decisions.described(
-                clock.model,
-                Under(known, champion),
-                Under(known, chosen),
-                precision=query.precision,
-                risk=query.risk,
-                coverage=query.coverage,
-                confidence=query.confidence,
-            ),
-        }
+        Thresholds(
+            model=clock.model.name,
+            version=query.version,
+            start=moment(start),
+            end=moment(end),
+            calibrator_version=after.number,
+            confidence=query.confidence,
+            events=known.count,
+            labelled=known.labelled,
+            without_raw=known.without_raw,
+            decisions=impacts(clock.model, before, after, confidence=query.confidence),
+            precision=precision_of(after, wanted=query.precision, confidence=query.confidence),
+            abstention=abstention_of(after, risk=query.risk, confidence=query.confidence),
+            conformal=sets_of(clock.model, after, coverage=query.coverage),
+        )
     )
 
 
@@ -110,7 +134,7 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject | 
         when it names nothing that there is.
 
     """
-    if which == NONE:
+    if which in IDENTITY:
         return None
     aliases = versions.aliases(connection, model.id)
     if which in {versions.CHAMPION, versions.CHALLENGER}:
@@ -120,39 +144,38 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject | 
     elif which.isascii() and which.isdigit() and len(which) < len(str(LARGEST)):
         number = int(which)
     else:
-        raise BadInput("calibrator", which, "must be a version's number, champion, challenger or none")
+        raise BadInput("calibrator", which, "must be a version's number, champion, challenger or identity")
     document = None if number is None else versions.document(connection, model.id, number)
     if number is not None and document is None:
         raise BadInput("calibrator", which, "there is no such version")
     return document
 
 
+_Key = tuple[int, int, int, str | None, float]
+"""The model, its revision and when it was made; the hash of its champion; the coverage."""
+
+
 class SetsOfAMinute:
     """What sets are made with, per model, champion and coverage, each for a minute: to find it takes up to a second."""
 
     def __init__(self) -> None:
-        self._found: dict[tuple[Any, ...], tuple[int, JsonObject]] = {}
+        self._made: dict[_Key, tuple[int, ConformalSets]] = {}
 
     def sets(
         self, connection: Connection, clock: Clocked, champion: JsonObject | None, coverage: float, now: int
-    ) -> JsonObject:
-        """Return what `decisions.sets_of` does for the longest window, at most a minute old."""
-        key = (
-            clock.model.id,
-            clock.model.revision,
-            clock.model.created_at,
-            None if champion is None else champion["sha256"],
-            coverage,
-        )
-        at, found = self._found.get(key, (-MINUTE, {}))
-        if not at <= now < at + MINUTE:
-            known = known_of(connection, clock, *decisions.last_window(clock, now))
-            found = decisions.sets_of(clock.model, Under(known, champion), coverage=coverage)
-            if len(self._found) >= MOST_KEPT:
-                self._found.clear()
-            if found["threshold"] is not None:
-                self._found[key] = (now, found)
-        return found
+    ) -> ConformalSets:
+        """Return the prediction sets of the longest window, at most a minute old."""
+        model, sha256 = clock.model, None if champion is None else champion["sha256"]
+        key = (model.id, model.revision, model.created_at, sha256, coverage)
+        at, sets = self._made.get(key, (-MINUTE, None))
+        if sets is None or not at <= now < at + MINUTE:
+            known = known_of(connection, clock, *last_window(clock, now))
+            sets = sets_of(clock.model, Under(known, champion), coverage=coverage)
+            if len(self._made) >= MOST_KEPT:
+                self._made.clear()
+            if sets.threshold is not None:
+                self._made[key] = (now, sets)
+        return sets
 
 
 def kept(request: Request) -> SetsOfAMinute:
@@ -176,7 +199,20 @@ class PredictSetRequest(BaseModel):
     coverage: Inner = Field(default=COVERAGE, description="how often the sets are to hold the right answer")
 
 
-@router.post("/{model}/predict-set", responses=gives(shapes.PredictedSets))
+class PredictedSets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Sets of answers, each with the right one in it with the wanted probability."""
+
+    sets: Annotated[list[list[str | int]], Meta(description="class names, or 0 and 1 where a binary model has none")]
+    calibrator_version: int | None
+    coverage: Ratio
+    threshold: Annotated[
+        float, Meta(description="an answer is in its set where 1 - its probability as served is at most this")
+    ]
+    labelled: Annotated[Count, Meta(description="events that the threshold is from")]
+    measured_coverage: MeasuredCoverage | None
+
+
+@router.post("/{model}/predict-set", responses=gives(PredictedSets))
 def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
     """Return for each event the answers among which the right one is, with the wanted probability.
 
@@ -189,25 +225,25 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
         clock = clocked(connection, model_named(connection, model), now)
         champion = _document(connection, clock.model, versions.CHAMPION)
         served = _served(clock.model, champion, asked)
-        found = kept.sets(connection, clock, champion, asked.coverage, now)
-    if found["threshold"] is None:
-        raise Conflict(found["reason"])
+        conformal = kept.sets(connection, clock, champion, asked.coverage, now)
+    if conformal.threshold is None:
+        raise Conflict(conformal.reason or "")
     return answer(
-        {
-            "sets": _sets(clock.model, served, found["threshold"]),
-            "calibrator_version": None if champion is None else champion["number"],
-            "coverage": asked.coverage,
-            "threshold": found["threshold"],
-            "labelled": found["labelled"],
-            "measured_coverage": found["measured"],
-        }
+        PredictedSets(
+            sets=_sets(clock.model, served, conformal.threshold),
+            calibrator_version=None if champion is None else champion["number"],
+            coverage=asked.coverage,
+            threshold=conformal.threshold,
+            labelled=conformal.labelled,
+            measured_coverage=conformal.measured,
+        )
     )
 
 
 def _served(model: Model, champion: JsonObject | None, asked: PredictSetRequest) -> Floats:
     """Return what the champion makes of the probabilities: of shape (n,) of a binary model, else (n, classes)."""
     if model.task == "regression":
-        raise Conflict(decisions.OF_REGRESSIONS)
+        raise Conflict(OF_REGRESSIONS)
     raw = asked.probabilities
     shape: tuple[int, ...] = (0, len(model.classes or ())) if model.task == "multiclass" else (0,)
     try:
@@ -219,7 +255,7 @@ def _served(model: Model, champion: JsonObject | None, asked: PredictSetRequest)
     return served
 
 
-def _sets(model: Model, served: Floats, threshold: float) -> list[list[Any]]:
-    names: tuple[Any, ...] = model.classes or (0, 1)
+def _sets(model: Model, served: Floats, threshold: float) -> list[list[str | int]]:
+    names: tuple[str | int, ...] = model.classes or (0, 1)
     chosen = prediction_sets(served, threshold)
     return [[name for name, inside in zip(names, row, strict=True) if inside] for row in chosen.tolist()]

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import numpy as np
 import pytest
+from msgspec import to_builtins
 
 from monitor.calibrators.families import from_document
 from monitor.recalibrate.decisions import impact_of
@@ -98,17 +99,15 @@ def test_the_impact_of_a_promotion_is_what_the_api_shows(sure):
         clock = clocked(connection, models.named(connection, "m"), sure.clock())
         found = impact_of(connection, clock, made, None)
         back = impact_of(connection, clock, None, versions.document(connection, clock.model.id, 1))
-    assert found == sure.get(THRESHOLDS, calibrator="1")["decisions"]
-    assert [found[0]["before"]["selected"], found[0]["after"]["selected"]] == [
-        back[0]["after"]["selected"],
-        back[0]["before"]["selected"],
-    ]
+    assert to_builtins(found) == sure.get(THRESHOLDS, calibrator="1")["decisions"]
+    assert [found[0].before.selected, found[0].after.selected] == [back[0].after.selected, back[0].before.selected]
 
 
 def test_scores_are_mapped_through_what_serves_now(sure, tools):
     sure.post("/v1/models/m/calibrators", {"method": "temperature", "promote": True}, status=201)
-    now, raw = sure.get(THRESHOLDS, risk=0.45), sure.get(THRESHOLDS, risk=0.45, calibrator="none")
+    now, raw = sure.get(THRESHOLDS, risk=0.45), sure.get(THRESHOLDS, risk=0.45, calibrator="identity")
     assert (now["calibrator_version"], raw["calibrator_version"]) == (1, None)
+    assert raw == sure.get(THRESHOLDS, risk=0.45, calibrator="none")
     assert now["abstention"]["answering"]["labelled"] == raw["abstention"]["answering"]["labelled"]
     assert now["abstention"]["answering"]["above"] < raw["abstention"]["answering"]["above"]
     at = {"timestamp": "2026-01-05T10:01:00Z", "calibrator_version": 1}
@@ -212,7 +211,7 @@ def test_a_model_without_events_has_nothing_to_say(sqlite_api, declared):
     with sqlite_api.services.database.read() as connection:
         clock = clocked(connection, models.named(connection, "m"), sqlite_api.clock())
         found = impact_of(connection, clock, None, None)
-    assert [each["events"] for each in found] == ([0] if declared.get("task") else [])
+    assert [impact.events for impact in found] == ([0] if declared.get("task") else [])
 
 
 def test_answers_of_which_only_one_confidence_is_known_have_no_sets(sqlite_api, tools):
@@ -235,7 +234,7 @@ def test_a_regression_has_no_thresholds(sqlite_api, tools):
     assert found["decisions"] == []
     reasons = {found[part]["reason"] for part in ("precision", "abstention", "conformal")}
     assert len(reasons) == 1
-    assert reasons.pop().startswith("a regression states")
+    assert reasons.pop().startswith("a regression has")
     sqlite_api.refused("POST", SETS, 409, json={"probabilities": [0.5]})
 
 

@@ -5,7 +5,8 @@ import pytest
 
 from monitor.calibrators.families import from_document
 from monitor.domain.settings import Model, ModelSettings
-from monitor.recalibrate.decisions import TOO_FLAT, precision_of, sets_of
+from monitor.recalibrate.prediction_sets import sets_of
+from monitor.recalibrate.thresholds import TOO_FLAT, precision_of
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
 from monitor.stats.thresholds import share_interval
@@ -104,9 +105,9 @@ def test_steps_are_what_thresholds_on_served_scores_select(rows, name):
 def test_a_calibrator_of_steps_within_cells_says_so(rows):
     flat = Under(cellwise(*rows), document("flat"))
     found = precision_of(flat, wanted=0.8, confidence=0.9)
-    assert (found["above"], found["reason"]) == (None, TOO_FLAT)
+    assert (found.above, found.reason) == (None, TOO_FLAT)
     single = precision_of(Under(eventwise(*rows), document("flat")), wanted=0.8, confidence=0.9)
-    assert 0.6 <= single["above"]["threshold"] < 0.85
+    assert 0.6 <= single.above.threshold < 0.85
 
 
 @pytest.mark.parametrize("way", [cellwise, eventwise])
@@ -151,11 +152,11 @@ def test_coverage_is_measured_on_labels_that_had_no_part_in_the_threshold():
     model = Model(id=1, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0)
     events = Eventwise(task="binary", at=at, x=x, y=y, without_raw=0)
     found = sets_of(model, Under(events, None), coverage=0.9)
-    assert found["threshold"] == pytest.approx(0.8)
-    measured = found["measured"]
-    assert (measured["threshold"], measured["labelled"], measured["coverage"]) == (pytest.approx(0.2), 300, 0.0)
+    assert found.threshold == pytest.approx(0.8)
+    measured = found.measured
+    assert (measured.threshold, measured.labelled, measured.coverage) == (pytest.approx(0.2), 300, 0.0)
     few = Eventwise(task="binary", at=at[:200], x=x[:200], y=y[:200], without_raw=0)
-    assert sets_of(model, Under(few, None), coverage=0.9)["measured"] is None
+    assert sets_of(model, Under(few, None), coverage=0.9).measured is None
 
 
 def test_nothing_is_no_share():
