@@ -9,6 +9,7 @@ from msgspec import Meta, Struct
 
 Schema = dict[str, object]
 
+TYPES: Final = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
 REFERENCE: Final = "#/components/schemas/{name}"
 
 
@@ -27,7 +28,21 @@ def _schemas(shapes: list[Any]) -> tuple[tuple[Schema, ...], Schema]:
     unions = _Unions()
     replaced = [unions.replaced(shape) for shape in shapes]
     described, named = msgspec.json.schema_components([*replaced, *unions.members], ref_template=REFERENCE)
+    _state_types([*described, named])
     return described[: len(shapes)], named
+
+
+def _state_types(node: Any) -> None:
+    """Add the type of each enumeration, which msgspec leaves to be seen from its values."""
+    if isinstance(node, list):
+        for item in node:
+            _state_types(item)
+    elif isinstance(node, dict):
+        if isinstance(node.get("enum"), list) and "type" not in node:
+            types = {TYPES[type(value)] for value in node["enum"]}
+            node["type"] = types.pop() if len(types) == 1 else sorted(types)
+        for value in node.values():
+            _state_types(value)
 
 
 class _Unions:

@@ -1,6 +1,6 @@
 """Schemas of structs, and of the unions that msgspec does not describe by itself."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -52,3 +52,9 @@ def test_a_field_may_be_one_of_several_structs_or_null() -> None:
 
 def test_a_struct_without_such_a_union_is_described_as_msgspec_does() -> None:
     assert components([Dog]) == msgspec.json.schema_components([Dog])[1]
+
+
+def test_an_enumeration_has_the_type_of_its_values() -> None:
+    assert schema(Literal["a", "b"]) == {"enum": ["a", "b"], "type": "string"}
+    assert schema(Literal[True]) == {"enum": [True], "type": "boolean"}
+    assert schema(Literal["a", 1]) == {"enum": [1, "a"], "type": ["integer", "string"]}
