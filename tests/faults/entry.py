@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pysqlite3.dbapi2
@@ -57,7 +58,10 @@ POINTS = {
     "alert recorded, not committed": ("monitor.store.alerts", "record"),
     "schema made, not committed": ("alembic.command", "upgrade"),
 }
-"""Points that lie right after a function; those after a commit and after a post are made below."""
+"""Points right after a function, by the module that defines it, or by one that imports it where only that one counts.
+
+Those after a commit and after a post are made below.
+"""
 
 COMMITTED = "committed, not answered"
 ROLLED_UP = "roll-up committed"
@@ -94,7 +98,7 @@ def set_trap(fault: dict[str, Any]) -> None:
         after(importlib.import_module(module), name, trap)
 
 
-def after(owner: Any, name: str, trap: Trap) -> None:
+def after(owner: ModuleType, name: str, trap: Trap) -> None:
     original = getattr(owner, name)
 
     def trapped(*args: Any, **kwargs: Any) -> Any:
@@ -103,7 +107,19 @@ def after(owner: Any, name: str, trap: Trap) -> None:
             trap.reached()
         return result
 
-    setattr(owner, name, trapped)
+    if original.__module__ == owner.__name__:
+        replace_everywhere(original, trapped)
+    else:
+        setattr(owner, name, trapped)
+
+
+def replace_everywhere(original: Callable[..., Any], other: Callable[..., Any]) -> None:
+    """Replace a function in its own module and in all that imported it by name."""
+    product = [module for name, module in sys.modules.items() if name.partition(".")[0] == "monitor"]
+    for module in (sys.modules[original.__module__], *product):
+        for name, value in list(vars(module).items()):
+            if value is original:
+                setattr(module, name, other)
 
 
 def after_commit(wanted: Callable[[], bool], reached: Callable[[], None]) -> None:
@@ -132,7 +148,7 @@ def journal_rows_went() -> Callable[[], bool]:
         found, here.went = getattr(here, "went", False), False
         return found
 
-    monitor.store.journal.remove = remove
+    replace_everywhere(original, remove)
     return went
 
 
@@ -148,7 +164,7 @@ def after_post(reached: Callable[[], None]) -> None:
 
         return sent
 
-    monitor.alert.notify.webhook = webhook
+    replace_everywhere(original, webhook)
 
 
 def answers_before_the_commit() -> None:
@@ -166,8 +182,7 @@ def answers_before_the_commit() -> None:
 
 def does_not_look_at_the_token() -> None:
     """Be a build whose leaders are not fenced."""
-    for module in (monitor.rollup.job, monitor.alert.job, monitor.alert.notify):
-        module.hold = lambda *_: None  # type: ignore[attr-defined]
+    replace_everywhere(monitor.store.lease.hold, lambda *_: None)
 
 
 BUILDS = {"answers before the commit": answers_before_the_commit, "no fencing": does_not_look_at_the_token}
