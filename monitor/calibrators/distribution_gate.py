@@ -15,20 +15,71 @@ All are scored by quantiles at the same levels: stated ones at theirs, normal di
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .comparisons import (
+    OPPONENTS,
+    ROUNDING,
+    Bound,
+    Evidence,
+    GateResult,
+    Judging,
+    bound_of,
+    by_segment,
+    mean_of,
+    unproved,
+)
 from .distribution_rows import Group, crps, drawn_ranks, groups, labels, quantiles, spreads
 from .distributions import WHOLE
-from .gate import FEWEST_ROWS, LEVEL, GateResult
+from .gate import FEWEST_ROWS, LEVEL
 from .numeric import Floats, Objects
 from .rows import weights
 
 LEVELS: Final = np.arange(1, 20) / 20
 """The levels that the quantile calibration error is over."""
+
+
+class DistributionComparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate and an opponent on the same rows; gains are positive where the candidate is better."""
+
+    crps: float  # in the label's unit
+    crps_other: float
+    crps_gain: float
+    crps_gain_upper_bound: float
+    gain_in_std: float  # in standard deviations, as the model stated them
+    gain_in_std_lower_bound: float
+    quantile_ece: float
+    quantile_ece_other: float
+    quantile_error_squared: float
+    quantile_error_squared_other: float
+    quantile_error_squared_rise_lower_bound: float
+
+    @property
+    def lower_bound(self) -> float:
+        """The lower bound of the gain in standard deviations, which decides."""
+        return self.gain_in_std_lower_bound
+
+
+class DistributionConstantGain(msgspec.Struct, frozen=True, kw_only=True):
+    """The gain over the distribution of all labels, given for every event."""
+
+    gain_in_std: float
+    gain_in_std_lower_bound: float
+
+
+class DistributionSegmentGain(msgspec.Struct, frozen=True, kw_only=True):
+    """The gain in one segment over what serves now."""
+
+    rows: float
+    gain_in_std: float
+    gain_in_std_upper_bound: float
+
+
+DistributionEvidence: TypeAlias = Evidence[DistributionComparison, DistributionConstantGain, DistributionSegmentGain]
 
 
 class DistributionSegment(NamedTuple):
@@ -42,14 +93,14 @@ class DistributionSegment(NamedTuple):
 
 
 class _Scores(NamedTuple):
-    """What one calibrator's distributions are worth, row by row; arrays of shape (n,)."""
+    """Scores of one calibrator's distributions, row by row; arrays of shape (n,)."""
 
     crps: Floats
     rank: Floats
 
 
 class _Rows(NamedTuple):
-    """Rows that are judged, and what their model said of them."""
+    """Rows to judge on, with the model's own distributions."""
 
     groups: list[Group]  # raw
     y: Floats
@@ -108,26 +159,33 @@ def judge_distributions(
 
     """
     rows = _rows(y, raw, sample_weight)
-    evidence: dict[str, Any] = {"rows": float(rows.weight.sum()), "share": share, "level": level}
-    if evidence["rows"] < FEWEST_ROWS:
-        reason = f"only {evidence['rows']:g} held-out labels; the gate needs {FEWEST_ROWS}"
-        return GateResult(passed=False, reason=reason, evidence=evidence)
+    labels = float(rows.weight.sum())
+    if labels < FEWEST_ROWS:
+        reason = f"only {labels:g} held-out labels; the gate needs {FEWEST_ROWS}"
+        return GateResult(passed=False, reason=reason, evidence=Judging(rows=labels, share=share, level=level))
     ours = _scored(rows, candidate, "candidate")
     others = {"identity": raw, "incumbent": incumbent, "simpler": simpler}
-    evidence["comparisons"] = {
-        name: _compared(rows, ours, _scored(rows, other, name), level * share, level)
-        for name, other in others.items()
-        if other is not None
-    }
-    evidence["constant"] = _against_constant(rows, ours, level * share)
-    evidence |= by_segment(segments or {}, _in_segment, level)
+    by_name, few = by_segment(segments or {}, _in_segment, level)
+    evidence = Evidence(
+        rows=labels,
+        share=share,
+        level=level,
+        comparisons={
+            name: _compared(rows, ours, _scored(rows, other, name), level * share, level)
+            for name, other in others.items()
+            if other is not None
+        },
+        constant=_against_constant(rows, ours, level * share),
+        segments=by_name,
+        segments_with_few_labels=few,
+    )
     objections = list(_objections(evidence))
     reason = "; ".join(objections) if objections else _praise(evidence)
     return GateResult(passed=not objections, reason=reason, evidence=evidence)
 
 
 def gains(y: ArrayLike, *, raw: Objects, candidate: Objects, other: Objects) -> Floats:
-    """Return by how much each row's CRPS is lower with a candidate than with another, in standard deviations as stated; shape (n,)."""
+    """Return each row's gain in CRPS of a candidate over another, in standard deviations as stated; shape (n,)."""
     rows = _rows(y, raw, None)
     return np.asarray((_scored(rows, other, "other").crps - _scored(rows, candidate, "candidate").crps) / rows.unit)
 
@@ -158,31 +216,31 @@ def _scored(rows: _Rows, served: Objects, name: str) -> _Scores:
     return found
 
 
-def _compared(rows: _Rows, ours: _Scores, other: _Scores, strict: float, level: float) -> dict[str, float]:
+def _compared(rows: _Rows, ours: _Scores, other: _Scores, strict: float, level: float) -> DistributionComparison:
     weight = rows.weight
     relative, plain = (bound_of((other.crps - ours.crps) / unit, weight) for unit in (rows.unit, 1.0))
     squared, before = _squared_error(ours.rank, weight), _squared_error(other.rank, weight)
     worse = Bound(squared.value - before.value, bound_of(squared.influence - before.influence, weight).error)
-    return {
-        "crps": mean_of(ours.crps, weight),
-        "crps_other": mean_of(other.crps, weight),
-        "crps_gain": plain.mean,
-        "crps_gain_upper_bound": plain.high(level),
-        "gain_in_std": relative.mean,
-        "gain_in_std_lower_bound": relative.low(strict),
-        "quantile_ece": squared.absolute,
-        "quantile_ece_other": before.absolute,
-        "quantile_error_squared": squared.value,
-        "quantile_error_squared_other": before.value,
-        "quantile_error_squared_rise_lower_bound": worse.low(level),
-    }
+    return DistributionComparison(
+        crps=mean_of(ours.crps, weight),
+        crps_other=mean_of(other.crps, weight),
+        crps_gain=plain.mean,
+        crps_gain_upper_bound=plain.high(level),
+        gain_in_std=relative.mean,
+        gain_in_std_lower_bound=relative.low(strict),
+        quantile_ece=squared.absolute,
+        quantile_ece_other=before.absolute,
+        quantile_error_squared=squared.value,
+        quantile_error_squared_other=before.value,
+        quantile_error_squared_rise_lower_bound=worse.low(level),
+    )
 
 
 class _Squared(NamedTuple):
-    """The debiased squared quantile calibration error, and what its noise is made of."""
+    """The debiased squared quantile calibration error, and the influence function that its standard error is made of."""
 
     value: float
-    influence: Floats  # what each row moves it by, shape (n,)
+    influence: Floats  # of each row, shape (n,)
     absolute: float  # the mean absolute error, with its noise
 
 
@@ -197,7 +255,7 @@ def _squared_error(rank: Floats, weight: Floats) -> _Squared:
     return _Squared(value, np.asarray(influence), float(np.abs(gap).mean()))
 
 
-def _against_constant(rows: _Rows, ours: _Scores, strict: float) -> dict[str, float]:
+def _against_constant(rows: _Rows, ours: _Scores, strict: float) -> DistributionConstantGain:
     score, share = np.empty(len(rows.y)), rows.weight / rows.unit
     for group in rows.groups:
         stated = quantiles(group)
@@ -205,7 +263,7 @@ def _against_constant(rows: _Rows, ours: _Scores, strict: float) -> dict[str, fl
         y = rows.y[group.rows]
         score[group.rows] = crps(stated._replace(values=np.broadcast_to(same, (len(y), len(same)))), y)
     gain = bound_of((score - ours.crps) / rows.unit, rows.weight)
-    return {"gain_in_std": gain.mean, "gain_in_std_lower_bound": gain.low(strict)}
+    return DistributionConstantGain(gain_in_std=gain.mean, gain_in_std_lower_bound=gain.low(strict))
 
 
 def _weighted_quantiles(y: Floats, share: Floats, levels: Sequence[int]) -> Floats:
@@ -215,47 +273,49 @@ def _weighted_quantiles(y: Floats, share: Floats, levels: Sequence[int]) -> Floa
     return np.asarray(y[order][np.minimum(place, len(y) - 1)])
 
 
-def _in_segment(name: str, segment: DistributionSegment, level: float) -> dict[str, float]:
+def _in_segment(name: str, segment: DistributionSegment, level: float) -> DistributionSegmentGain:
     rows = _rows(segment.y, segment.raw, segment.sample_weight)
     ours, now = (_scored(rows, each, f"segment {name}") for each in (segment.candidate, segment.now))
     bound = bound_of((now.crps - ours.crps) / rows.unit, rows.weight)
-    return {
-        "rows": float(rows.weight.sum()),
-        "gain_in_std": bound.mean,
-        "gain_in_std_upper_bound": bound.high(level),
-    }
+    return DistributionSegmentGain(
+        rows=float(rows.weight.sum()), gain_in_std=bound.mean, gain_in_std_upper_bound=bound.high(level)
+    )
 
 
-def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
-    for name, found in evidence["comparisons"].items():
-        gain, low = found["gain_in_std"], found["gain_in_std_lower_bound"]
-        if not low > ROUNDING:
-            yield unproved(name, gain, low, rows=evidence["rows"], score="CRPS", unit=" standard deviations")
-        if found["crps_gain_upper_bound"] < 0.0:
-            yield f"its CRPS is surely worse than with {OPPONENTS[name]}, by {-found['crps_gain']:.5g}"
-        if found["quantile_error_squared_rise_lower_bound"] > 0.0:
-            after, before = found["quantile_ece"], found["quantile_ece_other"]
-            yield f"its quantile calibration error is surely higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
-    gain, low = evidence["constant"]["gain_in_std"], evidence["constant"]["gain_in_std_lower_bound"]
-    if not low > ROUNDING:
+def _objections(evidence: DistributionEvidence) -> Iterator[str]:
+    for name, comparison in evidence.comparisons.items():
+        yield from _objections_to(comparison, name, evidence.rows)
+    constant = evidence.constant
+    if not constant.gain_in_std_lower_bound > ROUNDING:
         yield (
             "its distributions do not surely predict the labels better than one and the same for every event, that of all labels "
-            f"(CRPS better by {gain:.5f} standard deviations, surely by {low:.5f}): look at the labels and the model first"
+            f"(CRPS better by {constant.gain_in_std:.5f} standard deviations, surely by {constant.gain_in_std_lower_bound:.5f}): "
+            "look at the labels and the model first"
         )
-    for name, found in evidence["segments"].items():
-        if found["gain_in_std_upper_bound"] < 0.0:
+    for name, segment in evidence.segments.items():
+        if segment.gain_in_std_upper_bound < 0.0:
             yield (
-                f"it does harm in the segment {name}: its CRPS on {found['rows']:g} labels is worse by "
-                f"{-found['gain_in_std']:.5f} standard deviations, surely by {-found['gain_in_std_upper_bound']:.5f}"
+                f"it does harm in the segment {name}: its CRPS on {segment.rows:g} labels is worse by "
+                f"{-segment.gain_in_std:.5f} standard deviations, surely by {-segment.gain_in_std_upper_bound:.5f}"
             )
 
 
-def _praise(evidence: Mapping[str, Any]) -> str:
-    comparisons = evidence["comparisons"]
-    now = "incumbent" if "incumbent" in comparisons else "identity"
-    found = comparisons[now]
+def _objections_to(comparison: DistributionComparison, name: str, rows: float) -> Iterator[str]:
+    if not comparison.lower_bound > ROUNDING:
+        gain, low = comparison.gain_in_std, comparison.lower_bound
+        yield unproved(name, gain, low, rows=rows, score="CRPS", unit=" standard deviations")
+    if comparison.crps_gain_upper_bound < 0.0:
+        yield f"its CRPS is surely worse than with {OPPONENTS[name]}, by {-comparison.crps_gain:.5g}"
+    if comparison.quantile_error_squared_rise_lower_bound > 0.0:
+        after, before = comparison.quantile_ece, comparison.quantile_ece_other
+        yield f"its quantile calibration error is surely higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
+
+
+def _praise(evidence: DistributionEvidence) -> str:
+    comparison = evidence.comparisons[evidence.now]
     return (
-        f"on {evidence['rows']:g} held-out labels its CRPS is {found['crps']:.4g}, was {found['crps_other']:.4g} with {OPPONENTS[now]}: "
-        f"better by {found['gain_in_std']:.5f} standard deviations, surely by {found['gain_in_std_lower_bound']:.5f}; quantile "
-        f"calibration error {found['quantile_ece']:.4f}, was {found['quantile_ece_other']:.4f}"
+        f"on {evidence.rows:g} held-out labels its CRPS is {comparison.crps:.4g}, was {comparison.crps_other:.4g} with "
+        f"{OPPONENTS[evidence.now]}: better by {comparison.gain_in_std:.5f} standard deviations, surely by "
+        f"{comparison.lower_bound:.5f}; quantile calibration error {comparison.quantile_ece:.4f}, was "
+        f"{comparison.quantile_ece_other:.4f}"
     )

@@ -19,13 +19,24 @@ Bounds are normal, on at least 50 rows with 10 of each outcome.
 
 import math
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeAlias
 
+import msgspec
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .comparisons import OPPONENTS, ROUNDING, Bound, bound_of, by_segment, mean_of, unproved
+from .comparisons import (
+    OPPONENTS,
+    ROUNDING,
+    Bound,
+    Evidence,
+    GateResult,
+    Judging,
+    bound_of,
+    by_segment,
+    mean_of,
+    unproved,
+)
 from .numeric import Floats
 from .parameters import SMALLEST
 from .rows import classes, confidences, outcomes, vectors, weights
@@ -37,13 +48,41 @@ FEWEST_ROWS: Final = 50
 FEWEST_OF_EACH: Final = 10
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class GateResult:
-    """Whether a candidate may be promoted, and the evidence."""
+class Comparison(msgspec.Struct, frozen=True, kw_only=True):
+    """A candidate and an opponent on the same rows; gains are positive where the candidate is better."""
 
-    passed: bool
-    reason: str  # for a person, with the figures that decided
-    evidence: dict[str, Any]  # JSON: rows, level, share, comparisons by opponent, segments
+    log_loss: float  # nats
+    log_loss_other: float
+    log_loss_gain: float
+    log_loss_gain_lower_bound: float
+    brier_gain: float  # squared probability
+    brier_gain_upper_bound: float
+    debiased_l2_squared: float
+    debiased_l2_squared_other: float
+    debiased_l2_squared_rise_lower_bound: float
+
+    @property
+    def lower_bound(self) -> float:
+        """The lower bound of the gain in log loss, which decides."""
+        return self.log_loss_gain_lower_bound
+
+
+class ConstantGain(msgspec.Struct, frozen=True, kw_only=True):
+    """The gain over the base rate, given for every event."""
+
+    log_loss_gain: float
+    log_loss_gain_lower_bound: float
+
+
+class SegmentGain(msgspec.Struct, frozen=True, kw_only=True):
+    """The gain in one segment over what serves now."""
+
+    rows: float
+    log_loss_gain: float
+    log_loss_gain_upper_bound: float
+
+
+GateEvidence: TypeAlias = Evidence[Comparison, ConstantGain, SegmentGain]
 
 
 class Segment(NamedTuple):
@@ -56,7 +95,7 @@ class Segment(NamedTuple):
 
 
 class _Scores(NamedTuple):
-    """What one calibrator's probabilities are worth, row by row; arrays of shape (n,)."""
+    """Scores of one calibrator's probabilities, row by row; arrays of shape (n,)."""
 
     log_loss: Floats
     brier: Floats
@@ -115,16 +154,24 @@ def judge(
     scores = _scored({"candidate": candidate, "identity": identity, "incumbent": incumbent, "simpler": simpler}, y)
     proposed = scores.pop("candidate")
     weight = weights(sample_weight, len(proposed.right))
-    evidence: dict[str, Any] = {"rows": float(weight.sum()), "share": share, "level": level}
+    rows = float(weight.sum())
     refusal = _too_few(proposed.right, weight)
     if refusal:
-        return GateResult(passed=False, reason=refusal, evidence=evidence)
-    evidence["comparisons"] = {
-        name: _compare(proposed, other, weight, level * share, level) for name, other in scores.items()
-    }
-    evidence["constant"] = _against_constant(proposed, y, weight, level * share)
-    evidence |= by_segment(segments or {}, _in_segment, level)
-    return _verdict(evidence)
+        return GateResult(passed=False, reason=refusal, evidence=Judging(rows=rows, share=share, level=level))
+    by_name, few = by_segment(segments or {}, _in_segment, level)
+    return _verdict(
+        Evidence(
+            rows=rows,
+            share=share,
+            level=level,
+            comparisons={
+                name: _compare(proposed, other, weight, level * share, level) for name, other in scores.items()
+            },
+            constant=_against_constant(proposed, y, weight, level * share),
+            segments=by_name,
+            segments_with_few_labels=few,
+        )
+    )
 
 
 def _scored(probabilities: Mapping[str, ArrayLike | None], y: ArrayLike) -> dict[str, _Scores]:
@@ -163,31 +210,31 @@ def _too_few(right: Floats, weight: Floats) -> str | None:
     return None
 
 
-def _compare(ours: _Scores, other: _Scores, weight: Floats, strict: float, level: float) -> dict[str, float]:
+def _compare(ours: _Scores, other: _Scores, weight: Floats, strict: float, level: float) -> Comparison:
     log_loss = bound_of(other.log_loss - ours.log_loss, weight)
     brier = bound_of(other.brier - ours.brier, weight)
     squared, before = _debiased(ours, weight), _debiased(other, weight)
     # The gaps inside the influences carry their own noise. That makes up for the second-order term, which is all there is where both are
     # calibrated: measured from 200 to 10,000 rows, the error comes out 1 to 1.5 times the true one.
     worse = Bound(squared.value - before.value, bound_of(squared.influence - before.influence, weight).error)
-    return {
-        "log_loss": mean_of(ours.log_loss, weight),
-        "log_loss_other": mean_of(other.log_loss, weight),
-        "log_loss_gain": log_loss.mean,
-        "log_loss_gain_lower_bound": log_loss.low(strict),
-        "brier_gain": brier.mean,
-        "brier_gain_upper_bound": brier.high(level),
-        "debiased_l2_squared": squared.value,
-        "debiased_l2_squared_other": before.value,
-        "debiased_l2_squared_rise_lower_bound": worse.low(level),
-    }
+    return Comparison(
+        log_loss=mean_of(ours.log_loss, weight),
+        log_loss_other=mean_of(other.log_loss, weight),
+        log_loss_gain=log_loss.mean,
+        log_loss_gain_lower_bound=log_loss.low(strict),
+        brier_gain=brier.mean,
+        brier_gain_upper_bound=brier.high(level),
+        debiased_l2_squared=squared.value,
+        debiased_l2_squared_other=before.value,
+        debiased_l2_squared_rise_lower_bound=worse.low(level),
+    )
 
 
 class _Debiased(NamedTuple):
-    """The debiased squared L2 calibration error, and what its noise is made of."""
+    """The debiased squared L2 calibration error, and the influence function that its standard error is made of."""
 
     value: float
-    influence: Floats  # what each row moves it by, shape (n,)
+    influence: Floats  # of each row, shape (n,)
 
 
 def _debiased(scores: _Scores, weight: Floats) -> _Debiased:
@@ -205,25 +252,25 @@ def _debiased(scores: _Scores, weight: Floats) -> _Debiased:
     return _Debiased(value, influence)
 
 
-def _against_constant(ours: _Scores, y: ArrayLike, weight: Floats, strict: float) -> dict[str, float]:
+def _against_constant(ours: _Scores, y: ArrayLike, weight: Floats, strict: float) -> ConstantGain:
     label, place = np.unique(np.asarray(y), return_inverse=True)
     share = np.bincount(place, weights=weight, minlength=len(label)) / weight.sum()
     gain = bound_of(-np.log(np.maximum(share, SMALLEST))[place] - ours.log_loss, weight)
-    return {"log_loss_gain": gain.mean, "log_loss_gain_lower_bound": gain.low(strict)}
+    return ConstantGain(log_loss_gain=gain.mean, log_loss_gain_lower_bound=gain.low(strict))
 
 
-def _in_segment(name: str, segment: Segment, level: float) -> dict[str, float]:
+def _in_segment(name: str, segment: Segment, level: float) -> SegmentGain:
     scores = _scored({"candidate": segment.candidate, f"segment {name}": segment.now}, segment.y)
     ours, now = scores.values()
     weight = weights(segment.sample_weight, len(ours.right))
-    found = bound_of(now.log_loss - ours.log_loss, weight)
-    seen, expected = found.error**2, mean_of(_variance(segment), weight) / float(weight.sum())
-    bound = Bound(found.mean, math.sqrt((seen + max(seen, expected)) / 2.0))
-    return {"rows": float(weight.sum()), "log_loss_gain": bound.mean, "log_loss_gain_upper_bound": bound.high(level)}
+    rows, seen = float(weight.sum()), bound_of(now.log_loss - ours.log_loss, weight)
+    variance, expected = seen.error**2, mean_of(_variance(segment), weight) / rows
+    bound = Bound(seen.mean, math.sqrt((variance + max(variance, expected)) / 2.0))
+    return SegmentGain(rows=rows, log_loss_gain=bound.mean, log_loss_gain_upper_bound=bound.high(level))
 
 
 def _variance(segment: Segment) -> Floats:
-    """Return the variance of each row's gain in log loss if the truth lies half way between both, shape (n,)."""
+    """Return the variance of each row's gain in log loss, with the truth half way between both, shape (n,)."""
     ours, now = (np.log(np.maximum(_whole(p), SMALLEST)) for p in (segment.candidate, segment.now))
     gain, half = ours - now, softmax_rows((ours + now) / 2.0)
     mean = (half * gain).sum(axis=1, keepdims=True)
@@ -236,47 +283,50 @@ def _whole(p: ArrayLike) -> Floats:
     return array if array.ndim > 1 else np.column_stack([1.0 - array, array])
 
 
-def _verdict(evidence: dict[str, Any]) -> GateResult:
+def _verdict(evidence: GateEvidence) -> GateResult:
     objections = list(_objections(evidence))
     reason = "; ".join(objections) if objections else _praise(evidence)
     return GateResult(passed=not objections, reason=reason, evidence=evidence)
 
 
-def _objections(evidence: Mapping[str, Any]) -> Iterator[str]:
-    for name, found in evidence["comparisons"].items():
-        gain, low = found["log_loss_gain"], found["log_loss_gain_lower_bound"]
-        if not low > ROUNDING:
-            yield unproved(name, gain, low, rows=evidence["rows"], score="log loss")
-        if found["brier_gain_upper_bound"] < 0.0:
-            yield f"its Brier score is surely worse than with {OPPONENTS[name]}, by {-found['brier_gain']:.5f}"
-        if found["debiased_l2_squared_rise_lower_bound"] > 0.0:
-            before, after = found["debiased_l2_squared_other"], found["debiased_l2_squared"]
-            yield (
-                f"its calibration error is surely higher than with {OPPONENTS[name]}: {_root(after):.4f}, was {_root(before):.4f} "
-                "(debiased L2)"
-            )
-    gain, low = evidence["constant"]["log_loss_gain"], evidence["constant"]["log_loss_gain_lower_bound"]
-    if not low > ROUNDING:
+def _objections(evidence: GateEvidence) -> Iterator[str]:
+    for name, comparison in evidence.comparisons.items():
+        yield from _objections_to(comparison, name, evidence.rows)
+    constant = evidence.constant
+    if not constant.log_loss_gain_lower_bound > ROUNDING:
         yield (
             "its scores do not surely predict the labels better than the base rate alone, which is the same for every event "
-            f"(log loss better by {gain:.5f}, surely by {low:.5f}): look at the labels and the model first"
+            f"(log loss better by {constant.log_loss_gain:.5f}, surely by {constant.log_loss_gain_lower_bound:.5f}): "
+            "look at the labels and the model first"
         )
-    for name, found in evidence["segments"].items():
-        if found["log_loss_gain_upper_bound"] < 0.0:
+    for name, segment in evidence.segments.items():
+        if segment.log_loss_gain_upper_bound < 0.0:
             yield (
-                f"it does harm in the segment {name}: its log loss on {found['rows']:g} labels is worse by "
-                f"{-found['log_loss_gain']:.5f}, surely by {-found['log_loss_gain_upper_bound']:.5f}"
+                f"it does harm in the segment {name}: its log loss on {segment.rows:g} labels is worse by "
+                f"{-segment.log_loss_gain:.5f}, surely by {-segment.log_loss_gain_upper_bound:.5f}"
             )
 
 
-def _praise(evidence: Mapping[str, Any]) -> str:
-    comparisons = evidence["comparisons"]
-    now = "incumbent" if "incumbent" in comparisons else "identity"
-    found = comparisons[now]
+def _objections_to(comparison: Comparison, name: str, rows: float) -> Iterator[str]:
+    if not comparison.lower_bound > ROUNDING:
+        yield unproved(name, comparison.log_loss_gain, comparison.lower_bound, rows=rows, score="log loss")
+    if comparison.brier_gain_upper_bound < 0.0:
+        yield f"its Brier score is surely worse than with {OPPONENTS[name]}, by {-comparison.brier_gain:.5f}"
+    if comparison.debiased_l2_squared_rise_lower_bound > 0.0:
+        before, after = comparison.debiased_l2_squared_other, comparison.debiased_l2_squared
+        yield (
+            f"its calibration error is surely higher than with {OPPONENTS[name]}: {_root(after):.4f}, was {_root(before):.4f} "
+            "(debiased L2)"
+        )
+
+
+def _praise(evidence: GateEvidence) -> str:
+    comparison = evidence.comparisons[evidence.now]
+    before, after = comparison.debiased_l2_squared_other, comparison.debiased_l2_squared
     return (
-        f"on {evidence['rows']:g} held-out labels its log loss is {found['log_loss']:.4f}, was {found['log_loss_other']:.4f} with "
-        f"{OPPONENTS[now]}: better by {found['log_loss_gain']:.5f}, surely by {found['log_loss_gain_lower_bound']:.5f}; calibration "
-        f"error {_root(found['debiased_l2_squared']):.4f}, was {_root(found['debiased_l2_squared_other']):.4f} (debiased L2)"
+        f"on {evidence.rows:g} held-out labels its log loss is {comparison.log_loss:.4f}, was {comparison.log_loss_other:.4f} with "
+        f"{OPPONENTS[evidence.now]}: better by {comparison.log_loss_gain:.5f}, surely by {comparison.lower_bound:.5f}; calibration "
+        f"error {_root(after):.4f}, was {_root(before):.4f} (debiased L2)"
     )
 
 

@@ -6,9 +6,10 @@ from typing import Any
 
 import numpy as np
 
+from ..calibrators.comparisons import GateResult
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document
-from ..calibrators.gate import GateResult, Segment, judge
+from ..calibrators.gate import Segment, judge
 from ..domain.settings import Model
 from ..windows.samples import Sample, Segments, joined
 from . import regression

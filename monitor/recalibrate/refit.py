@@ -7,8 +7,10 @@ from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
+import msgspec
 import numpy as np
 
+from ..calibrators.comparisons import GateResult
 from ..calibrators.errors import NotIdentified
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document, make
@@ -249,7 +251,7 @@ def _unjudged(calibrator: Calibrator, labels: int) -> Outcome:
 def _gated(
     held_out: HeldOut, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
 ) -> Outcome:
-    judged: dict[str, Any] = {}
+    judged: dict[str, GateResult] = {}
     portions = shares(methods)
     untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
     chosen: Calibrator | None = None
@@ -259,35 +261,31 @@ def _gated(
         except NotIdentified as error:
             untried[method] = f"not fitted: {error}"
             continue
-        result = held_out.judged(fitted, portions[method], simpler=chosen)
-        judged[method] = result.evidence | {"passed": result.passed, "reason": result.reason}
-        chosen = fitted if result.passed else chosen
+        judged[method] = held_out.judged(fitted, portions[method], simpler=chosen)
+        chosen = fitted if judged[method].passed else chosen
     beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(held_out.left_out)}
     if chosen is not None:
-        others = {name: {"reason": each["reason"]} for name, each in judged.items() if name != chosen.method}
-        return _passed(held_out, chosen, {**judged[chosen.method], **beside, "others": others})
-    gate = {"passed": False, "judged": judged, **beside}
+        others = {name: {"reason": result.reason} for name, result in judged.items() if name != chosen.method}
+        return _passed(held_out, chosen, {**_evidence(judged[chosen.method]), **beside, "others": others})
+    gate = {"passed": False, "judged": {method: _evidence(result) for method, result in judged.items()}, **beside}
     return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=held_out.source)
 
 
-def _refusal(judged: Mapping[str, Any], untried: Mapping[str, str]) -> str:
+def _evidence(result: GateResult) -> dict[str, Any]:
+    """Return the evidence on a candidate as JSON."""
+    return {**msgspec.to_builtins(result.evidence), "passed": result.passed, "reason": result.reason}
+
+
+def _refusal(judged: Mapping[str, GateResult], untried: Mapping[str, str]) -> str:
     """Return why nothing passed: what is said of the best candidate, and which others there were."""
     said = []
     if judged:
-        best = max(judged, key=lambda method: _gain(judged[method]))
+        best = max(judged, key=lambda method: judged[method].lower_bound)
         others = [method for method in judged if method != best]
-        said.append(f"{best}: {judged[best]['reason']}")
+        said.append(f"{best}: {judged[best].reason}")
         if others:
             said.append(f"{', '.join(others)}: refused too, with less to gain")
     return "; ".join([*said, *(f"{method}: {why}" for method, why in untried.items())])
-
-
-def _gain(evidence: Mapping[str, Any]) -> float:
-    """Return how much better than what serves now a candidate surely is; nothing where there were too few labels to say."""
-    comparisons = evidence.get("comparisons", {})
-    found = comparisons.get("incumbent", comparisons.get("identity", {}))
-    bounds = (found[name] for name in ("log_loss_gain_lower_bound", "gain_in_std_lower_bound") if name in found)
-    return float(next(bounds, -math.inf))
 
 
 def _passed(held_out: HeldOut, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:

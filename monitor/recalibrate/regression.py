@@ -5,12 +5,12 @@ from typing import Any
 
 import numpy as np
 
+from ..calibrators.comparisons import GateResult
 from ..calibrators.distribution_gate import DistributionSegment, judge_distributions
 from ..calibrators.distribution_rows import completed_ranks, drawn_ranks, groups, quantiles
 from ..calibrators.distributions import WHOLE
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document
-from ..calibrators.gate import GateResult
 from ..calibrators.ladder import FEWEST_LABELS, Ladder, tried
 from ..calibrators.numeric import Floats, Objects
 from ..stats.quantiles import PIT_BINS, signed_lower_bound

@@ -1,13 +1,15 @@
 """Gate of regressions: repairs pass, what is right stays, and the richer family wins only where it earns it."""
 
+import json
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scoringrules import crps_normal
 
-from monitor.calibrators.distribution_gate import DistributionSegment, gains, judge_distributions
+from monitor.calibrators.distribution_gate import DistributionEvidence, DistributionSegment, gains, judge_distributions
 from monitor.calibrators.distribution_rows import distributions, objects
 from monitor.calibrators.distributions import Distribution, scores
 from monitor.calibrators.families import make
@@ -120,13 +122,13 @@ def test_gains_are_of_the_crps_in_units_of_what_was_stated() -> None:
     # The score is that of 23 levels, of which more lie in the tails.
     exact = (crps_normal(y, mean, std) - crps_normal(y, mean, 2 * std)) / std
     assert gains(y, raw=raw, candidate=wide, other=raw).mean() == pytest.approx(exact.mean(), rel=0.2)
-    found = judge_distributions(y, raw=raw, candidate=wide).evidence["comparisons"]["identity"]
+    found = judge_distributions(y, raw=raw, candidate=wide).evidence.comparisons["identity"]
     each = gains(y, raw=raw, candidate=wide, other=raw)
-    assert found["gain_in_std"] == pytest.approx(each.mean())
-    assert found["gain_in_std_lower_bound"] == pytest.approx(
+    assert found.gain_in_std == pytest.approx(each.mean())
+    assert found.gain_in_std_lower_bound == pytest.approx(
         each.mean() - 1.6448536269514722 * each.std(ddof=1) / 500**0.5
     )
-    assert found["crps_other"] == pytest.approx(crps_normal(y, mean, std).mean(), rel=0.1)
+    assert found.crps_other == pytest.approx(crps_normal(y, mean, std).mean(), rel=0.1)
 
 
 def test_a_gain_is_bounded_however_far_off_a_label_is() -> None:
@@ -146,6 +148,30 @@ def test_a_rise_of_the_quantile_error_is_refused() -> None:
     assert "its quantile calibration error is surely higher than with no calibrator" in found.reason
 
 
+def test_evidence_has_the_fields_that_are_stored_and_shown() -> None:
+    rows = sample(10, 200, normal(2.0))
+    segment = DistributionSegment(rows.y, rows.x, rows.x, rows.x, rows.weight)
+    result = judge_distributions(rows.y, raw=rows.x, candidate=rows.x, segments={"a:b": segment})
+    text = json.dumps(msgspec.to_builtins(result.evidence), allow_nan=False)
+    assert msgspec.json.decode(text, type=DistributionEvidence) == result.evidence
+    comparison = json.loads(text)["comparisons"]["identity"]
+    assert list(comparison) == [
+        "crps",
+        "crps_other",
+        "crps_gain",
+        "crps_gain_upper_bound",
+        "gain_in_std",
+        "gain_in_std_lower_bound",
+        "quantile_ece",
+        "quantile_ece_other",
+        "quantile_error_squared",
+        "quantile_error_squared_other",
+        "quantile_error_squared_rise_lower_bound",
+    ]
+    assert list(json.loads(text)["segments"]["a:b"]) == ["rows", "gain_in_std", "gain_in_std_upper_bound"]
+    assert result.lower_bound == comparison["gain_in_std_lower_bound"]
+
+
 def test_a_segment_that_is_harmed_is_named() -> None:
     all_of = sample(10, 2_000, normal(2.0))
     part = sample(11, 300, normal(1.0))
@@ -157,7 +183,7 @@ def test_a_segment_that_is_harmed_is_named() -> None:
     )
     assert not found.passed
     assert "it does harm in the segment a:b" in found.reason
-    assert found.evidence["segments_with_few_labels"] == {"a:c": 20.0}
+    assert found.evidence.segments_with_few_labels == {"a:c": 20.0}
 
 
 def test_rows_that_do_not_belong_together_are_errors() -> None:

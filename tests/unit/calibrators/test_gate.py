@@ -4,13 +4,16 @@ import dataclasses
 import json
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
+from msgspec.structs import asdict
 from scipy.special import expit, softmax
 from sklearn.metrics import brier_score_loss, log_loss
 
+from monitor.calibrators.comparisons import GateResult
 from monitor.calibrators.families import make
-from monitor.calibrators.gate import GateResult, Segment, judge
+from monitor.calibrators.gate import GateEvidence, Segment, judge
 from monitor.calibrators.ladder import ladder
 from monitor.calibrators.numeric import Floats
 from monitor.calibrators.rows import logit
@@ -53,7 +56,7 @@ def test_gate_promotes_at_most_one_in_twenty_on_calibrated_streams(calibrated: l
 
 
 def test_better_mean_alone_would_promote_a_quarter_on_calibrated_streams(calibrated: list[list[GateResult]]) -> None:
-    gains = [results[0].evidence["comparisons"]["identity"]["log_loss_gain"] for results in calibrated]
+    gains = [results[0].evidence.comparisons["identity"].log_loss_gain for results in calibrated]
     assert sum(gain > 0.0 for gain in gains) >= 25
 
 
@@ -70,7 +73,7 @@ def test_gate_refuses_what_was_fitted_on_shuffled_labels() -> None:
         cut = 2_000
         line = np.full(1_000, y[:cut].mean()) + 1e-3 * (p[cut:] - 0.5)  # what a fit comes to: nearly flat
         result = judge(y[cut:], candidate=line, identity=p[cut:])
-        assert result.evidence["comparisons"]["identity"]["log_loss_gain_lower_bound"] > 0.0
+        assert result.evidence.comparisons["identity"].log_loss_gain_lower_bound > 0.0
         promoted += result.passed
     assert promoted <= 8
     assert "base rate" in result.reason
@@ -80,7 +83,7 @@ def test_scores_that_are_all_the_same_are_no_better_than_the_base_rate_but_for_r
     raw, y = np.full(90, 0.9), np.tile([0.0, 1.0, 1.0], 30)
     candidate = make("temperature", task="binary").fit(np.full(210, 0.9), np.tile([0.0, 1.0, 1.0], 70))
     result = judge(y, candidate=candidate.predict_proba(raw), identity=raw)
-    assert abs(result.evidence["constant"]["log_loss_gain"]) < 1e-9
+    assert abs(result.evidence.constant.log_loss_gain) < 1e-9
     assert not result.passed
     assert "base rate" in result.reason
 
@@ -101,23 +104,21 @@ def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
 def test_gate_bound_is_the_normal_one_at_a_level_shared_by_the_candidates(share: float, z: float) -> None:
     p, y = stream(1, 1_000, 1.5)
     ours = expit(logit(p) / 1.5)
-    found = judge(y, candidate=ours, identity=p, share=share).evidence["comparisons"]["identity"]
+    found = judge(y, candidate=ours, identity=p, share=share).evidence.comparisons["identity"]
     gain = -np.log(np.where(y > 0, p, 1 - p)) + np.log(np.where(y > 0, ours, 1 - ours))
-    assert found["log_loss"] == pytest.approx(log_loss(y, ours), abs=1e-12)
-    assert found["log_loss_gain"] == pytest.approx(log_loss(y, p) - log_loss(y, ours), abs=1e-12)
-    assert found["log_loss_gain_lower_bound"] == pytest.approx(
-        gain.mean() - z * gain.std(ddof=1) / 1000**0.5, abs=1e-12
-    )
-    assert found["brier_gain"] == pytest.approx(brier_score_loss(y, p) - brier_score_loss(y, ours), abs=1e-12)
+    assert found.log_loss == pytest.approx(log_loss(y, ours), abs=1e-12)
+    assert found.log_loss_gain == pytest.approx(log_loss(y, p) - log_loss(y, ours), abs=1e-12)
+    assert found.log_loss_gain_lower_bound == pytest.approx(gain.mean() - z * gain.std(ddof=1) / 1000**0.5, abs=1e-12)
+    assert found.brier_gain == pytest.approx(brier_score_loss(y, p) - brier_score_loss(y, ours), abs=1e-12)
 
 
 def test_gate_debiased_error_is_that_of_right_closed_bins() -> None:
     rng = np.random.default_rng(2)
     p = rng.integers(0, 31, 2_000) / 30.0  # every second value lies on an edge
     y = (rng.uniform(size=2_000) < 0.1 + 0.7 * p).astype(float)
-    found = judge(y, candidate=p, identity=np.sqrt(p)).evidence["comparisons"]["identity"]
-    assert found["debiased_l2_squared"] == pytest.approx(naive_debiased(p, y), abs=1e-12)
-    assert found["debiased_l2_squared_other"] == pytest.approx(naive_debiased(np.sqrt(p), y), abs=1e-12)
+    found = judge(y, candidate=p, identity=np.sqrt(p)).evidence.comparisons["identity"]
+    assert found.debiased_l2_squared == pytest.approx(naive_debiased(p, y), abs=1e-12)
+    assert found.debiased_l2_squared_other == pytest.approx(naive_debiased(np.sqrt(p), y), abs=1e-12)
 
 
 def test_gate_weights_count_rows() -> None:
@@ -128,9 +129,9 @@ def test_gate_weights_count_rows() -> None:
     many = [np.repeat(column, weight) for column in (y, ours, p, p**2)]
     repeated = judge(many[0], candidate=many[1], identity=many[2], incumbent=many[3])
     for opponent in ("identity", "incumbent"):
-        one, other = (result.evidence["comparisons"][opponent] for result in (weighted, repeated))
+        one, other = (asdict(result.evidence.comparisons[opponent]) for result in (weighted, repeated))
         assert one == pytest.approx(other, abs=1e-12)
-    assert weighted.evidence["constant"] == pytest.approx(repeated.evidence["constant"], abs=1e-12)
+    assert asdict(weighted.evidence.constant) == pytest.approx(asdict(repeated.evidence.constant), abs=1e-12)
     assert weighted.reason == repeated.reason
 
 
@@ -140,7 +141,7 @@ def test_gate_refuses_a_significantly_worse_brier_score() -> None:
     sure[:40] = 1.0 - np.where(y[:40] > 0, 1.0, 0.0)  # two in a hundred: certain, and wrong
     mild = np.where(y > 0, 0.65, 0.35)
     result = judge(y, candidate=mild, identity=sure)
-    assert result.evidence["comparisons"]["identity"]["log_loss_gain_lower_bound"] > 0.0
+    assert result.evidence.comparisons["identity"].log_loss_gain_lower_bound > 0.0
     assert not result.passed
     assert "its Brier score is surely worse than with no calibrator, by" in result.reason
     assert "its calibration error is surely higher than with no calibrator:" in result.reason
@@ -151,16 +152,16 @@ def test_gate_seldom_blames_calibration_error_that_did_not_rise() -> None:
     for seed in range(200):
         p, y = stream(seed, 1_500, 1.0)
         base = np.full_like(p, 0.5)  # calibrated too, with all its mass in one bin
-        found = judge(y, candidate=p, identity=base).evidence["comparisons"]["identity"]
-        blamed += found["debiased_l2_squared_rise_lower_bound"] > 0.0
+        found = judge(y, candidate=p, identity=base).evidence.comparisons["identity"]
+        blamed += found.debiased_l2_squared_rise_lower_bound > 0.0
     assert blamed <= 14
 
 
 def test_gate_sees_calibration_error_that_rose() -> None:
     for seed in range(20):
         p, y = stream(seed, 1_500, 1.0)
-        found = judge(y, candidate=expit(logit(p) * 2.0), identity=p).evidence["comparisons"]["identity"]
-        assert found["debiased_l2_squared_rise_lower_bound"] > 0.0
+        found = judge(y, candidate=expit(logit(p) * 2.0), identity=p).evidence.comparisons["identity"]
+        assert found.debiased_l2_squared_rise_lower_bound > 0.0
 
 
 def test_gate_refuses_a_repair_that_hurts_a_segment() -> None:
@@ -176,8 +177,8 @@ def test_gate_refuses_a_repair_that_hurts_a_segment() -> None:
     assert result.reason.startswith(
         f"it does harm in the segment country:nl: its log loss on {small.sum()} labels is worse by 0."
     )
-    assert set(result.evidence["segments"]) == {"country:nl", "country:de"}
-    assert result.evidence["segments_with_few_labels"] == {"country:mt": 20}
+    assert set(result.evidence.segments) == {"country:nl", "country:de"}
+    assert result.evidence.segments_with_few_labels == {"country:mt": 20}
 
 
 def segments(chosen: dict[str, Any], y: Floats, candidate: Floats, now: Floats) -> dict[str, Segment]:
@@ -189,9 +190,9 @@ def test_gate_shares_the_level_of_segments_among_those_it_judges() -> None:
     ours, half, few = expit(logit(p) / 1.5), np.arange(6_000) < 3_000, np.arange(6_000) < 49
     bounds = []
     for chosen in ({"a:b": half}, {"a:b": half, "a:d": few}, {"a:b": half, "a:c": ~half}):
-        found = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p)).evidence["segments"]["a:b"]
-        error = (found["log_loss_gain_upper_bound"] - found["log_loss_gain"]) / bounds[0][1] if bounds else None
-        bounds.append((found["log_loss_gain"], found["log_loss_gain_upper_bound"] - found["log_loss_gain"], error))
+        found = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p)).evidence.segments["a:b"]
+        error = (found.log_loss_gain_upper_bound - found.log_loss_gain) / bounds[0][1] if bounds else None
+        bounds.append((found.log_loss_gain, found.log_loss_gain_upper_bound - found.log_loss_gain, error))
     assert bounds[1][2] == pytest.approx(1.0)
     assert bounds[2][2] == pytest.approx(1.9599639845400545 / 1.6448536269514722)
 
@@ -204,7 +205,7 @@ def test_gate_seldom_loses_a_good_repair_to_one_of_many_small_segments() -> None
         raw, y = expit(1.5 * logit(true)), (rng.uniform(size=1_000) < true).astype(float)
         chosen = {f"a:{i}": np.arange(1_000) // 50 == i for i in range(20)}
         evidence = judge(y, candidate=true, identity=raw, segments=segments(chosen, y, true, raw)).evidence
-        lost += any(each["log_loss_gain_upper_bound"] < 0.0 for each in evidence["segments"].values())
+        lost += any(each.log_loss_gain_upper_bound < 0.0 for each in evidence.segments.values())
     assert lost <= 4  # by the spread alone 14
 
 
@@ -233,13 +234,13 @@ def test_gate_judges_vectors_by_their_whole_and_their_answer() -> None:
     p, y = vectors(0, 3_000, 2.0)
     ours = make("temperature", task="multiclass").fit(*vectors(1, 3_000, 2.0)).predict_proba(p)
     result = judge(y, candidate=ours, identity=p)
-    found = result.evidence["comparisons"]["identity"]
+    found = result.evidence.comparisons["identity"]
     hot = np.eye(4)[y]
     assert result.passed
-    assert found["log_loss"] == pytest.approx(log_loss(y, ours), abs=1e-12)
-    assert found["brier_gain"] == pytest.approx((((p - hot) ** 2) - ((ours - hot) ** 2)).sum(axis=1).mean(), abs=1e-12)
+    assert found.log_loss == pytest.approx(log_loss(y, ours), abs=1e-12)
+    assert found.brier_gain == pytest.approx((((p - hot) ** 2) - ((ours - hot) ** 2)).sum(axis=1).mean(), abs=1e-12)
     right = (p.argmax(axis=1) == y).astype(float)
-    assert found["debiased_l2_squared_other"] == pytest.approx(naive_debiased(p.max(axis=1), right), abs=1e-12)
+    assert found.debiased_l2_squared_other == pytest.approx(naive_debiased(p.max(axis=1), right), abs=1e-12)
 
 
 def test_gate_does_no_harm_to_calibrated_vectors() -> None:
@@ -255,9 +256,43 @@ def test_gate_evidence_is_json_and_its_result_frozen() -> None:
     p, y = stream(7, 1_000, 2.0)
     ours = expit(logit(p) / 2)
     result = judge(y, candidate=ours, identity=p, incumbent=p, segments=segments({"a:b": p > 0.5}, y, ours, p))
-    assert json.loads(json.dumps(result.evidence, allow_nan=False)) == result.evidence
+    text = json.dumps(msgspec.to_builtins(result.evidence), allow_nan=False)
+    assert msgspec.json.decode(text, type=GateEvidence) == result.evidence
     with pytest.raises(dataclasses.FrozenInstanceError):
         result.passed = True  # type: ignore[misc]
+
+
+def test_gate_evidence_has_the_fields_that_are_stored_and_shown() -> None:
+    p, y = stream(7, 1_000, 2.0)
+    ours = expit(logit(p) / 2)
+    parts = segments({"a:b": p > 0.5, "a:c": p > 0.99}, y, ours, p)
+    evidence = msgspec.to_builtins(judge(y, candidate=ours, identity=p, incumbent=p**2, segments=parts).evidence)
+    assert list(evidence) == [
+        "rows",
+        "share",
+        "level",
+        "comparisons",
+        "constant",
+        "segments",
+        "segments_with_few_labels",
+    ]
+    assert list(evidence["comparisons"]) == ["identity", "incumbent"]
+    assert list(evidence["comparisons"]["incumbent"]) == [
+        "log_loss",
+        "log_loss_other",
+        "log_loss_gain",
+        "log_loss_gain_lower_bound",
+        "brier_gain",
+        "brier_gain_upper_bound",
+        "debiased_l2_squared",
+        "debiased_l2_squared_other",
+        "debiased_l2_squared_rise_lower_bound",
+    ]
+    assert list(evidence["constant"]) == ["log_loss_gain", "log_loss_gain_lower_bound"]
+    assert list(evidence["segments"]["a:b"]) == ["rows", "log_loss_gain", "log_loss_gain_upper_bound"]
+    few = judge(y[:40], candidate=ours[:40], identity=p[:40])
+    assert list(msgspec.to_builtins(few.evidence)) == ["rows", "share", "level"]
+    assert few.lower_bound == -np.inf
 
 
 def test_gate_reason_of_a_pass_states_before_and_after() -> None:
