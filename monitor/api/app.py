@@ -20,10 +20,36 @@ from .auth import Guard
 from .docs import STATIC
 from .metrics import CalibrationCollector
 from .paths import Calls, Front
-from .routes import baseline, calibration, calibrators, estimates, labels, models, replay, segments, serving, thresholds
+from .routes import (
+    alerts,
+    baseline,
+    calibration,
+    calibrators,
+    estimates,
+    labels,
+    models,
+    replay,
+    segments,
+    serving,
+    stored_events,
+    thresholds,
+)
 from .routes.events import EventsEndpoint
 
-ROUTES: Final = (models, calibration, baseline, segments, estimates, labels, calibrators, serving, thresholds, replay)
+ROUTES: Final = (
+    models,
+    stored_events,
+    alerts,
+    calibration,
+    baseline,
+    segments,
+    estimates,
+    labels,
+    calibrators,
+    serving,
+    thresholds,
+    replay,
+)
 """The modules of the calls on models."""
 
 PAGE_HEADERS: Final = {

@@ -53,6 +53,15 @@ def caller(request: Request) -> Caller:
     return Caller("api" if name is None else f"api key {name}", moment(request))
 
 
+async def sent_json(request: Request) -> dict[str, Any]:
+    """Return the request's body, a JSON object that nothing is known of yet."""
+    body: dict[str, Any] = await request.json()
+    return body
+
+
+SentJson = Annotated[dict[str, Any], Depends(sent_json)]
+"""The body of a route that describes it by `takes` and checks it by itself."""
+
 Context = Annotated[Services, Depends(services)]
 By = Annotated[Caller, Depends(caller)]
 Now = Annotated[int, Depends(moment)]

@@ -5,7 +5,7 @@ from types import UnionType
 from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, UnsetType
 
 Schema = dict[str, object]
 
@@ -46,13 +46,13 @@ def _state_types(node: Any) -> None:
 
 
 class _Unions:
-    """Unions of several structs, which msgspec encodes but does not describe unless a tag tells them apart.
+    """Unions that msgspec encodes but does not describe, such as those of several structs without a tag.
 
     Each is replaced by an unknown type with `anyOf` as its schema, and a struct with such a field by a subclass of its name.
     """
 
     def __init__(self) -> None:
-        self.members: dict[type[Struct], None] = {}
+        self.members: list[Any] = []
         self._replaced: dict[type[Struct], type[Struct]] = {}
 
     def replaced(self, shape: Any) -> Any:
@@ -70,12 +70,12 @@ class _Unions:
 
     def _union(self, options: tuple[Any, ...]) -> Any:
         replaced = [self.replaced(option) for option in options]
-        structs = [option for option in replaced if isinstance(option, type) and issubclass(option, Struct)]
-        if len(structs) < 2:  # noqa: PLR2004 - msgspec describes one by itself
+        if _is_described(Union[*replaced]):
             return Union[*replaced]
-        self.members |= dict.fromkeys(structs)
-        described = [_reference(option) if option in structs else schema(option) for option in replaced]
-        return Annotated[Any, Meta(extra_json_schema={"anyOf": described})]
+        members = [option for option in replaced if option is not UnsetType]
+        self.members += members
+        described, _ = msgspec.json.schema_components(members, ref_template=REFERENCE)
+        return Annotated[Any, Meta(extra_json_schema={"anyOf": list(described)})]
 
     def _struct(self, struct: type[Struct]) -> type[Struct]:
         if struct not in self._replaced:
@@ -99,5 +99,9 @@ class _Unions:
         )
 
 
-def _reference(struct: type[Struct]) -> Schema:
-    return {"$ref": REFERENCE.format(name=struct.__name__)}
+def _is_described(union: Any) -> bool:
+    try:
+        msgspec.json.schema_components([union])
+    except TypeError:
+        return False
+    return True

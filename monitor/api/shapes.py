@@ -200,21 +200,6 @@ class ReferenceRegression(RegressionEvaluation):
     end: datetime | None = Field(description="likewise")  # type: ignore[assignment]
 
 
-class ListedRegression(JudgedRegression):
-    """The evaluation that says most about a regression now."""
-
-    window: str
-    pit: list[Count]
-    coverage: list[Level]
-
-
-class Listed(Judged):
-    """The evaluation that says most about a model now."""
-
-    window: str
-    reliability: list[Bin]
-
-
 class History(Shape):
     """Stored evaluations, oldest first; with `metric`, each is its end and that field."""
 
@@ -308,104 +293,6 @@ class Drift(Shape):
     drifted: bool
 
 
-Recalibration = Literal["off", "propose", "auto", "shadow"]
-
-
-class Decision(Shape):
-    """A threshold that the scores are used with."""
-
-    threshold: Annotated[float, Field(gt=0, lt=1)]
-    selects: Literal["above", "below"] = "above"
-    precision: Annotated[float, Field(gt=0, lt=1)] | None = Field(
-        default=None, description="the share of what is selected that is to be right"
-    )
-
-
-class SettingsBody(Shape):
-    """Settings of a model; any subset may be given."""
-
-    task: Task | None = None
-    classes: Annotated[list[str], Field(min_length=2, max_length=1000)] | None = None
-    label_delay: str | None = Field(default=None, description="a duration; null learns it", examples=["24h"])
-    windows: Annotated[list[str], Field(min_length=1, max_length=10)] = ["1h", "24h", "7d"]
-    segments: Annotated[list[str], Field(max_length=20)] = Field(
-        default=[],
-        description="keys of events' segments; two with a comma between them, as in country,device, declare a pair",
-    )
-    minimum_labels: Annotated[int, Field(ge=1, le=10**9)] = 500
-    thresholds: dict[Literal["ece", "psi"], Annotated[float, Field(gt=0)]] = {"ece": 0.05, "psi": 0.2}
-    class_thresholds: dict[str, Annotated[float, Field(gt=0, lt=1)]] = Field(
-        default={}, description="of the ECE of single classes, whose errors cost more"
-    )
-    alert_policy: Literal["window", "sequential"] = "sequential"
-    false_alarm_rate: Annotated[float, Field(ge=1e-6, le=0.5)] = 0.01
-    reference: dict[Literal["start", "end"], datetime] | Literal["champion", "validation"] | None = Field(
-        default=None,
-        description="what drift is measured against: a range, `champion` for what it was fitted on, `validation` for the events sent "
-        "with `reference: true`; null for these where they are at least `minimum_labels`, else the window before",
-    )
-    recalibration: Recalibration = "propose"
-    canary: Annotated[float, Field(ge=0, le=0.5)] = Field(
-        default=0.0, description="share of traffic that a version serves before it is promoted; 0 for none"
-    )
-    trusted_sources: Annotated[list[str], Field(min_length=1, max_length=50)] | None = Field(
-        default=None, description="sources of labels that candidates may be judged by; null trusts all"
-    )
-    guards: dict[Literal["label_rate_jump", "mean_change"], Annotated[float, Field(gt=0, le=1)]] = Field(
-        default={"label_rate_jump": 0.1, "mean_change": 0.25}, description="beyond these a person decides"
-    )
-    decisions: dict[str, Decision] = Field(default={}, description="thresholds that the scores are used with, by name")
-    stale_after: str = Field(
-        default="15m", description="how long clients may take to serve what was promoted before an alarm"
-    )
-    cooldown: str = Field(default="1h", description="how long an alarm rests after it resolved")
-
-
-class ModelSettings(SettingsBody):
-    """All settings of a model, as they are in force."""
-
-    model: str
-    revision: int = Field(description="grows with each change that the roll-up depends on")
-    created_at: datetime
-
-
-class Summary(Shape):
-    """The state of a model."""
-
-    model: str
-    task: Task | None
-    recalibration: Recalibration
-    state: Literal["calibrated", "miscalibrated", "too_few_labels", "no_data"]
-    alerts: Count = Field(description="how many fire now")
-    champion: int | None = Field(description="the calibrator in service; null for none")
-    predictions: Count
-    labelled: Count
-    last_event_at: datetime | None
-    created_at: datetime
-    evaluation: Listed | ListedRegression | None
-
-
-class ModelAnswer(ModelSettings):
-    """A model's settings and state."""
-
-    state: Literal["calibrated", "miscalibrated", "too_few_labels", "no_data"]
-    alerts: Count
-    champion: int | None
-    predictions: Count
-    labelled: Count
-    last_event_at: datetime | None
-    evaluation: Listed | ListedRegression | None
-    versions: list[str] = Field(description="model versions that events named, the newest first")
-
-
-class Models(Shape):
-    """All models, and how far the roll-up is."""
-
-    models: list[Summary]
-    backlog_events: Count = Field(description="events that are stored and not rolled up yet")
-    rollup_lag_seconds: float = Field(description="the age of the oldest of them")
-
-
 class AlertAnswer(Shape):
     """A transition of an alarm."""
 
@@ -472,73 +359,6 @@ class Replayed(Shape):
     refusals: list[ReplayedStep]
     evaluations: Count
     left_out: Count = Field(description="predictions of which only what a calibrator made of them is known")
-
-
-Vector = list[float] | dict[str, float]
-
-
-class PredictionAnswer(Shape):
-    """A stored prediction; what was not sent is absent or null."""
-
-    timestamp: datetime
-    received_at: datetime
-    rolled_up_at: datetime
-    model_version: str | None
-    calibrator_version: int | None
-    segments: dict[str, Any] | None
-    cluster: str | None
-    served: float | None = Field(
-        description="what is judged: the confidence, or of a regression the mean or the median; null for a score"
-    )
-    raw: float | None = Field(description="the model's own, where a calibrator made the served one")
-    settings_revision: int
-    reference: bool = Field(default=False, description="it is of the validation set")
-    probabilities: Vector = Field(default=[], description="as sent, as are those below")
-    raw_probabilities: Vector = []
-    logits: Vector = []
-    prediction: str | int | float = Field(default="", description="the answer that the confidence is of")
-    confidence_source: str = ""
-    agreeing: int = 0
-    samples: int = 0
-    score: float = 0.0
-    mean: float = 0.0
-    std: float = 0.0
-    quantiles: dict[str, float] = {}
-    raw_mean: float = 0.0
-    raw_std: float = 0.0
-    raw_quantiles: dict[str, float] = {}
-    members: list[float] | list[list[float]] = Field(default=[], description="of an ensemble, what each member said")
-    metadata: dict[str, Any] = {}
-
-
-class LabelAnswer(Shape):
-    """A stored label."""
-
-    label: str | bool | int | float
-    timestamp: datetime | None
-    received_at: datetime
-    rolled_up_at: datetime
-    source: str | None
-    supersedes: bool
-
-
-class ConflictAnswer(Shape):
-    """An event that did not count."""
-
-    kind: Literal["prediction", "label", "unusable_label"]
-    received_at: datetime
-    content: Any
-
-
-class EventAnswer(Shape):
-    """What became of one event."""
-
-    model: str
-    event_id: str
-    prediction: PredictionAnswer | None
-    label: LabelAnswer | None = Field(description="the label that stands")
-    earlier_labels: list[LabelAnswer] = Field(description="labels that it superseded, oldest first")
-    conflicts: list[ConflictAnswer]
 
 
 class Calibrator(Shape):

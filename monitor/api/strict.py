@@ -26,7 +26,7 @@ class StrictRoute(APIRoute):
         """Return what handles a request."""
         handle = super().get_route_handler()
         known = frozenset(_names(self.dependant))
-        described = "requestBody" in (self.openapi_extra or {})  # read by the route itself, as `GivenBody`
+        described = "requestBody" in (self.openapi_extra or {})  # taken as `SentJson`
         takes_body = described or self.body_field is not None
         required = described or (self.body_field is not None and self.body_field.field_info.is_required())
 

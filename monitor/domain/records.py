@@ -1,7 +1,7 @@
 """Rows, series keys and alerts as frozen records, shared by every stage."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 from .times import DAY, HOUR, rfc3339
 
@@ -83,6 +83,9 @@ class LabelRow:
         )
 
 
+ConflictKind = Literal["prediction", "label", "unusable_label"]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictRow:
     """An event that did not count, and why."""
@@ -90,7 +93,7 @@ class ConflictRow:
     key: int
     model_id: int
     event_id: str
-    kind: str  # prediction, label, or unusable_label
+    kind: ConflictKind
     received_at: int
     content: str  # JSON
 

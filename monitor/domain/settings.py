@@ -1,15 +1,63 @@
-"""Settings of a model: declared by its owner as JSON, checked, and given back under the contract's names."""
+"""Settings of a model: each declared once, with its type, default and meaning; all else that knows them follows from here."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Final, Literal, TypeVar
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from .errors import BadInput, Conflict
 from .events import MAX_CLASSES
-from .names import name_fault
-from .times import HOUR, MINUTE, duration_text, parse_bound, parse_duration, parse_span, rfc3339
+from .setting_types import (
+    DECISION,
+    DURATION,
+    REFERENCE,
+    SHARE,
+    WINDOWS,
+    Decision,
+    Interval,
+    Reference,
+    SettingType,
+    by_name,
+    choice,
+    limits,
+    names,
+    nullable,
+    number,
+    ratio,
+    segment_keys,
+    whole,
+)
+from .times import HOUR, parse_duration
 
-TASKS: Final = ("binary", "multiclass", "confidence", "regression")
+T = TypeVar("T")
+
+CHAMPION: Final = "champion"
+"""The reference that is the data the calibrator in service was fitted on."""
+
+VALIDATION: Final = "validation"
+"""The reference that is the validation set, sent as events with `reference: true`."""
+
+CLASS: Final = "class="
+"""What the segment of an alert on a single class begins with."""
+
+Task = Literal["binary", "multiclass", "confidence", "regression"]
+TASKS: Final[tuple[Task, ...]] = get_args(Task)
+
+Recalibration = Literal["off", "propose", "auto", "shadow"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Setting:
+    """What is declared of a setting."""
+
+    type: SettingType[Any]
+    sentence: str
+    name: str = ""  # where it is declared in ModelSettings: of the field
+    default: Any = None  # likewise
+
+    @property
+    def shown_default(self) -> object:
+        """Its default as JSON shows it."""
+        return self.type.shown(self.default)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,22 +73,131 @@ class Revision:
 class ModelSettings:
     """What an owner declares about a model; the contract's names, durations in microseconds."""
 
-    label_delay: int | None = None
-    windows: tuple[str, ...] = ("1h", "24h", "7d")
-    segments: tuple[str, ...] = ()
-    minimum_labels: int = 500
-    thresholds: dict[str, float] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
-    class_thresholds: dict[str, float] = field(default_factory=dict)  # of the ECE of single classes
-    alert_policy: str = "sequential"
-    false_alarm_rate: float = 0.01
-    reference: tuple[int, int] | Literal["champion", "validation"] | None = None  # microseconds, or what they name
-    recalibration: str = "propose"
-    canary: float = 0.0  # share of traffic that a version serves before it is promoted; 0: none
-    trusted_sources: tuple[str, ...] | None = None  # of labels that may decide; None: all
-    guards: dict[str, float] = field(default_factory=lambda: {"label_rate_jump": 0.1, "mean_change": 0.25})
-    decisions: dict[str, dict[str, Any]] = field(default_factory=dict)  # name -> threshold, selects, precision
-    stale_after: int = HOUR // 4
-    cooldown: int = HOUR
+    label_delay: Annotated[
+        int | None,
+        Setting(
+            type=nullable(DURATION),
+            sentence="How long labels take to come; null learns it from the labels so far.",
+        ),
+    ] = None
+    windows: Annotated[
+        tuple[str, ...],
+        Setting(type=WINDOWS, sentence="Windows that are evaluated on a schedule and watched by alerts."),
+    ] = ("1h", "24h", "7d")
+    segments: Annotated[
+        tuple[str, ...],
+        Setting(
+            type=segment_keys(20, reserved=CLASS),
+            sentence="Keys of events' segments that are summed apart; two with a comma between them, as in country,device, "
+            "declare a pair. They apply from now on; `calwatch rebuild` applies them to the past.",
+        ),
+    ] = ()
+    minimum_labels: Annotated[
+        int,
+        Setting(
+            type=whole(1, 10**9, "labels"),
+            sentence="Fewer labels than this give no verdict and no refit; a verdict may need more, see `labels_needed`.",
+        ),
+    ] = 500
+    thresholds: Annotated[
+        dict[str, float],
+        Setting(
+            type=limits(
+                "threshold",
+                {"ece": SHARE, "psi": Interval(0, 100, open_below=True, open_above=True)},
+                '{"ece": 0.05, "psi": 0.2}',
+            ),
+            sentence="ECE up to which a model counts as calibrated, and PSI up to which its scores have not drifted.",
+        ),
+    ] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
+    class_thresholds: Annotated[
+        dict[str, float],
+        Setting(
+            type=by_name(number(SHARE), "classes", MAX_CLASSES, '{"fraud": 0.02}'),
+            sentence="Thresholds for the ECE of single classes, whose errors cost more.",
+        ),
+    ] = field(default_factory=dict)
+    alert_policy: Annotated[
+        str,
+        Setting(
+            type=choice("window", "sequential"),
+            sentence="How the calibration alert decides: `sequential` tests labels as they come, `window` judges each matured "
+            "window by itself.",
+        ),
+    ] = "sequential"
+    false_alarm_rate: Annotated[
+        float,
+        Setting(
+            type=ratio(Interval(1e-6, 0.5)),
+            sentence="Rate of false calibration alerts; also the level of lower bounds and the false discovery rate of segments.",
+        ),
+    ] = 0.01
+    reference: Annotated[
+        Reference,
+        Setting(
+            type=REFERENCE,
+            sentence="What scores are compared with for drift: a range, `champion` for the data that the calibrator in service "
+            "was fitted on, `validation` for events sent with `reference: true`; null for these where they are at least "
+            "`minimum_labels`, else the window before.",
+        ),
+    ] = None
+    recalibration: Annotated[
+        Recalibration,
+        Setting(
+            type=choice(*get_args(Recalibration)),
+            sentence="What follows a miscalibration alert: `off` nothing, `propose` a calibrator for a person to promote, `auto` "
+            "one that is promoted once it passes its gate, `shadow` one that is compared with the champion and never serves.",
+        ),
+    ] = "propose"
+    canary: Annotated[
+        float,
+        Setting(
+            type=ratio(Interval(0, 0.5)),
+            sentence="Share of traffic that a version serves before `auto` promotes it; 0 for none.",
+        ),
+    ] = 0.0
+    trusted_sources: Annotated[
+        tuple[str, ...] | None,
+        Setting(
+            type=nullable(names(50, least=1)),
+            sentence="Sources of labels that candidates are judged by; null trusts all.",
+        ),
+    ] = None
+    guards: Annotated[
+        dict[str, float],
+        Setting(
+            type=limits(
+                "guard",
+                dict.fromkeys(("label_rate_jump", "mean_change"), Interval(0, 1, open_below=True)),
+                '{"label_rate_jump": 0.1, "mean_change": 0.25}',
+            ),
+            sentence="Limits beyond which `auto` leaves a promotion to a person: the significance level of a jump in the label "
+            "rate, and the mean change of what is served; 1 lets everything pass.",
+        ),
+    ] = field(default_factory=lambda: {"label_rate_jump": 0.1, "mean_change": 0.25})
+    decisions: Annotated[
+        dict[str, Decision],
+        Setting(
+            type=by_name(
+                DECISION,
+                "decisions",
+                20,
+                '{"approve": {"threshold": 0.9, "selects": "above", "precision": 0.95}}',
+            ),
+            sentence="Thresholds that the scores are used with, by name; each refit says what it changes about them.",
+        ),
+    ] = field(default_factory=dict)
+    stale_after: Annotated[
+        int,
+        Setting(
+            type=DURATION,
+            sentence="How long clients may take to serve what was promoted before the alert `stale` fires.",
+        ),
+    ] = HOUR // 4
+    cooldown: Annotated[
+        int,
+        Setting(type=DURATION, sentence="How long an alert that resolved can't fire again."),
+    ] = HOUR
 
     @property
     def longest_window(self) -> int:
@@ -54,54 +211,40 @@ class Model:
 
     id: int
     name: str
-    task: str | None  # None until the first prediction or a declaration
+    task: Task | None  # None until the first prediction or a declaration
     classes: tuple[str, ...] | None
     settings: ModelSettings
     revision: int
     created_at: int
 
 
-T = TypeVar("T")
-
-RECALIBRATION: Final = ("off", "propose", "auto", "shadow")
-
-ALERT_POLICIES: Final = ("window", "sequential")
-
-CHAMPION: Final = "champion"
-
-"""The reference that is what the calibrator in service was fitted on."""
-
-VALIDATION: Final = "validation"
-
-"""The reference that is the validation set, sent as events with `reference: true`."""
-
-GUARDS: Final = ("label_rate_jump", "mean_change")
-
-SELECTS: Final = ("above", "below")
-
-MAX_DECISIONS: Final = 20
-
-MAX_SOURCES: Final = 50
-
-LARGEST_CANARY: Final = 0.5
-
-THRESHOLDS: Final = ("ece", "psi")
-
-MAX_WINDOWS: Final = 10
-
-MAX_SEGMENTS: Final = 20
-
-MAX_PAIR: Final = 50
-
-"""Characters of a pair's name: with two values of 200 characters it must still fit into an index of Postgres."""
-
-CLASS: Final = "class="
-
-"""What the segment of an alarm on a single class begins with."""
+def _declared(record: type[ModelSettings]) -> list[Setting]:
+    """Return the settings that fields of a record declare."""
+    hints, defaults = get_type_hints(record, include_extras=True), record()
+    return [
+        replace(setting, name=declared.name, default=getattr(defaults, declared.name))
+        for declared in fields(record)
+        for setting in hints[declared.name].__metadata__
+        if isinstance(setting, Setting)
+    ]
 
 
-def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings:
-    """Return old settings with the given ones in their place; `task` and `classes` are looked at elsewhere.
+TASK: Final = Setting(
+    name="task",
+    type=nullable(choice(*TASKS)),
+    sentence="What the model predicts; fixed by the first event.",
+)
+CLASSES: Final = Setting(
+    name="classes",
+    type=nullable(names(MAX_CLASSES, least=2)),
+    sentence="Class names in the order of probability vectors, the positive one last of a binary model; fixed by the first event.",
+)
+SETTINGS: Final = {setting.name: setting for setting in (TASK, CLASSES, *_declared(ModelSettings))}
+"""All settings of a model by name, as the API takes and shows them."""
+
+
+def settings_from(old: ModelSettings, given: Mapping[str, object]) -> ModelSettings:
+    """Return old settings with the given ones in their place, except `task` and `classes`, which `task_from` returns.
 
     Raises
     ------
@@ -111,18 +254,16 @@ def settings_from(old: ModelSettings, given: Mapping[str, Any]) -> ModelSettings
     """
     changes: dict[str, Any] = {}
     for name, value in given.items():
-        if name in {"task", "classes"}:
-            continue
-        if name not in _PARSERS:
-            known = ", ".join(sorted([*_PARSERS, "task", "classes"]))
-            raise BadInput(name, value, f"there is no such setting; the settings are {known}")
-        changes[name] = _PARSERS[name](name, value)
-    for name in {"thresholds", "guards"} & changes.keys():
-        changes[name] = {**getattr(old, name), **changes[name]}
+        if name not in SETTINGS:
+            raise BadInput(name, value, f"there is no such setting; the settings are {', '.join(sorted(SETTINGS))}")
+        if name not in {TASK.name, CLASSES.name}:
+            setting = SETTINGS[name].type
+            parsed = setting.parse(name, value)
+            changes[name] = {**getattr(old, name), **parsed} if setting.merges else parsed
     return replace(old, **changes)
 
 
-def task_from(model: Model | None, given: Mapping[str, Any]) -> tuple[str | None, tuple[str, ...] | None]:
+def task_from(model: Model | None, given: Mapping[str, object]) -> tuple[Task | None, tuple[str, ...] | None]:
     """Return task and classes after a declaration.
 
     Raises
@@ -133,13 +274,13 @@ def task_from(model: Model | None, given: Mapping[str, Any]) -> tuple[str | None
         for a change of what events have been summed under.
 
     """
-    task = _choice("task", given["task"], (*TASKS, None)) if "task" in given else None
-    classes = _classes(given["classes"]) if given.get("classes") is not None else None
+    task: Task | None = TASK.type.parse("task", given.get("task"))
+    classes: tuple[str, ...] | None = CLASSES.type.parse("classes", given.get("classes"))
     if model is not None:
         task = _unchanged("task", model.task, task)
         classes = _unchanged("classes", model.classes, classes)
     if task == "binary" and classes is not None and len(classes) != 2:  # noqa: PLR2004 - what binary means
-        raise BadInput("classes", list(classes), "a binary model has exactly two classes, the positive one last")
+        raise BadInput("classes", list(classes), "must be exactly two for a binary model, the positive one last")
     return task, classes
 
 
@@ -150,222 +291,3 @@ def _unchanged(name: str, old: T | None, new: T | None) -> T | None:
             "Delete the model or use another name."
         )
     return new if old is None else old
-
-
-def as_json(model: Model) -> dict[str, Any]:
-    """Return a model's settings under the contract's names."""
-    s = model.settings
-    return {
-        "model": model.name,
-        "task": model.task,
-        "classes": None if model.classes is None else list(model.classes),
-        "label_delay": None if s.label_delay is None else duration_text(s.label_delay),
-        "windows": list(s.windows),
-        "segments": list(s.segments),
-        "minimum_labels": s.minimum_labels,
-        "thresholds": s.thresholds,
-        "class_thresholds": s.class_thresholds,
-        "alert_policy": s.alert_policy,
-        "false_alarm_rate": s.false_alarm_rate,
-        "reference": dict(zip(("start", "end"), map(rfc3339, s.reference), strict=True))
-        if isinstance(s.reference, tuple)
-        else s.reference,
-        "recalibration": s.recalibration,
-        "canary": s.canary,
-        "trusted_sources": None if s.trusted_sources is None else list(s.trusted_sources),
-        "guards": s.guards,
-        "decisions": s.decisions,
-        "stale_after": duration_text(s.stale_after),
-        "cooldown": duration_text(s.cooldown),
-        "revision": model.revision,
-        "created_at": rfc3339(model.created_at),
-    }
-
-
-def _label_delay(name: str, value: Any) -> int | None:
-    return None if value is None else parse_span(name, value)
-
-
-def _windows(name: str, value: Any) -> tuple[str, ...]:
-    if not isinstance(value, list) or not 1 <= len(value) <= MAX_WINDOWS:
-        raise BadInput(name, value, f'must be a list of 1 to {MAX_WINDOWS} durations, such as ["1h", "24h", "7d"]')
-    for each in value:
-        if parse_span(name, each) < MINUTE:
-            raise BadInput(name, each, "a window must be at least 1m")
-    if len({parse_duration(name, each) for each in value}) != len(value):
-        raise BadInput(name, value, "names a window twice")
-    return tuple(value)
-
-
-def _segments(name: str, value: Any) -> tuple[str, ...]:
-    names = _names(name, value, MAX_SEGMENTS)
-    for each in names:
-        if ":" in each:
-            raise BadInput(name, each, "a segment's name can't contain a colon")
-        if each.startswith(CLASS):
-            raise BadInput(name, each, f"a segment's name can't begin with {CLASS}, as the alarms on single classes do")
-        fault = _pair_fault(each)
-        if fault is not None:
-            raise BadInput(name, each, fault)
-    if len({frozenset(each.split(",")) for each in names}) != len(names):
-        raise BadInput(name, value, "names a pair twice: the order of its names means nothing")
-    return names
-
-
-def _pair_fault(name: str) -> str | None:
-    """Return why a name with commas can't declare a pair of segments, or None; a name without any declares no pair."""
-    keys = name.split(",")
-    if len(keys) == 1:
-        return None
-    if len(keys) > 2:  # noqa: PLR2004 - what a pair is
-        return "a comma makes a pair of two segments, as in country,device; there can't be more than two"
-    if "" in keys or keys[0] == keys[1]:
-        return "a pair must name two different segments, as in country,device"
-    return f"the names of a pair may have {MAX_PAIR} characters together" if len(name) > MAX_PAIR else None
-
-
-def _classes(value: Any) -> tuple[str, ...]:
-    names = _names("classes", value, MAX_CLASSES)
-    if len(names) < 2:  # noqa: PLR2004 - fewer is no classification
-        raise BadInput("classes", value, "must name at least two classes")
-    return names
-
-
-def _names(name: str, value: Any, most: int) -> tuple[str, ...]:
-    if not isinstance(value, list) or len(value) > most:
-        raise BadInput(name, value, f"must be a list of at most {most} names")
-    for each in value:
-        fault = name_fault(each) if isinstance(each, str) else "must be text"
-        if fault is not None:
-            raise BadInput(name, each, fault)
-    if len(set(value)) != len(value):
-        raise BadInput(name, value, "names something twice")
-    return tuple(value)
-
-
-def _whole(name: str, value: Any) -> int:
-    if type(value) is not int or not 1 <= value <= 10**9:
-        raise BadInput(name, value, "must be a whole number from 1 to 1000000000")
-    return value
-
-
-def _thresholds(name: str, value: Any) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise BadInput(name, value, 'must be an object such as {"ece": 0.05, "psi": 0.2}')
-    for key, number in value.items():
-        if key not in THRESHOLDS:
-            raise BadInput(f"{name}.{key}", number, f"there is no such threshold; there are {', '.join(THRESHOLDS)}")
-        if type(number) not in (int, float) or not 0 < number < (1 if key == "ece" else 100):
-            raise BadInput(
-                f"{name}.{key}", number, "must be a number above 0" + (" and below 1" if key == "ece" else "")
-            )
-    return {key: float(number) for key, number in value.items()}
-
-
-def _rate(name: str, value: Any) -> float:
-    if type(value) is not float or not 1e-6 <= value <= 0.5:  # noqa: PLR2004 - the range that the message gives
-        raise BadInput(name, value, "must be a ratio from 0.000001 to 0.5")
-    return value
-
-
-def _class_thresholds(name: str, value: Any) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise BadInput(name, value, 'must be an object of classes, such as {"fraud": 0.02}')
-    for key, number in value.items():
-        if type(number) not in (int, float) or not 0 < number < 1:
-            raise BadInput(f"{name}.{key}", number, "must be a number above 0 and below 1")
-    return {key: float(number) for key, number in value.items()}
-
-
-def _reference(name: str, value: Any) -> tuple[int, int] | Literal["champion", "validation"] | None:
-    if value is None:
-        return None
-    if value == CHAMPION:
-        return CHAMPION
-    if value == VALIDATION:
-        return VALIDATION
-    if not isinstance(value, dict) or set(value) != {"start", "end"}:
-        raise BadInput(name, value, f'must be null, "{CHAMPION}", "{VALIDATION}", or an object of start and end')
-    start, end = (parse_bound(f"{name}.{key}", value[key]) for key in ("start", "end"))
-    if start >= end:
-        raise BadInput(name, value, "start must be before end")
-    return start, end
-
-
-def _canary(name: str, value: Any) -> float:
-    if type(value) not in (int, float) or not 0 <= value <= LARGEST_CANARY:
-        raise BadInput(name, value, f"must be a ratio from 0, for none, to {LARGEST_CANARY}")
-    return float(value)
-
-
-def _trusted_sources(name: str, value: Any) -> tuple[str, ...] | None:
-    if value is None:
-        return None
-    names = _names(name, value, MAX_SOURCES)
-    if not names:
-        raise BadInput(name, value, "must name at least one source of labels, or be null, which trusts all")
-    return names
-
-
-def _guards(name: str, value: Any) -> dict[str, float]:
-    if not isinstance(value, dict):
-        raise BadInput(name, value, 'must be an object such as {"label_rate_jump": 0.1, "mean_change": 0.25}')
-    for key, number in value.items():
-        if key not in GUARDS:
-            raise BadInput(f"{name}.{key}", number, f"there is no such guard; there are {', '.join(GUARDS)}")
-        if type(number) not in (int, float) or not 0 < number <= 1:
-            raise BadInput(f"{name}.{key}", number, "must be a ratio above 0; 1 lets everything pass")
-    return {key: float(number) for key, number in value.items()}
-
-
-def _decisions(name: str, value: Any) -> dict[str, dict[str, Any]]:
-    if not isinstance(value, dict) or len(value) > MAX_DECISIONS:
-        example = '{"approve": {"threshold": 0.9, "selects": "above", "precision": 0.95}}'
-        raise BadInput(name, value, f"must be an object of at most {MAX_DECISIONS} decisions, such as {example}")
-    for key in value:
-        fault = name_fault(key)
-        if fault is not None:
-            raise BadInput(f"{name}.{key}", key, fault)
-    return {key: _decision(f"{name}.{key}", each) for key, each in value.items()}
-
-
-def _decision(name: str, value: Any) -> dict[str, Any]:
-    if not isinstance(value, dict) or not {"threshold"} <= value.keys() <= {"threshold", "selects", "precision"}:
-        raise BadInput(name, value, "must be an object of threshold and, if wanted, selects and precision")
-    for key in ("threshold", "precision"):
-        number = value.get(key)
-        if key in value and not (isinstance(number, int | float) and 0 < number < 1):
-            raise BadInput(f"{name}.{key}", number, "must be a ratio above 0 and below 1")
-    selects = _choice(f"{name}.selects", value.get("selects", "above"), SELECTS)
-    precision = value.get("precision")
-    return {
-        "threshold": float(value["threshold"]),
-        "selects": selects,
-        "precision": None if precision is None else float(precision),
-    }
-
-
-def _choice(name: str, value: Any, among: tuple[Any, ...]) -> Any:
-    if value not in among:
-        raise BadInput(name, value, f"must be one of {', '.join(map(str, among))}")
-    return value
-
-
-_PARSERS: Final[dict[str, Callable[[str, Any], Any]]] = {
-    "label_delay": _label_delay,
-    "windows": _windows,
-    "segments": _segments,
-    "minimum_labels": _whole,
-    "thresholds": _thresholds,
-    "class_thresholds": _class_thresholds,
-    "alert_policy": lambda name, value: _choice(name, value, ALERT_POLICIES),
-    "false_alarm_rate": _rate,
-    "reference": _reference,
-    "recalibration": lambda name, value: _choice(name, value, RECALIBRATION),
-    "canary": _canary,
-    "trusted_sources": _trusted_sources,
-    "guards": _guards,
-    "decisions": _decisions,
-    "stale_after": parse_span,
-    "cooldown": parse_span,
-}

@@ -3,11 +3,10 @@
 All of raw scores mapped through a calibrator, whatever served in the range.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
+from msgspec.structs import asdict
 from sqlalchemy import Connection
 
+from ..domain.setting_types import Decision
 from ..domain.settings import Model
 from ..stats.impact import Selected, selected
 from ..store.impact import DecisionImpact, SelectedBy
@@ -60,13 +59,13 @@ def impacts(model: Model, before: Under, after: Under, *, confidence: float) -> 
     ]
 
 
-def _impact(name: str, decision: Mapping[str, Any], before: Under, after: Under, confidence: float) -> DecisionImpact:
-    threshold, below, wanted = decision["threshold"], decision["selects"] == "below", decision["precision"]
+def _impact(name: str, decision: Decision, before: Under, after: Under, confidence: float) -> DecisionImpact:
+    threshold, below, wanted = decision.threshold, decision.selects == "below", decision.precision
     known = after.known
     chosen = for_precision(after, wanted, confidence=confidence, below=below)
     return DecisionImpact(
         name=name,
-        **decision,
+        **asdict(decision),
         rule=f"score {'<=' if below else '>'} {threshold!r}",
         events=known.count,
         before=_selected(before, selected(before.view, threshold, below=below, chances=after.view.mean)),

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from ..domain.records import ConflictRow, LabelRow, PredictionRow
+from ..domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..store.rows import objection, standing
 
@@ -97,7 +97,7 @@ class _Join:
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
 
-    def refuse(self, row: Arrival, kind: str, content: dict[str, object]) -> None:
+    def refuse(self, row: Arrival, kind: ConflictKind, content: dict[str, object]) -> None:
         self.result.conflicts.append(
             ConflictRow(
                 key=row.key,

@@ -10,7 +10,7 @@ from ..calibrators.distributions import WHOLE, Distribution
 from ..domain.errors import BadInput, Corrupt
 from ..domain.events import MAX_AMOUNT, MAX_LEVELS, PredictionEvent, levels_of
 from ..domain.labels import amount_of, binary_outcome, class_index, was_right
-from ..domain.records import LabelRow, PredictionRow
+from ..domain.records import ConflictKind, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..stats.entries import binary_losses, softmax, top, vector_losses
 from ..stats.regression import Measured, median, of_normal, of_quantiles
@@ -215,7 +215,7 @@ def usable(model: Model, label: str) -> bool:
     return _truth(model.task, model.classes, label) is not None
 
 
-def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> str | None:
+def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> ConflictKind | None:
     """Return why a label can't take the place of the one that stands, as a kind of conflict; None where it can."""
     if not usable(model, row.label):
         return "unusable_label"

@@ -1,54 +1,160 @@
-"""Routes about models: settings, state, events, removal."""
+"""Routes about models: settings, state, removal."""
 
-from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final
+from collections.abc import Callable, Iterable, Mapping
+from typing import Annotated, Any, Final, Literal
 
-import msgspec
-from fastapi import APIRouter, Body, Query
-from msgspec import Struct
-from pydantic import WithJsonSchema
+from fastapi import APIRouter, Query
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...domain.errors import BadInput, Conflict, NotFound
-from ...domain.names import check_model_name, name_fault
-from ...domain.records import ConflictRow, LabelRow, PredictionRow
-from ...domain.settings import Model, ModelSettings, as_json, settings_from, task_from
-from ...domain.times import SECOND, parse_duration, rfc3339
+from ...domain.errors import BadInput, Conflict
+from ...domain.names import check_model_name
+from ...domain.quantities import Count, Moment, Ratio
+from ...domain.settings import Model, ModelSettings, Recalibration, Task, settings_from, task_from
+from ...domain.times import SECOND, moment, parse_duration
 from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
-from ...store.rows import payload_of
-from .. import answers, shapes
-from ..answers import answer
-from ..dependencies import Context, EventId, JsonObject, ModelName, Now, model_named
-from ..shapes import gives
+from .. import settings
+from ..answers import answer, described, gives, takes
+from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..settings import SettingsBody, settings_answer, settings_of
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
-SHOWN: Final = (*shapes.Judged.model_fields, "reliability")
-SHOWN_OF_REGRESSION: Final = (*shapes.JudgedRegression.model_fields, "pit", "coverage")
-"""What of an evaluation stands in the list of models."""
-
-SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer": "prediction"}
-"""What is kept of a prediction, under the names that it was sent under."""
-
-State = Callable[[Model], JsonObject]
+Direction = Literal["overconfident", "underconfident", "none"]
+Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
 
 
-@router.get("", responses=gives(shapes.Models))
+class Bin(Struct, forbid_unknown_fields=True):
+    """A bin of the reliability diagram, open at its lower edge; what can't be said of an empty one is null."""
+
+    lower: float
+    upper: float
+    count: Count
+    mean_confidence: float | None
+    observed: Ratio | None
+    observed_low: Annotated[Ratio | None, Meta(description="95 % interval of `observed`")]
+    observed_high: Ratio | None
+
+
+class Level(Struct, forbid_unknown_fields=True):
+    """A level that predictive distributions stated, and how often it held."""
+
+    level: Ratio
+    observed: Ratio
+    low: Annotated[Ratio, Meta(description="95 % Clopper-Pearson interval of `observed`")]
+    high: Ratio
+
+
+class Latest(Struct, forbid_unknown_fields=True, kw_only=True):
+    """What every evaluation says."""
+
+    window: str
+    verdict: Verdict
+    labels_needed: Annotated[Count, Meta(description="how many more labels a verdict needs")]
+    direction: Direction | None
+    start: Moment
+    end: Moment
+    version: Annotated[str | None, Meta(description="the model version; null for all of them")]
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    matured: Annotated[bool, Meta(description="the labels of all these predictions have had their time to come")]
+
+
+class Listed(Latest, kw_only=True):
+    """The evaluation that says most about a model now."""
+
+    accuracy: float | None
+    mean_confidence: float | None
+    ece: float | None
+    ece_lower_bound: Annotated[float | None, Meta(description="one-sided, at the model's `false_alarm_rate`")]
+    ece_null_mean: Annotated[float | None, Meta(description="the ECE that a calibrated model would show by chance")]
+    brier: float | None
+    log_loss: float | None
+    reliability: list[Bin]
+
+
+class ListedRegression(Latest, kw_only=True):
+    """The evaluation that says most about a regression now. Too narrow is overconfident, too wide underconfident."""
+
+    quantile_ece: Annotated[
+        float | None,
+        Meta(description="mean over the levels .05 to .95 of abs(share of labels at or under it, less the level)"),
+    ]
+    quantile_ece_lower_bound: Annotated[float | None, Meta(description="one-sided, at the model's `false_alarm_rate`")]
+    quantile_ece_null_mean: Annotated[float | None, Meta(description="what a calibrated model would show by chance")]
+    crps: Annotated[float | None, Meta(description="mean continuous ranked probability score, in the label's unit")]
+    bias: Annotated[
+        float | None, Meta(description="mean of prediction less label: above 0 where predictions are too high")
+    ]
+    mean_absolute_error: float | None
+    mean_squared_z: Annotated[
+        float | None,
+        Meta(description="of squared errors over variances, 1 if calibrated; null where quantiles were sent"),
+    ]
+    pit: list[Count]
+    coverage: list[Level]
+
+
+class State(Struct, forbid_unknown_fields=True, kw_only=True):
+    """The state of a model."""
+
+    state: Verdict | Literal["no_data"]
+    alerts: Annotated[Count, Meta(description="how many fire now")]
+    champion: Annotated[int | None, Meta(description="the calibrator in service; null for none")]
+    predictions: Count
+    labelled: Count
+    last_event_at: Moment | None
+    evaluation: Listed | ListedRegression | None
+
+
+class Summary(State, kw_only=True):
+    """A model in the list, with its state."""
+
+    model: str
+    task: Task | None
+    recalibration: Recalibration
+    created_at: Moment
+
+
+class Models(Struct, forbid_unknown_fields=True):
+    """All models, and how far the roll-up is."""
+
+    models: list[Summary]
+    backlog_events: Annotated[Count, Meta(description="events that are stored and not rolled up yet")]
+    rollup_lag_seconds: Annotated[float, Meta(description="the age of the oldest of them")]
+
+
+StateOf = Callable[[Model], State]
+
+
+@router.get("", responses=gives(Models))
 def list_models(context: Context, now: Now) -> Response:
     """List all models with their state, by name."""
     with context.database.read() as connection:
         known = sorted(models.everyone(connection), key=lambda model: model.name)
-        state = _states(connection, known)
+        state_of = _states(connection, known)
         waiting, oldest = journal.backlog(connection)
     lag = 0.0 if oldest is None else max(0.0, (now - oldest) / SECOND)
-    listed = [state(model) for model in known]
-    return answer({"models": listed, "backlog_events": waiting, "rollup_lag_seconds": lag})
+    listed = [_summary(model, state_of(model)) for model in known]
+    return answer(Models(models=listed, backlog_events=waiting, rollup_lag_seconds=lag))
 
 
-def _states(connection: Connection, known: list[Model]) -> State:
-    """Return what tells a model's state, having asked for all of them at once."""
+def _summary(model: Model, state: State) -> Summary:
+    return Summary(
+        **asdict(state),
+        model=model.name,
+        task=model.task,
+        recalibration=model.settings.recalibration,
+        created_at=moment(model.created_at),
+    )
+
+
+def _states(connection: Connection, known: list[Model]) -> StateOf:
+    """Return a getter for the state of each of some models, which are all looked up at once."""
     chosen = known[0].id if len(known) == 1 else None
     progress = models.progress_of(connection, [model.id for model in known])
     champions = versions.champions(connection)
@@ -56,45 +162,43 @@ def _states(connection: Connection, known: list[Model]) -> State:
     for model_id, (kind, *_), fires in alerts.known(connection):
         if fires:
             firing.setdefault(model_id, []).append(kind)
-    newest: dict[int, list[tuple[str, JsonObject]]] = {}
+    newest: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
     for model_id, window, fields in evaluations.overall(connection, chosen):
         newest.setdefault(model_id, []).append((window, fields))
 
-    def state(model: Model) -> JsonObject:
-        telling = _telling(newest.get(model.id, ()))
-        come = progress[model.id]
-        return {
-            "model": model.name,
-            "task": model.task,
-            "recalibration": model.settings.recalibration,
-            "state": _state(firing.get(model.id, []), telling),
-            "alerts": len(firing.get(model.id, [])),
-            "champion": champions.get(model.id),
-            "predictions": come.predictions,
-            "labelled": come.labels,
-            "last_event_at": None if come.watermark is None else rfc3339(come.watermark),
-            "created_at": rfc3339(model.created_at),
-            "evaluation": telling,
-        }
+    def state_of(model: Model) -> State:
+        evaluation = _most_telling(newest.get(model.id, ()))
+        reached = progress[model.id]
+        return State(
+            state=_verdict(firing.get(model.id, []), evaluation),
+            alerts=len(firing.get(model.id, [])),
+            champion=champions.get(model.id),
+            predictions=reached.predictions,
+            labelled=reached.labels,
+            last_event_at=None if reached.watermark is None else moment(reached.watermark),
+            evaluation=evaluation,
+        )
 
-    return state
+    return state_of
 
 
-def _telling(found: Iterable[tuple[str, JsonObject]]) -> JsonObject | None:
+def _most_telling(newest: Iterable[tuple[str, Mapping[str, Any]]]) -> Listed | ListedRegression | None:
     """Return the evaluation that says most about now: the shortest window with a verdict, else the one with most labels."""
-    by_length = sorted(found, key=lambda each: parse_duration("window", each[0]))
-    judged = [each for each in by_length if each[1]["verdict"] != "too_few_labels"]
-    chosen = judged[0] if judged else max(by_length, key=lambda each: each[1]["labelled"], default=None)
+    by_length = sorted(newest, key=lambda pair: parse_duration("window", pair[0]))
+    judged = [pair for pair in by_length if pair[1]["verdict"] != "too_few_labels"]
+    chosen = judged[0] if judged else max(by_length, key=lambda pair: pair[1]["labelled"], default=None)
     if chosen is None:
         return None
-    shown = SHOWN_OF_REGRESSION if "pit" in chosen[1] else SHOWN
-    return {"window": chosen[0]} | {name: chosen[1].get(name) for name in shown}
+    window, fields = chosen
+    shape = ListedRegression if "pit" in fields else Listed
+    values: dict[str, Any] = {name: fields.get(name) for name in shape.__struct_fields__}
+    return shape(**values | {"window": window})
 
 
-def _state(firing: list[str], newest: JsonObject | None) -> str:
+def _verdict(firing: list[str], newest: Listed | ListedRegression | None) -> Verdict | Literal["no_data"]:
     if "miscalibration" in firing:
         return "miscalibrated"
-    return "no_data" if newest is None else str(newest["verdict"])
+    return "no_data" if newest is None else newest.verdict
 
 
 class Deleted(Struct, forbid_unknown_fields=True):
@@ -103,7 +207,7 @@ class Deleted(Struct, forbid_unknown_fields=True):
     deleted: str
 
 
-@router.delete("/{model}", responses=answers.gives(Deleted))
+@router.delete("/{model}", responses=gives(Deleted))
 def delete_model(
     context: Context, model: ModelName, confirm: Annotated[str, Query(description="the model's name again")] = ""
 ) -> Response:
@@ -120,96 +224,26 @@ def delete_model(
     return answer(Deleted(deleted=model))
 
 
-@router.get("/{model}/events/{event_id}", responses=gives(shapes.EventAnswer))
-def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
-    """Say what became of one event."""
-    with context.database.read() as connection:
-        found = model_named(connection, model)
-        ref = (found.id, event_id)
-        if name_fault(event_id) is not None:
-            raise NotFound(f"model {model!r} has no event {event_id!r}")
-        key = events.event_key(events.hash_key(connection), *ref)
-        prediction = events.predictions_of(connection, [key]).get(ref)
-        labels = events.labels_of(connection, [key]).get(ref, [])
-        conflicts = events.conflicts_of(connection, key, ref)
-    if prediction is None and not labels and not conflicts:
-        raise NotFound(
-            f"model {model!r} has no event {event_id!r}; events are rolled up a moment after they are accepted"
-        )
-    return answer(
-        {
-            "model": model,
-            "event_id": event_id,
-            "prediction": None if prediction is None else _prediction(prediction),
-            "label": _label(labels[-1]) if labels else None,
-            "earlier_labels": [_label(row) for row in labels[:-1]],
-            "conflicts": [_conflict(row) for row in conflicts],
-        }
-    )
-
-
-def _prediction(row: PredictionRow) -> JsonObject:
-    kept = payload_of(row)
-    return {
-        "timestamp": rfc3339(row.at),
-        "received_at": rfc3339(row.received_at),
-        "rolled_up_at": rfc3339(row.rolled_at),
-        "model_version": row.version or None,
-        "calibrator_version": row.calibrator,
-        "segments": None if row.segments is None else msgspec.json.decode(row.segments),
-        "cluster": row.cluster,
-        "served": None if "score" in kept else row.p,
-        "raw": row.raw,
-        "settings_revision": row.revision,
-        **({"reference": True} if row.reference else {}),
-        **{SENT_AS.get(name, name): value for name, value in kept.items()},
-    }
-
-
-def _label(row: LabelRow) -> JsonObject:
-    return {
-        "label": msgspec.json.decode(row.label),
-        "timestamp": None if row.at is None else rfc3339(row.at),
-        "received_at": rfc3339(row.received_at),
-        "rolled_up_at": rfc3339(row.rolled_at),
-        "source": row.source,
-        "supersedes": row.supersedes,
-    }
-
-
-def _conflict(row: ConflictRow) -> JsonObject:
-    return {"kind": row.kind, "received_at": rfc3339(row.received_at), "content": msgspec.json.decode(row.content)}
-
-
-@router.get("/{model}/alerts", responses=gives(shapes.Alerts))
-def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> Response:
-    """List transitions, newest first."""
-    with context.database.read() as connection:
-        found = alerts.transitions(connection, model_named(connection, model).id, limit)
-    return answer({"alerts": [each.as_json() for each in found]})
-
-
-Given = Annotated[dict[str, Any], Body(), WithJsonSchema(shapes.SettingsBody.model_json_schema())]
-
-
 @router.put(
-    "/{model}", responses=gives(shapes.ModelSettings) | {201: {"model": shapes.ModelSettings, "description": "made"}}
+    "/{model}",
+    responses=gives(settings.ModelSettings) | {201: described(settings.ModelSettings, description="made")},
+    openapi_extra=takes(SettingsBody),
 )
-def declare_model(context: Context, now: Now, model: ModelName, given: Given) -> Response:
+def declare_model(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
     """Declare settings; given ones replace, others stay. Makes the model if there is none yet."""
     check_model_name(model)
     with context.database.write() as connection:
         old = models.by_name(connection, model, lock=True)
         status = 201 if old is None else 200
         if old is None:
-            task, classes, settings = _declared(None, given)
-            models.create(connection, model, task=task, classes=classes, settings=settings, now=now)
+            task, classes, chosen = _declared(None, given)
+            models.create(connection, model, task=task, classes=classes, settings=chosen, now=now)
             old = model_named(connection, model, lock=True)  # another request may have been first
-        task, classes, settings = _declared(old, given)
+        task, classes, chosen = _declared(old, given)
         _keep_meaning(connection, old, classes)
-        changed = models.change(connection, old, task=task, classes=classes, settings=settings)
+        changed = models.change(connection, old, task=task, classes=classes, settings=chosen)
     context.ingest.directory.forget(model)
-    return answer(as_json(changed), status=status)
+    return answer(settings.ModelSettings(**settings_of(changed)), status=status)
 
 
 def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] | None) -> None:
@@ -227,19 +261,30 @@ def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] |
         )
 
 
-def _declared(old: Model | None, given: JsonObject) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
+def _declared(
+    old: Model | None, given: Mapping[str, object]
+) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
     task, classes = task_from(old, given)
     return task, classes, settings_from(old.settings if old else ModelSettings(), given)
 
 
-@router.get("/{model}", responses=gives(shapes.ModelAnswer))
+class StateAndVersions(State, kw_only=True):
+    """The state of a model, and its versions."""
+
+    versions: Annotated[list[str], Meta(description="model versions that events named, the newest first")]
+
+
+ModelAnswer: Final = settings_answer("ModelAnswer", "A model's settings and state.", StateAndVersions)
+
+
+@router.get("/{model}", responses=gives(ModelAnswer))
 def show_model(context: Context, model: ModelName) -> Response:
     """Return a model's settings and state."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         state = _states(connection, [found])(found)
-        model_versions = _versions(connection, found)
-    return answer({**state, **as_json(found), "versions": model_versions})
+        named = _versions(connection, found)
+    return answer(ModelAnswer(**asdict(state), **settings_of(found), versions=named))
 
 
 def _versions(connection: Connection, model: Model) -> list[str]:

@@ -1,17 +1,18 @@
 """The route that tells what other settings would have done."""
 
 import threading
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
-from fastapi import APIRouter, Body
-from pydantic import Field, WithJsonSchema
+from fastapi import APIRouter
+from msgspec import Meta, Struct
 from starlette.responses import Response
 
 from ...domain.errors import Unavailable
 from ...runtime.replay import history, plan_of, replay_history
 from .. import shapes
-from ..answers import answer
-from ..dependencies import Context, ModelName, Now, model_named
+from ..answers import answer, takes
+from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..settings import settings_body
 from ..shapes import gives
 from ..strict import StrictRoute
 
@@ -23,19 +24,21 @@ TURN: Final = threading.Lock()
 """A replay takes a core for as long as it lasts: one at a time in a process."""
 
 
-class ReplayBody(shapes.SettingsBody):
-    """Settings to be tried, any subset over those in force, and over what."""
+class OverHistory(Struct, kw_only=True):
+    """Over what settings are tried."""
 
-    start: str | None = Field(default=None, description="RFC 3339; the beginning of the history if not given")
-    end: str | None = Field(default=None, description="RFC 3339; the end of the history if not given")
-    step: str = Field(default="1h", description="event time between evaluations, at least 1m")
-
-
-Given = Annotated[dict[str, Any], Body(), WithJsonSchema(ReplayBody.model_json_schema())]
+    start: Annotated[str | None, Meta(description="RFC 3339; the beginning of the history if not given")] = None
+    end: Annotated[str | None, Meta(description="RFC 3339; the end of the history if not given")] = None
+    step: Annotated[str, Meta(description="event time between evaluations, at least 1m")] = "1h"
 
 
-@router.post("/{model}/replay", responses=gives(shapes.Replayed))
-def replay_policy(context: Context, now: Now, model: ModelName, given: Given) -> Response:
+ReplayBody: Final = settings_body(
+    "ReplayBody", "Settings to be tried, any subset over those in force, and over what.", OverHistory
+)
+
+
+@router.post("/{model}/replay", responses=gives(shapes.Replayed), openapi_extra=takes(ReplayBody))
+def replay_policy(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
     """Run thresholds, tests and recalibration over stored history as they would have gone; nothing stored changes.
 
     Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alarms,

@@ -1,12 +1,13 @@
 """What the API says of itself."""
 
+import json
 import re
 
 import pytest
 from openapi_spec_validator import validate
 
-from monitor.api import shapes
-from monitor.domain.settings import RECALIBRATION, TASKS, THRESHOLDS, Model, ModelSettings, as_json
+from monitor.api.settings import settings_of
+from monitor.domain.settings import SETTINGS, TASKS, Model, ModelSettings
 
 OPERATIONS = ("get", "put", "post", "delete", "patch", "head")
 
@@ -71,22 +72,46 @@ def test_bodies_are_described(document):
         "POST /v1/models/{model}/predict-set",
         "POST /v1/models/{model}/replay",
     }
-    policy = bodies["POST /v1/models/{model}/replay"]["content"]["application/json"]["schema"]
-    assert set(policy["properties"]) == {*shapes.SettingsBody.model_fields, "start", "end", "step"}
-    settings = bodies["PUT /v1/models/{model}"]["content"]["application/json"]["schema"]
-    assert set(settings["properties"]) == set(shapes.SettingsBody.model_fields)
+    assert bodies["POST /v1/models/{model}/replay"] == referring_to("ReplayBody")
+    assert bodies["PUT /v1/models/{model}"] == referring_to("SettingsBody")
+    schemas = document["components"]["schemas"]
+    assert set(schemas["ReplayBody"]["properties"]) == {*SETTINGS, "start", "end", "step"}
+    assert set(schemas["SettingsBody"]["properties"]) == set(SETTINGS)
 
 
-def test_the_described_settings_are_the_settings():
+def referring_to(name):
+    return {
+        "required": True,
+        "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}},
+    }
+
+
+def test_every_reference_leads_to_a_schema(document):
+    names = set(re.findall(r'"#/components/schemas/([^"]+)"', json.dumps(document)))
+    assert names <= set(document["components"]["schemas"])
+    assert "$defs" not in json.dumps(document)
+
+
+def test_the_described_settings_are_the_settings(document):
     model = Model(id=1, name="m", task=None, classes=None, settings=ModelSettings(), revision=1, created_at=0)
-    actual = as_json(model)
-    assert set(actual) == set(shapes.ModelSettings.model_fields)
-    described = {name: field.default for name, field in shapes.SettingsBody.model_fields.items()}
+    actual = settings_of(model)
+    schemas = document["components"]["schemas"]
+    assert set(actual) == set(schemas["ModelSettings"]["properties"]) == set(schemas["ModelSettings"]["required"])
+    assert set(actual) < set(schemas["ModelAnswer"]["properties"])
+    described = {name: field["default"] for name, field in schemas["SettingsBody"]["properties"].items()}
     assert described == {name: actual[name] for name in described}
-    schema = shapes.SettingsBody.model_json_schema()["properties"]
-    assert schema["recalibration"]["enum"] == list(RECALIBRATION)
-    assert schema["thresholds"]["propertyNames"]["enum"] == list(THRESHOLDS)
-    assert schema["task"]["anyOf"][0]["enum"] == list(TASKS)
+    properties = schemas["SettingsBody"]["properties"]
+    assert properties["recalibration"]["enum"] == sorted(["off", "propose", "auto", "shadow"])
+    assert properties["thresholds"]["propertyNames"]["enum"] == ["ece", "psi"]
+    assert properties["task"]["anyOf"][0]["enum"] == sorted(TASKS)
+
+
+def test_every_setting_is_described_by_its_sentence_in_bodies_and_answers(document):
+    schemas = document["components"]["schemas"]
+    for name, setting in SETTINGS.items():
+        assert setting.sentence.endswith(".")
+        for schema in ("SettingsBody", "ReplayBody", "ModelSettings", "ModelAnswer"):
+            assert schemas[schema]["properties"][name]["description"] == setting.sentence, (schema, name)
 
 
 def test_an_example_of_events_is_taken_as_it_stands(sqlite_api, document):

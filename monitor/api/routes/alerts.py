@@ -1,0 +1,23 @@
+"""Route about alerts: their transitions."""
+
+from typing import Annotated
+
+from fastapi import APIRouter, Query
+from starlette.responses import Response
+
+from ...store import alerts
+from .. import shapes
+from ..answers import answer
+from ..dependencies import Context, ModelName, model_named
+from ..shapes import gives
+from ..strict import StrictRoute
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
+
+
+@router.get("/{model}/alerts", responses=gives(shapes.Alerts))
+def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> Response:
+    """List transitions, newest first."""
+    with context.database.read() as connection:
+        found = alerts.transitions(connection, model_named(connection, model).id, limit)
+    return answer({"alerts": [each.as_json() for each in found]})

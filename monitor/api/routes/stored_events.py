@@ -1,0 +1,155 @@
+"""Route about a single event: what became of it."""
+
+from typing import Annotated, Any, Final
+
+import msgspec
+from fastapi import APIRouter
+from msgspec import UNSET, Meta, Struct, UnsetType
+from starlette.responses import Response
+
+from ...domain.errors import NotFound
+from ...domain.names import name_fault
+from ...domain.quantities import Moment
+from ...domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
+from ...domain.times import moment
+from ...store import events
+from ...store.rows import payload_of
+from ..answers import answer, gives
+from ..dependencies import Context, EventId, ModelName, model_named
+from ..strict import StrictRoute
+
+router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
+
+SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer": "prediction"}
+"""What is kept of a prediction, under the names that it was sent under."""
+
+Scalar = str | bool | int | float
+Vector = list[float] | dict[str, float]
+
+
+class PredictionAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
+    """A stored prediction; what was not sent is absent or null."""
+
+    timestamp: Moment
+    received_at: Moment
+    rolled_up_at: Moment
+    model_version: str | None
+    calibrator_version: int | None
+    segments: dict[str, str | int | bool] | None
+    cluster: str | None
+    served: Annotated[
+        float | None,
+        Meta(description="what is judged: the confidence, or of a regression the mean or the median; null for a score"),
+    ]
+    raw: Annotated[float | None, Meta(description="the model's own, where a calibrator made the served one")]
+    settings_revision: int
+    reference: Annotated[bool | UnsetType, Meta(description="it is of the validation set")] = UNSET
+    probabilities: Annotated[Vector | UnsetType, Meta(description="as sent, as are those below")] = UNSET
+    raw_probabilities: Vector | UnsetType = UNSET
+    logits: Vector | UnsetType = UNSET
+    prediction: Annotated[Scalar | UnsetType, Meta(description="the answer that the confidence is of")] = UNSET
+    confidence_source: str | UnsetType = UNSET
+    agreeing: int | UnsetType = UNSET
+    samples: int | UnsetType = UNSET
+    score: float | UnsetType = UNSET
+    mean: float | UnsetType = UNSET
+    std: float | UnsetType = UNSET
+    quantiles: dict[str, float] | UnsetType = UNSET
+    raw_mean: float | UnsetType = UNSET
+    raw_std: float | UnsetType = UNSET
+    raw_quantiles: dict[str, float] | UnsetType = UNSET
+    members: Annotated[
+        list[float] | list[list[float]] | UnsetType, Meta(description="of an ensemble, what each member said")
+    ] = UNSET
+    metadata: dict[str, Any] | UnsetType = UNSET
+
+
+class LabelAnswer(Struct, forbid_unknown_fields=True):
+    """A stored label."""
+
+    label: Scalar
+    timestamp: Moment | None
+    received_at: Moment
+    rolled_up_at: Moment
+    source: str | None
+    supersedes: bool
+
+
+class ConflictAnswer(Struct, forbid_unknown_fields=True):
+    """An event that did not count."""
+
+    kind: ConflictKind
+    received_at: Moment
+    content: msgspec.Raw
+
+
+class EventAnswer(Struct, forbid_unknown_fields=True):
+    """What became of one event."""
+
+    model: str
+    event_id: str
+    prediction: PredictionAnswer | None
+    label: Annotated[LabelAnswer | None, Meta(description="the label that stands")]
+    earlier_labels: Annotated[list[LabelAnswer], Meta(description="labels that it superseded, oldest first")]
+    conflicts: list[ConflictAnswer]
+
+
+@router.get("/{model}/events/{event_id}", responses=gives(EventAnswer))
+def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
+    """Say what became of one event."""
+    with context.database.read() as connection:
+        found = model_named(connection, model)
+        ref = (found.id, event_id)
+        if name_fault(event_id) is not None:
+            raise NotFound(f"model {model!r} has no event {event_id!r}")
+        key = events.event_key(events.hash_key(connection), *ref)
+        prediction = events.predictions_of(connection, [key]).get(ref)
+        labels = events.labels_of(connection, [key]).get(ref, [])
+        conflicts = events.conflicts_of(connection, key, ref)
+    if prediction is None and not labels and not conflicts:
+        raise NotFound(
+            f"model {model!r} has no event {event_id!r}; events are rolled up a moment after they are accepted"
+        )
+    return answer(
+        EventAnswer(
+            model=model,
+            event_id=event_id,
+            prediction=None if prediction is None else _prediction(prediction),
+            label=_label(labels[-1]) if labels else None,
+            earlier_labels=[_label(row) for row in labels[:-1]],
+            conflicts=[_conflict(row) for row in conflicts],
+        )
+    )
+
+
+def _prediction(row: PredictionRow) -> PredictionAnswer:
+    kept = payload_of(row)
+    return PredictionAnswer(
+        timestamp=moment(row.at),
+        received_at=moment(row.received_at),
+        rolled_up_at=moment(row.rolled_at),
+        model_version=row.version or None,
+        calibrator_version=row.calibrator,
+        segments=None if row.segments is None else msgspec.json.decode(row.segments),
+        cluster=row.cluster,
+        served=None if "score" in kept else row.p,
+        raw=row.raw,
+        settings_revision=row.revision,
+        reference=row.reference or UNSET,
+        **{SENT_AS.get(name, name): value for name, value in kept.items()},
+    )
+
+
+def _label(row: LabelRow) -> LabelAnswer:
+    return LabelAnswer(
+        label=msgspec.json.decode(row.label),
+        timestamp=None if row.at is None else moment(row.at),
+        received_at=moment(row.received_at),
+        rolled_up_at=moment(row.rolled_at),
+        source=row.source,
+        supersedes=row.supersedes,
+    )
+
+
+def _conflict(row: ConflictRow) -> ConflictAnswer:
+    return ConflictAnswer(kind=row.kind, received_at=moment(row.received_at), content=msgspec.Raw(row.content.encode()))
