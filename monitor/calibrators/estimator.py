@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Self
 
 from .errors import BadDocument, NotFitted
 from .family import SINGLE, Family
-from .hashing import Json
+from .hashing import Fitted
 from .numeric import ArrayLike, Floats
 from .rows import confidences, log_scores, single_rows, vector_rows, vectors
 from .singles import in_pieces
@@ -89,7 +89,7 @@ class Calibrator:
         self.n_features_in_ = 1
         return single_rows(X, y, sample_weight)
 
-    def to_document(self) -> dict[str, Json]:
+    def to_document(self) -> Fitted:
         """Return the fitted calibrator as plain JSON: `{"method", "task", "parameters"}`.
 
         Raises
@@ -99,7 +99,7 @@ class Calibrator:
 
         """
         self.check_fitted()
-        return self.family.checked({"task": self.task, "parameters": self._parameters()})._asdict()
+        return self.family.checked({"task": self.task, "parameters": self._parameters()}).as_document()
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any], **settings: Any) -> Self:

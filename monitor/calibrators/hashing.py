@@ -6,11 +6,20 @@ Numbers have one form before they are hashed (1 and 1.0 are the same temperature
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple, TypeAlias
+from typing import Any, Final, NamedTuple, TypeAlias, TypedDict
 
 from .errors import BadDocument
 
 Json: TypeAlias = "bool | int | float | str | Sequence[Json] | Mapping[str, Json] | None"
+
+
+class Fitted(TypedDict):
+    """The document of a fitted calibrator, before it is sealed."""
+
+    method: str
+    task: str
+    parameters: Mapping[str, Json]
+
 
 HASHED: Final = ("model", "number", "method", "task", "parameters")
 LONGEST_NAME: Final = 200
@@ -22,6 +31,10 @@ class Checked(NamedTuple):
     method: str
     task: str
     parameters: Mapping[str, Json]
+
+    def as_document(self) -> Fitted:
+        """Return the same as a document."""
+        return {"method": self.method, "task": self.task, "parameters": self.parameters}
 
 
 def canonical(value: Any) -> bytes:

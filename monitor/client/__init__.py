@@ -12,7 +12,7 @@ average     what the members of an ensemble say together
 """
 
 from .answers import agreement, average, token_logprobs, verbalized
-from .champions import Calibrated
+from .champion import Calibrated
 from .client import Client
 from .convert import document_from
 from .distributions import CalibratedDistribution

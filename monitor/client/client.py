@@ -20,7 +20,8 @@ import msgspec
 from ..domain.errors import BadInput
 from . import items
 from .cache import Cache, place
-from .champions import Calibrated, Champions, is_single
+from .champion import Calibrated, is_single
+from .champions import Champions
 from .delivery import Delivery
 from .distributions import CalibratedDistribution, Given
 from .ids import TimeOrderedIds

@@ -1,6 +1,6 @@
-"""Calibrators that were fitted elsewhere, as documents that the server can judge: of scikit-learn, of betacal, or any increasing map.
+"""Documents of calibrators fitted elsewhere, for the server to judge: by scikit-learn, by betacal, or any increasing map.
 
-Nothing of these packages is imported: what is converted is known by its class, and read by its fitted attributes.
+None of these packages is imported: an object is recognised by its class, and read by its fitted attributes.
 """
 
 import math
@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Final
 
 from ..calibrators.document import check
+from ..calibrators.hashing import Fitted, Json
 from ..calibrators.parameters import HIGHEST, LOWEST, MOST_KNOTS
 from ..domain.errors import BadInput
 
@@ -16,16 +17,16 @@ TOLERANCE: Final = 1e-6
 
 LOGIT, PROBABILITY = "logit", "probability"
 HANDS_ON: Final = {"Pipeline", "FrozenEstimator", "BaseSearchCV"}
-"""Classes whose score is that of an estimator in them, as it is; one that votes or averages has a score of its own."""
+"""Classes with the score of an estimator in them, unchanged; one that votes or averages has a score of its own."""
 MOST_ROUNDS: Final = 100
 CHECKS: Final = 50_000
 NOISE: Final = 1e-9
-"""A map may fall by so much, as one of single precision does, and still count as increasing."""
+"""The largest fall of a map that counts as increasing: single precision causes such."""
 
 Map = Callable[[Any], Any]
 
 
-def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -> dict[str, Any]:
+def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -> Fitted:
     """Return the document of a fitted calibrator, `{"method", "task", "parameters"}`, for `Client.register`.
 
     Converted exactly are scikit-learn's `IsotonicRegression` on probabilities, `LogisticRegression` of one feature and the sigmoid and
@@ -36,20 +37,20 @@ def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -
     ----------
     fitted : the calibrator; a `CalibratedClassifierCV` must hold a single one (`ensemble=False`)
     task : `binary`, `confidence` or `multiclass`
-    on : what the calibrator takes, `logit` or `probability`; told where its class does not: by scikit-learn's logistic regression, and a
-        classifier with a `decision_function`
+    on : input of the calibrator, `logit` or `probability`; needed where its class does not say: for scikit-learn's logistic regression,
+        and a classifier with a `decision_function`
 
     Raises
     ------
     BadInput
-        when it can't be converted, with the reason; for a sampled map, with the error that is left.
+        for an object that cannot be converted, with the reason; for a sampled map, with its error.
     BadDocument
-        when its parameters are none of a calibrator, such as a falling slope.
+        for parameters that are none of a calibrator, such as a falling slope.
 
     Examples
     --------
-    >>> found = document_from(lambda p: p**2)
-    >>> found["method"], len(found["parameters"]["x"]) > 100
+    >>> document = document_from(lambda p: p**2)
+    >>> document["method"], len(document["parameters"]["x"]) > 100
     ('isotonic', True)
 
     """
@@ -59,10 +60,10 @@ def document_from(fitted: Any, *, task: str = "binary", on: str | None = None) -
         method, parameters = _converted(fitted, task, on)
     except AttributeError as error:
         raise BadInput("fitted", fitted, f"it can't be read; is it fitted? {error}") from error
-    return check({"method": method, "task": task, "parameters": parameters})._asdict()
+    return check({"method": method, "task": task, "parameters": parameters}).as_document()
 
 
-Converted = tuple[str, dict[str, Any]]
+Converted = tuple[str, Mapping[str, Json]]
 Converter = Callable[[Any, str, str | None], Converted]
 
 
@@ -77,23 +78,23 @@ def _converted(fitted: Any, task: str, on: str | None) -> Converted:
 
 
 def _names(fitted: Any) -> list[str]:
-    """Return the names of an object's classes that come from packages whose calibrators are known."""
+    """Return the names of an object's classes that come from scikit-learn or betacal."""
     return [
-        each.__name__ for each in type(fitted).__mro__ if each.__module__.partition(".")[0] in {"sklearn", "betacal"}
+        base.__name__ for base in type(fitted).__mro__ if base.__module__.partition(".")[0] in {"sklearn", "betacal"}
     ]
 
 
 def _of_isotonic(fitted: Any, _task: str, on: str | None) -> Converted:
     if fitted.increasing_ is not True and not fitted.increasing_:
         raise BadInput("fitted", fitted, "its map falls: a calibrator must not turn the order of scores around")
-    x, y = [float(each) for each in fitted.X_thresholds_], [float(each) for each in fitted.y_thresholds_]
+    x, y = [float(at) for at in fitted.X_thresholds_], [float(value) for value in fitted.y_thresholds_]
     if on == LOGIT or not 0.0 <= x[0] <= x[-1] <= 1.0:
         return "isotonic", _sampled(lambda z: _between(fitted, z), LOGIT if on is None else on)
     return "isotonic", {"x": x, "y": y}
 
 
 def _between(fitted: Any, values: Any) -> Any:
-    """Return what an isotonic regression predicts, and at either end what it predicts there, whatever its `out_of_bounds`."""
+    """Return predictions of an isotonic regression, constant beyond either end, whatever its `out_of_bounds`."""
     import numpy as np  # noqa: PLC0415  who has fitted one has NumPy
 
     return fitted.predict(np.clip(values, fitted.X_thresholds_[0], fitted.X_thresholds_[-1]))
@@ -112,7 +113,7 @@ def _of_sigmoid(fitted: Any, _task: str, on: str | None) -> Converted:
 
 
 def _linear(slope: float, intercept: float, on: str) -> Converted:
-    """Return the map of a score whose log odds are linear in it: Platt scaling of logits, and none of ours of probabilities."""
+    """Return the map of a score with linear log odds: Platt scaling for logits, a sampled map for probabilities."""
     if on == LOGIT:
         return "platt", {"slope": slope, "intercept": intercept}
     return "isotonic", _sampled(lambda p: _logistic(slope * p + intercept), PROBABILITY)
@@ -151,7 +152,7 @@ def _of_classifier(fitted: Any, task: str, on: str | None) -> Converted:
 
 
 def _taken(estimator: Any) -> str | None:
-    """Return what a classifier hands to its calibrator; None where that has to be told."""
+    """Return the input of a classifier's calibrator; None where the class does not say."""
     if not hasattr(estimator, "decision_function"):
         return PROBABILITY
     inner = estimator
@@ -162,7 +163,7 @@ def _taken(estimator: Any) -> str | None:
 
 def _of_beta(fitted: Any, _task: str, _on: str | None) -> Converted:
     inner = fitted.calibrator_
-    a, b, _ = (float(each) for each in inner.map_)
+    a, b, _ = map(float, inner.map_)
     # The midpoint m is only searched for, to five digits; the intercept is what was fitted.
     intercept = (a - b) * math.log(2.0) if type(inner).__name__ == "_BetaABCal" else _first(inner.lr_.intercept_)
     return "beta", {"a": a, "b": b, "c": intercept}
@@ -191,7 +192,7 @@ _CONVERTERS: Final[Mapping[str, Converter]] = {
 
 
 def _asked(fitted: Any) -> Map:
-    """Return the map of an object that is only known by what it answers."""
+    """Return the map of an object of an unknown class."""
     if hasattr(fitted, "predict_proba"):
         return lambda p: _of_positive(fitted, fitted.predict_proba(p.reshape(-1, 1)))
     if hasattr(fitted, "predict"):
@@ -209,8 +210,8 @@ def _of_positive(fitted: Any, answer: Any) -> Any:
     return answer[:, -1] if answer.ndim > 1 else answer
 
 
-def _sampled(apply: Map, on: str) -> dict[str, Any]:
-    """Return the knots of a map, ever more of them where it is not straight between two."""
+def _sampled(apply: Map, on: str) -> Mapping[str, Json]:
+    """Return the knots of a map, with more of them where it is not straight between two."""
     import numpy as np  # noqa: PLC0415  who has fitted something has NumPy
 
     def called(p: Any) -> Any:
@@ -223,13 +224,13 @@ def _sampled(apply: Map, on: str) -> dict[str, Any]:
     y = called(x)
     for _ in range(MOST_ROUNDS):
         middle = 0.5 * (x[:-1] + x[1:])
-        found, aside = called(middle), called(x[:-1] + 0.382 * np.diff(x))
-        error = np.abs(found - 0.5 * (y[:-1] + y[1:])) + np.abs(aside - (y[:-1] + 0.382 * np.diff(y)))
+        halfway, aside = called(middle), called(x[:-1] + 0.382 * np.diff(x))
+        error = np.abs(halfway - 0.5 * (y[:-1] + y[1:])) + np.abs(aside - (y[:-1] + 0.382 * np.diff(y)))
         split = ~(error <= TOLERANCE / 2) & (middle > x[:-1]) & (middle < x[1:])
         if not split.any() or len(x) + split.sum() > MOST_KNOTS:
             break
         place = np.flatnonzero(split) + 1
-        x, y = np.insert(x, place, middle[split]), np.insert(y, place, found[split])
+        x, y = np.insert(x, place, middle[split]), np.insert(y, place, halfway[split])
     if not (np.isfinite(y).all() and (np.diff(y) >= -NOISE).all()):
         raise BadInput("fitted", apply, "its map is not increasing over [0, 1]")
     y = np.maximum.accumulate(y)

@@ -10,23 +10,23 @@ from .items import by_level
 
 
 class CalibratedDistribution(NamedTuple):
-    """A calibrated distribution together with where it came from; `Client.log` takes it as `distribution`.
+    """A calibrated distribution, the raw one and the version between them; `Client.log` takes it as `distribution`.
 
     It has a mean and a standard deviation, or quantiles. A normal distribution that is calibrated by `pit_isotonic` is normal no longer:
-    it comes back as quantiles, by level as a number. Of arrays every entry is an array, and `log` takes none of it.
+    it comes back as quantiles, by level as a number. Of arrays every entry is an array, which `log` does not take.
     """
 
-    mean: Any  # what to serve
+    mean: Any  # to serve
     std: Any
     quantiles: Mapping[Any, Any] | None
-    raw_mean: Any  # what the model said
+    raw_mean: Any  # as the model gave it
     raw_std: Any
     raw_quantiles: Mapping[Any, Any] | None
-    version: int | None  # number of the calibrator that was applied; None: none was
-    event_id: str | None = None  # what the event is logged under; None: `log` makes an id
+    version: int | None  # number of the calibrator; None without one
+    event_id: str | None = None  # id to log the event under; None: `log` makes one
 
     def apart(self) -> dict[str, Any]:
-        """Return the fields of an event; without a calibrator there is no raw distribution to tell apart."""
+        """Return the fields of an event; raw ones only with a calibrator."""
         fields = {"mean": self.mean, "std": self.std, "quantiles": self.quantiles}
         if self.version is not None:
             fields |= {"raw_mean": self.raw_mean, "raw_std": self.raw_std, "raw_quantiles": self.raw_quantiles}
@@ -34,7 +34,7 @@ class CalibratedDistribution(NamedTuple):
 
 
 class Given(NamedTuple):
-    """What a model said, as it was given."""
+    """The distribution of a model, as given."""
 
     mean: Any
     std: Any
@@ -42,17 +42,17 @@ class Given(NamedTuple):
 
     @property
     def is_many(self) -> bool:
-        """Whether it is of many events at once: arrays."""
+        """Whether it holds arrays, of many events at once."""
         values = (self.mean, self.std) if self.quantiles is None else self.quantiles.values()
         return "numpy" in sys.modules and any(getattr(value, "shape", ()) != () for value in values)
 
     def calibrated(self, served: "Served", version: int | None, event_id: str | None) -> CalibratedDistribution:
-        """Return what is served, beside what was given."""
+        """Return the served distribution beside the raw one."""
         return CalibratedDistribution(*served, self.mean, self.std, self.quantiles, version, event_id)
 
     @property
     def as_it_came(self) -> "Served":
-        """What is served where nothing calibrates it."""
+        """The same, served without a calibrator."""
         return Served(self.mean, self.std, self.quantiles)
 
 
@@ -65,38 +65,38 @@ class Served(NamedTuple):
 
 
 def applied(apply: ToDistribution, given: Given) -> Served:
-    """Return a distribution calibrated.
+    """Return a calibrated distribution.
 
     Raises
     ------
     ValueError
-        when it is none.
+        for values that are no distribution.
 
     """
     levels, values, names = _columns(given)
-    found = apply(Distribution(levels, tuple([float(value) for value in values])))
-    return _served(found.levels, found.values, names)
+    calibrated = apply(Distribution(levels, tuple([float(value) for value in values])))
+    return _served(calibrated.levels, calibrated.values, names)
 
 
 def applied_to_arrays(apply: Callable[[Any, Any], tuple[Any, Any]], given: Given) -> Served:
-    """Return distributions calibrated, given as arrays of one shape, as a number for all of them, or as a mixture of these.
+    """Return calibrated distributions, given as arrays of one shape, numbers for all of them, or both.
 
     Raises
     ------
     ValueError
-        when not all are distributions.
+        for values that are no distributions.
 
     """
     numpy = sys.modules["numpy"]
     levels, values, names = _columns(given)
     columns = numpy.broadcast_arrays(*(numpy.asarray(value, dtype=float) for value in values))
     shape = columns[0].shape
-    named, found = apply(levels, numpy.stack([column.ravel() for column in columns], axis=1))
-    return _served(named, [found[:, k].reshape(shape) for k in range(found.shape[1])], names)
+    served, rows = apply(levels, numpy.stack([column.ravel() for column in columns], axis=1))
+    return _served(served, [rows[:, k].reshape(shape) for k in range(rows.shape[1])], names)
 
 
 def _columns(given: Given) -> tuple[tuple[int, ...], list[Any], dict[int, Any]]:
-    """Return levels in thousandths, the values in their order, and how the levels were named."""
+    """Return levels in thousandths, the values in their order, and the given names of the levels."""
     if given.quantiles is None:
         if given.mean is None or given.std is None:
             raise ValueError("a distribution has mean and std, or quantiles")
@@ -106,8 +106,8 @@ def _columns(given: Given) -> tuple[tuple[int, ...], list[Any], dict[int, Any]]:
     levels = levels_of(tuple(by_level(given.quantiles)))
     if levels is None:
         raise ValueError("quantiles are by level, in decimals as 0.05, from 0.001 to 0.999")
-    found = sorted(zip(levels, given.quantiles, strict=True), key=lambda pair: pair[0])
-    return tuple(level for level, _ in found), [given.quantiles[name] for _, name in found], dict(found)
+    named = sorted(zip(levels, given.quantiles, strict=True), key=lambda pair: pair[0])
+    return tuple(level for level, _ in named), [given.quantiles[name] for _, name in named], dict(named)
 
 
 def _served(levels: tuple[int, ...], values: Any, names: Mapping[int, Any]) -> Served:

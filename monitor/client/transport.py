@@ -86,11 +86,19 @@ class Transport:
             raise Unavailable(f"{method} {self._url}{path}: {error}") from error
 
 
+class _Fault(msgspec.Struct):
+    """A field that the server refused."""
+
+    field: str = ""
+    value: Any = None
+    reason: str = ""
+
+
 class _Problem(msgspec.Struct):
-    """What the server says is wrong with a request."""
+    """The server's refusal of a request."""
 
     detail: str = ""
-    errors: list[dict[str, Any]] = []
+    errors: list[_Fault] = []
 
 
 def answered(answer: Answer) -> dict[str, Any]:
@@ -110,7 +118,7 @@ def answered(answer: Answer) -> dict[str, Any]:
         raise Unavailable(f"status {answer.status}, and an answer that is none of the server's") from error
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY and problem.errors:
         first = problem.errors[0]
-        raise BadInput(str(first.get("field")), first.get("value"), str(first.get("reason")))
+        raise BadInput(first.field, first.value, first.reason)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unavailable(f"status {answer.status}, {problem.detail}")
     raise _KINDS.get(answer.status, MonitorError)(problem.detail or f"status {answer.status}")

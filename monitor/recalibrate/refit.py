@@ -15,6 +15,7 @@ from ..calibrators.errors import NotIdentified
 from ..calibrators.estimator import Calibrator
 from ..calibrators.families import from_document, make
 from ..calibrators.gate import FEWEST_ROWS
+from ..calibrators.hashing import Fitted
 from ..calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
 from ..domain.errors import BadInput
 from ..domain.settings import Model
@@ -33,7 +34,7 @@ NO_SEGMENTS: Final = Segments()
 class Outcome:
     """What a refit came to."""
 
-    fitted: dict[str, Any] | None  # method, task and parameters; None when nothing may serve
+    fitted: Fitted | None  # None when nothing may serve
     gate: dict[str, Any] | None  # the evidence; None when nothing was held out
     reason: str  # for a person
     passed: bool

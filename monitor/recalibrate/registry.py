@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import Connection
 
 from ..calibrators.document import seal
+from ..calibrators.ladder import PER_CLASS
 from ..domain.errors import Conflict, NotFound
 from ..domain.records import Progress
 from ..domain.settings import Model
@@ -20,7 +21,7 @@ from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 def register(
     connection: Connection,
     model: Model,
-    fitted: dict[str, Any],
+    fitted: Mapping[str, Any],
     *,
     fitted_from: dict[str, Any],
     gate: dict[str, Any] | None,
@@ -42,12 +43,11 @@ def register(
     return document
 
 
-def _named(fitted: dict[str, Any], model: Model) -> dict[str, Any]:
-    """Return a fitted calibrator with the names of the classes where it has a line for each: clients may send objects by class."""
-    parameters = fitted["parameters"]
-    if "slopes" not in parameters or model.classes is None:
+def _named(fitted: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
+    """Return a fitted calibrator with the names of the classes, where it has parameters for each: clients may send objects by class."""
+    if fitted["method"] not in PER_CLASS or model.classes is None:
         return fitted
-    return {**fitted, "parameters": {**parameters, "classes": list(model.classes)}}
+    return {**fitted, "parameters": {**fitted["parameters"], "classes": list(model.classes)}}
 
 
 def propose(

@@ -7,7 +7,8 @@ from sklearn.linear_model import LogisticRegression
 
 from monitor import Client
 from monitor.client import document_from
-from monitor.client.champions import IDENTITY, Champions
+from monitor.client.champion import IDENTITY
+from monitor.client.champions import Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
 from monitor.domain.errors import BadInput

@@ -18,7 +18,7 @@ from monitor.calibrators.families import from_document, make
 from monitor.calibrators.structured_vector import StructuredVector
 from monitor.calibrators.temperature import Temperature
 from monitor.calibrators.vector import Vector
-from monitor.client.champions import Champion, load
+from monitor.client.champion import Champion, load
 
 Floats = NDArray[np.float64]
 Rows = tuple[Floats, NDArray[np.int64]]

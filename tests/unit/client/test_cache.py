@@ -17,7 +17,8 @@ from monitor import Client
 from monitor.calibrators.compiled import compile_scalar
 from monitor.calibrators.document import seal
 from monitor.client.cache import ABANDONED, CONFIRMED, LARGEST_FILE, MAGIC, Cache, place
-from monitor.client.champions import Champion, Champions, load
+from monitor.client.champion import Champion, load
+from monitor.client.champions import Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
 from monitor.domain.errors import Unavailable
