@@ -248,6 +248,15 @@ def thousandth(name: str) -> int | None:
     return int(written[1].ljust(3, "0")) or None if written else None
 
 
+def level_name(level: int) -> str:
+    """Return the text of a level in thousandths.
+
+    >>> level_name(975), level_name(50)
+    ('0.975', '0.05')
+    """
+    return f"{level / 1000:g}"
+
+
 _LEVEL: Final = re.compile(r"0?\.([0-9]{1,3})0{0,20}")
 
 

@@ -20,8 +20,9 @@ from ..store import rollups, sequential
 from ..store.batch import Event
 from ..store.events import event_key, hash_key, labels_of, predictions_of
 from ..store.models import by_ids, progress_of, revisions
+from ..store.payload import confidences
 from ..store.rollups import Span
-from ..store.rows import confidences, outcome
+from ..store.rows import outcome
 from ..store.sequential import Taken
 from ..store.summaries import Summaries
 from .join import Arrival, EventRef, Joined, join

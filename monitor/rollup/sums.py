@@ -36,6 +36,7 @@ from ..stats.entries import (
 from ..stats.regression import of_locations, of_measured
 from ..stats.summary import MAX_CLASSES, decode_all, encode_all, gather
 from ..stats.values import of_labelled_values, of_values
+from ..store.payload import vectors_of
 from ..store.rows import (
     answer_of,
     answered,
@@ -46,7 +47,6 @@ from ..store.rows import (
     segments_of,
     truth_index,
     value_of,
-    vectors_of,
 )
 from .join import Change
 

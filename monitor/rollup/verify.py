@@ -53,18 +53,18 @@ from ..stats.summary import (
     value_slot,
 )
 from ..store import events, models, rollups, sequential
+from ..store.payload import payload_of, vectors_of
 from ..store.rollups import Span
 from ..store.rows import (
     OWN_SEGMENTS,
     answered,
     judged,
     measured,
-    payload_of,
+    own_values,
     scores_of,
     standing,
     truth_index,
     value_of,
-    vectors_of,
 )
 
 CHUNK: Final = 2000
@@ -198,8 +198,7 @@ def _is_tested(slot: int) -> bool:
 
 
 def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
-    kept = payload_of(row) if settings.model.task == "confidence" else {}
-    own = {name: str(kept[name]) for name in OWN_SEGMENTS if name in kept}
+    own = own_values(payload_of(row), OWN_SEGMENTS) if settings.model.task == "confidence" else {}
     sent = own | (msgspec.json.decode(row.segments) if row.segments else {})
     declared = settings.revisions[row.model_id, row.revision].segments
     traffic = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]

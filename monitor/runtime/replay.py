@@ -9,7 +9,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Final
 
-import msgspec
 import numpy as np
 from sqlalchemy import Connection
 
@@ -26,7 +25,7 @@ from ..rollup.join import Arrival
 from ..store import alerts, audit, events, lease, versions
 from ..store.audit import Action, Entry
 from ..store.engine import Database
-from ..store.rows import distributions_of, payload_of, payload_of_distributions, vectors_of
+from ..store.payload import distributions_of, vectors_of, with_distributions, with_vectors
 from ..store.scratch import put_twin, scratch
 from ..windows.clock import clocked
 from .stages import EVALUATE, stages
@@ -229,13 +228,10 @@ def _bare(row: PredictionRow, twin: Model, now: int) -> PredictionRow:
     if row.raw is None:
         return bare
     if twin.task == "regression":
-        return replace(bare, p=row.raw, raw=None, payload=payload_of_distributions(row, distributions_of(row)[1], None))
-    return replace(bare, p=row.raw, raw=None, payload=_own_vector(row) if twin.task == "multiclass" else row.payload)
-
-
-def _own_vector(row: PredictionRow) -> bytes:
-    kept = payload_of(row)
-    return msgspec.msgpack.encode({**_without_vectors(kept), "vector": kept["raw"]})
+        return replace(bare, p=row.raw, raw=None, payload=with_distributions(row, distributions_of(row)[1], None))
+    if twin.task == "multiclass":
+        return replace(bare, p=row.raw, raw=None, payload=with_vectors(row, vectors_of(row, twin.classes)[1], None))
+    return replace(bare, p=row.raw, raw=None)
 
 
 def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, Any]) -> list[PredictionRow]:
@@ -249,7 +245,7 @@ def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, 
                 p=after.location,
                 raw=before.location,
                 calibrator=number,
-                payload=payload_of_distributions(row, after, before),
+                payload=with_distributions(row, after, before),
             )
             for row, after, before in zip(rows, from_document(document).predict_proba(raw), raw, strict=True)
         ]
@@ -259,17 +255,9 @@ def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, 
     vectors = [vectors_of(row, twin.classes)[1] for row in rows]
     served = from_document(document).predict_proba(np.array(vectors)).tolist()
     return [
-        replace(row, p=max(after), raw=max(before), calibrator=number, payload=_both(row, after, before))
+        replace(row, p=max(after), raw=max(before), calibrator=number, payload=with_vectors(row, after, before))
         for row, after, before in zip(rows, served, vectors, strict=True)
     ]
-
-
-def _both(row: PredictionRow, served: list[float], raw: list[float]) -> bytes:
-    return msgspec.msgpack.encode({**_without_vectors(payload_of(row)), "vector": served, "raw": raw})
-
-
-def _without_vectors(kept: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in kept.items() if name not in {"vector", "logits", "raw"}}
 
 
 def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:

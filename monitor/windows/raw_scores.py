@@ -19,7 +19,8 @@ from ..stats.impact import View, steps_of
 from ..stats.summary import Kind, cell_sums
 from ..stats.thresholds import CUTS, Steps
 from ..store import events
-from ..store.rows import judged, scores_of, standing, truth_index, vectors_of
+from ..store.payload import vectors_of
+from ..store.rows import judged, scores_of, standing, truth_index
 from .clock import Clocked
 from .sums import buckets
 

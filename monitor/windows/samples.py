@@ -21,7 +21,8 @@ from ..domain.times import MINUTE
 from ..stats.cells import place
 from ..stats.summary import Kind, cell_sums
 from ..store import events, rollups
-from ..store.rows import amount, distributions_of, judged, segments_of, standing, truth_index, vectors_of
+from ..store.payload import distributions_of, vectors_of
+from ..store.rows import amount, judged, segments_of, standing, truth_index
 from .clock import Clocked
 from .ranges import spans, widened
 from .segments import declared

@@ -13,7 +13,7 @@ from ...domain.quantities import Moment
 from ...domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
 from ...domain.times import moment
 from ...store import events
-from ...store.rows import payload_of
+from ...store.payload import payload_of
 from ..answers import answer, gives
 from ..dependencies import Context, EventId, ModelName, model_named
 from ..strict import StrictRoute
@@ -123,7 +123,7 @@ def show_event(context: Context, model: ModelName, event_id: EventId) -> Respons
 
 
 def _prediction(row: PredictionRow) -> PredictionAnswer:
-    kept = payload_of(row)
+    sent = payload_of(row)
     return PredictionAnswer(
         timestamp=moment(row.at),
         received_at=moment(row.received_at),
@@ -132,11 +132,11 @@ def _prediction(row: PredictionRow) -> PredictionAnswer:
         calibrator_version=row.calibrator,
         segments=None if row.segments is None else msgspec.json.decode(row.segments),
         cluster=row.cluster,
-        served=None if "score" in kept else row.p,
+        served=None if sent.score is not None else row.p,
         raw=row.raw,
         settings_revision=row.revision,
         reference=row.reference or UNSET,
-        **{SENT_AS.get(name, name): value for name, value in kept.items()},
+        **{SENT_AS.get(name, name): value for name, value in msgspec.to_builtins(sent).items()},
     )
 
 
