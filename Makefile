@@ -1,7 +1,7 @@
 # Everything works from a clean clone with Python >= 3.11 and make; paths are relative, so a folder with spaces is fine.
 .POSIX:
 .SUFFIXES:
-.PHONY: install demo test test-tools check docs format bench soak lock migration dashboards clean
+.PHONY: install demo test test-tools check check-js docs format bench soak lock migration dashboards clean
 
 PYTHON = python3
 PY = .venv/bin/python
@@ -45,8 +45,12 @@ check: .venv/dev.stamp
 	$(PY) -m ruff format --check .
 	$(PY) -m mypy
 	.venv/bin/lint-imports
+	$(MAKE) check-js
 	$(MAKE) docs
 	$(PY) -m pytest -q tests/unit/project/test_docs.py
+
+check-js: .venv/dev.stamp
+	@sh tests/js/check.sh
 
 # The reference is generated from the code, and every warning is an error: a broken link, an unknown name.
 docs: .venv/dev.stamp
@@ -75,4 +79,4 @@ dashboards: .venv/dev.stamp
 	$(PY) grafana/dashboard.py
 
 clean:
-	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf .venv tests/js/node_modules .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -8,3 +8,4 @@ $uv pip compile pyproject.toml --extra server --extra postgres --group build $op
 $uv pip compile pyproject.toml --extra server --extra postgres --extra demo --group build $options -c $out/server.txt -o $out/demo.txt
 $uv pip compile pyproject.toml --extra server --extra postgres --extra demo --extra dashboards --group dev $options \
 	-c $out/demo.txt -o $out/dev.txt
+$uv pip compile --group pyproject.toml:node $options -o $out/node.txt

@@ -79,7 +79,7 @@ def test_the_list_shows_every_model_with_its_state(server, open_page):
     )
     row.locator(".firing", has_text="1 firing").wait_for()  # by the sequential test
     assert page.title().endswith("firing \u2013 calwatch")
-    assert "Every event that arrived is rolled up." in page.inner_text("main")
+    assert "All events received are included." in page.inner_text("main")
 
 
 def test_a_version_is_looked_at_alone(server, shared, open_page):
@@ -362,13 +362,13 @@ def test_promoting_and_rolling_back_say_what_came_of_it(server, open_page):
     page = open_page(model_url(server, "promote"))
     for number in (1, 2):
         page.locator(f"[data-act=promote][data-number='{number}']").click()
-        assert page.inner_text("dialog h2") == f"Promote version {number}?"
+        assert page.inner_text("dialog h2") == f"Promote calibrator {number}?"
         page.locator("[data-press=go]").click()
-        page.locator("dialog h2", has_text=f"Version {number} serves now").wait_for()
+        page.locator("dialog h2", has_text=f"Calibrator {number} is in service").wait_for()
         assert server.get("/v1/models/promote")["champion"] == number
         page.locator("[data-press=close]").click()
-        page.locator(".version.serving", has_text=f"Version {number}").wait_for()
-    for words, champion in (("Version 1 serves again.", 1), ("No calibrator serves", None)):
+        page.locator(".version.serving", has_text=f"Calibrator {number}").wait_for()
+    for words, champion in (("Calibrator 1 is in service again.", 1), ("No calibrator is in service", None)):
         page.locator("[data-act=rollback]").click()
         page.locator("[data-press=go]").click()
         page.locator("dialog p", has_text=words).wait_for()
@@ -383,7 +383,7 @@ def test_a_promotion_is_shown_before_it_is_made(server, open_page):
     found = server.get("/v1/models/previewed/calibrators/1/difference")
     page.locator("[data-act=promote]").click()
     page.locator("dialog .maps .curve.after").wait_for()
-    words = f"would change by {found['mean_change']:.3f} on average, {found['largest_change']:.3f} at the most"
+    words = f"would change by {found['mean_change']:.3f} on average, and by up to {found['largest_change']:.3f}"
     assert words in page.inner_text("dialog")
     assert page.inner_text("dialog .map-key.before") == "Now: no calibrator"
     row = [cell.strip() for cell in page.locator("dialog .impact td").all_inner_texts()]
@@ -423,10 +423,10 @@ def test_a_refit_says_which_version_came_of_it(server, open_page):
     before = len(server.get("/v1/models/refit/calibrators")["calibrators"])
     page.locator("[data-act=refit]").click()
     page.locator("[data-press=go]").click()
-    page.locator("dialog h2", has_text=f"Version {before + 1} is ready").wait_for()
+    page.locator("dialog h2", has_text=f"Calibrator {before + 1} is ready").wait_for()
     page.locator("[data-press=close]").click()
     assert len(server.get("/v1/models/refit/calibrators")["calibrators"]) == before + 1
-    page.locator(".version h3", has_text=f"Version {before + 1}").wait_for()
+    page.locator(".version h3", has_text=f"Calibrator {before + 1}").wait_for()
 
 
 def test_a_refused_refit_says_why(server, open_page):

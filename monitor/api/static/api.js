@@ -1,96 +1,176 @@
-/** The HTTP API: one function that asks, and the three ways in which it fails. */
+/** The HTTP API: how the page asks, and the ways in which that fails. */
+
+/** @import { Models, ModelCalls } from "./types.js" */
 
 const TIMEOUT_MS = 20_000;
-const KEPT_AS = "calwatch-key";
+const STORAGE_KEY = "calwatch-key";
+/** @type {string | null} */
 let memory = null;
+
+/** @typedef {Record<string, string>} Query */
 
 /** The server could not be reached, or did not answer in time. */
 export class Unreachable extends Error {}
 
-/** The server wants a key, or another one. */
+/** The server needs an API key, or another one. */
 export class KeyNeeded extends Error {}
 
-/** The server said no, and why (RFC 9457). */
+/** The server refused, with its reasons (RFC 9457). */
 export class Problem extends Error {
-  constructor(status, body) {
-    super(sentence(body?.detail || body?.title || `The server answered with status ${status}`));
+  /**
+   * @param {number} status
+   * @param {Partial<import("./types.js").Problem> | null} answer
+   */
+  constructor(status, answer) {
+    super(sentence(answer?.detail || answer?.title || `The server answered with status ${status}`));
     this.status = status;
-    this.reasons = (Array.isArray(body?.errors) ? body.errors : []).map(reasonOf).filter(Boolean);
+    /** @type {string[]} */
+    this.reasons = (Array.isArray(answer?.errors) ? answer.errors : []).map(reasonOf).filter(Boolean);
   }
 }
 
-/** Get JSON from a path relative to the page. */
+/**
+ * Get all models.
+ * @returns {Promise<Models>}
+ */
+export function getModels() {
+  return ask("GET", "v1/models");
+}
+
+/**
+ * Get the answer to a call on a model.
+ * @template {keyof ModelCalls & string} Call
+ * @param {string} model
+ * @param {Call} call  empty for the model itself
+ * @param {Query} [query]
+ * @returns {Promise<ModelCalls[Call]>}
+ */
+export function getOf(model, call, query) {
+  return get(modelPath(model, ...(call ? [call] : [])), query);
+}
+
+/**
+ * Get JSON from a path relative to the page.
+ * @template Answer
+ * @param {string} path
+ * @param {Query} [query]
+ * @returns {Promise<Answer>}
+ */
 export function get(path, query) {
   return ask("GET", path, query);
 }
 
-/** Post a JSON body. */
+/**
+ * Post a JSON body.
+ * @template Answer
+ * @param {string} path
+ * @param {object} body
+ * @returns {Promise<Answer>}
+ */
 export function post(path, body) {
-  return ask("POST", path, null, body);
+  return ask("POST", path, undefined, body);
 }
 
-/** Return the path of a model, whatever its name holds. */
-export function modelPath(name, ...rest) {
-  return ["v1", "models", name, ...rest].map((part) => encodeURIComponent(part)).join("/");
+/**
+ * Return the path of a model, or of something below it; any name is safe.
+ * @param {string} model
+ * @param {(string | number)[]} rest
+ */
+export function modelPath(model, ...rest) {
+  return ["v1", "models", model, ...rest].map((part) => encodeURIComponent(part)).join("/");
+}
+
+/**
+ * Return the reasons that an error carries.
+ * @param {unknown} error
+ */
+export function reasonsOf(error) {
+  return error instanceof Problem ? error.reasons : [];
+}
+
+/**
+ * Return the message of anything thrown.
+ * @param {unknown} error
+ */
+export function messageOf(error) {
+  return error instanceof Error ? error.message : String(error);
 }
 
 /** Return the API key of this tab, or null. */
 export function key() {
   try {
-    return sessionStorage.getItem(KEPT_AS) ?? memory;
+    return sessionStorage.getItem(STORAGE_KEY) ?? memory;
   } catch {
     return memory; // storage is switched off: the key lasts as long as the page
   }
 }
 
-/** Keep a key for this tab; null forgets it. */
+/**
+ * Keep a key for this tab; null forgets it.
+ * @param {string | null} value
+ */
 export function keepKey(value) {
   memory = value;
   try {
-    if (value === null) sessionStorage.removeItem(KEPT_AS);
-    else sessionStorage.setItem(KEPT_AS, value);
+    if (value === null) sessionStorage.removeItem(STORAGE_KEY);
+    else sessionStorage.setItem(STORAGE_KEY, value);
   } catch {
     // as above
   }
 }
 
-/** Say whether a text can be sent as a key at all. */
+/**
+ * Tell whether a text can be sent as a key.
+ * @param {string} value
+ */
 export function plausibleKey(value) {
-  return /^[\x21-\x7e]+$/.test(value);
+  return /^[!-~]+$/u.test(value);
 }
 
+/**
+ * @param {"GET" | "POST"} method
+ * @param {string} path
+ * @param {Query} [query]
+ * @param {object} [body]
+ */
 async function ask(method, path, query, body) {
   const response = await reach(`${path}${query ? `?${new URLSearchParams(query)}` : ""}`, {
     method,
     headers: headersFor(body),
-    body: body === undefined ? undefined : JSON.stringify(body),
+    body: body === undefined ? null : JSON.stringify(body),
     cache: method === "GET" ? "no-cache" : "no-store",
     credentials: "same-origin",
     redirect: "error",
   });
   if (response.status === 401) throw new KeyNeeded("An API key is needed.");
-  const answer = await bodyOf(response);
+  const answer = await jsonOf(response);
   if (!response.ok) throw new Problem(response.status, answer);
   if (answer === null) throw new Problem(response.status, { detail: "The answer is not JSON." });
   return answer;
 }
 
+/**
+ * @param {string} url
+ * @param {RequestInit} options
+ */
 async function reach(url, options) {
   try {
     return await fetch(url, { ...options, signal: AbortSignal.timeout(TIMEOUT_MS) });
   } catch (error) {
-    throw new Unreachable(
-      error.name === "TimeoutError" ? "The server takes too long to answer." : "The server does not answer.",
-    );
+    const late = error instanceof DOMException && error.name === "TimeoutError";
+    throw new Unreachable(late ? "The server takes too long to answer." : "The server does not answer.", {
+      cause: error,
+    });
   }
 }
 
-async function bodyOf(response) {
+/** @param {Response} response */
+async function jsonOf(response) {
   let text;
   try {
     text = await response.text();
-  } catch {
-    throw new Unreachable("The connection broke off.");
+  } catch (error) {
+    throw new Unreachable("The connection broke off.", { cause: error });
   }
   try {
     return JSON.parse(text);
@@ -99,17 +179,21 @@ async function bodyOf(response) {
   }
 }
 
+/** @param {object | undefined} body */
 function headersFor(body) {
+  /** @type {Record<string, string>} */
   const headers = { Accept: "application/json" };
   if (body !== undefined) headers["Content-Type"] = "application/json";
   if (key()) headers.Authorization = `Bearer ${key()}`;
   return headers;
 }
 
+/** @param {string} text */
 function sentence(text) {
-  return /[.!?]$/.test(text) ? text : `${text}.`;
+  return /[.!?]$/u.test(text) ? text : `${text}.`;
 }
 
+/** @param {{ field?: string, reason?: string } | undefined} error */
 function reasonOf({ field, reason } = {}) {
   return [field, reason].filter(Boolean).join(": ");
 }

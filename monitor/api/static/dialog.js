@@ -1,95 +1,148 @@
-/** The confirm step: says what will happen, does it once, and says what came of it. */
+/** Dialogs: one that asks before it acts, and one that shows. */
 
-import { el, show } from "./dom.js";
+/** @import { Child } from "./dom.js" */
+
+import { messageOf, reasonsOf } from "./api.js";
+import { byId, el, show } from "./dom.js";
+import { reasonList } from "./parts.js";
+
+/** @typedef {{ title: string, text: string, reasons?: string[] }} Outcome  What came of an action. */
+/** @typedef {{ action: string, run: () => Promise<Outcome> }} Trial  A way to try an action that changes nothing. */
 
 /**
- * Ask before doing; `run` returns the words of the outcome, `{title, text}`. `preview` returns nodes that show what would
- * change; `trial`, `{action, run}`, is a way to try it that changes nothing.
+ * @typedef {object} Question
+ * @property {string} title
+ * @property {string} text
+ * @property {string} action  the word on the button that acts
+ * @property {() => Promise<Outcome>} run
+ * @property {() => Promise<Child[]>} [preview]  shows what would change
+ * @property {Trial} [trial]
+ */
+
+/**
+ * Ask before acting, act at most once, and show the outcome.
+ * @param {Question} question
  */
 export function confirmThen({ title, text, action, run, preview, trial }) {
-  const dialog = document.getElementById("dialog");
-  show(
-    dialog,
+  const dialog = opened(
     heading(title),
     el("p", null, text),
-    preview && place("Looking at what would change\u2026"),
+    preview && place("Loading the changes…"),
     actions(button("Cancel", "cancel"), trial && button(trial.action, "try"), button(action, "go", "primary")),
   );
   press(dialog, "cancel", () => dialog.close());
   press(dialog, "go", () => carryOut(dialog, title, run));
   if (trial) press(dialog, "try", () => carryOut(dialog, title, trial.run));
-  dialog.showModal();
-  if (preview) fill(dialog, preview);
+  if (preview) load(dialog, preview);
 }
 
-/** Show something that is asked for first. */
-export function showThen({ title, load }) {
-  const dialog = document.getElementById("dialog");
-  show(dialog, heading(title), place("Working\u2026"), actions(button("Close", "close", "primary")));
+/**
+ * Show something that takes a moment to load.
+ * @param {{ title: string, content: () => Promise<Child[]> }} shown
+ */
+export function showThen({ title, content }) {
+  const dialog = opened(heading(title), place("Loading…"), actions(button("Close", "close", "primary")));
   press(dialog, "close", () => dialog.close());
-  dialog.showModal();
-  fill(dialog, load);
+  load(dialog, content);
 }
 
+/** @param {Child[]} children */
+function opened(...children) {
+  const dialog = /** @type {HTMLDialogElement} */ (byId("dialog"));
+  show(dialog, ...children);
+  dialog.showModal();
+  return dialog;
+}
+
+/** @param {string} words */
 function place(words) {
   return el("div", { class: "preview", "data-press": "preview", "aria-live": "polite" }, el("p", { class: "busy" }, words));
 }
 
-async function fill(dialog, load) {
-  const shown = dialog.querySelector("[data-press=preview]");
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {() => Promise<Child[]>} content
+ */
+async function load(dialog, content) {
+  const target = within(dialog, "preview");
+  /** @type {Child[]} */
   let nodes;
   try {
-    nodes = await load();
+    nodes = await content();
   } catch (error) {
-    nodes = [el("p", null, error.message)];
+    nodes = [el("p", null, messageOf(error))];
   }
-  // The dialog may show something else by now.
-  if (shown.isConnected) show(shown, nodes);
+  // By now the dialog may show something else.
+  if (target.isConnected) show(target, ...nodes);
 }
 
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {string} title
+ * @param {() => Promise<Outcome>} run
+ */
 async function carryOut(dialog, title, run) {
-  show(dialog, heading(title), el("p", { class: "busy", role: "status" }, "Working\u2026"));
-  dialog.oncancel = (event) => event.preventDefault(); // what came of it is to be seen
+  show(dialog, heading(title), el("p", { class: "busy", role: "status" }, "Working…"));
+  dialog.oncancel = stay; // the outcome must be seen
+  /** @type {Outcome} */
   let outcome;
   try {
     outcome = await run();
   } catch (error) {
-    outcome = { title: "That did not work", text: error.message, reasons: error.reasons };
+    outcome = { title: "That did not work", text: messageOf(error), reasons: reasonsOf(error) };
   }
   show(
     dialog,
     heading(outcome.title),
     el("p", { role: "status" }, outcome.text),
-    reasonList(outcome.reasons),
+    reasonList(outcome.reasons ?? []),
     actions(button("Close", "close", "primary")),
   );
   press(dialog, "close", () => dialog.close());
   dialog.oncancel = null;
-  dialog.querySelector("[data-press=close]").focus();
+  within(dialog, "close").focus();
 }
 
+/** @param {Event} event */
+function stay(event) {
+  event.preventDefault();
+}
+
+/** @param {string} title */
 function heading(title) {
   return el("h2", { id: "dialog-title" }, title);
 }
 
+/** @param {Child[]} buttons */
 function actions(...buttons) {
   return el("div", { class: "actions" }, buttons);
 }
 
-function button(words, name, kind) {
-  return el("button", { type: "button", class: kind, "data-press": name, "data-key": name }, words);
+/**
+ * @param {string} words
+ * @param {string} name
+ * @param {string} [look]
+ */
+function button(words, name, look) {
+  return el("button", { type: "button", class: look, "data-press": name, "data-key": name }, words);
 }
 
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {string} name
+ * @returns {HTMLElement}
+ */
+function within(dialog, name) {
+  const node = dialog.querySelector(`[data-press=${name}]`);
+  if (!(node instanceof HTMLElement)) throw new Error(`the dialog has no ${name}`);
+  return node;
+}
+
+/**
+ * @param {HTMLDialogElement} dialog
+ * @param {string} name
+ * @param {() => void} act
+ */
 function press(dialog, name, act) {
-  dialog.querySelector(`[data-press=${name}]`).onclick = act;
-}
-
-function reasonList(reasons) {
-  return reasons?.length
-    ? el(
-        "ul",
-        null,
-        reasons.map((reason) => el("li", null, reason)),
-      )
-    : null;
+  within(dialog, name).onclick = act;
 }

@@ -1,6 +1,8 @@
-/** The API's documentation, drawn by Swagger UI from what the server says of itself. */
+/** The API's documentation: Swagger UI, drawn from the server's own description. */
 
-window.SwaggerUIBundle({
+/** @typedef {Window & { SwaggerUIBundle: (options: Record<string, unknown>) => void }} WithSwagger  The bundle is a script of its own. */
+
+/** @type {WithSwagger} */ (/** @type {unknown} */ (window)).SwaggerUIBundle({
   url: "openapi.json",
   dom_id: "#docs",
   deepLinking: true,

@@ -1,38 +1,73 @@
-/** The page: which view the address names, when it is renewed, and what the reader may do. */
+/** The page: which view the address names, when it is renewed, and what the reader does. */
 
-import { KeyNeeded, Problem, Unreachable, keepKey, key, plausibleKey } from "./api.js";
-import { el, show } from "./dom.js";
+/** @import { Models } from "./types.js" */
+/** @import { Charts, ModelData } from "./views/model.js" */
+
+import { keepKey, key, KeyNeeded, messageOf, plausibleKey, Problem, reasonsOf, Unreachable } from "./api.js";
+import { byId, el, show } from "./dom.js";
+import { utc } from "./format.js";
+import { reasonList } from "./parts.js";
+import { closest, follow, renew } from "./tip.js";
 import { act } from "./views/actions.js";
-import { loadModel, drawModel } from "./views/model.js";
-import { loadModels, drawModels } from "./views/models.js";
-import { follow, renew } from "./tip.js";
-import { utc } from "./words.js";
+import { drawModel, loadModel } from "./views/model.js";
+import { drawModels, loadModels } from "./views/models.js";
 
 const EVERY_MS = 5_000;
 const opened = Date.now();
-const main = document.getElementById("main");
-const page = { turn: 0, timer: null, drawn: null, data: null, answeredAt: null, filter: "" };
+const main = byId("main");
 
-/** Read the address: the list, or a model with its choices. */
+/** @typedef {{ models: Models } | { model: ModelData }} Data  What is shown: the list, or one model. */
+
+const page = {
+  turn: 0,
+  timer: 0,
+  answeredAt: 0,
+  filter: "",
+  /** @type {string | null} the address that is shown */
+  drawn: null,
+  /** @type {Data | null} */
+  data: null,
+  /** @type {Charts} */
+  charts: {},
+};
+
+/**
+ * Read an address: the list, or a model with its choices.
+ * @param {string} hash
+ * @returns {{ model: string | null, choices: Record<string, string> }}
+ */
 function routeOf(hash) {
-  const [, name, query] = /^#\/model\/([^?]+)(?:\?(.*))?$/.exec(hash) ?? [];
-  return name
-    ? { model: decoded(name), choices: Object.fromEntries(new URLSearchParams(query ?? "")) }
-    : { model: null, choices: {} };
+  const [, name, query] = /^#\/model\/([^?]+)(?:\?(.*))?$/u.exec(hash) ?? [];
+  if (!name) return { model: null, choices: {} };
+  return { model: decoded(name), choices: Object.fromEntries(new URLSearchParams(query ?? "")) };
+}
+
+/** @param {string} text */
+function decoded(text) {
+  try {
+    return decodeURIComponent(text);
+  } catch {
+    return text; // a stray % in a link made by hand
+  }
 }
 
 async function refresh() {
   const turn = ++page.turn;
   clearTimeout(page.timer);
-  const route = routeOf(location.hash);
   main.setAttribute("aria-busy", String(page.drawn !== location.hash));
   try {
-    const data = await (route.model === null ? loadModels() : loadModel(route.model, route.choices));
-    if (turn === page.turn) succeed(route, data);
+    const data = await load();
+    if (turn === page.turn) succeed(data);
   } catch (error) {
     if (turn === page.turn) fail(error);
   }
   if (turn === page.turn) schedule();
+}
+
+/** @returns {Promise<Data>} */
+async function load() {
+  const { model, choices } = routeOf(location.hash);
+  return model === null ? { models: await loadModels() } : { model: await loadModel(model, choices) };
 }
 
 function schedule() {
@@ -40,23 +75,25 @@ function schedule() {
   if (!document.hidden && !document.getElementById("key")) page.timer = setTimeout(refresh, EVERY_MS);
 }
 
-function succeed(route, data) {
-  Object.assign(page, { data: { route, data }, answeredAt: Date.now() });
-  draw();
+/** @param {Data} data */
+function succeed(data) {
+  page.data = data;
+  page.answeredAt = Date.now();
+  draw(data);
   banner(null);
-  status("live", "Live", ` \u00b7 ${utc(page.answeredAt, "second")} UTC`);
+  status("live", "Live", ` · ${utc(page.answeredAt, "second")} UTC`);
 }
 
-function draw() {
-  const { route, data } = page.data;
-  const moved = page.drawn !== null && viewOf(page.drawn) !== viewOf(location.hash);
+/** @param {Data} data */
+function draw(data) {
+  const moved = page.drawn !== null && routeOf(page.drawn).model !== routeOf(location.hash).model;
   const context = { now: Date.now(), opened, words: page.filter, keyed: key() !== null };
-  const view = route.model === null ? drawModels(data, context) : drawModel(data, context);
+  const view = "models" in data ? drawModels(data.models, context) : drawModel(data.model, context);
   show(main, ...view.nodes);
-  page.charts = view.charts ?? {};
+  page.charts = view.charts;
   drawCharts();
-  document.title = `${view.title} \u2013 calwatch`;
-  document.getElementById("forget").hidden = key() === null;
+  document.title = `${view.title} – calwatch`;
+  byId("forget").hidden = key() === null;
   page.drawn = location.hash;
   main.setAttribute("aria-busy", "false");
   if (moved) arrive();
@@ -65,9 +102,9 @@ function draw() {
 function drawCharts() {
   for (const canvas of main.querySelectorAll("[data-canvas]")) {
     const width = Math.floor(canvas.clientWidth);
-    if (width) show(canvas, page.charts[canvas.dataset.canvas](width));
+    if (width) show(canvas, page.charts[canvas.getAttribute("data-canvas") ?? ""]?.(width));
   }
-  renew(document.getElementById("tip"));
+  renew(byId("tip"));
 }
 
 function arrive() {
@@ -75,47 +112,39 @@ function arrive() {
   main.querySelector("h1")?.focus({ preventScroll: true });
 }
 
-function viewOf(hash) {
-  return routeOf(hash).model;
-}
-
+/** @param {unknown} error */
 function fail(error) {
   main.setAttribute("aria-busy", "false");
   if (error instanceof KeyNeeded) return askForKey();
   if (!(error instanceof Unreachable || error instanceof Problem)) console.error(error);
-  const gone = error.status === 404;
+  const gone = error instanceof Problem && error.status === 404;
+  const hash = location.hash;
   status(gone ? "live" : "down", gone ? "Live" : "Not connected");
-  if (page.drawn === location.hash && !gone)
-    return banner(
-      `${error.message} Shown is the state of ${utc(page.answeredAt, "second")} UTC; asking again every five seconds.`,
-    );
+  if (page.drawn === hash && !gone) {
+    const at = `${utc(page.answeredAt, "second")} UTC`;
+    return banner(`${messageOf(error)} Shown is the state of ${at}; asking again every five seconds.`);
+  }
   banner(null);
-  page.drawn = location.hash;
-  show(
-    main,
-    el(
-      "section",
-      { class: "blank" },
-      el(
-        "h1",
-        { tabindex: -1 },
-        gone
-          ? "No such model"
-          : error instanceof Unreachable
-            ? "The server does not answer"
-            : "The server can\u2019t answer now",
-      ),
-      el("p", null, error.message),
-      el("p", null, gone ? "It may have been deleted, or has had no event yet." : "Asking again every five seconds."),
-      error.reasons?.length
-        ? el(
-            "ul",
-            null,
-            error.reasons.map((reason) => el("li", null, reason)),
-          )
-        : null,
-      routeOf(location.hash).model !== null && el("p", null, el("a", { href: "#/" }, "All models")),
-    ),
+  page.drawn = hash;
+  return show(main, failure(error, gone, routeOf(hash).model !== null));
+}
+
+/**
+ * @param {unknown} error
+ * @param {boolean} gone
+ * @param {boolean} away  from the list of models
+ */
+function failure(error, gone, away) {
+  const silent = error instanceof Unreachable;
+  const title = gone ? "No such model" : silent ? "The server does not answer" : "The server can’t answer now";
+  return el(
+    "section",
+    { class: "blank" },
+    el("h1", { tabindex: -1 }, title),
+    el("p", null, messageOf(error)),
+    el("p", null, gone ? "It was deleted, or has had no event yet." : "Asking again every five seconds."),
+    reasonList(reasonsOf(error)),
+    away && el("p", null, el("a", { href: "#/" }, "All models")),
   );
 }
 
@@ -134,98 +163,118 @@ function askForKey() {
       el(
         "p",
         { id: "key-hint" },
-        "This server answers to keys only. ",
+        "This server needs an API key. ",
         el("code", null, "calwatch keys create"),
         " makes one; it stays in this tab and is forgotten with it.",
       ),
-      el(
-        "form",
-        { id: "key", class: "key" },
-        el("label", { for: "key-field" }, "API key"),
-        el("input", {
-          id: "key-field",
-          name: "key",
-          type: "password",
-          autocomplete: "off",
-          spellcheck: "false",
-          required: true,
-          "aria-describedby": "key-hint key-error",
-        }),
-        el("button", { type: "submit", class: "primary" }, "Use key"),
-        el("p", { id: "key-error", class: "trouble", role: "alert" }, refused ? "The server refused that key." : ""),
-      ),
+      keyForm(refused),
     ),
   );
-  document.getElementById("key-field").focus();
+  byId("key-field").focus();
 }
 
-function takeKey(field) {
-  const value = field.value.trim();
+/** @param {boolean} refused */
+function keyForm(refused) {
+  return el(
+    "form",
+    { id: "key", class: "key" },
+    el("label", { for: "key-field" }, "API key"),
+    el("input", {
+      id: "key-field",
+      name: "key",
+      type: "password",
+      autocomplete: "off",
+      spellcheck: "false",
+      required: true,
+      "aria-describedby": "key-hint key-error",
+    }),
+    el("button", { type: "submit", class: "primary" }, "Use key"),
+    el("p", { id: "key-error", class: "trouble", role: "alert" }, refused ? "The server refused that key." : ""),
+  );
+}
+
+/** @param {string} text */
+function takeKey(text) {
+  const value = text.trim();
   if (!plausibleKey(value)) {
-    document.getElementById("key-error").textContent = "A key has no spaces and only plain characters.";
+    byId("key-error").textContent = "A key has no spaces and only plain characters.";
     return;
   }
   keepKey(value);
   refresh();
 }
 
+/**
+ * Show or hide the banner.
+ * @param {string | null} text
+ */
 function banner(text) {
-  const node = document.getElementById("banner");
+  const node = byId("banner");
   node.hidden = text === null;
   if (node.textContent !== (text ?? "")) node.textContent = text ?? "";
   document.body.classList.toggle("stale", text !== null);
 }
 
-function status(kind, text, at) {
-  const node = document.getElementById("link");
-  node.className = `link ${kind}`;
+/**
+ * @param {"live" | "down"} look
+ * @param {string} text
+ * @param {string} [at]
+ */
+function status(look, text, at) {
+  const node = byId("link");
+  node.className = `link ${look}`;
   show(node, el("span", null, text, at && el("span", { class: "at", "aria-hidden": "true" }, at)));
 }
 
+/**
+ * Set a choice in the address of the model that is shown.
+ * @param {string} name
+ * @param {string} value
+ */
 function choose(name, value) {
   const { model, choices } = routeOf(location.hash);
   const query = new URLSearchParams({ ...choices, [name]: value });
-  for (const [field, chosen] of [...query]) if (!chosen) query.delete(field);
-  history.replaceState(null, "", `#/model/${encodeURIComponent(model)}?${query}`);
+  for (const [field, chosen] of Array.from(query)) if (!chosen) query.delete(field);
+  history.replaceState(null, "", `#/model/${encodeURIComponent(model ?? "")}?${query}`);
   refresh();
 }
 
-function decoded(text) {
-  try {
-    return decodeURIComponent(text);
-  } catch {
-    return text; // a stray % in a link made by hand
-  }
+/** @param {HTMLElement} button */
+function press(button) {
+  const { act: action, name = "", value = "" } = button.dataset;
+  if (action === "choose") choose(name, value);
+  else act(button, page.data && "model" in page.data ? page.data.model.name : null, refresh);
 }
 
 document.addEventListener("submit", (event) => {
   event.preventDefault();
-  if (event.target.id === "key") takeKey(event.target.elements.key);
+  const field = document.getElementById("key-field");
+  if (closest(event.target, "#key") && field instanceof HTMLInputElement) takeKey(field.value);
 });
-document.addEventListener("change", (event) => {
-  if (event.target.closest("#choices")) choose(event.target.name, event.target.value);
+document.addEventListener("change", ({ target }) => {
+  const control = target instanceof HTMLInputElement || target instanceof HTMLSelectElement;
+  if (control && closest(target, "#choices")) choose(target.name, target.value);
 });
-document.addEventListener("input", (event) => {
-  if (event.target.name !== "filter") return;
-  page.filter = event.target.value;
-  draw();
+document.addEventListener("input", ({ target }) => {
+  if (!(target instanceof HTMLInputElement) || target.name !== "filter") return;
+  page.filter = target.value;
+  if (page.data) draw(page.data);
 });
 document.addEventListener("click", (event) => {
-  const target = event.target.closest("[data-act]");
-  if (target?.dataset.act === "choose") choose(target.dataset.name, target.dataset.value);
-  else if (target) act(target, page.data.route.model, refresh);
+  const button = closest(event.target, "[data-act]");
+  if (button instanceof HTMLElement) press(button);
 });
-document.getElementById("skip").addEventListener("click", (event) => {
+byId("skip").addEventListener("click", (event) => {
   event.preventDefault(); // the part after # names a view here, not a place
   main.focus();
 });
-document.getElementById("forget").addEventListener("click", () => {
+byId("forget").addEventListener("click", () => {
   keepKey(null);
   refresh();
 });
 document.addEventListener("visibilitychange", () => (document.hidden ? clearTimeout(page.timer) : refresh()));
 window.addEventListener("hashchange", refresh);
 window.addEventListener("resize", () => page.data && drawCharts());
-follow(document.getElementById("tip"));
-show(main, el("p", { class: "blank waiting", role: "status" }, "Loading\u2026"));
+follow(byId("tip"));
+show(main, el("p", { class: "blank waiting", role: "status" }, "Loading…"));
 refresh();

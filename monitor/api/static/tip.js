@@ -1,10 +1,14 @@
-/** One tooltip for everything that carries `data-tip`, on hover and on focus; arrow keys move between neighbours. */
+/** One tooltip for everything with `data-tip`, on hover and on focus; arrow keys move between neighbours. */
 
 const MARGIN = 8;
 
-/** Follow pointer and focus within the page. */
+/**
+ * Follow pointer and focus within the page.
+ * @param {HTMLElement} tip
+ */
 export function follow(tip) {
-  const over = (event) => showFor(tip, event.target.closest?.("[data-tip]"));
+  /** @param {Event} event */
+  const over = (event) => showFor(tip, closest(event.target, "[data-tip]"));
   document.addEventListener("pointerover", over);
   document.addEventListener("focusin", over);
   document.addEventListener("focusout", () => hide(tip));
@@ -16,7 +20,10 @@ export function follow(tip) {
   window.addEventListener("scroll", () => renew(tip), { passive: true });
 }
 
-/** Hide the tooltip where what it spoke of is gone, and renew its words where they changed. */
+/**
+ * Renew the tooltip's words; hide it where its target is gone.
+ * @param {HTMLElement} tip
+ */
 export function renew(tip) {
   if (tip.hidden) return;
   const target = document.querySelector("[data-tip]:hover, [data-tip]:focus");
@@ -24,54 +31,83 @@ export function renew(tip) {
   else hide(tip);
 }
 
-function showFor(tip, target) {
-  if (!target) {
-    const focused = document.activeElement?.closest?.("[data-tip]:focus-visible");
-    return focused ? showFor(tip, focused) : hide(tip);
-  }
-  tip.replaceChildren(...target.dataset.tip.split("\n").map(lineOf));
-  tip.hidden = false;
-  place(tip, anchorOf(target).getBoundingClientRect());
+/**
+ * Return the nearest element around the target of an event that matches.
+ * @param {EventTarget | null} target
+ * @param {string} selector
+ * @returns {(HTMLElement | SVGElement) | null}
+ */
+export function closest(target, selector) {
+  return target instanceof Element ? target.closest(selector) : null;
 }
 
+/**
+ * @param {HTMLElement} tip
+ * @param {Element | null} target
+ */
+function showFor(tip, target) {
+  const shown = target ?? closest(document.activeElement, "[data-tip]:focus-visible");
+  if (!shown) return hide(tip);
+  tip.replaceChildren(...(shown.getAttribute("data-tip") ?? "").split("\n").map(lineOf));
+  tip.hidden = false;
+  place(tip, anchorOf(shown).getBoundingClientRect());
+}
+
+/** @param {HTMLElement} tip */
 function hide(tip) {
   tip.hidden = true;
 }
 
+/**
+ * @param {string} text
+ * @param {number} i
+ */
 function lineOf(text, i) {
   const node = document.createElement(i ? "span" : "strong");
   node.textContent = text;
   return node;
 }
 
+/** @param {Element} target */
 function anchorOf(target) {
   return target.querySelector(".cursor-dot, .dot, .symbol") ?? target;
 }
 
-// Beside what it speaks of, so that a line stays in sight; above or below where there is no room.
+/**
+ * Place the tooltip beside its anchor, so that a line stays in sight; above or below where there is no room.
+ * @param {HTMLElement} tip
+ * @param {DOMRect} anchor
+ */
 function place(tip, anchor) {
   const { width, height } = tip.getBoundingClientRect();
   const { clientWidth, clientHeight } = document.documentElement;
-  const fits = (left) => left > MARGIN && left + width < clientWidth - MARGIN;
-  const beside = [anchor.right + 2 * MARGIN, anchor.left - width - 2 * MARGIN].find(fits);
+  const beside = [anchor.right + 2 * MARGIN, anchor.left - width - 2 * MARGIN].find(
+    (left) => left > MARGIN && left + width < clientWidth - MARGIN,
+  );
   const above = anchor.top - height - MARGIN;
-  const below = anchor.bottom + MARGIN;
-  const left = beside ?? within(anchor.left + (anchor.width - width) / 2, clientWidth - width);
-  const top = beside ? within(anchor.top + (anchor.height - height) / 2, clientHeight - height) : null;
+  const outside = above > MARGIN ? above : anchor.bottom + MARGIN;
+  const left = beside ?? clamp(anchor.left + (anchor.width - width) / 2, clientWidth - width);
+  const top = beside ? clamp(anchor.top + (anchor.height - height) / 2, clientHeight - height) : outside;
   tip.style.left = `${left}px`;
-  tip.style.top = `${top ?? (above > MARGIN ? above : below)}px`;
+  tip.style.top = `${top}px`;
 }
 
-function within(start, room) {
+/**
+ * @param {number} start
+ * @param {number} room
+ */
+function clamp(start, room) {
   return Math.max(MARGIN, Math.min(start, room - MARGIN));
 }
 
+/** @param {KeyboardEvent} event */
 function step(event) {
-  const direction = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  const from = event.target.closest?.(".spot");
-  if (!direction || !from) return;
-  const kind = from.classList[1];
-  const row = [...from.ownerSVGElement.querySelectorAll(`.spot.${kind}`)];
+  const direction = event.key === "ArrowLeft" ? -1 : event.key === "ArrowRight" ? 1 : 0;
+  const spot = closest(event.target, ".spot");
+  if (!direction || !(spot instanceof SVGElement)) return;
+  const look = spot.classList[1] ?? "spot";
+  const row = [...(spot.ownerSVGElement?.querySelectorAll(`.spot.${look}`) ?? [])];
   event.preventDefault();
-  row[row.indexOf(from) + direction]?.focus();
+  const next = row[row.indexOf(spot) + direction];
+  if (next instanceof SVGElement) next.focus();
 }

@@ -1,41 +1,34 @@
-/** The gauge beside a verdict: the ECE and what it surely is, against chance and the threshold. */
+/** The gauge beside a verdict: the calibration error and its lower bound, against chance and the threshold. */
 
-import { label, line, linear, round } from "./axes.js";
+/** @import { AnyEvaluation } from "../types.js" */
+
 import { svg } from "../dom.js";
-import { errorOf, known, score } from "../words.js";
+import { known, score } from "../format.js";
+import { errorOf } from "../words.js";
+import { label, line, linear, round } from "./axes.js";
 
 const WIDTH = 280;
 const HEIGHT = 74;
 const BASE = 38;
 const EDGE = 6;
 
-/** Draw the gauge of an evaluation, or return null where there is no score. */
+/**
+ * Draw the gauge of an evaluation; nothing where there is no verdict.
+ * @param {AnyEvaluation} evaluation
+ * @param {number | undefined} threshold
+ */
 export function gauge(evaluation, threshold) {
-  const { name, ece, bound, floor } = errorOf(evaluation);
+  const { name, ece, bound, chance } = errorOf(evaluation);
   if (!known(ece) || evaluation.verdict === "too_few_labels") return null;
   const top = Math.max(ece * 1.15, (threshold ?? 0) * 1.6, 0.02);
   const x = linear([0, top], [EDGE, WIDTH - EDGE]);
+  const least = known(bound) ? x(Math.max(0, bound)) : null;
   return svg(
     "svg",
     { class: "gauge", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, "aria-hidden": "true" },
-    svg("rect", { class: "track", x: EDGE, y: BASE - 4, width: WIDTH - 2 * EDGE, height: 8, rx: 4 }),
-    known(floor) &&
-      svg("rect", {
-        class: "chance",
-        x: EDGE,
-        y: BASE - 4,
-        width: Math.max(2, round(x(Math.min(floor, top)) - EDGE)),
-        height: 8,
-        rx: 4,
-      }),
-    known(bound) &&
-      svg("rect", {
-        class: "surely",
-        x: x(Math.max(0, bound)),
-        y: BASE - 4,
-        width: round(Math.max(0, x(ece) - x(Math.max(0, bound)))),
-        height: 8,
-      }),
+    bar("track", EDGE, WIDTH - 2 * EDGE, 4),
+    known(chance) && bar("chance", EDGE, Math.max(2, x(Math.min(chance, top)) - EDGE), 4),
+    least !== null && bar("surely", least, Math.max(0, x(ece) - least)),
     known(threshold) && [
       line("limit", x(threshold), BASE - 12, x(threshold), BASE + 12),
       label("gauge-note", clamp(x(threshold)), BASE + 26, "middle", `threshold ${threshold}`),
@@ -45,6 +38,20 @@ export function gauge(evaluation, threshold) {
   );
 }
 
+/**
+ * @param {string} look
+ * @param {number} x
+ * @param {number} width
+ * @param {number} [radius]
+ */
+function bar(look, x, width, radius) {
+  return svg("rect", { class: look, x, y: BASE - 4, width: round(width), height: 8, rx: radius });
+}
+
+/**
+ * @param {number} x
+ * @param {number} [half]  of the text's width
+ */
 function clamp(x, half = 44) {
   return Math.min(Math.max(x, half), WIDTH - half);
 }

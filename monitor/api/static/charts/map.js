@@ -1,67 +1,70 @@
-/** The map of a calibrator: what goes in against what comes out. */
+/** Maps of calibrators: what is served for each raw probability. */
 
-import { chart, line, linear } from "./axes.js";
+/** @import { CalibratorMap, Difference } from "../types.js" */
+/** @import { Scale } from "./axes.js" */
+
 import { svg } from "../dom.js";
-import { known } from "../words.js";
+import { calibratorName } from "../words.js";
+import { chart, label, line, linear, pathThrough } from "./axes.js";
 
-const SIZE = 92;
-const EDGE = 1e-6;
+const SMALL = 92;
+const MARGIN = 4;
+const LARGE = 260;
+const EDGE = 26;
 
-/** Draw the map of a calibrator, or return null for one without a curve. */
-export function mapPlot(calibrator) {
-  const apply = mapOf(calibrator);
-  if (!apply) return null;
-  const x = linear([0, 1], [4, SIZE - 4]);
-  const y = linear([0, 1], [SIZE - 4, 4]);
-  const path = Array.from({ length: 61 }, (_, i) => `${i ? "L" : "M"}${x(i / 60)} ${y(apply(i / 60))}`).join("");
-  const between = calibrator.task === "multiclass" ? ", between two classes" : "";
+/**
+ * Draw the small picture of a map: a curve, or one for each class.
+ * @param {CalibratorMap} map
+ */
+export function mapPicture({ number, curves, x_label: across, y_label: up }) {
+  const x = linear([0, 1], [MARGIN, SMALL - MARGIN]);
+  const y = linear([0, 1], [SMALL - MARGIN, MARGIN]);
+  const classes = curves.length > 1 ? `, of ${curves.length} classes` : "";
   return chart(
-    "mapping",
-    SIZE,
-    SIZE,
-    `Map of version ${calibrator.number}: before to after${between}`,
-    svg("title", null, `Before (across) to after (up)${between}`),
-    svg("rect", { class: "plate", x: 4, y: 4, width: SIZE - 8, height: SIZE - 8 }),
-    line("ideal", x(0), y(0), x(1), y(1)),
-    svg("path", { class: "curve", d: path }),
+    curves.length > 1 ? "mapping many" : "mapping",
+    SMALL,
+    SMALL,
+    `Map of ${calibratorName(number)}: ${across} to ${up}${classes}`,
+    svg("title", null, `${up} (up) for each ${across} (across)${classes}`),
+    plate(x, y),
+    curves.map((curve) =>
+      svg("path", { class: "curve", d: pathThrough(curve.x.map((value, i) => [x(value), y(curve.y[i] ?? value)])) }),
+    ),
   );
 }
 
-/** Return the function of one probability that a calibrator is, or null. */
-function mapOf({ method, parameters: p }) {
-  const usable = (...names) => p && names.every((name) => known(p[name]));
-  if (method === "temperature" && usable("temperature"))
-    return (value) => tempered(value, p.temperature, Math.log((p.classes ?? 2) - 1));
-  if (method === "platt" && usable("slope", "intercept"))
-    return (value) => logistic(p.slope * logit(value) + p.intercept);
-  if (method === "beta" && usable("a", "b", "c"))
-    return (value) => logistic(p.a * Math.log(inner(value)) - p.b * Math.log(1 - inner(value)) + p.c);
-  if (method === "isotonic" && p?.x?.length > 1 && p.x.length === p.y?.length)
-    return (value) => interpolate(p.x, p.y, value);
-  return null;
+/**
+ * Draw two maps over each other.
+ * @param {Difference} difference
+ */
+export function mapComparison({ map, before, after }) {
+  const x = linear([0, 1], [EDGE, LARGE - 6]);
+  const y = linear([0, 1], [LARGE - EDGE, 6]);
+  /** @param {"before" | "after"} side */
+  const path = (side) => pathThrough(map.map((point) => [x(point.probability), y(point[side])]));
+  return chart(
+    "maps",
+    LARGE,
+    LARGE,
+    `What is served for each raw probability: ${calibratorName(before)} now, ${calibratorName(after)} then`,
+    plate(x, y),
+    svg("path", { class: "curve before", d: path("before") }),
+    svg("path", { class: "curve after", d: path("after") }),
+    label("tick", x(0), LARGE - 8, "start", "0"),
+    label("tick", x(1), LARGE - 8, "end", "raw 1"),
+    label("tick", x(0) - 4, y(1) + 10, "end", "1"),
+    label("tick", x(0) - 4, y(0), "end", "0"),
+  );
 }
 
-function inner(value) {
-  return Math.min(Math.max(value, EDGE), 1 - EDGE);
-}
-
-function logit(value) {
-  return Math.log(inner(value) / (1 - inner(value)));
-}
-
-function logistic(value) {
-  return 1 / (1 + Math.exp(-value));
-}
-
-// The other classes share what the answer leaves; with two classes `rest` is zero.
-function tempered(value, temperature, rest) {
-  return logistic((logit(value) + rest) / temperature - rest);
-}
-
-function interpolate(xs, ys, value) {
-  const after = xs.findIndex((x) => x >= value);
-  if (after === 0) return ys[0];
-  if (after < 0) return ys.at(-1);
-  const share = (value - xs[after - 1]) / (xs[after] - xs[after - 1] || 1);
-  return ys[after - 1] + share * (ys[after] - ys[after - 1]);
+/**
+ * Draw the ground of a map, with the line on which nothing changes.
+ * @param {Scale} x
+ * @param {Scale} y
+ */
+function plate(x, y) {
+  return [
+    svg("rect", { class: "plate", x: x(0), y: y(1), width: x(1) - x(0), height: y(0) - y(1) }),
+    line("ideal", x(0), y(0), x(1), y(1)),
+  ];
 }

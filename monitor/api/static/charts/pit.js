@@ -1,102 +1,149 @@
-/** What predictive distributions were worth: where labels fell in them, and how often stated intervals held. */
+/** Predictive distributions: where labels fell in them, and how often stated intervals held. */
 
-import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
+/** @import { AnyEvaluation, Level } from "../types.js" */
+/** @import { Scale } from "./axes.js" */
+
 import { svg } from "../dom.js";
-import { count, percent } from "../words.js";
+import { count, percent } from "../format.js";
+import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
 
 const LEFT = 46;
 const RIGHT = 12;
 const TOP = 10;
 const BOTTOM = 40;
 const HEIGHT = 250;
+const FLATTER = 0.78;
+const TICKS = [0, 0.25, 0.5, 0.75, 1];
+const Z_95 = 1.96;
 
-/** Say whether there are labels to draw. */
+/**
+ * Tell whether there are labels to draw.
+ * @param {AnyEvaluation | undefined} evaluation
+ */
 export function hasPit(evaluation) {
   return (evaluation?.pit ?? []).some((size) => size > 0);
 }
 
-/** Draw the PIT histogram with the band in which a bar of a calibrated model lies 95 times in 100. */
+/**
+ * Draw the PIT histogram with the band that holds 95 % of the bars of a calibrated model.
+ * @param {number[]} pit
+ * @param {number} width
+ */
 export function pitHistogram(pit, width) {
   const total = pit.reduce((sum, size) => sum + size, 0);
+  const expected = total / pit.length;
   const [low, high] = band(total, pit.length);
-  const top = Math.max(high, ...pit) * 1.08;
   const x = linear([0, 1], [LEFT, width - RIGHT]);
-  const y = linear([0, top], [HEIGHT - BOTTOM, TOP]);
-  const uniform = total / pit.length;
+  const y = linear([0, Math.max(high, ...pit) * 1.08], [HEIGHT - BOTTOM, TOP]);
   return chart(
     "pit",
     width,
     HEIGHT,
-    "Where labels fell in what was predicted. Arrow keys move between the bars.",
+    "Where labels fell in the predicted distribution. Arrow keys move between the bars.",
     svg("rect", { class: "uniform", x: x(0), y: y(high), width: round(x(1) - x(0)), height: round(y(low) - y(high)) }),
-    pit.map((size, i) => pitBar({ size, i, parts: pit.length, low, high, total }, x, y)),
-    line("ideal", x(0), y(uniform), x(1), y(uniform)),
+    pit.map((size, i) => {
+      const [from, to] = [i / pit.length, (i + 1) / pit.length];
+      const side = size > high ? "more" : size < low ? "fewer" : "";
+      return bar([x(from), x(to)], y(size), y(0), tipOf([from, to], size, size / total, side), side !== "", i === 0);
+    }),
+    line("ideal", x(0), y(expected), x(1), y(expected)),
     line("axis", x(0), y(0), x(1), y(0)),
-    [0, 0.25, 0.5, 0.75, 1].map((tick) => label("tick", x(tick), HEIGHT - BOTTOM + 16, "middle", percent(tick, 0))),
-    label("caption", x(0.5), HEIGHT - 6, "middle", "label falls at this quantile"),
-    label("tick", LEFT - 8, y(uniform) + 4, "end", percent(1 / pit.length, 0)),
+    TICKS.map((tick) => label("tick", x(tick), HEIGHT - BOTTOM + 16, "middle", percent(tick, 0))),
+    label("caption", x(0.5), HEIGHT - 6, "middle", "predicted quantile of the label"),
+    label("tick", LEFT - 8, y(expected) + 4, "end", percent(1 / pit.length, 0)),
   );
 }
 
-/** Return the range in which the count of one of `parts` bars lies 95 times in 100 if all are as likely. */
-export function band(total, parts) {
-  const spread = 1.96 * Math.sqrt((total / parts) * (1 - 1 / parts));
-  return [Math.max(0, total / parts - spread), total / parts + spread];
+/**
+ * Return the range that holds the count of one bar in 95 of 100 cases if all bars are equally likely.
+ * @param {number} total
+ * @param {number} bars
+ * @returns {[low: number, high: number]}
+ */
+function band(total, bars) {
+  const spread = Z_95 * Math.sqrt((total / bars) * (1 - 1 / bars));
+  return [Math.max(0, total / bars - spread), total / bars + spread];
 }
 
-function pitBar({ size, i, parts, low, high, total }, x, y) {
-  const [from, to] = [x(i / parts), x((i + 1) / parts)];
-  const off = size < low || size > high;
-  const tip = [
-    `Between the ${percent(i / parts, 0)} and ${percent((i + 1) / parts, 0)} quantile`,
-    `${count(size)} labels, ${percent(size / total)}`,
-    off ? `${size > high ? "More" : "Fewer"} than chance does` : "As many as chance does",
+/**
+ * @param {[from: number, to: number]} range
+ * @param {number} size
+ * @param {number} share
+ * @param {"more" | "fewer" | ""} side
+ */
+function tipOf([from, to], size, share, side) {
+  return [
+    `Between the ${percent(from, 0)} and ${percent(to, 0)} quantile`,
+    `${count(size)} labels, ${percent(share)}`,
+    side ? `${side === "more" ? "More" : "Fewer"} than by chance` : "Within chance",
   ].join("\n");
+}
+
+/**
+ * @param {[from: number, to: number]} range
+ * @param {number} top
+ * @param {number} bottom
+ * @param {string} tip
+ * @param {boolean} off
+ * @param {boolean} first
+ */
+function bar([from, to], top, bottom, tip, off, first) {
   return spot(
     off ? "pit-bar off" : "pit-bar",
     tip,
-    i === 0,
+    first,
     svg("rect", { class: "reach", x: from, y: TOP, width: round(to - from), height: HEIGHT - BOTTOM - TOP }),
     svg("rect", {
       class: "fill",
       x: round(from + 0.75),
-      y: y(size),
+      y: top,
       width: round(to - from - 1.5),
-      height: round(y(0) - y(size)),
+      height: round(bottom - top),
       rx: 1,
     }),
   );
 }
 
-/** Draw how often labels lay in stated intervals, each against the level stated. */
+/**
+ * Draw the observed share of labels in stated intervals against the stated level.
+ * @param {Level[]} levels
+ * @param {number} width
+ */
 export function coverageChart(levels, width) {
   const side = Math.max(150, Math.min(width, 320) - LEFT - RIGHT);
   const x = linear([0, 1], [LEFT, LEFT + side]);
-  const y = linear([0, 1], [TOP + side * 0.78, TOP]);
-  const ticks = [0, 0.25, 0.5, 0.75, 1];
+  const y = linear([0, 1], [TOP + side * FLATTER, TOP]);
   return chart(
     "coverage",
     LEFT + side + RIGHT,
-    round(TOP + side * 0.78 + BOTTOM),
-    "How often stated intervals held. Arrow keys move between the levels.",
-    ticks.map((tick) => [
+    round(TOP + side * FLATTER + BOTTOM),
+    "Share of labels within stated intervals. Arrow keys move between the levels.",
+    TICKS.map((tick) => [
       line("grid", x(0), y(tick), x(1), y(tick)),
       label("tick", LEFT - 8, y(tick) + 4, "end", percent(tick, 0)),
       label("tick", x(tick), y(0) + 16, "middle", percent(tick, 0)),
     ]),
     line("ideal", x(0), y(0), x(1), y(1)),
-    levels.map((level, i) => levelSpot(level, x, y, i === 0)),
+    levels.map((level, i) => levelSpot(level, x(level.level), y, i === 0)),
     label("caption", x(0.5), round(y(0) + 34), "middle", "stated"),
   );
 }
 
-/** Say whether the interval of a level leaves out what was stated. */
+/**
+ * Tell whether the interval of a level leaves out the stated level.
+ * @param {Level} level
+ */
 export function missesLevel({ level, low, high }) {
   return level < low || level > high;
 }
 
-function levelSpot(level, x, y, first) {
-  const at = x(level.level);
+/**
+ * @param {Level} level
+ * @param {number} at
+ * @param {Scale} y
+ * @param {boolean} first
+ */
+function levelSpot(level, at, y, first) {
   const tip = [
     `${percent(level.level, 0)} stated`,
     `${percent(level.observed)} held (${percent(level.low)} to ${percent(level.high)})`,

@@ -1,8 +1,12 @@
-/** The reliability diagram: what was said against what happened, with intervals, and how often it was said. */
+/** The reliability diagram: confidence against outcome with intervals, and how often each confidence was stated. */
 
-import { chart, errorBar, label, line, linear, round, spot } from "./axes.js";
+/** @import { Bin } from "../types.js" */
+/** @import { Scale } from "./axes.js" */
+
 import { svg } from "../dom.js";
-import { count, known, percent, plain } from "../words.js";
+import { capital, count, known, percent } from "../format.js";
+import { isFull } from "../words.js";
+import { chart, errorBar, label, line, linear, pathThrough, round, spot } from "./axes.js";
 
 const LEFT = 62;
 const RIGHT = 18;
@@ -12,36 +16,46 @@ const BETWEEN = 12;
 const BOTTOM = 40;
 const TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1];
 
-/** Draw the diagram of the bins of an evaluation; `observedName` names the vertical axis. */
+/** @typedef {{ x: Scale, y: Scale, strip: { top: number, bottom: number } }} Frame  Scales, and the strip below them. */
+/** @typedef {Bin & { mean_confidence: number, observed: number }} FullBin */
+
+/**
+ * Draw the bins of an evaluation.
+ * @param {Bin[]} bins
+ * @param {string} observedName  what the vertical axis shows
+ * @param {number} width
+ */
 export function reliabilityDiagram(bins, observedName, width) {
   const side = Math.max(160, Math.min(width, 560) - LEFT - RIGHT);
   const plotHeight = Math.round(side * 0.86);
-  const x = linear([0, 1], [LEFT, LEFT + side]);
-  const y = linear([0, 1], [TOP + plotHeight, TOP]);
-  const strip = { top: TOP + plotHeight + BETWEEN, bottom: TOP + plotHeight + BETWEEN + STRIP };
+  const frame = {
+    x: linear([0, 1], [LEFT, LEFT + side]),
+    y: linear([0, 1], [TOP + plotHeight, TOP]),
+    strip: { top: TOP + plotHeight + BETWEEN, bottom: TOP + plotHeight + BETWEEN + STRIP },
+  };
   return chart(
     "reliability",
     LEFT + side + RIGHT,
-    strip.bottom + BOTTOM,
+    frame.strip.bottom + BOTTOM,
     "Reliability diagram. Arrow keys move between the bins.",
-    frame(x, y),
-    diagonal(x, y),
-    points(bins.filter(drawable), x, y, observedName),
-    histogram(bins, x, strip),
-    captions(x, y, strip, observedName),
+    grid(frame),
+    diagonal(frame),
+    points(bins.filter(isFull), frame, observedName),
+    histogram(bins, frame),
+    captions(frame, observedName),
   );
 }
 
-/** Say whether the interval of a bin leaves out what was said. */
-export function isOff(bin) {
-  return known(bin.observed_low) && (bin.mean_confidence < bin.observed_low || bin.mean_confidence > bin.observed_high);
+/**
+ * Tell whether the interval of a bin leaves out its mean confidence.
+ * @param {Bin} bin
+ */
+export function isOff({ mean_confidence: mean, observed_low: low, observed_high: high }) {
+  return known(mean) && known(low) && known(high) && (mean < low || mean > high);
 }
 
-function drawable(bin) {
-  return bin.count > 0 && known(bin.mean_confidence) && known(bin.observed);
-}
-
-function frame(x, y) {
+/** @param {Frame} frame */
+function grid({ x, y }) {
   return TICKS.flatMap((tick) => [
     line("grid", x(0), y(tick), x(1), y(tick)),
     line("grid", x(tick), y(0), x(tick), y(1)),
@@ -49,7 +63,8 @@ function frame(x, y) {
   ]);
 }
 
-function diagonal(x, y) {
+/** @param {Frame} frame */
+function diagonal({ x, y }) {
   return [
     svg("path", { class: "too-sure", d: `M${x(0)} ${y(0)}H${x(1)}V${y(1)}Z` }),
     line("ideal", x(0), y(0), x(1), y(1)),
@@ -58,67 +73,106 @@ function diagonal(x, y) {
   ];
 }
 
-function points(bins, x, y, observedName) {
+/**
+ * @param {FullBin[]} bins
+ * @param {Frame} frame
+ * @param {string} observedName
+ */
+function points(bins, frame, observedName) {
+  const { x, y } = frame;
   const most = Math.max(1, ...bins.map((bin) => bin.count));
-  const line_ = svg("path", {
-    class: "curve",
-    d: bins.map((bin, i) => `${i ? "L" : "M"}${x(bin.mean_confidence)} ${y(bin.observed)}`).join(""),
-  });
-  return [line_, bins.map((bin, i) => point(bin, x, y, most, observedName, i === 0))];
+  const curve = pathThrough(bins.map((bin) => [x(bin.mean_confidence), y(bin.observed)]));
+  return [
+    svg("path", { class: "curve", d: curve }),
+    bins.map((bin, i) => point(bin, frame, bin.count / most, tipOf(bin, observedName), i === 0)),
+  ];
 }
 
-function point(bin, x, y, most, observedName, first) {
+/**
+ * @param {FullBin} bin
+ * @param {Frame} frame
+ * @param {number} size  of the bin, as a share of the largest
+ * @param {string} tip
+ * @param {boolean} first
+ */
+function point(bin, { x, y }, size, tip, first) {
+  const { observed_low: low, observed_high: high } = bin;
   const [at, height] = [x(bin.mean_confidence), y(bin.observed)];
-  const radius = round(Math.max(3.5, 10 * Math.sqrt(bin.count / most)));
-  const bar = known(bin.observed_low) && errorBar(at, y(bin.observed_low), y(bin.observed_high));
-  const shape = svg("circle", { class: "dot", cx: at, cy: height, r: radius });
-  const reach = svg("circle", { class: "reach", cx: at, cy: height, r: Math.max(14, radius) });
-  return spot(isOff(bin) ? "bin off" : "bin", tipOf(bin, observedName), first, reach, bar, shape);
+  const radius = round(Math.max(3.5, 10 * Math.sqrt(size)));
+  return spot(
+    isOff(bin) ? "bin off" : "bin",
+    tip,
+    first,
+    svg("circle", { class: "reach", cx: at, cy: height, r: Math.max(14, radius) }),
+    known(low) && known(high) && errorBar(at, y(low), y(high)),
+    svg("circle", { class: "dot", cx: at, cy: height, r: radius }),
+  );
 }
 
-function histogram(bins, x, { top, bottom }) {
-  const most = Math.max(1, ...bins.map((bin) => bin.count ?? 0));
+/**
+ * @param {Bin[]} bins
+ * @param {Frame} frame
+ */
+function histogram(bins, { x, strip: { top, bottom } }) {
+  const most = Math.max(1, ...bins.map((bin) => bin.count));
   const bars = bins
     .filter((bin) => bin.count > 0)
     .map((bin) => {
       const height = Math.max(1.5, round(((bottom - top) * bin.count) / most));
-      // A bin of one value, as of what people say, is as wide as can be seen.
-      const width = bin.upper > bin.lower ? Math.max(1, round(x(bin.upper) - x(bin.lower) - 1.5)) : 4;
-      const from = bin.upper > bin.lower ? x(bin.lower) + 0.75 : x(bin.lower) - width / 2;
-      return svg("rect", {
-        class: "bar",
-        x: round(from),
-        y: round(bottom - height),
-        width,
-        height,
-        rx: 1,
-      });
+      const [from, width] = bin.upper > bin.lower ? rangeBar(bin, x) : valueBar(bin, x);
+      return svg("rect", { class: "bar", x: round(from), y: round(bottom - height), width, height, rx: 1 });
     });
   return [line("axis", x(0), bottom, x(1), bottom), bars];
 }
 
-function captions(x, y, { top, bottom }, observedName) {
-  const middle = (y(0) + y(1)) / 2;
+/**
+ * @param {Bin} bin
+ * @param {Scale} x
+ * @returns {[from: number, width: number]}
+ */
+function rangeBar({ lower, upper }, x) {
+  return [x(lower) + 0.75, Math.max(1, round(x(upper) - x(lower) - 1.5))];
+}
+
+/**
+ * Return the bar of a bin of one value, as where people state confidences: just wide enough to be seen.
+ * @param {Bin} bin
+ * @param {Scale} x
+ * @returns {[from: number, width: number]}
+ */
+function valueBar({ lower }, x) {
+  return [x(lower) - 2, 4];
+}
+
+/**
+ * @param {Frame} frame
+ * @param {string} observedName
+ */
+function captions({ x, y, strip: { top, bottom } }, observedName) {
+  const middle = round((y(0) + y(1)) / 2);
   return [
     TICKS.map((tick) => label("tick", x(tick), bottom + 16, "middle", percent(tick, 0))),
     label("caption", x(0.5), bottom + 34, "middle", "says"),
     svg(
       "text",
-      { class: "caption", "text-anchor": "middle", transform: `translate(12 ${round(middle)}) rotate(-90)` },
+      { class: "caption", "text-anchor": "middle", transform: `translate(12 ${middle}) rotate(-90)` },
       observedName,
     ),
     label("tick", x(0) - 8, top + 22, "end", "labels"),
   ];
 }
 
+/**
+ * @param {FullBin} bin
+ * @param {string} observedName
+ */
 function tipOf(bin, observedName) {
-  const bounded = known(bin.observed_low);
-  const interval = bounded ? ` (${percent(bin.observed_low)} to ${percent(bin.observed_high)})` : "";
-  const side = bin.mean_confidence > bin.observed_high ? "below" : "above";
+  const { mean_confidence: mean, observed_low: low, observed_high: high } = bin;
+  const interval = known(low) && known(high) ? ` (${percent(low)} to ${percent(high)})` : "";
   return [
-    `Says ${percent(bin.mean_confidence)}`,
-    `${plain(observedName)} ${percent(bin.observed)}${interval}`,
+    `Says ${percent(mean)}`,
+    `${capital(observedName)} ${percent(bin.observed)}${interval}`,
     `${count(bin.count)} labels`,
-    ...(isOff(bin) ? [`Interval ${side} the diagonal`] : []),
+    ...(isOff(bin) ? [`Interval ${known(high) && mean > high ? "below" : "above"} the diagonal`] : []),
   ].join("\n");
 }

@@ -1,100 +1,146 @@
-/** What a reader may do. What changes something asks first, and says what came of it. */
+/** What the reader may do. Actions that change something ask first, and show their outcome. */
+
+/** @import { Outcome } from "../dialog.js" */
+/** @import { Difference, Moved, Refitted, Refused } from "../types.js" */
 
 import { get, modelPath, post } from "../api.js";
 import { confirmThen, showThen } from "../dialog.js";
+import { byId } from "../dom.js";
+import { plain } from "../format.js";
 import { drawDifference } from "./difference.js";
-import { methodName } from "../words.js";
 
-/** Do what a pressed button names; `renew` shows the page as it is after. */
+/** @typedef {{ model: string, renew: () => void }} Context  The model that is shown, and what shows its new state. */
+/** @typedef {(button: HTMLElement, context: Context) => void} Action */
+
+/** @type {Record<string, Action>} */
+const ACTIONS = { promote, rollback, refit, compare };
+
+/**
+ * Do what a pressed button names.
+ * @param {HTMLElement} button
+ * @param {string | null} model
+ * @param {() => void} renew
+ */
 export function act(button, model, renew) {
-  ACTIONS[button.dataset.act]?.(button, model, renew);
+  if (button.dataset.act === "copy") copy(button);
+  else if (model !== null) ACTIONS[button.dataset.act ?? ""]?.(button, { model, renew });
 }
 
-const ACTIONS = { promote, rollback, refit, compare, copy };
-
-function promote({ dataset: { number, warning } }, model, renew) {
-  const use = `Clients of ${quoted(model)} use it from their next look.`;
+/** @type {Action} */
+function promote({ dataset: { number = "", warning } }, { model, renew }) {
+  const use = `Clients of ${quoted(model)} use it as soon as they look again.`;
   confirmThen({
-    title: `Promote version ${number}?`,
-    text: [use, warning, "Rolling back puts back what it replaces."].filter(Boolean).join(" "),
+    title: `Promote calibrator ${number}?`,
+    text: [use, warning, "Rolling back undoes it."].filter(Boolean).join(" "),
     action: "Promote",
-    preview: async () => drawDifference(await get(modelPath(model, "calibrators", number, "difference"))),
+    preview: async () => drawDifference(await differenceOf(model, number)),
     run: async () => {
       await post(modelPath(model, "calibrators", number, "promote"), {});
       renew();
-      return { title: `Version ${number} serves now`, text: "It is the champion." };
+      return { title: `Calibrator ${number} is in service`, text: "It is the champion now." };
     },
   });
 }
 
-function rollback({ dataset: { number } }, model, renew) {
-  const back = `What served ${quoted(model)} before version ${number} is put back.`;
+/** @type {Action} */
+function rollback({ dataset: { number } }, { model, renew }) {
+  const path = modelPath(model, "calibrators", "rollback");
   confirmThen({
     title: "Roll back?",
-    text: `${back} Automatic refits then wait for a person.`,
+    text: `${quoted(model)} returns to what it served before calibrator ${number}. Automatic refits then wait for approval.`,
     action: "Roll back",
-    preview: async () =>
-      drawDifference((await post(modelPath(model, "calibrators", "rollback"), { dry_run: true })).difference),
+    preview: async () => {
+      /** @type {Moved} */
+      const { difference } = await post(path, { dry_run: true });
+      return difference ? drawDifference(difference) : [];
+    },
     run: async () => {
-      const { champion } = await post(modelPath(model, "calibrators", "rollback"), {});
+      /** @type {Moved} */
+      const { champion } = await post(path, {});
       renew();
-      const none = "No calibrator serves: predictions go out as the model makes them.";
-      return { title: "Rolled back", text: champion ? `Version ${champion} serves again.` : none };
+      const none = "No calibrator is in service: scores are served as the model makes them.";
+      return { title: "Rolled back", text: champion ? `Calibrator ${champion} is in service again.` : none };
     },
   });
 }
 
-function refit(_button, model, renew) {
+/** @type {Action} */
+function refit(_button, { model, renew }) {
+  const path = modelPath(model, "calibrators");
   const tried = `Candidates are fitted on recent labels of ${quoted(model)} and tested on later ones.`;
   confirmThen({
     title: "Refit now?",
-    text: `${tried} One that passes becomes a new version; the model\u2019s settings say whether it serves at once.`,
+    text: `${tried} One that passes is registered; the model’s settings decide whether it goes into service at once.`,
     action: "Refit",
     trial: {
       action: "Try it only",
-      run: async () => trialOutcome(await post(modelPath(model, "calibrators"), { method: "auto", dry_run: true })),
+      run: async () => trialOutcome(await post(path, { method: "auto", dry_run: true })),
     },
     run: async () => {
-      const answer = await post(modelPath(model, "calibrators"), { method: "auto" });
+      /** @type {Refitted | Refused} */
+      const answer = await post(path, { method: "auto" });
       renew();
       return refitOutcome(answer);
     },
   });
 }
 
-function compare({ dataset: { number, against } }, model) {
+/** @type {Action} */
+function compare({ dataset: { number = "", against } }, { model }) {
   showThen({
-    title: `Version ${number}`,
-    load: async () =>
-      drawDifference(await get(modelPath(model, "calibrators", number, "difference"), against && { against })),
+    title: `Calibrator ${number}`,
+    content: async () => drawDifference(await differenceOf(model, number, against)),
   });
 }
 
+/**
+ * @param {string} model
+ * @param {string} number
+ * @param {string} [against]
+ * @returns {Promise<Difference>}
+ */
+function differenceOf(model, number, against) {
+  return get(modelPath(model, "calibrators", number, "difference"), against ? { against } : undefined);
+}
+
+/**
+ * @param {Refused} answer
+ * @returns {Outcome}
+ */
 function trialOutcome({ fitted, reason, held }) {
   if (!fitted) return { title: "It would be refused", text: reason };
-  const person = held ? ` A person would have to decide: ${held}.` : "";
-  return { title: `A ${methodName(fitted.method).toLowerCase()} map would pass`, text: `${reason}.${person} Nothing changed.` };
+  const approval = held ? ` It would wait for approval: ${held}.` : "";
+  const method = plain(String(fitted.method)).toLowerCase();
+  return { title: `A ${method} map would pass`, text: `${reason}.${approval} Nothing changed.` };
 }
 
-async function copy(button) {
-  const text = document.getElementById("curl");
-  try {
-    await navigator.clipboard.writeText(text.textContent);
-    button.textContent = "Copied";
-  } catch {
-    getSelection().selectAllChildren(text); // no clipboard here: selected, to copy by hand
-  }
-}
-
+/**
+ * @param {Refitted | Refused} answer
+ * @returns {Outcome}
+ */
 function refitOutcome({ number, promoted, reason }) {
   if (!number) return { title: "Refused: nothing changed", text: reason || "No candidate passed." };
   return {
-    title: promoted ? `Version ${number} serves now` : `Version ${number} is ready`,
+    title: promoted ? `Calibrator ${number} is in service` : `Calibrator ${number} is ready`,
     text: reason || (promoted ? "It passed its gate." : "It waits to be promoted."),
   };
 }
 
-// Isolated, so that a name can't turn the sentence around it.
+/** @param {HTMLElement} button */
+async function copy(button) {
+  const text = byId("curl");
+  try {
+    await navigator.clipboard.writeText(text.textContent);
+    button.textContent = "Copied";
+  } catch {
+    getSelection()?.selectAllChildren(text); // no clipboard here: selected, to copy by hand
+  }
+}
+
+/**
+ * Quote a name, isolated so that it cannot turn the sentence around it.
+ * @param {string} name
+ */
 function quoted(name) {
-  return `\u201c\u2068${name}\u2069\u201d`;
+  return `“\u2068${name}\u2069”`;
 }

@@ -1,40 +1,53 @@
-/** What a model's alarms did, newest first. */
+/** Alerts of a model, newest first. */
+
+/** @import { Part } from "../parts.js" */
+/** @import { AlertAnswer, Alerts } from "../types.js" */
 
 import { el } from "../dom.js";
-import { moment, section, trouble } from "../parts.js";
+import { firstOf, moment, section, trouble } from "../parts.js";
 import { alertWords, evidenceWords } from "../words.js";
 
 const SHOWN = 8;
+/** @type {(keyof AlertAnswer)[]} */
+const SERIES = ["kind", "window", "version", "segment"];
 
-/** Draw the section of a model's alerts. */
+/**
+ * Draw the section of a model's alerts.
+ * @param {Part<Alerts>} alerts
+ */
 export function drawAlerts({ value, error }) {
   if (error) return section("alerts", "Alerts", trouble(error));
-  const alerts = [...(value.alerts ?? [])].sort((a, b) => Date.parse(b.at) - Date.parse(a.at));
+  const alerts = (value?.alerts ?? []).toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at));
   if (!alerts.length) return section("alerts", "Alerts", el("p", { class: "quiet-words" }, "None so far."));
-  const list = (some) =>
-    el(
-      "ol",
-      { class: "alert-list" },
-      some.map((alert) => alertRow(alert, alerts)),
-    );
-  const older = alerts.slice(SHOWN);
   return section(
     "alerts",
     "Alerts",
-    list(alerts.slice(0, SHOWN)),
-    older.length ? el("details", null, el("summary", null, `${older.length} older`), list(older)) : null,
+    firstOf(alerts, SHOWN, "older", (some) =>
+      el("ol", { class: "alert-list" }, some.map((alert) => rowOf(alert, isCurrent(alert, alerts)))),
+    ),
   );
 }
 
-function alertRow(alert, all) {
-  const last = all.find((other) =>
-    ["kind", "window", "version", "segment"].every((field) => other[field] === alert[field]),
-  );
+/**
+ * Tell whether an alert is the newest of its series.
+ * @param {AlertAnswer} alert
+ * @param {AlertAnswer[]} alerts  newest first
+ */
+function isCurrent(alert, alerts) {
+  return alert === alerts.find((other) => SERIES.every((field) => other[field] === alert[field]));
+}
+
+/**
+ * @param {AlertAnswer} alert
+ * @param {boolean} current
+ */
+function rowOf(alert, current) {
+  const { at, state, evidence } = alert;
   return el(
     "li",
-    { class: alert === last ? alert.state : "past" },
-    moment(alert.at),
-    el("div", null, el("strong", null, alertWords(alert)), el("span", null, evidenceWords(alert.evidence))),
-    el("span", { class: "badge" }, alert === last || alert.state !== "firing" ? (alert.state ?? "") : "fired"),
+    { class: current ? state : "past" },
+    moment(at),
+    el("div", null, el("strong", null, alertWords(alert)), el("span", null, evidenceWords(evidence))),
+    el("span", { class: "badge" }, current || state === "resolved" ? state : "fired"),
   );
 }

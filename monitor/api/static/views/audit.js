@@ -1,42 +1,47 @@
-/** What two calibrators on trial show so far, and every step of the calibrators' life with its reason. */
+/** Trials that run now, and each step in the life of a model's calibrators with its reason. */
 
-import { versionName } from "./difference.js";
+/** @import { Part } from "../parts.js" */
+/** @import { Audit, Step, StepDetail, Trial } from "../types.js" */
+
 import { el, joined } from "../dom.js";
-import { moment } from "../parts.js";
-import { count, known, score, plain, utc } from "../words.js";
+import { capital, count, known, NB, plain, score, utc } from "../format.js";
+import { firstOf, moment } from "../parts.js";
+import { calibratorName } from "../words.js";
 
 const SHOWN = 6;
 
 const ROLES = {
   watch: "Watched since its promotion",
-  proposal: "Waiting for a person",
-  shadow: "In the shadow",
+  proposal: "Awaiting approval",
+  shadow: "Shadow trial",
   canary: "Canary",
 };
 
-const VERDICTS = { worse: "surely worse", better: "surely better", undecided: "undecided" };
-
+/** @type {Record<string, (detail: StepDetail) => string>} */
 const STEPS = {
-  register: ({ number }) => `Version ${number} registered`,
+  register: ({ number }) => `${named(number)} registered`,
   refuse: () => "Refit refused",
-  propose: ({ number }) => `Version ${number} waits for a person`,
-  proposal_better: ({ number }) => `Version ${number}, which waits, is surely better than the champion`,
-  proposal_worse: ({ number }) => `Version ${number}, which waits, is surely worse than the champion`,
-  promote: ({ number }) => `Version ${number} promoted`,
-  rollback: ({ number, restored }) => `Version ${number} rolled back to ${versionName(restored)}`,
-  shadow: ({ number }) => `Version ${number} goes into the shadow`,
-  canary: ({ number }) => `Version ${number} serves as a canary`,
-  canary_end: ({ number }) => `Version ${number} serves no canary any more`,
-  canary_stop: ({ number }) => `Canary of version ${number} stopped`,
-  canary_waits: ({ number }) => `Canary of version ${number} waits for labels`,
-  shadow_better: ({ number }) => `Version ${number} is surely better in the shadow`,
-  shadow_worse: ({ number }) => `Version ${number} dismissed from the shadow`,
-  watch_worse: ({ number }) => `Version ${number} is surely worse than what it replaced`,
+  propose: ({ number }) => `${named(number)} awaits approval`,
+  proposal_better: ({ number }) => `${named(number)}, awaiting approval, is better than what is served`,
+  proposal_worse: ({ number }) => `${named(number)}, awaiting approval, is worse than what is served`,
+  promote: ({ number }) => `${named(number)} promoted`,
+  rollback: ({ number, restored }) => `${named(number)} rolled back to ${calibratorName(restored)}`,
+  shadow: ({ number }) => `${named(number)} entered its shadow trial`,
+  shadow_better: ({ number }) => `${named(number)} is better in its shadow trial`,
+  shadow_worse: ({ number }) => `${named(number)} is worse in its shadow trial: dismissed`,
+  canary: ({ number }) => `${named(number)} serves as a canary`,
+  canary_waits: ({ number }) => `Canary of ${calibratorName(number)} waits for labels`,
+  canary_stop: ({ number }) => `Canary of ${calibratorName(number)} stopped`,
+  canary_end: ({ number }) => `Canary of ${calibratorName(number)} ended`,
+  watch_worse: ({ number }) => `${named(number)} is worse than what it replaced`,
 };
 
-/** Draw the trials that run now. */
+/**
+ * Draw the trials that run now.
+ * @param {Trial[]} trials
+ */
 export function drawTrials(trials) {
-  if (!trials?.length) return null;
+  if (!trials.length) return null;
   return el(
     "ul",
     { class: "trials" },
@@ -44,52 +49,64 @@ export function drawTrials(trials) {
       el(
         "li",
         { class: trial.verdict, "data-key": trial.role },
-        el("strong", null, `${ROLES[trial.role] ?? plain(trial.role)}: ${versionName(trial.number)}`),
-        el("span", null, joined(trialFacts(trial), " \u00b7 ")),
+        el("strong", null, `${ROLES[trial.role] ?? plain(trial.role)}: ${calibratorName(trial.number)}`),
+        el("span", null, joined(trialFacts(trial), " · ")),
       ),
     ),
   );
 }
 
-function trialFacts({ against, since, labels, brier, brier_other: other, verdict }) {
+/** @param {Trial} trial */
+function trialFacts({ against, since, labels, brier, brier_other: brierOther, crps, crps_other: crpsOther, verdict }) {
+  const result = verdict === "undecided" ? "undecided: compared with" : `${verdict} than`;
   return [
-    `${VERDICTS[verdict] ?? plain(verdict)} against ${versionName(against)}`,
-    known(brier) && known(other) && `Brier ${score(brier)} against ${score(other)}`,
-    `${count(labels)} labels since ${utc(since)}\u00a0UTC`,
+    `${result} ${calibratorName(against)}`,
+    known(brier) && known(brierOther) && `Brier ${score(brier)} against ${score(brierOther)}`,
+    known(crps) && known(crpsOther) && `CRPS ${score(crps)} against ${score(crpsOther)}`,
+    `${count(labels)} labels since ${utc(since)}${NB}UTC`,
   ];
 }
 
-/** Draw the audit log, newest first. */
-export function drawSteps({ value, error } = {}) {
-  const steps = [...(value?.audit ?? [])].reverse();
-  if (error || !steps.length) return null;
+/**
+ * Draw the audit log, newest first; nothing without steps.
+ * @param {Part<Audit>} audit
+ */
+export function drawSteps({ value }) {
+  const steps = (value?.audit ?? []).toReversed();
+  if (!steps.length) return null;
   return el(
     "details",
     { class: "steps" },
     el("summary", null, "What happened, and why"),
-    list(steps.slice(0, SHOWN)),
-    steps.length > SHOWN &&
-      el("details", null, el("summary", null, `${steps.length - SHOWN} earlier`), list(steps.slice(SHOWN))),
+    firstOf(steps, SHOWN, "earlier", (some) => el("ol", { class: "alert-list" }, some.map(stepRow))),
   );
 }
 
-function list(steps) {
+/**
+ * Tell whether the page has words for a step.
+ * @param {string} action
+ */
+export function isWorded(action) {
+  return Object.hasOwn(STEPS, action);
+}
+
+/** @param {Step} step */
+function stepRow({ at, actor, action, detail }) {
   return el(
-    "ol",
-    { class: "alert-list" },
-    steps.map(({ at, actor, action, detail }) =>
-      el(
-        "li",
-        null,
-        moment(at),
-        el(
-          "div",
-          null,
-          el("strong", null, STEPS[action]?.(detail) ?? plain(action)),
-          detail.reason && el("span", null, detail.reason),
-        ),
-        el("span", { class: "badge" }, el("bdi", null, actor)),
-      ),
+    "li",
+    null,
+    moment(at),
+    el(
+      "div",
+      null,
+      el("strong", null, STEPS[action]?.(detail) ?? plain(action)),
+      detail.reason && el("span", null, detail.reason),
     ),
+    el("span", { class: "badge" }, el("bdi", null, actor)),
   );
+}
+
+/** @param {number | undefined} number */
+function named(number) {
+  return capital(calibratorName(number));
 }

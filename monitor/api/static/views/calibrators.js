@@ -1,146 +1,214 @@
-/** The versions of a model's calibrator, with the evidence for each. */
+/** Versions of a model's calibrator, with the evidence for each. */
 
+/** @import { Part } from "../parts.js" */
+/** @import { Audit, Calibrator, CalibratorMap, Calibrators, Facts, ModelAnswer } from "../types.js" */
+
+import { mapPicture } from "../charts/map.js";
 import { el, joined } from "../dom.js";
-import { mapPlot } from "../charts/map.js";
+import { facts, firstFacts } from "../facts.js";
+import { count, known, plain, score, span } from "../format.js";
 import { moment, section, trouble } from "../parts.js";
 import { drawSteps, drawTrials } from "./audit.js";
-import { facts, fittedWords, gateWords, methodName, parameterWords } from "../words.js";
+import { mapOf } from "./maps.js";
 
 const SHOWN = 4;
+const IDLE = "No calibrator in service: scores are served as the model makes them.";
 
-/** Draw the section of a model's calibrators. */
+/** @type {Partial<Record<ModelAnswer["recalibration"], string>>} */
+const NEXT = {
+  auto: " An alarm fits one, and promotes it if it passes its gate.",
+  propose: " An alarm fits one, which waits for you to promote it.",
+  shadow: " An alarm fits one and scores it on live labels; it waits for you to promote it.",
+};
+
+/** @typedef {"champion" | "challenger" | null} Role */
+
+/**
+ * Draw the section of a model's calibrators.
+ * @param {Part<Calibrators>} calibrators
+ * @param {ModelAnswer} settings
+ * @param {Part<Audit>} audit
+ */
 export function drawCalibrators({ value, error }, settings, audit) {
-  if (error) return section("calibrators", "Calibrators", trouble(error));
-  const { champion = null, challenger = null } = value;
-  const newestFirst = [...(value.calibrators ?? [])].sort((a, b) => b.number - a.number);
-  // The champion stands among the first, however old it is.
+  if (!value) return section("calibrators", "Calibrators", trouble(error));
+  const { champion, challenger } = value;
+  const newestFirst = value.calibrators.toSorted((a, b) => b.number - a.number);
+  // The champion is among the first, however old it is.
   const first = newestFirst.filter(({ number }, i) => i < SHOWN || number === champion);
-  const rest = newestFirst.filter((document) => !first.includes(document));
-  const list = (some) =>
-    el(
-      "ol",
-      { class: "versions" },
-      some.map((document) => version(document, champion, challenger)),
-    );
+  const rest = newestFirst.filter((version) => !first.includes(version));
+  /** @param {Calibrator} version */
+  const draw = (version) =>
+    versionRow(version, version.number === champion ? "champion" : version.number === challenger ? "challenger" : null);
   return section(
     "calibrators",
     "Calibrators",
-    el(
-      "div",
-      { class: "part-actions" },
-      champion !== null &&
-        el(
-          "button",
-          { type: "button", "data-act": "rollback", "data-number": champion, "data-key": "rollback" },
-          "Roll back",
-        ),
-      el("button", { type: "button", "data-act": "refit", "data-key": "refit" }, "Refit now"),
-    ),
-    champion === null && el("p", { class: "quiet-words" }, noChampion(newestFirst, settings)),
+    mainActions(champion),
+    champion === null && el("p", { class: "quiet-words" }, IDLE, newestFirst.length ? null : NEXT[settings.recalibration]),
     drawTrials(value.trials),
-    first.length ? list(first) : null,
-    rest.length ? el("details", null, el("summary", null, `${rest.length} earlier`), list(rest)) : null,
+    first.length > 0 && el("ol", { class: "versions" }, first.map(draw)),
+    rest.length > 0 &&
+      el("details", null, el("summary", null, `${rest.length} earlier`), el("ol", { class: "versions" }, rest.map(draw))),
     drawSteps(audit),
   );
 }
 
-function noChampion(documents, { recalibration }) {
-  const now = "No calibrator serves: predictions go out as the model makes them.";
-  if (documents.length) return now;
-  const then = {
-    auto: " A breach fits one and promotes it if it passes its gate.",
-    propose: " A breach fits one and waits for you to promote it.",
-    shadow: " A breach fits one and scores it on live labels; it waits for you to promote it.",
-  };
-  return `${now}${then[recalibration] ?? ""}`;
+/** @param {number | null} champion */
+function mainActions(champion) {
+  const back = { type: "button", "data-act": "rollback", "data-number": champion, "data-key": "rollback" };
+  return el(
+    "div",
+    { class: "part-actions" },
+    champion !== null && el("button", back, "Roll back"),
+    el("button", { type: "button", "data-act": "refit", "data-key": "refit" }, "Refit now"),
+  );
 }
 
-function version(document, champion, challenger) {
-  const { number, method, gate } = document;
-  const role = number === champion ? "champion" : number === challenger ? "challenger" : null;
+/**
+ * @param {Calibrator} version
+ * @param {Role} role
+ */
+function versionRow(version, role) {
+  const { number, gate, created_at: created, fitted_from: source } = version;
+  const map = mapOf(version);
+  const fitted = fittedWords(source);
   return el(
     "li",
     { class: role === "champion" ? "version serving" : "version", "data-key": `v${number}` },
-    mapPlot(document) ?? el("div", { class: "no-map", "aria-hidden": "true" }),
+    map ? mapPicture(map) : el("div", { class: "no-map", "aria-hidden": "true" }),
     el(
       "div",
       { class: "version-words" },
-      el(
-        "h3",
-        null,
-        `Version ${number} `,
-        el("span", { class: "method" }, methodName(method)),
-        role && el("span", { class: `badge ${role}` }, role),
-      ),
-      el("p", null, parameterWords(document)),
+      heading(version, role),
+      el("p", null, map ? mapWords(map) : firstFacts(version.parameters, 4)),
       el(
         "p",
         { class: "evidence" },
         joined(
-          [el("span", { class: gate?.passed === false ? "failed" : null }, gateWords(gate)), fitted(document)],
-          " \u00b7 ",
+          [
+            el("span", { class: gate?.passed === false ? "failed" : null }, gateWords(gate)),
+            fitted ? `fitted on ${fitted}` : null,
+          ],
+          " · ",
         ),
       ),
-      el("p", { class: "evidence" }, "created ", moment(document.created_at)),
-      evidence(document),
+      el("p", { class: "evidence" }, "created ", moment(created)),
+      allEvidence(version),
     ),
-    el(
-      "div",
-      { class: "version-actions" },
-      role !== "champion" &&
-        el(
-          "button",
-          {
-            type: "button",
-            "data-act": "promote",
-            "data-number": number,
-            "data-warning": warningOf(gate),
-            "aria-label": `Promote version ${number}`,
-          },
-          "Promote",
-        ),
-      el(
-        "button",
-        {
-          type: "button",
-          "data-act": "compare",
-          "data-number": number,
-          "data-against": role === "champion" ? "identity" : null,
-          "aria-label": `Compare version ${number} with ${role === "champion" ? "no calibrator" : "what serves now"}`,
-        },
-        "Compare",
-      ),
-    ),
+    versionActions(version, role),
   );
 }
 
+/**
+ * @param {Calibrator} version
+ * @param {Role} role
+ */
+function heading({ number, method }, role) {
+  return el(
+    "h3",
+    null,
+    `Calibrator ${number} `,
+    el("span", { class: "method" }, plain(method)),
+    role && el("span", { class: `badge ${role}` }, role),
+  );
+}
+
+/**
+ * @param {Calibrator} version
+ * @param {Role} role
+ */
+function versionActions({ number, gate }, role) {
+  const serves = role === "champion";
+  const promote = {
+    type: "button",
+    "data-act": "promote",
+    "data-number": number,
+    "data-warning": warningOf(gate),
+    "aria-label": `Promote calibrator ${number}`,
+  };
+  const compare = {
+    type: "button",
+    "data-act": "compare",
+    "data-number": number,
+    "data-against": serves ? "identity" : null,
+    "aria-label": `Compare calibrator ${number} with ${serves ? "no calibrator" : "what is served now"}`,
+  };
+  return el(
+    "div",
+    { class: "version-actions" },
+    !serves && el("button", promote, "Promote"),
+    el("button", compare, "Compare"),
+  );
+}
+
+/** @param {Facts | null} gate */
 function warningOf(gate) {
   if (!gate || !Object.keys(gate).length) return "No gate has tested it.";
   return gate.passed === false ? "It did not pass its gate." : null;
 }
 
-function fitted({ fitted_from: from }) {
-  const words = fittedWords(from);
-  return words && `fitted on ${words}`;
+/**
+ * Say what a map makes of a low and of a high score, by the first curve.
+ * @param {CalibratorMap} map
+ */
+function mapWords({ curves, x_label: across, y_label: up }) {
+  const [curve] = curves;
+  if (!curve) return "";
+  /** @param {number} wanted */
+  const pair = (wanted) => {
+    const i = curve.x.findIndex((value) => value >= wanted - 1e-9);
+    return `${score(curve.x[i] ?? wanted)} becomes ${score(curve.y[i] ?? wanted)}`;
+  };
+  const scope = curve.name === null ? "" : ` of ${curve.name}`;
+  return `${plain(across.replaceAll(" ", "_"))}${scope} to ${up}: ${pair(0.1)}, ${pair(0.9)}`;
 }
 
-function evidence(document) {
-  const groups = [
-    ["Gate", document.gate],
-    ["Fitted from", document.fitted_from],
-    ["Parameters", document.parameters],
+/**
+ * Say on what a calibrator was fitted.
+ * @param {Facts} source
+ */
+function fittedWords({ labels, start, end, ...rest }) {
+  const parts = [
+    known(labels) && `${count(labels)} labels`,
+    typeof start === "string" && typeof end === "string" && span(start, end),
   ];
-  const pairs = groups.flatMap(([name, record]) => facts(record, name));
+  return parts.filter(Boolean).join(", ") || firstFacts(rest, 3);
+}
+
+/**
+ * Say how the gate went.
+ * @param {Facts | null} gate
+ */
+function gateWords(gate) {
+  if (!gate || !Object.keys(gate).length) return "Not gated";
+  if (gate.passed === false) return ["Did not pass its gate", gate.reason].filter(Boolean).join(": ");
+  return ["Passed its gate", gainWords(gate) ?? gate.reason].filter(Boolean).join(": ");
+}
+
+/** @param {Facts} gate */
+function gainWords({ comparisons }) {
+  const { incumbent, identity } = /** @type {Record<string, Record<string, unknown> | undefined>} */ (comparisons ?? {});
+  const { gain_in_std: std, gain_in_std_lower_bound: stdLow, log_loss_gain: loss, log_loss_gain_lower_bound: lossLow } =
+    incumbent ?? identity ?? {};
+  const [gain, low] = known(std) ? [std, stdLow] : [loss, lossLow];
+  if (!known(gain)) return null;
+  const unit = known(std) ? " standard deviations" : "";
+  const least = known(low) ? ` (at least ${score(low)})` : "";
+  const against = incumbent ? "with the calibrator before it" : "without";
+  return `${known(std) ? "CRPS" : "log loss"} better by ${score(gain)}${unit}${least} than ${against}`;
+}
+
+/** @param {Calibrator} version */
+function allEvidence({ gate, fitted_from: source, parameters, sha256 }) {
+  const pairs = [
+    ...facts(gate, "Gate"),
+    ...facts(source, "Fitted from"),
+    ...facts(parameters, "Parameters"),
+    /** @type {const} */ (["SHA-256", sha256]),
+  ];
   return el(
     "details",
     null,
     el("summary", null, "All evidence"),
-    el(
-      "dl",
-      { class: "facts" },
-      [...pairs, ["SHA-256", document.sha256 ?? ""]].map(([name, value]) =>
-        el("div", null, el("dt", null, name), el("dd", null, value)),
-      ),
-    ),
+    el("dl", { class: "facts" }, pairs.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value)))),
   );
 }

@@ -1,31 +1,47 @@
 /** The list of models, each with its state. */
 
-import { get } from "../api.js";
+/** @import { Models, Summary } from "../types.js" */
+/** @import { View } from "./model.js" */
+
+import { getModels } from "../api.js";
 import { el, joined } from "../dom.js";
-import { section, sign, since, toneOf, valueOr } from "../parts.js";
-import { compact, count, errorOf, known, plain, score, verdict, whyMissing } from "../words.js";
+import { compact, plain, score } from "../format.js";
+import { backlog, section, sign, since, toneOf, valueOr } from "../parts.js";
+import { errorOf, verdictWords, whyMissing } from "../words.js";
 
 const FILTER_FROM = 9;
 const TROUBLE_FIRST = { bad: 0, good: 1, unsure: 2 };
 
-/** Return the address of the page of a model. */
-function modelHref(name) {
-  return `#/model/${encodeURIComponent(name)}`;
+/**
+ * @typedef {object} Context
+ * @property {number} now
+ * @property {number} opened  when the page was
+ * @property {string} words  what the reader looks for among the names
+ * @property {boolean} keyed  the server needs an API key
+ */
+
+/**
+ * Load what the list shows.
+ * @returns {Promise<Models>}
+ */
+export function loadModels() {
+  return getModels();
 }
 
-/** Ask for what the list shows. */
-export async function loadModels() {
-  const answer = await get("v1/models");
-  return { ...answer, models: answer.models ?? [] };
-}
-
-/** Draw the list; `words` is what the reader looks for among the names. */
-export function drawModels({ models, ...system }, { now, opened, words, keyed }) {
-  if (!models.length) return { title: "No models yet", nodes: [firstEvent(opened, keyed)] };
+/**
+ * Draw the list.
+ * @param {Models} system
+ * @param {Context} context
+ * @returns {View}
+ */
+export function drawModels(system, { now, opened, words, keyed }) {
+  const { models } = system;
+  if (!models.length) return { title: "No models yet", nodes: [firstEvent(opened, keyed)], charts: {} };
   const wanted = models.filter(({ model }) => model.toLowerCase().includes(words.toLowerCase()));
-  const firing = models.reduce((sum, { alerts }) => sum + (alerts || 0), 0);
+  const firing = models.reduce((sum, { alerts }) => sum + alerts, 0);
   return {
     title: firing ? `${firing} firing` : "Models",
+    charts: {},
     nodes: [
       el(
         "header",
@@ -34,46 +50,41 @@ export function drawModels({ models, ...system }, { now, opened, words, keyed })
         models.length >= FILTER_FROM && filter(),
       ),
       wanted.length
-        ? el(
-            "ul",
-            { class: "models", "data-key": "models" },
-            wanted.sort(byUrgency).map((model) => row(model, now)),
-          )
+        ? el("ul", { class: "models", "data-key": "models" }, wanted.toSorted(byUrgency).map((model) => row(model, now)))
         : el("p", { class: "blank" }, "No model has that in its name."),
       backlog(system),
     ],
   };
 }
 
-/** Say how many events wait to be rolled up. */
-export function backlog({ backlog_events: events, rollup_lag_seconds: lag }) {
-  if (!known(events)) return null;
-  const late = known(lag) && events > 0 ? `, the oldest for ${Math.ceil(lag)}\u00a0s` : "";
-  return el(
-    "p",
-    { class: "backlog", "data-key": "backlog" },
-    events ? `${count(events)} events wait to be rolled up${late}.` : "Every event that arrived is rolled up.",
-  );
-}
-
+/**
+ * @param {Summary} a
+ * @param {Summary} b
+ */
 function byUrgency(a, b) {
   return (
-    (b.alerts ?? 0) - (a.alerts ?? 0) ||
+    b.alerts - a.alerts ||
     TROUBLE_FIRST[toneOf(a.state)] - TROUBLE_FIRST[toneOf(b.state)] ||
     (a.model < b.model ? -1 : 1)
   );
 }
 
+/**
+ * @param {Summary[]} models
+ * @param {number} firing
+ */
 function summary(models, firing) {
+  /** @param {import("../parts.js").Tone} tone */
   const of = (tone) => models.filter(({ state }) => toneOf(state) === tone).length;
+  /** @type {[number, string][]} */
   const counts = [
     [of("bad"), "miscalibrated"],
     [of("good"), "calibrated"],
     [of("unsure"), "without a verdict"],
+    [firing, `${firing === 1 ? "alert" : "alerts"} firing`],
   ];
   const words = counts.filter(([number]) => number).map(([number, name]) => `${number} ${name}`);
-  if (firing) words.push(`${firing} ${firing === 1 ? "alert" : "alerts"} firing`);
-  return el("p", { class: "lead" }, words.join(" \u00b7 "));
+  return el("p", { class: "lead" }, words.join(" · "));
 }
 
 function filter() {
@@ -91,9 +102,11 @@ function filter() {
   );
 }
 
+/**
+ * @param {Summary} model
+ * @param {number} now
+ */
 function row(model, now) {
-  const { evaluation } = model;
-  const judged = evaluation?.verdict !== "too_few_labels";
   return el(
     "li",
     { class: `model ${toneOf(model.state)}`, "data-key": model.model },
@@ -101,40 +114,51 @@ function row(model, now) {
     el(
       "div",
       { class: "model-name" },
-      el("a", { href: modelHref(model.model) }, el("bdi", null, model.model)),
+      el("a", { href: `#/model/${encodeURIComponent(model.model)}` }, el("bdi", null, model.model)),
       el("p", null, sentence(model)),
     ),
-    model.alerts ? el("span", { class: "badge firing" }, `${model.alerts} firing`) : null,
-    el(
-      "dl",
-      { class: "model-figures" },
-      pair(
-        errorOf(evaluation).name,
-        valueOr(judged && errorOf(evaluation).ece, score, whyMissing(evaluation)),
-        evaluation?.window,
-      ),
-      pair("Labelled", valueOr(model.labelled, compact, "not counted")),
-      pair("Calibrator", model.champion ? `v${model.champion}` : "none"),
-      pair("Last event", since(model.last_event_at, now) ?? "never"),
-    ),
+    model.alerts > 0 && el("span", { class: "badge firing" }, `${model.alerts} firing`),
+    figures(model, now),
     el(
       "p",
       { class: "model-kind" },
-      joined(
-        [model.task && plain(model.task), model.recalibration && `recalibration ${model.recalibration}`],
-        " \u00b7 ",
-      ),
+      joined([model.task && plain(model.task), `recalibration ${model.recalibration}`], " · "),
     ),
   );
 }
 
-// An alarm may be about what the shown window does not show: a longer time, or one class.
+/**
+ * @param {Summary} model
+ * @param {number} now
+ */
+function figures({ evaluation, labelled, champion, last_event_at: last }, now) {
+  const { name, ece } = errorOf(evaluation);
+  const judged = evaluation?.verdict !== "too_few_labels";
+  return el(
+    "dl",
+    { class: "model-figures" },
+    pair(name, valueOr(judged && ece, score, whyMissing(evaluation)), evaluation?.window),
+    pair("Labelled", valueOr(labelled, compact, "not counted")),
+    pair("Calibrator", champion ? String(champion) : "none"),
+    pair("Last event", last ? since(last, now) : "never"),
+  );
+}
+
+/**
+ * Put the state of a model in a sentence; an alarm may be about another window, or one class.
+ * @param {Summary} model
+ */
 function sentence({ evaluation, state, task }) {
-  const words = verdict(evaluation ?? { verdict: state }, task);
+  const words = verdictWords({ ...evaluation, verdict: evaluation?.verdict ?? state }, task);
   if (!evaluation || toneOf(state) !== "bad" || evaluation.verdict === state) return words;
   return `An alarm fires. Over ${evaluation.window} ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
 }
 
+/**
+ * @param {string} name
+ * @param {string | HTMLElement} value
+ * @param {string} [detail]
+ */
 function pair(name, value, detail) {
   return el(
     "div",
@@ -144,11 +168,15 @@ function pair(name, value, detail) {
   );
 }
 
+/**
+ * @param {number} opened
+ * @param {boolean} keyed
+ */
 function firstEvent(opened, keyed) {
   return section(
     "first",
     "No models yet",
-    el("p", null, "A model appears by itself with its first event. Send a prediction and what became of it:"),
+    el("p", null, "A model appears with its first event. Send a prediction and its label:"),
     el(
       "div",
       { class: "code" },
@@ -158,13 +186,17 @@ function firstEvent(opened, keyed) {
     el(
       "p",
       { class: "hint" },
-      "This page looks again every five seconds. ",
-      el("a", { href: "docs" }, "The API\u2019s documentation"),
-      " says what else an event can carry.",
+      "This page refreshes every five seconds. ",
+      el("a", { href: "docs" }, "The API’s documentation"),
+      " lists what else an event can carry.",
     ),
   );
 }
 
+/**
+ * @param {number} at
+ * @param {boolean} keyed
+ */
 function curl(at, keyed) {
   const time = `${new Date(at).toISOString().slice(0, 19)}Z`;
   const events = `  {"type": "prediction", "event_id": "1", "model": "my-model",

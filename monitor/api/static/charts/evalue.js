@@ -1,0 +1,68 @@
+/** The scale of an e-value: how far the evidence has come, and where the alarm is. */
+
+/** @import { VersionEvidence } from "../types.js" */
+
+import { svg } from "../dom.js";
+import { eValue } from "../format.js";
+import { chart, label, line, linear, round } from "./axes.js";
+
+const HEIGHT = 56;
+const BAR = 22;
+const EDGE = 18;
+const LOWEST = -2;
+
+/** @typedef {VersionEvidence & { log_e: number }} Tested  Evidence with an e-value. */
+
+/**
+ * Tell whether an e-value has reached the alarm.
+ * @param {Tested} evidence
+ */
+export function isReached({ log_e: value, false_alarm_rate: rate }) {
+  return value >= -Math.log(rate) - 1e-9;
+}
+
+/**
+ * Draw an e-value on a logarithmic scale.
+ * @param {Tested} evidence
+ * @param {number} width
+ */
+export function eValueScale(evidence, width) {
+  const alarm = -Math.log10(evidence.false_alarm_rate);
+  const at = evidence.log_e / Math.LN10;
+  // Evidence far beyond the alarm, or far from any, is drawn at the edge.
+  const highest = Math.max(alarm + 1, Math.min(Math.ceil(at), 3 * alarm));
+  const x = linear([LOWEST, highest], [EDGE, width - EDGE]);
+  const place = x(Math.min(Math.max(at, LOWEST), highest));
+  const reached = isReached(evidence);
+  return chart(
+    "scale",
+    width,
+    HEIGHT,
+    `e-value ${eValue(evidence.log_e)} on a logarithmic scale; the alarm is at ${eValue(alarm * Math.LN10)}`,
+    svg("rect", { class: "track", x: EDGE, y: BAR - 4, width: width - 2 * EDGE, height: 8, rx: 4 }),
+    svg("rect", {
+      class: reached ? "reached" : "surely",
+      x: Math.min(x(0), place),
+      y: BAR - 4,
+      width: round(Math.max(1, Math.abs(place - x(0)))),
+      height: 8,
+    }),
+    ticks(highest, width).map((tick) => [
+      line("tick-mark", x(tick), BAR + 6, x(tick), BAR + 10),
+      label("tick", x(tick), HEIGHT - 10, "middle", eValue(tick * Math.LN10)),
+    ]),
+    line("limit", x(alarm), BAR - 12, x(alarm), BAR + 10),
+    label("threshold-name", x(alarm) - 5, BAR - 10, "end", "alarm"),
+    svg("circle", { class: reached ? "at off" : "at", cx: place, cy: BAR, r: 6.5 }),
+  );
+}
+
+/**
+ * @param {number} highest
+ * @param {number} width
+ */
+function ticks(highest, width) {
+  const step = Math.max(1, Math.ceil((highest - LOWEST) / Math.max(3, width / 62)));
+  const powers = Array.from({ length: Math.floor(highest - LOWEST) + 1 }, (_, i) => LOWEST + i);
+  return powers.filter((power) => power % step === 0);
+}

@@ -1,0 +1,432 @@
+/**
+ * Types of the API's answers, under the names of their schemas in openapi.json. The page does not load this file; it is read by
+ * the type checker. Fields that the page does not show are left out.
+ */
+
+/** @typedef {number | null | undefined} Figure  A number, or none where it cannot be computed. */
+/** @typedef {"binary" | "multiclass" | "confidence" | "regression"} Task */
+/** @typedef {"calibrated" | "miscalibrated" | "too_few_labels"} Verdict */
+/** @typedef {"overconfident" | "underconfident" | "none"} Direction */
+
+/**
+ * @typedef {object} Bin
+ * @property {number} lower
+ * @property {number} upper
+ * @property {number} count
+ * @property {number | null} mean_confidence
+ * @property {number | null} observed
+ * @property {number | null} observed_low
+ * @property {number | null} observed_high
+ */
+
+/**
+ * @typedef {object} Level
+ * @property {number} level
+ * @property {number} observed
+ * @property {number} low
+ * @property {number} high
+ */
+
+/**
+ * @typedef {object} ClassCalibration
+ * @property {string} class
+ * @property {number} labelled
+ * @property {number} positives
+ * @property {number | null} mean_probability
+ * @property {number | null} observed
+ * @property {number | null} ece
+ * @property {number | null} ece_lower_bound
+ * @property {number | null} threshold
+ * @property {Verdict | null} verdict
+ */
+
+/**
+ * @typedef {object} Evaluation
+ * @property {Verdict} verdict
+ * @property {number} labels_needed
+ * @property {Direction | null} direction
+ * @property {string} start
+ * @property {string} end
+ * @property {string | null} version
+ * @property {string} segment
+ * @property {"served" | "raw"} scores
+ * @property {number} predictions
+ * @property {number} labelled
+ * @property {number | null} label_coverage
+ * @property {boolean} matured
+ * @property {number | null} accuracy
+ * @property {number | null} mean_confidence
+ * @property {number | null} ece
+ * @property {number | null} ece_lower_bound
+ * @property {number | null} ece_null_mean
+ * @property {number | null} sce
+ * @property {number | null} brier
+ * @property {number | null} log_loss
+ * @property {Bin[]} reliability
+ * @property {ClassCalibration[]} classes
+ */
+
+/**
+ * @typedef {object} RegressionEvaluation
+ * @property {number | null} quantile_ece
+ * @property {number | null} quantile_ece_lower_bound
+ * @property {number | null} quantile_ece_null_mean
+ * @property {number | null} crps
+ * @property {number | null} bias
+ * @property {number | null} mean_absolute_error
+ * @property {number | null} mean_squared_z
+ * @property {number[]} pit
+ * @property {Level[]} coverage
+ */
+
+/** @typedef {Partial<Evaluation> & Partial<RegressionEvaluation>} AnyEvaluation  Of any task; what another task has is absent. */
+
+/**
+ * @typedef {object} Listed
+ * @property {string} window
+ */
+
+/**
+ * @typedef {object} Summary
+ * @property {string} model
+ * @property {Task | null} task
+ * @property {string} recalibration
+ * @property {Verdict | "no_data"} state
+ * @property {number} alerts
+ * @property {number | null} champion
+ * @property {number} predictions
+ * @property {number} labelled
+ * @property {string | null} last_event_at
+ * @property {AnyEvaluation & Listed | null} evaluation
+ */
+
+/**
+ * @typedef {object} Models
+ * @property {Summary[]} models
+ * @property {number} backlog_events
+ * @property {number} rollup_lag_seconds
+ */
+
+/**
+ * @typedef {object} ModelAnswer
+ * @property {string} model
+ * @property {number} revision
+ * @property {Task | null} task
+ * @property {string[]} windows
+ * @property {string[]} segments
+ * @property {string[]} versions
+ * @property {{ ece?: number, psi?: number }} thresholds
+ * @property {"window" | "sequential"} alert_policy
+ * @property {number} false_alarm_rate
+ * @property {"off" | "propose" | "auto" | "shadow"} recalibration
+ * @property {number | null} champion
+ * @property {string | null} last_event_at
+ */
+
+/**
+ * @typedef {object} AlertAnswer
+ * @property {string} at
+ * @property {"miscalibration" | "score_drift" | "missing_labels" | "stale"} kind
+ * @property {"firing" | "resolved"} state
+ * @property {string} window
+ * @property {string} version
+ * @property {string} segment
+ * @property {Facts} evidence
+ */
+
+/** @typedef {Record<string, unknown>} Facts  Figures and words by name, nested. */
+
+/**
+ * @typedef {object} Alerts
+ * @property {AlertAnswer[]} alerts
+ */
+
+/**
+ * @typedef {object} History
+ * @property {AnyEvaluation[]} evaluations
+ */
+
+/**
+ * @typedef {object} VersionEvidence
+ * @property {string} version
+ * @property {number | null} log_e
+ * @property {number} labels
+ * @property {Direction} direction
+ * @property {number} threshold
+ * @property {number} false_alarm_rate
+ * @property {string} since
+ * @property {string} until
+ */
+
+/**
+ * @typedef {object} Evidence
+ * @property {VersionEvidence[]} evidence
+ */
+
+/**
+ * @typedef {object} SegmentRow
+ * @property {string} segment
+ * @property {number} labelled
+ * @property {number | null} ece
+ * @property {number | null} quantile_ece
+ * @property {number | null} quantile_ece_lower_bound
+ * @property {number | null} debiased_l2
+ * @property {number | null} debiased_l2_low
+ * @property {number | null} debiased_l2_high
+ * @property {Direction | null} direction
+ * @property {number} e_value_log
+ * @property {boolean} flagged
+ */
+
+/**
+ * @typedef {object} Segments
+ * @property {SegmentRow[]} segments
+ * @property {number} false_discovery_rate
+ * @property {number} threshold
+ * @property {string} start
+ * @property {string} end
+ */
+
+/**
+ * @typedef {object} Delay
+ * @property {number} share
+ * @property {string | null} estimated
+ */
+
+/**
+ * @typedef {object} EarlyLate
+ * @property {string} within
+ * @property {number} early
+ * @property {number} late
+ */
+
+/**
+ * @typedef {object} Cohort
+ * @property {string} start
+ * @property {string} end
+ * @property {number} predictions
+ * @property {number | null} label_coverage
+ * @property {number} late
+ * @property {boolean} matured
+ */
+
+/**
+ * @typedef {object} Labels
+ * @property {string} label_delay
+ * @property {boolean} learned
+ * @property {string | null} matured_until
+ * @property {Delay[]} delays
+ * @property {number} labels_seen
+ * @property {number | null} share_never
+ * @property {EarlyLate | null} early_late
+ * @property {string | null} warning
+ * @property {Cohort[]} cohorts
+ */
+
+/**
+ * @typedef {object} Estimated
+ * @property {string} end
+ * @property {number} predictions
+ * @property {number} accuracy
+ * @property {number} accuracy_low
+ * @property {number} accuracy_high
+ * @property {number} ece
+ * @property {number} ece_low
+ * @property {number} ece_high
+ * @property {number} brier
+ * @property {number} brier_low
+ * @property {number} brier_high
+ */
+
+/**
+ * @typedef {object} EstimateNow
+ * @property {string} assumption
+ */
+
+/**
+ * @typedef {object} Inside
+ * @property {boolean} accuracy
+ * @property {boolean} ece
+ * @property {boolean} brier
+ */
+
+/**
+ * @typedef {object} Truth
+ * @property {number | null} accuracy
+ * @property {number | null} ece
+ * @property {number | null} brier
+ * @property {Inside | null} inside
+ */
+
+/**
+ * @typedef {object} PastEstimate
+ * @property {Truth | null} truth
+ */
+
+/**
+ * @typedef {object} EstimateRecord
+ * @property {number} judged
+ * @property {number | null} accuracy
+ * @property {number | null} ece
+ * @property {number | null} brier
+ */
+
+/**
+ * @typedef {object} EstimateAnswer
+ * @property {Estimated & EstimateNow | null} estimate
+ * @property {(Estimated & PastEstimate)[]} past
+ * @property {EstimateRecord} record
+ */
+
+/**
+ * @typedef {object} Calibrator
+ * @property {number} number
+ * @property {string} method
+ * @property {Task} task
+ * @property {Facts} parameters
+ * @property {Facts} fitted_from
+ * @property {Facts | null} gate
+ * @property {string} created_at
+ * @property {string} sha256
+ */
+
+/**
+ * @typedef {object} Promotion
+ * @property {string} at
+ * @property {number | null} number
+ */
+
+/**
+ * @typedef {object} Trial
+ * @property {"watch" | "proposal" | "shadow" | "canary"} role
+ * @property {number} number
+ * @property {number | null} against
+ * @property {string} since
+ * @property {number} labels
+ * @property {number | null} brier
+ * @property {number | null} brier_other
+ * @property {number | null} crps
+ * @property {number | null} crps_other
+ * @property {"worse" | "better" | "undecided"} verdict
+ */
+
+/**
+ * @typedef {object} Calibrators
+ * @property {Calibrator[]} calibrators
+ * @property {number | null} champion
+ * @property {number | null} challenger
+ * @property {Promotion[]} promotions
+ * @property {Trial[]} trials
+ */
+
+/**
+ * @typedef {object} Curve
+ * @property {string | null} name
+ * @property {number[]} x
+ * @property {number[]} y
+ */
+
+/**
+ * @typedef {object} CalibratorMap
+ * @property {number | null} number
+ * @property {Curve[]} curves
+ * @property {string} x_label
+ * @property {string} y_label
+ */
+
+/**
+ * @typedef {object} MapPoint
+ * @property {number} probability
+ * @property {number} before
+ * @property {number} after
+ */
+
+/**
+ * @typedef {object} SelectedBy
+ * @property {number | null} share
+ * @property {number | null} expected_precision
+ */
+
+/**
+ * @typedef {object} DecisionImpact
+ * @property {string} name
+ * @property {SelectedBy} before
+ * @property {SelectedBy} after
+ */
+
+/**
+ * @typedef {object} Difference
+ * @property {number | null} before
+ * @property {number | null} after
+ * @property {MapPoint[]} map
+ * @property {number | null} mean_change
+ * @property {number | null} largest_change
+ * @property {number} predictions
+ * @property {DecisionImpact[]} decisions
+ */
+
+/**
+ * @typedef {object} Moved
+ * @property {number | null} champion
+ * @property {Difference | null} difference
+ */
+
+/**
+ * @typedef {object} Refitted
+ * @property {number} number
+ * @property {boolean} promoted
+ * @property {string} reason
+ */
+
+/**
+ * @typedef {object} Refused
+ * @property {null} number
+ * @property {false} promoted
+ * @property {string} reason
+ * @property {string | null} held
+ * @property {Facts | null} fitted
+ */
+
+/**
+ * @typedef {object} Step
+ * @property {string} at
+ * @property {string} actor
+ * @property {string} action
+ * @property {StepDetail} detail
+ */
+
+/** @typedef {{ number?: number, restored?: number | null, reason?: string }} StepDetail */
+
+/**
+ * @typedef {object} Audit
+ * @property {Step[]} audit
+ */
+
+/**
+ * @typedef {object} FieldError
+ * @property {string} field
+ * @property {string} reason
+ */
+
+/**
+ * @typedef {object} Problem
+ * @property {string} title
+ * @property {string} detail
+ * @property {FieldError[]} errors
+ */
+
+/**
+ * Calls on a model, with what each answers.
+ *
+ * @typedef {object} ModelCalls
+ * @property {AnyEvaluation} calibration
+ * @property {History} history
+ * @property {Alerts} alerts
+ * @property {Audit} audit
+ * @property {Calibrators} calibrators
+ * @property {Evidence} evidence
+ * @property {Labels} labels
+ * @property {Segments} segments
+ * @property {EstimateAnswer} estimate
+ */
+
