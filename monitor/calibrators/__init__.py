@@ -1,5 +1,5 @@
 """Calibrators: fit, apply, to and from plain JSON documents.
 
-Nothing is imported here, so that serving code may use `scalar` and `document` (plain Python) without NumPy; the families that fit
-(`families`, `identity`, `temperature`, `platt`, `isotonic`), the `gate` and the rows that they take need NumPy and SciPy.
+One file per family, and one line for each in `families`. Serving code needs neither NumPy nor SciPy for single predictions, and NumPy
+alone for arrays: `compiled` turns documents into functions. Fits and the gates need both.
 """

@@ -1,6 +1,6 @@
-"""Gate of regressions: may this calibrator of distributions replace what serves now? Judged on later, held-out rows, pair by pair.
+"""Gate of regressions: may this calibrator of distributions replace the one in service? By paired comparisons on later, held-out rows.
 
-As `monitor.calibrators.gate`, with another score. Against the incumbent and against no calibrator at all, on the same rows:
+As `monitor.calibrators.gate`, with another score. Against the incumbent and against no calibrator, on the same rows:
 
 1. Continuous ranked probability score (CRPS): the one-sided lower bound of the mean paired gain is above 0, at a level divided by the
    number of candidates. Each row's gain is in units of the standard deviation that the model itself stated, which was known before the
@@ -8,8 +8,8 @@ As `monitor.calibrators.gate`, with another score. Against the incumbent and aga
    a CRPS by a bounded number of standard deviations however far off the label is.
 2. Quantile calibration error, and the CRPS in the label's own unit: not significantly worse.
 3. Segments: in none is the CRPS significantly worse, at a level divided by the number of segments judged.
-4. Against one and the same distribution for every row (the labels' own) the CRPS is better, by the same bound as in 1: where labels have
-   nothing to do with predictions, to widen every distribution is the best fit, and would hide the fault.
+4. Against one distribution for every row (that of the labels) the CRPS is better, by the same bound as in 1: where labels have nothing to
+   do with predictions, wider distributions are the best fit, and would hide the fault.
 
 All are scored by quantiles at the same levels: stated ones at theirs, normal distributions at those at which calibrated ones are served.
 """
@@ -40,7 +40,7 @@ from .numeric import Floats, Objects
 from .rows import weights
 
 LEVELS: Final = np.arange(1, 20) / 20
-"""The levels that the quantile calibration error is over."""
+"""Levels of the quantile calibration error."""
 
 
 class DistributionComparison(msgspec.Struct, frozen=True, kw_only=True):
@@ -125,13 +125,13 @@ def judge_distributions(
     Parameters
     ----------
     y : array of shape (n,), labels
-    raw, candidate, incumbent : arrays of shape (n,) of Distribution: what the model said, and what each makes of it; without an
-        incumbent, identity is what serves now
-    simpler : what a simpler candidate that passed makes of it: a richer one must be surely better than that too
-    sample_weight : array of shape (n,), how many events a row stands for
-    share : the part of the level that this candidate has; the shares of all that are tried on these rows sum to 1
+    raw, candidate, incumbent : arrays of shape (n,) of Distribution: the model's own, and the calibrated ones; without an incumbent,
+        identity serves now
+    simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
+    sample_weight : array of shape (n,), events that the rows stand for
+    share : the candidate's share of the level; the shares of all candidates on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
-    level : the chance of passing a calibrator that is no better
+    level : chance of passing a calibrator that is no better
 
     Returns
     -------
@@ -141,7 +141,7 @@ def judge_distributions(
     Raises
     ------
     ValueError
-        when arrays do not fit each other.
+        for arrays of different shapes, or other levels than the model's.
 
     References
     ----------
@@ -191,29 +191,29 @@ def gains(y: ArrayLike, *, raw: Objects, candidate: Objects, other: Objects) -> 
 
 
 def _rows(y: ArrayLike, raw: Objects, sample_weight: ArrayLike | None) -> _Rows:
-    label, found = labels(y, len(raw)), groups(raw)
+    label, grouped = labels(y, len(raw)), groups(raw)
     unit = np.ones(len(label))
-    for group in found:
+    for group in grouped:
         unit[group.rows] = spreads(group)
     wide = unit > 0.0
     # Where all quantiles are one, calibrators change nothing: any unit will do.
     unit[~wide] = unit[wide].mean() if wide.any() else 1.0
-    return _Rows(found, label, weights(sample_weight, len(label)), unit)
+    return _Rows(grouped, label, weights(sample_weight, len(label)), unit)
 
 
 def _scored(rows: _Rows, served: Objects, name: str) -> _Scores:
     if served.shape != rows.y.shape:
         raise ValueError(f"{name} has shape {served.shape}; all judge the same {len(rows.y)} rows")
-    found = _Scores(np.empty(len(rows.y)), np.empty(len(rows.y)))
+    scored = _Scores(np.empty(len(rows.y)), np.empty(len(rows.y)))
     for group in rows.groups:
         levels = quantiles(group).levels
         for part in groups(served[group.rows]):
             stated, place = quantiles(part), group.rows[part.rows]
             if stated.levels != levels:
                 raise ValueError(f"{name} states other levels than the model, {stated.levels} instead of {levels}")
-            found.crps[place] = crps(stated, rows.y[place])
-            found.rank[place] = drawn_ranks(stated, rows.y[place])
-    return found
+            scored.crps[place] = crps(stated, rows.y[place])
+            scored.rank[place] = drawn_ranks(stated, rows.y[place])
+    return scored
 
 
 def _compared(rows: _Rows, ours: _Scores, other: _Scores, strict: float, level: float) -> DistributionComparison:
@@ -275,7 +275,7 @@ def _weighted_quantiles(y: Floats, share: Floats, levels: Sequence[int]) -> Floa
 
 def _in_segment(name: str, segment: DistributionSegment, level: float) -> DistributionSegmentGain:
     rows = _rows(segment.y, segment.raw, segment.sample_weight)
-    ours, now = (_scored(rows, each, f"segment {name}") for each in (segment.candidate, segment.now))
+    ours, now = (_scored(rows, served, f"segment {name}") for served in (segment.candidate, segment.now))
     bound = bound_of((now.crps - ours.crps) / rows.unit, rows.weight)
     return DistributionSegmentGain(
         rows=float(rows.weight.sum()), gain_in_std=bound.mean, gain_in_std_upper_bound=bound.high(level)

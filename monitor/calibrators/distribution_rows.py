@@ -1,24 +1,21 @@
-"""Rows of predictive distributions: what calibrators of regressions are fitted on and applied to, as matrices of one form each."""
+"""Rows of predictive distributions, checked, and grouped into matrices of distributions with the same levels."""
 
 from collections.abc import Iterable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, NamedTuple
 
 from .distributions import SERVED_LEVELS, WHOLE, Distribution, median_place, scores
 from .errors import NotIdentified
 from .numeric import ArrayLike, Floats, Integers, Objects, np, special
 from .rows import weights
 
-BLOCK: Final = 1 << 20
-"""Numbers that are looked at together."""
-
 
 class Group(NamedTuple):
-    """Rows of one form."""
+    """Rows with the same levels."""
 
     levels: tuple[int, ...]  # in thousandths; empty: normal
     values: Floats  # (m, levels), or (m, 2): mean and standard deviation
     chance: Floats  # (m,)
-    rows: Integers  # (m,) which rows they are
+    rows: Integers  # (m,) their places among all rows
 
 
 def distributions(X: Any, levels: Sequence[float] | None = None, name: str = "X") -> Objects:  # noqa: N803
@@ -32,7 +29,7 @@ def distributions(X: Any, levels: Sequence[float] | None = None, name: str = "X"
     """
     if isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1:
         return _checked(X, name)
-    if isinstance(X, list | tuple) and X and all(isinstance(each, Distribution) for each in X):
+    if isinstance(X, list | tuple) and X and all(isinstance(row, Distribution) for row in X):
         return objects(X)
     try:
         values = np.asarray(X, dtype=np.float64)
@@ -50,16 +47,16 @@ def distributions(X: Any, levels: Sequence[float] | None = None, name: str = "X"
     return objects(Distribution(named, tuple(row)) for row in values.tolist())
 
 
-def _checked(given: Objects, name: str) -> Objects:
-    odd = next((each for each in given if not isinstance(each, Distribution)), None)
+def _checked(rows: Objects, name: str) -> Objects:
+    odd = next((row for row in rows if not isinstance(row, Distribution)), None)
     if odd is not None:
         raise ValueError(f"{name} holds {odd!r}; it must hold distributions")
-    return given
+    return rows
 
 
-def objects(found: Iterable[Distribution]) -> Objects:
+def objects(rows: Iterable[Distribution]) -> Objects:
     """Return distributions as an array of shape (n,)."""
-    listed = list(found)
+    listed = list(rows)
     array = np.empty(len(listed), dtype=object)
     array[:] = listed
     return array
@@ -73,11 +70,11 @@ def groups(rows: Objects) -> list[Group]:
     return [
         Group(
             levels,
-            np.array([rows[i].values for i in found], dtype=np.float64),
-            np.array([rows[i].chance for i in found], dtype=np.float64),
-            np.array(found, dtype=np.int64),
+            np.array([rows[i].values for i in alike], dtype=np.float64),
+            np.array([rows[i].chance for i in alike], dtype=np.float64),
+            np.array(alike, dtype=np.int64),
         )
-        for levels, found in places.items()
+        for levels, alike in places.items()
     ]
 
 
@@ -87,14 +84,14 @@ def rows_to_fit(
     sample_weight: ArrayLike | None,
     levels: Sequence[float] | None,
 ) -> tuple[Objects, Floats, Floats]:
-    """Return distributions, labels and weights to fit on, rows of weight 0 left out.
+    """Return distributions, labels and weights to fit on, without rows of weight 0.
 
     Raises
     ------
     ValueError
-        when the rows are not usable.
+        for unusable rows.
     NotIdentified
-        when nothing has weight.
+        for rows without weight.
 
     """
     rows = distributions(X, levels)
@@ -127,7 +124,7 @@ def middles(group: Group) -> Floats:
 
 
 def spreads(group: Group) -> Floats:
-    """Return the standard deviation of each row of a group; of quantiles, of the normal distribution with the two outermost."""
+    """Return the standard deviation of each row of a group; of quantiles, that of the normal distribution with the two outermost."""
     if not group.levels:
         return group.values[:, 1]
     z = scores(group.levels)
@@ -135,7 +132,7 @@ def spreads(group: Group) -> Floats:
 
 
 def quantiles(group: Group) -> Group:
-    """Return a group by quantiles: a normal distribution's at the levels at which a calibrated one is served."""
+    """Return a group by quantiles: normal distributions at the levels that calibrated ones are served by."""
     if group.levels:
         return group
     mean, std = group.values[:, :1], group.values[:, 1:]
@@ -155,14 +152,14 @@ def completed_ranks(group: Group, y: Floats) -> Floats:
     inner = _line(y, (values[row, low], z[low]), (values[row, high], z[high]))
     below = _tail(y - values[:, 0], spreads(group)) + z[0]
     above = _tail(y - values[:, -1], spreads(group)) + z[-1]
-    found = special.ndtr(np.where(first == 0, below, np.where(last == len(z), above, inner)))
+    joined = special.ndtr(np.where(first == 0, below, np.where(last == len(z), above, inner)))
     level = np.array(group.levels) / WHOLE
     lower, upper = level[np.minimum(first, len(z) - 1)], level[np.maximum(last - 1, 0)]
-    return np.asarray(np.where(first < last, lower + group.chance * (upper - lower), found))
+    return np.asarray(np.where(first < last, lower + group.chance * (upper - lower), joined))
 
 
 def _around(values: Floats, y: Floats) -> tuple[Integers, Integers]:
-    """Return how many quantiles lie below each label, and how many at or below; shapes (m,)."""
+    """Return the number of quantiles below each label, and at or below it; shapes (m,)."""
     return (values < y[:, None]).sum(axis=1), (values <= y[:, None]).sum(axis=1)
 
 
@@ -178,7 +175,7 @@ def _tail(distance: Floats, spread: Floats) -> Floats:
 
 
 def drawn_ranks(group: Group, y: Floats) -> Floats:
-    """Return the probability integral transform that the figures of a regression are of; a group of quantiles, shape (m,).
+    """Return the probability integral transform of each label in a group of quantiles, as a regression's figures use it; shape (m,).
 
     It is drawn evenly from between the stated levels that the label lies between, as `monitor.stats.regression.of_quantiles` says.
     """

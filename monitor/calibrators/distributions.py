@@ -1,10 +1,9 @@
-"""Predictive distributions of a number, and what a calibrator makes of one: plain Python, without NumPy.
+"""Predictive distributions of a number, and the forms of a family's map of them: plain Python, without NumPy.
 
-A distribution is normal, by mean and standard deviation, or known by quantiles at some levels. Quantiles alone say nothing of what lies
-between and beyond them; a calibrator completes them to a whole distribution by one rule, when it is fitted as when it is applied, so that
-the rule need not be true: labels say how often each of its levels holds, whatever they are. The rule: standard normal scores of levels and
-quantiles are joined by straight lines, and the outermost ones are continued with the slope of a line through the two of them. Quantiles
-of a normal distribution are so completed to that distribution.
+A distribution is normal, by mean and standard deviation, or known by quantiles at some levels. A calibrator completes quantiles to a whole
+distribution by one rule, both when it is fitted and when it is applied, so that the rule need not be true: labels show how often each
+level holds. The rule joins standard normal scores of levels and quantiles by straight lines, and continues beyond the outermost two with
+the slope of the line through them. Quantiles of a normal distribution are so completed to that distribution.
 """
 
 import math
@@ -23,8 +22,8 @@ WHOLE: Final = 1000
 HALF: Final = 500
 
 SERVED_LEVELS: Final = (5, 25, *range(50, 1000, 50), 975, 995)
-"""In thousandths, the levels of the quantiles that a calibrated normal distribution is served by, once it is no longer normal: every
-twentieth, and the ends of the central intervals of 95 and 99 %."""
+"""Levels, in thousandths, of the quantiles that serve a calibrated normal distribution, which is normal no longer: every twentieth, and the
+ends of the central intervals of 95 and 99 %."""
 
 RAREST: Final = 1e-15
 """Levels are kept this far from 0 and 1, which is 7.9 standard deviations from a normal distribution's mean."""
@@ -34,12 +33,12 @@ _NORMAL: Final = NormalDist()
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """A predictive distribution: normal where there are no levels, else known by quantiles.
+    """A predictive distribution: normal without levels, else known by quantiles.
 
     Raises
     ------
     ValueError
-        unless all values are finite, a standard deviation is above 0, levels rise strictly from 1 to 999 and quantiles don't fall.
+        for infinite values, a standard deviation that is not above 0, levels that do not rise from 1 to 999, or quantiles that fall.
 
     Examples
     --------
@@ -50,9 +49,7 @@ class Distribution:
 
     levels: tuple[int, ...]  # in thousandths; empty: normal
     values: tuple[float, ...]  # one per level; of a normal distribution mean and standard deviation
-    chance: float = (
-        0.5  # in (0, 1), by which a label's rank is drawn where quantiles say only between which levels it is
-    )
+    chance: float = 0.5  # in (0, 1), draws a label's rank between the levels of the quantiles around it
 
     def __post_init__(self) -> None:
         if not all(map(math.isfinite, self.values)):
@@ -85,7 +82,7 @@ def _rise(levels: tuple[int, ...]) -> bool:
 
 
 def median(levels: Sequence[int], values: Sequence[float]) -> float:
-    """Return the median of quantiles: linear between the nearest levels, the outermost value where .5 lies outside.
+    """Return the median of quantiles: linear between the nearest levels, the outermost quantile for .5 beyond them.
 
     >>> median((250, 750), (1.0, 3.0)), median((500, 900), (1.0, 3.0)), median((600, 900), (1.0, 3.0))
     (2.0, 1.0, 1.0)
@@ -95,7 +92,7 @@ def median(levels: Sequence[int], values: Sequence[float]) -> float:
 
 
 class Place(NamedTuple):
-    """A quantile by way of stated ones: values[base] + share·(values[end] - values[start])."""
+    """A quantile as a combination of stated ones: values[base] + share·(values[end] - values[start])."""
 
     base: int
     start: int
@@ -105,7 +102,7 @@ class Place(NamedTuple):
 
 @lru_cache(maxsize=1024)
 def median_place(levels: tuple[int, ...]) -> Place:
-    """Return where the median lies among quantiles at these levels."""
+    """Return the place of the median among quantiles at these levels."""
     above = bisect_right(levels, HALF)
     if above == 0 or above == len(levels):
         outermost = max(above - 1, 0)
@@ -125,33 +122,33 @@ def scores(levels: tuple[int, ...]) -> tuple[float, ...]:
 
 
 def places(levels: tuple[int, ...], wanted: Sequence[float]) -> tuple[Place, ...]:
-    """Return where quantiles with the given standard normal scores lie among those at some levels, by the rule of completion.
+    """Return the places of quantiles with these standard normal scores among those at some levels, by the rule of completion.
 
     >>> places((160, 500, 840), (0.0,))
     (Place(base=1, start=1, end=2, share=0.0),)
     """
     known, last = scores(levels), len(levels) - 1
     width = known[-1] - known[0]
-    found = []
+    placed = []
     for z in wanted:
         above = bisect_right(known, z)
         if above == 0:
-            found.append(Place(0, 0, last, (z - known[0]) / width))
+            placed.append(Place(0, 0, last, (z - known[0]) / width))
         elif above > last:
-            found.append(Place(last, 0, last, (z - known[-1]) / width))
+            placed.append(Place(last, 0, last, (z - known[-1]) / width))
         else:
             low, high = known[above - 1], known[above]
-            found.append(Place(above - 1, above - 1, above, (z - low) / (high - low)))
-    return tuple(found)
+            placed.append(Place(above - 1, above - 1, above, (z - low) / (high - low)))
+    return tuple(placed)
 
 
 def inverted(x: Sequence[float], y: Sequence[float], levels: Sequence[int]) -> tuple[float, ...]:
-    """Return at which raw level the map through (0, 0), knots (x, y) and (1, 1) reaches given ones, as standard normal scores.
+    """Return standard normal scores of the raw levels that the map through (0, 0), knots (x, y) and (1, 1) takes to these levels.
 
     Parameters
     ----------
-    x, y : raw levels, not falling, and how often labels are at or under them, rising
-    levels : in thousandths
+    x, y : raw levels, not falling, and frequencies of labels at or under them, rising
+    levels : observed levels, in thousandths
 
     Examples
     --------

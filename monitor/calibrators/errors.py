@@ -1,17 +1,16 @@
-"""What can go wrong with a calibrator. All are ValueErrors, since this package imports nothing else of ours.
+"""Errors of calibrators. All are ValueErrors, since this package stands on the ground floor.
 
 ValueError
 ├── NotIdentified       the rows do not determine the calibrator's parameters
-├── NotFitted           a calibrator was asked before it was fitted; an AttributeError too, as in scikit-learn
-└── BadDocument         a document that is not a calibrator: names the field, the value and what would be right
+├── NotFitted           a calibrator was applied before it was fitted; an AttributeError too, as in scikit-learn
+└── BadDocument         an invalid document: names the field, the value and what would be right
 """
 
 import reprlib
-from typing import Any
 
 
 class NotIdentified(ValueError):
-    """The rows do not determine the parameters: no fit, rather than a wild one."""
+    """The rows do not determine the parameters."""
 
 
 class NotFitted(ValueError, AttributeError):
@@ -19,9 +18,9 @@ class NotFitted(ValueError, AttributeError):
 
 
 class BadDocument(ValueError):
-    """A document does not describe a calibrator, or not the one whose hash it carries."""
+    """A document is invalid, or has another hash than its content."""
 
-    def __init__(self, field: str, value: Any, reason: str) -> None:
+    def __init__(self, field: str, value: object, reason: str) -> None:
         self.field = field
         self.value = value
         self.reason = reason

@@ -30,9 +30,8 @@ class Calibrator:
     family: ClassVar[Family[Any]]
     learns: ClassVar[bool] = True
     task: str
-    class_names_: list[str] | None = (
-        None  # in the order of the parameters, where a document with some for each class names them
-    )
+    class_names_: list[str] | None = None
+    """Names of the classes in the order of the parameters, where a document has some for each class and names them."""
 
     @property
     def method(self) -> str:

@@ -1,11 +1,11 @@
-"""Gate: may this calibrator replace what serves now? Judged on later, held-out rows, pair by pair.
+"""Gate: may this calibrator replace the one in service? Judged by paired comparisons on later, held-out rows.
 
-A better mean is no reason: on a calibrated model a fit has the better mean in a third of all trials, and does harm. The gate asks, against
-the incumbent and against no calibrator at all, on the same rows:
+A better mean is not enough: on a calibrated model a fit has the better mean in a third of all trials, and does harm. The gate compares
+against the incumbent and against no calibrator, on the same rows:
 
 1. Log loss: the one-sided lower bound of the mean paired gain is above 0, at a level that all candidates share (Bonferroni).
 2. Brier score and debiased L2 calibration error: not *significantly* worse. A plain comparison would refuse half of all candidates that
-   change nothing there, by noise alone; the first rule already asks for proof of good, so that these two ask only for no proof of harm.
+   change nothing there, by noise alone; the first rule asks for proof of gain, so these two only refuse proof of harm.
 3. Segments: in none is the log loss significantly worse, at a level divided by the number of segments judged. Rows of a small segment that
    all came true look alike, as if nothing were left to chance: by their spread alone, of repairs that harm nobody, a fifth to a half would
    be refused for one of 20 segments of 50 rows. So the variance of the mean is half that, and half what it would be if the truth lay
@@ -120,13 +120,13 @@ def judge(
     Parameters
     ----------
     y : array of shape (n,), outcomes 0 or 1; for vectors, labels 0 to K - 1
-    candidate, identity, incumbent : arrays of shape (n,) or (n, K), the probabilities that each gives to the same rows; identity's are the
-        raw ones; without an incumbent, identity is what serves now
+    candidate, identity, incumbent : arrays of shape (n,) or (n, K), probabilities for the same rows; identity's are the raw ones; without
+        an incumbent, identity serves now
     simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
-    sample_weight : array of shape (n,), whole numbers: how many events a row stands for
-    share : the part of the level that this candidate has; the shares of all that are tried on these rows sum to 1
+    sample_weight : array of shape (n,), whole numbers: events that the rows stand for
+    share : the candidate's share of the level; the shares of all candidates on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged
-    level : the chance of passing a calibrator that is no better
+    level : chance of passing a calibrator that is no better
 
     Returns
     -------
@@ -135,7 +135,7 @@ def judge(
     Raises
     ------
     ValueError
-        when arrays do not fit each other or are no probabilities.
+        for arrays of different shapes, or that hold no probabilities.
 
     References
     ----------

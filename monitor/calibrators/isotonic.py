@@ -1,4 +1,4 @@
-"""Isotonic regression: any map that does not decrease, for when labels are plenty."""
+"""Isotonic regression: any map that does not decrease, for many labels."""
 
 import math
 from bisect import bisect_right
@@ -70,7 +70,7 @@ def _array(parameters: _Parameters) -> Into:
 
 
 class Isotonic(Calibrator):
-    """Map each p to how often such answers were right, pooled until the map does not decrease.
+    """Map each p to the frequency of right answers, pooled until the map does not decrease.
 
     Equal p are averaged and blocks found by pooling adjacent violators. The map is centered isotonic regression: each block, with all its
     p, is drawn together into one point at its mean p, and the map is linear between these points, so that it rises where plain isotonic

@@ -8,9 +8,8 @@ from .numeric import Floats, np
 from .parameters import STEEPEST
 
 MOST_STEPS: Final = 250
-LONGEST_STEP: Final = (
-    4.0  # of any row's logit: a longer one can end where all rows are saturated and the Hessian says nothing
-)
+LONGEST_STEP: Final = 4.0
+"""Of any row's logit: a longer one can end where all rows are saturated and the Hessian vanishes."""
 SETTLED: Final = 1e-8  # a last step that moves every logit by less; the next would move them by its square
 ENOUGH_DECREASE: Final = 1e-4
 PIECE: Final = 8_192
@@ -27,7 +26,7 @@ class Line(NamedTuple):
 
 
 class Rising(NamedTuple):
-    """How much of each of two features, neither negative, and an intercept."""
+    """Coefficients of two features, neither negative, and an intercept."""
 
     first: float
     second: float
@@ -46,7 +45,7 @@ def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:
     Raises
     ------
     NotIdentified
-        when all scores are the same.
+        for scores that are all the same.
 
     Examples
     --------
@@ -65,12 +64,12 @@ def fit_line(scores: Floats, y: Floats, weight: Floats) -> Line:
 
 
 def fit_rising_line(scores: Floats, y: Floats, weight: Floats) -> Line:
-    """Return the line of `fit_line`.
+    """Return the line of `fit_line`, provided that it rises.
 
     Raises
     ------
     NotIdentified
-        when all scores are the same, or the slope is not positive.
+        for scores that are all the same, or a slope that is not positive.
 
     """
     line = fit_line(scores, y, weight)
@@ -82,7 +81,7 @@ def fit_rising_line(scores: Floats, y: Floats, weight: Floats) -> Line:
 
 
 def fit_rising(features: Floats, y: Floats, weight: Floats) -> Rising:
-    """Return the non-negative a and b, and c, of P(y = 1) = sigmoid(a·first + b·second + c) with the least log loss.
+    """Return a, b and c of P(y = 1) = sigmoid(a·first + b·second + c) with the least log loss, a and b not negative.
 
     The loss is convex: where its least value has a negative a or b, the least value without one lies at a = 0 or at b = 0.
 
@@ -95,7 +94,7 @@ def fit_rising(features: Floats, y: Floats, weight: Floats) -> Rising:
     Raises
     ------
     NotIdentified
-        when the rows do not tell the features apart, neither coefficient is positive, or one runs away.
+        for features that the rows do not tell apart, coefficients of which none is positive, or one that runs away.
 
     """
     share, target = weight / weight.sum(), smoothed(y, weight)
@@ -121,7 +120,7 @@ def smoothed(y: Floats, weight: Floats) -> Floats:
 
 
 class _Point(NamedTuple):
-    """The mean log loss at some coefficients, and its derivatives there."""
+    """The mean log loss at some coefficients, with its derivatives."""
 
     loss: float
     gradient: Floats
@@ -154,11 +153,11 @@ class _Loss:
         return _Point(float(loss), gradient, hessian, float(size.max()))
 
     def reach(self, step: Floats) -> float:
-        """Return how far a step moves the logit of any row."""
+        """Return the largest move of any row's logit by a step."""
         return float(np.abs(self.design @ step).max())
 
     def constant(self) -> Floats:
-        """Return the best coefficients of the intercept alone."""
+        """Return the best coefficients with the intercept alone."""
         at, rate = np.zeros(self.design.shape[1]), float(self.share @ self.target)
         at[-1] = math.log(rate / (1.0 - rate))
         return at
@@ -166,22 +165,22 @@ class _Loss:
 
 def _least(loss: _Loss) -> Floats:
     try:
-        found = _plane(loss)
+        best = _plane(loss)
     except NotIdentified:  # the least value may run away where a coefficient may be negative, and not where it may not
-        found = _edge(loss)
-        if loss(found).gradient[:2].min() < -FLAT:
+        best = _edge(loss)
+        if loss(best).gradient[:2].min() < -FLAT:
             raise
-    return found if found[:2].min() >= 0.0 else _edge(loss)
+    return best if best[:2].min() >= 0.0 else _edge(loss)
 
 
 def _edge(loss: _Loss) -> Floats:
-    """Return the better fit of one feature alone; without either where both would be negative."""
+    """Return the better fit with one feature alone, or with neither where both would be negative."""
     best, least = loss.constant(), math.inf
     for feature in (0, 1):
         alone = _Loss(loss.features[:, [feature]], loss.target, loss.share)
-        slope, intercept = found = _newton(alone)
-        if slope > 0.0 and alone(found).loss < least:
-            best, least = np.zeros(3), alone(found).loss
+        slope, intercept = line = _newton(alone)
+        if slope > 0.0 and alone(line).loss < least:
+            best, least = np.zeros(3), alone(line).loss
             best[[feature, 2]] = slope, intercept
     return best
 
@@ -192,8 +191,8 @@ def _plane(loss: _Loss) -> Floats:
     if not variances[0] > ALIKE:
         raise NotIdentified("the scores take too few values to tell the curve's two sides apart")
     turn = directions / np.sqrt(variances)
-    found = _newton(_Loss(loss.features @ turn, loss.target, loss.share))
-    return np.append(turn @ found[:2], found[2])
+    turned = _newton(_Loss(loss.features @ turn, loss.target, loss.share))
+    return np.append(turn @ turned[:2], turned[2])
 
 
 def _newton(loss: _Loss) -> Floats:

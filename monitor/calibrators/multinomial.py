@@ -29,7 +29,7 @@ class Lines(NamedTuple):
 
 
 def normal_logs(scores: Floats) -> Floats:
-    """Return log p of the softmax of scores whose highest in a row is 0, each at least log(1e-15); shape (n, K)."""
+    """Return log p, at least log(1e-15), of the softmax of scores whose highest in a row is 0; shape (n, K)."""
     totals = np.empty(len(scores))
     for rows in _chunks(scores):
         totals[rows] = np.exp(scores[rows]).sum(axis=1)
@@ -44,13 +44,13 @@ def fit_lines(logs: Floats, label: Integers, share: Floats, *, start: float, rid
     logs : array of shape (n, K), logarithms of probabilities, none under log(1e-15)
     label : array of shape (n,), 0 to K - 1
     share : array of shape (n,), positive, with the sum 1
-    start : the slope to begin with
-    ridge : how strongly slopes are held to 1 and intercepts to 0
+    start : initial slope
+    ridge : strength of the hold of slopes to 1 and of intercepts to 0
 
     Raises
     ------
     NotIdentified
-        when the lines run away: the scores separate labels without an error.
+        for lines that run away: the scores separate labels without an error.
 
     """
     loss = _Loss(logs, label, share, ridge)
@@ -59,7 +59,7 @@ def fit_lines(logs: Floats, label: Integers, share: Floats, *, start: float, rid
 
 
 def usable(lines: Lines) -> Lines:
-    """Return lines as they are; raise NotIdentified where a document would not hold them."""
+    """Return lines unchanged; raise NotIdentified for lines that a document cannot hold."""
     slopes, intercepts = lines
     if slopes.min() <= 0.0:
         raise NotIdentified(
@@ -79,7 +79,7 @@ class _Loss:
         self.logs, self.label, self.share, self.ridge = logs, label, share, ridge
         self.classes, self.deepest = logs.shape[1], -float(logs.min())
         chosen = logs[np.arange(len(label)), label]
-        sums = [np.bincount(label, weights=each, minlength=self.classes) for each in (share * chosen, share)]
+        sums = [np.bincount(label, weights=weight, minlength=self.classes) for weight in (share * chosen, share)]
         self.observed = np.concatenate(sums)
         self.middle = np.repeat([1.0, 0.0], self.classes)
 
@@ -89,7 +89,7 @@ class _Loss:
         return normals - float(self.observed @ lines) + self.ridge * float(((lines - self.middle) ** 2).sum())
 
     def slope(self, lines: Floats, visit: Callable[[slice, Floats], None]) -> tuple[float, Floats]:
-        """Return the loss and its gradient; show each chunk's rows and probabilities to `visit` on the way."""
+        """Return the loss and its gradient; call `visit` with the rows and probabilities of each chunk."""
         normals, expected = 0.0, np.zeros(2 * self.classes)
         for rows, p, log_totals in self._softmaxed(lines):
             share = self.share[rows]
@@ -102,7 +102,7 @@ class _Loss:
         return loss, expected - self.observed + 2.0 * self.ridge * away
 
     def _softmaxed(self, lines: Floats) -> Iterator[tuple[slice, Floats, Floats]]:
-        """Yield rows, their probabilities and the logarithms of what those were divided by, chunk by chunk."""
+        """Yield rows, their probabilities and the logarithms of the softmax's denominators, chunk by chunk."""
         slopes, intercepts = np.split(lines, 2)
         for rows in _chunks(self.logs):
             p = self.logs[rows] * slopes
@@ -141,7 +141,7 @@ def _newton(loss: _Loss, lines: Floats) -> Floats:
 
 
 def _reach(step: Floats, deepest: float) -> float:
-    """Return a bound of how far a step moves any score."""
+    """Return an upper bound of the move of any score by a step."""
     slopes, intercepts = np.abs(np.split(step, 2))
     return float((deepest * slopes + intercepts).max())
 
@@ -154,7 +154,7 @@ class _Solved:
         self.hessian = np.zeros((2 * loss.classes, 2 * loss.classes))
 
     def visit(self, rows: slice, p: Floats) -> None:
-        """Add what a chunk of rows curves: Σ share·(diag(p) - p pᵀ), seen from slopes (times log p) and from intercepts."""
+        """Add the curvature of a chunk of rows: Σ share·(diag(p) - p pᵀ), by slopes (times log p) and by intercepts."""
         k, logs = self.loss.classes, self.loss.logs[rows]
         share = self.loss.share[rows]
         design = np.empty((len(p), 2 * k))
@@ -169,7 +169,7 @@ class _Solved:
         self.hessian[k + here, k + here] += share @ p
 
     def solve(self, right: Floats) -> Floats:
-        """Return the step that the Hessian turns into the right side."""
+        """Return the step whose product with the Hessian is the right side."""
         k = self.loss.classes
         self.hessian[np.diag_indices(2 * k)] += 2.0 * self.loss.ridge
         self.hessian[k:, k:] += 1.0 / k  # intercepts that all move alike change nothing: this keeps their sum
@@ -188,7 +188,7 @@ class _Multiplied:
         self.blocks = np.zeros((3, loss.classes))
 
     def visit(self, rows: slice, p: Floats) -> None:
-        """Keep a chunk's probabilities, and sum up how each class curves by itself."""
+        """Keep a chunk's probabilities, and add the curvature of each class by itself."""
         self.p[rows] = p
         logs = self.loss.logs[rows]
         own = p * (1.0 - p) * self.loss.share[rows][:, None]
@@ -196,16 +196,16 @@ class _Multiplied:
         self.blocks += [np.einsum("ij,ij->j", bent, logs), bent.sum(axis=0), own.sum(axis=0)]
 
     def solve(self, right: Floats) -> Floats:
-        """Return the step that the Hessian turns into the right side, nearly, by conjugate gradients."""
+        """Return the step whose product with the Hessian is nearly the right side, by conjugate gradients."""
         size = len(right)
-        found, _ = linalg.cg(
+        step, _ = linalg.cg(
             linalg.LinearOperator((size, size), matvec=self._times, dtype=np.float64),
             right,
             rtol=EXACTNESS,
             maxiter=size,
             M=linalg.LinearOperator((size, size), matvec=self._preconditioner(), dtype=np.float64),
         )
-        slopes, intercepts = np.split(found, 2)
+        slopes, intercepts = np.split(step, 2)
         return np.concatenate([slopes, intercepts - intercepts.mean()])  # all moved alike change nothing
 
     def _times(self, step: Floats) -> Floats:
@@ -223,7 +223,7 @@ class _Multiplied:
         return np.asarray(product + 2.0 * self.loss.ridge * step.ravel())
 
     def _preconditioner(self) -> Callable[[Floats], Floats]:
-        """Return what solves each class by itself: a block of two unknowns."""
+        """Return the solver of each class by itself, a block of two unknowns."""
         tiny = 1e-12
         bent, straight, flat = self.blocks
         bent, flat = bent + 2.0 * self.loss.ridge + tiny, flat + 2.0 * self.loss.ridge + tiny
@@ -232,6 +232,6 @@ class _Multiplied:
         def solve(right: Floats) -> Floats:
             first, second = np.split(right.ravel(), 2)
             both = flat * first - straight * second, bent * second - straight * first
-            return np.concatenate([scale * each for each in both])
+            return np.concatenate([scale * part for part in both])
 
         return solve

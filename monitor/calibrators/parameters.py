@@ -1,6 +1,6 @@
-"""Parameters of documents: the bounds that families share, and the checks that their own checks are made of.
+"""Parameters of documents: bounds and checks that families share.
 
-Each check returns a value in its one form, or raises BadDocument with the field, the value and the bounds.
+A check returns a value in its one form, or raises BadDocument with the field, the value and the bounds.
 """
 
 from collections.abc import Mapping
@@ -15,7 +15,7 @@ HIGHEST: Final = 1.0 - LOWEST
 SMALLEST: Final = 1e-15
 """An entry of a probability vector is at least this before its logarithm is taken."""
 SUM_TOLERANCE: Final = 1e-3
-"""How far from 1 a probability vector may sum."""
+"""Largest distance of a probability vector's sum from 1."""
 
 STEEPEST: Final = 1e4
 """The largest slope or intercept on a logit."""

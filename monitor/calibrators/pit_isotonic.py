@@ -22,7 +22,7 @@ from .numeric import ArrayLike, Floats, Objects, np
 from .parameters import Unchecked, as_many, exactly, not_falling, numbers, rising
 
 KNOTS: Final = tuple(k / 200 for k in range(1, 200))
-"""The frequencies at which the map is kept: every half of a hundredth."""
+"""Frequencies that the map is kept at: .005, .010 … .995."""
 
 
 class _Parameters(TypedDict):
@@ -75,7 +75,7 @@ def _array(parameters: _Parameters) -> OfMany:
 
 
 class PitIsotonic(DistributionCalibrator):
-    """Serve at level q the raw quantile at level R⁻¹(q), R(p) being how often labels lie at or under the raw quantile at level p.
+    """Serve at level q the raw quantile at level R⁻¹(q), R(p) being the frequency of labels at or under the raw quantile at level p.
 
     R is the distribution function of the probability integral transforms F(y) of the labels: the isotonic regression of their own
     frequencies, which rise already. It is kept where it is .005, .010 … .995, at the i/(n + 1) plotting positions, linear in between and
@@ -84,7 +84,7 @@ class PitIsotonic(DistributionCalibrator):
 
     A normal distribution is served by quantiles, at the levels `monitor.calibrators.distributions.SERVED_LEVELS`, since it is normal no
     longer; quantiles are served at their own levels. Between and beyond stated quantiles F is completed, alike when R is learned and when
-    it is applied: so a quantile beyond the outermost is not guessed but placed where labels were, as far as there were any.
+    it is applied: so a quantile beyond the outermost is placed where labels were, as far as there were any.
 
     Parameters
     ----------
@@ -94,7 +94,7 @@ class PitIsotonic(DistributionCalibrator):
     Attributes
     ----------
     x_ : array of shape (199,), raw levels, not falling
-    y_ : array of shape (199,), how often labels lie at or under them, rising
+    y_ : array of shape (199,), frequencies of labels at or under them, rising
 
     References
     ----------
@@ -104,8 +104,8 @@ class PitIsotonic(DistributionCalibrator):
     --------
     >>> rng = np.random.default_rng(0)
     >>> X, y = np.tile([0.0, 1.0], (20_000, 1)), rng.normal(0.5, 2.0, 20_000)
-    >>> found = PitIsotonic().fit(X, y).predict_proba([[0.0, 1.0]])[0]
-    >>> [round(found.values[found.levels.index(level)], 1) for level in (150, 500, 850)]
+    >>> served = PitIsotonic().fit(X, y).predict_proba([[0.0, 1.0]])[0]
+    >>> [round(served.values[served.levels.index(level)], 1) for level in (150, 500, 850)]
     [-1.5, 0.5, 2.6]
 
     """

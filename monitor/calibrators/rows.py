@@ -1,4 +1,4 @@
-"""Rows: what calibrators are fitted on and applied to, checked once and in one place."""
+"""Rows of probabilities, labels and weights, checked in one place before calibrators are fitted on them or applied to them."""
 
 from typing import Any, Final
 
@@ -70,7 +70,7 @@ def classes(values: ArrayLike, rows: int, count: int) -> Integers:
 
 
 def weights(values: ArrayLike | None, rows: int) -> Floats:
-    """Return how often each row counts, shape (n,), all 1 by default; raise ValueError when negative or not finite."""
+    """Return weights of the rows, shape (n,), 1 by default; raise ValueError for negative or infinite ones."""
     if values is None:
         return np.ones(rows)
     weight = _column(values, "sample_weight", rows)
@@ -80,12 +80,12 @@ def weights(values: ArrayLike | None, rows: int) -> Floats:
 
 
 def single_rows(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:  # noqa: N803
-    """Return confidences, outcomes and weights to fit on, rows of weight 0 left out.
+    """Return confidences, outcomes and weights to fit on, without rows of weight 0.
 
     Raises
     ------
     NotIdentified
-        when nothing has weight or all outcomes are the same.
+        for rows without weight, or outcomes that are all the same.
 
     """
     p = confidences(X)
@@ -100,12 +100,12 @@ def vector_rows(
     *,
     logits: bool,
 ) -> tuple[Floats, Integers, Floats]:
-    """Return scores, labels and weights to fit on, rows of weight 0 left out.
+    """Return scores, labels and weights to fit on, without rows of weight 0.
 
     Raises
     ------
     NotIdentified
-        when nothing has weight or all labels are the same.
+        for rows without weight, or labels that are all the same.
 
     """
     scores = log_scores(X, logits=logits)
@@ -114,7 +114,7 @@ def vector_rows(
 
 
 def rows_of_cells(n: ArrayLike, sy: ArrayLike, sp: ArrayLike, spy: ArrayLike) -> tuple[Floats, Floats, Floats]:
-    """Return cells as weighted rows to fit on: each cell's events with y = 1 at their mean p, and those with y = 0 at theirs.
+    """Return weighted rows to fit on, two for each cell: its events with y = 1 at their mean p, and those with y = 0 at theirs.
 
     Parameters
     ----------

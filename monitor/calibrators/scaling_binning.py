@@ -53,7 +53,7 @@ class ScalingBinning(Calibrator):
     """Map each p to the mean of Platt's line over its bin; the bins hold equal weight.
 
     1. Platt's line g is fitted as `Platt` does it.
-    2. Bins of equal weight are made of the rows' scores; equal scores stay together, so that a bin may hold more than its share.
+    2. Bins hold equal weights of the rows' scores; equal scores stay together, so that a bin may hold more than its share.
     3. Each bin's value is the weighted mean of g over its rows.
 
     Only the first step looks at labels, so nothing is gained by keeping a part of the rows from it: all three steps use all rows, as in the
@@ -62,7 +62,7 @@ class ScalingBinning(Calibrator):
     Parameters
     ----------
     task : `binary` or `confidence`
-    bins : how many, at least 2
+    bins : number of bins, at least 2
 
     Attributes
     ----------
@@ -132,7 +132,7 @@ class ScalingBinning(Calibrator):
 
 
 def _starts(mass: Floats, bins: int) -> Integers:
-    """Return where bins begin among ordered scores: a score goes to the bin in which the middle of its weight lies."""
+    """Return the starts of bins among ordered scores: a score goes to the bin that holds the middle of its weight."""
     middle = (np.cumsum(mass) - mass / 2.0) / mass.sum()
     placed = np.minimum(np.floor(middle * bins), bins - 1)
     return np.flatnonzero(np.diff(placed, prepend=-1.0)).astype(np.int64)

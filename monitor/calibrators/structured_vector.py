@@ -1,4 +1,4 @@
-"""Structured vector scaling: a temperature for all, from which each class departs as far as its labels say."""
+"""Structured vector scaling: one temperature, from which classes depart as far as their labels warrant."""
 
 from typing import Self
 
@@ -10,15 +10,15 @@ from .vector import LINES, Vector, check
 
 
 class StructuredVector(Vector):
-    """Vector scaling that is held to one temperature: softmax(slopes ∘ log p + intercepts), slopes near 1/T and intercepts near 0.
+    """Vector scaling held to one temperature: softmax(slopes ∘ log p + intercepts), slopes near 1/T and intercepts near 0.
 
     First 1/T is fitted, as temperature scaling does. Then, with x = log p / T, v and b of shape (K,) and n labels, the convex
 
         (1/n) Σ -log softmax((1 + v) ∘ x + b)_y + (K/n)·(Σ v² + Σ b²)
 
-    is minimised by Newton's method; slopes are (1 + v)/T, and intercepts b, which sum to 0. So the data must earn every departure from one
-    temperature, the more so the more classes there are: v and b have the standard deviation 1/√(2K) before any label is seen. A class
-    without labels keeps the common slope, and its intercept falls only as far as its share of the rows earns.
+    is minimised by Newton's method; slopes are (1 + v)/T, and intercepts b, which sum to 0. Every departure from one temperature needs
+    evidence, the more so the more classes there are: v and b have the prior standard deviation 1/√(2K). A class without labels keeps the
+    common slope, and its intercept falls only as far as its share of the rows warrants.
 
     This is the ridge penalty of Berta, Holzmüller, Jordan and Bach with the strength that they recommend (all factors and exponents 1).
     Their x is log softmax(log p / T), which differs by a constant per row; without it the calibrator has the form of vector scaling.

@@ -1,4 +1,4 @@
-"""Temperature scaling: one parameter that makes every answer more or less confident, and changes none."""
+"""Temperature scaling: one parameter that makes every answer more or less confident, and changes no answer."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -49,7 +49,7 @@ def _check(parameters: Unchecked, task: str) -> _Parameters:
 
 
 def _line(parameters: _Parameters) -> tuple[float, float]:
-    """Return the slope and intercept that the temperature of single probabilities comes to on the logit."""
+    """Return the temperature of single probabilities as a slope and an intercept on the logit."""
     beta, rest = _beta(parameters), math.log(parameters.get("classes", 2) - 1)
     return beta, beta * rest - rest
 
@@ -179,7 +179,7 @@ class Temperature(Calibrator):
         self.temperature_ = parameters["temperature"]
 
     def _rest(self) -> float:
-        """Return log(K - 1), the number of classes that share what the answer leaves."""
+        """Return log(K - 1), K - 1 being the number of classes that share the rest."""
         if self.task == "binary":
             return 0.0
         if self.classes is None or self.classes < 2:  # noqa: PLR2004  one class is no choice
@@ -233,7 +233,7 @@ def beta_of_vectors(scores: Floats, label: Integers, weight: Floats) -> float:
 
 
 def _of_rows(derivatives_of: Callable[..., Derivatives], *rows: Any) -> float:
-    """Return the best β; where there are many rows Newton's first steps are done on every 16th and only the last ones on all."""
+    """Return the best β; with many rows, Newton's first steps use every 16th and only the last ones all."""
     start = 1.0
     if len(rows[0]) >= THINNED * FEWEST_THINNED:
         with suppress(NotIdentified):
@@ -287,7 +287,7 @@ def _best_beta(derivatives: Derivatives, start: float = 1.0) -> float:
 
 
 def _check_ends(derivatives: Derivatives, low: float, high: float) -> None:
-    """Raise NotIdentified where the best temperature lies beyond an end that was not passed yet."""
+    """Raise NotIdentified for a best temperature beyond an end of the bracket."""
     if low == LOW and derivatives(math.exp(low))[0] >= 0.0:
         raise NotIdentified(f"the best temperature is above {HOTTEST:g}: the scores say nothing about the labels")
     if high == HIGH and derivatives(math.exp(high))[0] <= 0.0:

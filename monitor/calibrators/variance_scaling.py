@@ -1,4 +1,4 @@
-"""Variance scaling: one factor that makes every predictive distribution wider or narrower, and moves none."""
+"""Variance scaling: one factor that makes every predictive distribution wider or narrower, and leaves means and medians."""
 
 import math
 from collections.abc import Sequence
@@ -61,8 +61,8 @@ class VarianceScaling(DistributionCalibrator):
     s minimises the mean continuous ranked probability score, each row's in units of its own standard deviation (of quantiles, that of the
     normal distribution with the two outermost). For normal distributions that is the s with mean exp(-z²/2s²) = 1/√2,
     z = (y - mean)/std. Where errors are normal, it estimates what the maximum of the likelihood, √(mean z²), estimates, from 1.24 times
-    as many labels; but one wrong label moves it hardly, and the likelihood's without bound. Means and medians stay as they are, so a bias
-    is not cured, and whoever takes only the point that was predicted sees no change. s must lie in [1e-3, 1e3].
+    as many labels; but one wrong label hardly moves it, and moves the likelihood's without bound. Means and medians stay, so a bias is not
+    cured, and a user of the point prediction alone sees no change. s must lie in [1e-3, 1e3].
 
     Parameters
     ----------
@@ -128,8 +128,8 @@ class VarianceScaling(DistributionCalibrator):
 class _Slopes:
     """The derivative by s of the weighted mean score, which is convex in s."""
 
-    def __init__(self, found: Sequence[Group], y: Floats, weight: Floats) -> None:
-        wide = [(group, spreads(group)) for group in found]
+    def __init__(self, rows: Sequence[Group], y: Floats, weight: Floats) -> None:
+        wide = [(group, spreads(group)) for group in rows]
         self._normal = [
             (np.abs(y[group.rows] - middles(group)) / spread, weight[group.rows])
             for group, spread in wide
@@ -149,14 +149,14 @@ class _Slopes:
 
 
 def _stated(group: Group, y: Floats, weight: Floats, spread: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return how far quantiles and labels lie from the medians, the levels, and what each row counts."""
+    """Return distances of quantiles and of labels from the medians, the levels, and the weights of rows."""
     middle, wide = middles(group), spread > 0.0
     share = np.divide(2.0 * weight[group.rows], spread, out=np.zeros_like(spread), where=wide)
     return group.values - middle[:, None], y[group.rows] - middle, np.array(group.levels) / WHOLE, share
 
 
 def _root(slope: _Slopes) -> float:
-    """Return log s where the derivative changes its sign."""
+    """Return log s at the derivative's change of sign."""
     low, high = math.log(NARROWEST), math.log(WIDEST)
     if slope(WIDEST) < 0.0:
         raise NotIdentified(f"labels lie more than {WIDEST:g} times farther off than the distributions say")
