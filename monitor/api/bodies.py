@@ -82,7 +82,7 @@ def parsed(body: bytes) -> dict[str, Any]:
     if repeated is not None:
         raise BadInput(repeated, None, "is given more than once")
     if _depth(found) > MAX_DEPTH:
-        raise BadInput("body", start, f"may be nested {MAX_DEPTH} levels deep")
+        raise BadInput("body", start, f"may be nested at most {MAX_DEPTH} levels deep")
     return found
 
 

@@ -52,14 +52,14 @@ def _check_vector(field: str, vector: Vector, classes: tuple[str, ...]) -> Fault
         return None
     for name in vector:
         if name not in places:
-            return Fault("unknown_class", f"{field} has {quoted(name)}: must be by class, {listed(classes)}")
+            return Fault("unknown_class", f"{field} has {quoted(name)}: must be a class, {listed(classes)}")
     missing = [name for name in classes if name not in vector]
     return Fault("wrong_length", f"{field} lacks {listed(missing)}: must have every class of the model")
 
 
 def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] | None) -> Fault | None:
     if task == "binary" and binary_outcome(label, classes) is None:
-        named = f", or a class, {listed(classes)}" if classes else " (a model with named classes declares them)"
+        named = f", or a class, {listed(classes)}" if classes else "; to use names, declare `classes`"
         return Fault("unknown_class", f"label is {quoted(label)}: must be 0, 1, true or false{named}")
     if task == "regression":
         return _check_amount(label)
@@ -72,7 +72,7 @@ def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] |
 
 def _check_amount(label: LabelValue) -> Fault | None:
     if isinstance(label, str | bool):
-        return Fault("wrong_type", f"label is {quoted(label)}: must be a number, as what a regression predicts")
+        return Fault("wrong_type", f"label is {quoted(label)}: must be a number for a regression")
     if amount_of(label) is None:
         return Fault("out_of_range", f"label is {quoted(label)}: must be between {-MAX_AMOUNT:g} and {MAX_AMOUNT:g}")
     return None

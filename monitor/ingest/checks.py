@@ -1,7 +1,7 @@
-"""TODO."""
+"""Checks of a decoded event: fields that must agree with each other, and limits that no type states."""
 
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from operator import attrgetter
@@ -43,7 +43,7 @@ _MANY_DIGITS: Final = re.compile(rb"\d{19}")
 
 
 def fault_of(event: Event, latest: datetime) -> Fault | None:
-    """Return what is wrong with an event whose fields are each of the right kind."""
+    """Return what is wrong with an event whose fields have the right types, or None."""
     if event.timestamp is not None and not EPOCH <= event.timestamp <= latest:
         return Fault(
             "bad_time",
@@ -71,7 +71,7 @@ def _form_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _is_plain(event: PredictionEvent) -> bool:
-    """Return whether an event has a probability and nothing that must not stand beside it, at the cost of one look."""
+    """Return whether an event has a probability and no field that could conflict with it; the common case, kept cheap."""
     return (
         event.probability is not None
         and event.probabilities is None
@@ -109,11 +109,11 @@ _BESIDE: Final = {
     "members": ("probability", "probabilities"),
 }
 
-"""Beside which forms the other fields may stand."""
+"""The forms that each other field may accompany."""
 
 
 def _others_than(form: str) -> tuple[Callable[[PredictionEvent], Any], tuple[None, ...]]:
-    """Return what gets the fields that must not stand beside a form, and what it gets where none does."""
+    """Return a getter for the fields that conflict with `form`, and its result when none is set."""
     fields = [name for name in TASK_OF_FORM if name != form]
     fields += [name for name, forms in _BESIDE.items() if form not in forms]
     return attrgetter(*fields), (None,) * len(fields)
@@ -123,14 +123,14 @@ _OTHERS_THAN: Final = {form: _others_than(form) for form in TASK_OF_FORM}
 
 
 def _mixture_fault(event: PredictionEvent) -> Fault | None:
-    """Return which fields don't belong together."""
+    """Return which fields conflict."""
     given = [form for form in TASK_OF_FORM if getattr(event, form) is not None]
     if len(given) > 1:
         return _number_fault(given)
     for field, forms in _BESIDE.items():
         if getattr(event, field) is not None and not set(forms) & set(given or ["confidence"]):
             beside = " or ".join(forms)
-            return Fault("wrong_form", f"{field} is given without {beside}: must stand beside it, and only there")
+            return Fault("wrong_form", f"{field} is given without {beside}: must come with it")
     return None
 
 
@@ -148,21 +148,21 @@ def _confidence_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _unstated_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with an event that leaves out its confidence; answers that agree tell it."""
+    """Return what is wrong with an event without a confidence; `agreeing` of `samples` may state it instead."""
     if event.raw_confidence is not None:
-        return Fault("wrong_form", "raw_confidence is given without confidence: must stand beside it, and only there")
+        return Fault("wrong_form", "raw_confidence is given without confidence: must come with it")
     if event.confidence_source == "self_consistency" or event.agreeing is not None or event.samples is not None:
         return None
     if event.confidence_source is None:
         return _number_fault([])
     return Fault(
         "missing_field",
-        f"confidence is missing beside {event.confidence_source}: send no event where none could be read",
+        f"confidence is missing although confidence_source is {event.confidence_source}: send no event without a confidence",
     )
 
 
 def _source_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with where a confidence comes from; round a verbalised one, and set one of answers that agree."""
+    """Return what is wrong with the source of a confidence; round a verbalized one, and set that of agreeing answers."""
     source = event.confidence_source
     own = "confidence" if event.raw_confidence is None else "raw_confidence"
     if source == "self_consistency" or event.agreeing is not None or event.samples is not None:
@@ -177,7 +177,7 @@ def _agreement_fault(event: PredictionEvent, own: str) -> Fault | None:
     if event.confidence_source != "self_consistency":
         return Fault(
             "wrong_form",
-            f"confidence_source is {quoted(event.confidence_source)}: must be self_consistency beside agreeing and samples",
+            f"confidence_source is {quoted(event.confidence_source)}: must be self_consistency where agreeing and samples are given",
         )
     if agreeing is None or samples is None:
         missing = "agreeing" if agreeing is None else "samples"
@@ -188,8 +188,8 @@ def _agreement_fault(event: PredictionEvent, own: str) -> Fault | None:
     if stated is not None and abs(stated - share) > SHARE_TOLERANCE:
         return Fault(
             "out_of_range",
-            f"{own} is {quoted(stated)}: must be agreeing over samples, {share:.6g}, or be left out"
-            + (" (a calibrated confidence has this as its raw_confidence)" if own == "confidence" else ""),
+            f"{own} is {quoted(stated)}: must be agreeing over samples, {share:.6g}, or absent"
+            + ("; send a calibrated confidence with this as raw_confidence" if own == "confidence" else ""),
         )
     force_setattr(event, own, share)
     return None
@@ -199,8 +199,8 @@ def _score_fault(event: PredictionEvent) -> Fault | None:
     if event.confidence_source in {"verbalized", "self_consistency"}:
         return Fault(
             "wrong_form",
-            f"confidence_source is {event.confidence_source}: its value is a confidence, not a score; a score comes from"
-            " logprob, judge or other",
+            f"confidence_source is {event.confidence_source}: must be logprob, judge or other beside a score; send"
+            " this value as confidence",
         )
     return _answer_fault(event.prediction, "score")
 
@@ -216,7 +216,7 @@ def _quantiles_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _raw_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with what a model itself said where a calibrator made the distribution that was served."""
+    """Return what is wrong with the model's own distribution beside the calibrated one."""
     mean, std, quantiles = event.raw_mean, event.raw_std, event.raw_quantiles
     if (mean is None) != (std is None):
         given, missing = ("raw_mean", "raw_std") if std is None else ("raw_std", "raw_mean")
@@ -224,7 +224,7 @@ def _raw_fault(event: PredictionEvent) -> Fault | None:
     if quantiles is None:
         return None
     if mean is not None:
-        return Fault("wrong_form", "raw_mean and raw_quantiles given: must have one, in the form that the model gave")
+        return Fault("wrong_form", "raw_mean and raw_quantiles given: must have only the one that the model gave")
     return _levels_fault("raw_quantiles", quantiles)
 
 
@@ -233,12 +233,14 @@ def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
     if levels is None:
         odd = next(name for name in quantiles if thousandth(name) is None)
         return Fault(
-            "out_of_range", f"{field} has the level {quoted(odd)}: must be decimals as 0.05, from 0.001 to 0.999"
+            "out_of_range", f"{field} has the level {quoted(odd)}: must have decimals such as 0.05, from 0.001 to 0.999"
         )
     ordered = sorted(zip(levels, quantiles, strict=True))
     for (level, name), (next_level, next_name) in pairwise(ordered):
         if level == next_level:
-            return Fault("duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have a level once")
+            return Fault(
+                "duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have each level once"
+            )
         if quantiles[name] > quantiles[next_name]:
             return Fault(
                 "bad_order",
@@ -250,14 +252,16 @@ def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
 
 def _answer_fault(answer: str | float | None, form: str) -> Fault | None:
     if answer is None:
-        return Fault("missing_field", f"prediction is missing: a {form} must come with the answer that it is of")
+        return Fault("missing_field", f"prediction is missing: a {form} must come with the answer it belongs to")
     if not isinstance(answer, str) or answer.isprintable() or _CONTROL_IN_ANSWER.search(answer) is None:
         return None
-    return Fault("bad_name", f"prediction is {quoted(answer)}: must not have control characters but tabs and line ends")
+    return Fault(
+        "bad_name", f"prediction is {quoted(answer)}: must not have control characters other than tabs and line ends"
+    )
 
 
 def _nothing(event: PredictionEvent) -> Fault | None:
-    """Take a form that its fields' kinds say all of."""
+    """Accept a form that the types of its fields check in full."""
 
 
 _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
@@ -271,8 +275,8 @@ _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
 }
 
 
-def _segments_fault(segments: dict[str, Any]) -> Fault | None:
-    """Return what is wrong with segments, and turn their values to text where nothing is."""
+def _segments_fault(segments: dict[str, str | int | bool]) -> Fault | None:
+    """Return what is wrong with segments, or turn their values into text."""
     for key, value in segments.items():
         if ":" in key:
             return Fault("bad_name", f"segments has the key {quoted(key)}: must not have a colon")
@@ -281,7 +285,7 @@ def _segments_fault(segments: dict[str, Any]) -> Fault | None:
     return None
 
 
-def _packs(metadata: dict[str, Any]) -> bool:
+def _packs(metadata: Mapping[str, object]) -> bool:
     try:
         msgspec.msgpack.encode(metadata)
     except OverflowError:
@@ -289,7 +293,7 @@ def _packs(metadata: dict[str, Any]) -> bool:
     return True
 
 
-def _metadata_fault(metadata: dict[str, Any]) -> Fault | None:
+def _metadata_fault(metadata: Mapping[str, object]) -> Fault | None:
     try:
         text = _ENCODER.encode(metadata)
     except RecursionError:
@@ -313,7 +317,7 @@ def _levels(value: Any) -> int:
 
 
 def all_clean(events: Sequence[Event]) -> bool:
-    """Return whether all names in a batch are fit to be names, by one look at all of them together."""
+    """Return whether all names in a batch are usable, checked together."""
     predictions = [event for event in events if type(event) is PredictionEvent]
     labels = [event for event in events if type(event) is LabelEvent]
     models = {event.model for event in events}
@@ -337,7 +341,7 @@ _CONTROL_IN_ANSWER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def unclean_name(event: Event) -> Fault | None:
-    """Return which name of an event has a control character, or can't stand in an address, or None."""
+    """Return which name of an event has a control character or can't be part of an address, or None."""
     if event.model in UNADDRESSABLE:
         return Fault(
             "bad_name", f"model is {quoted(event.model)}: must not be . or .., which mean places in an address"

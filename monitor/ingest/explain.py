@@ -7,7 +7,7 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
 from typing import Any, Final, get_args
@@ -92,8 +92,8 @@ def _parse(text: bytes, make_object: Callable[[list[tuple[str, Any]]], Any]) -> 
     )
 
 
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members: dict[str, Any] = {}
+def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    members: dict[str, object] = {}
     for key, value in pairs:
         if key in members:
             raise _Repeated(key)
@@ -154,7 +154,7 @@ def _unreadable_text(text: str, path: str) -> Fault | None:
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def _unknown_field(item: dict[str, Any], kind: str) -> Fault | None:
+def _unknown_field(item: Mapping[str, object], kind: str) -> Fault | None:
     for key in item:
         if key not in FIELDS[kind]:
             nearest = difflib.get_close_matches(key, FIELDS[kind], 1) if len(key) <= _LONGEST_TYPO else []
@@ -163,14 +163,14 @@ def _unknown_field(item: dict[str, Any], kind: str) -> Fault | None:
     return None
 
 
-def _missing_field(item: dict[str, Any], kind: str) -> Fault | None:
+def _missing_field(item: Mapping[str, object], kind: str) -> Fault | None:
     for key in REQUIRED[kind]:
         if key not in item:
             return Fault("missing_field", f"{key} is missing: a {kind} must have {', '.join(REQUIRED[kind])}")
     return None
 
 
-def _bad_field(item: dict[str, Any], kind: str) -> Fault | None:
+def _bad_field(item: Mapping[str, object], kind: str) -> Fault | None:
     for key, value in item.items():
         if value is None and key not in REQUIRED[kind] and FIELDS[kind][key] is not _flag:
             continue
@@ -201,9 +201,9 @@ def _key(field: str, value: str) -> Fault | None:
 
 def _number(field: str, value: Any) -> Fault | None:
     if isinstance(value, bool):
-        return Fault("wrong_type", f"{field} is {quoted(value)}: a boolean where a number belongs")
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a number, not a boolean")
     if isinstance(value, str):
-        return Fault("wrong_type", f"{field} is {quoted(value)}: a string where a number belongs")
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a number, not a string")
     if not isinstance(value, int | float):
         return Fault("wrong_type", f"{field} is {quoted(value)}: must be a number")
     return None
@@ -285,7 +285,7 @@ def _vector(field: str, value: Any, check: Callable[[str, Any], Fault | None]) -
 def _members(field: str, value: Any) -> Fault | None:
     if not isinstance(value, list):
         return Fault(
-            "wrong_type", f"{field} is {quoted(value)}: must be an array, with a probability or vector of each"
+            "wrong_type", f"{field} is {quoted(value)}: must be an array of one probability or vector per member"
         )
     for place, member in enumerate(value):
         check = partial(_vector, check=_ratio) if isinstance(member, list) else _ratio

@@ -1,4 +1,4 @@
-"""Vectors of an event: that they are distributions, fit each other, and are the average of an ensemble's members where those are given."""
+"""Checks of an event's vectors: they sum to 1, agree with each other, and are the average of an ensemble's members."""
 
 import math
 from typing import Any, Final
@@ -9,9 +9,9 @@ from ..domain.events import TASK_OF_FORM, Fault, PredictionEvent, Vector, quoted
 
 SUM_TOLERANCE: Final = 1e-3
 AVERAGE_TOLERANCE: Final = 1e-3
-"""How far an average may be from its members': clients round."""
+"""Largest difference between an average and its members': clients round."""
 ROUNDING: Final = 1e-9
-"""The sum itself is rounded: .999 must pass whichever way it came about."""
+"""The sum itself is rounded: .999 must pass in any order of summation."""
 
 
 def probabilities_fault(event: PredictionEvent) -> Fault | None:
@@ -23,7 +23,7 @@ def probabilities_fault(event: PredictionEvent) -> Fault | None:
         return None
     if type(raw) is not type(vector):
         return Fault(
-            "wrong_type", "raw_probabilities and probabilities differ in kind: must both be arrays, or objects"
+            "wrong_type", "raw_probabilities and probabilities differ in kind: must both be arrays or both be objects"
         )
     if isinstance(raw, dict) and isinstance(vector, dict) and raw.keys() != vector.keys():
         odd = min(raw.keys() ^ vector.keys())
@@ -41,7 +41,7 @@ def _sum_fault(field: str, vector: Vector) -> Fault | None:
     total = sum(vector.values() if isinstance(vector, dict) else vector)
     if abs(total - 1.0) <= SUM_TOLERANCE + ROUNDING:
         return None
-    return Fault("bad_sum", f"{field} sums to {total:.6g}: must be 1 within {SUM_TOLERANCE}")
+    return Fault("bad_sum", f"{field} sums to {total:.6g}: must sum to 1 within {SUM_TOLERANCE}")
 
 
 def members_fault(event: PredictionEvent) -> Fault | None:
@@ -73,16 +73,18 @@ def _vectors_fault(members: list[list[float]]) -> Fault | None:
     classes = len(members[0])
     for place, each in enumerate(members):
         if len(each) != classes:
-            return Fault("wrong_length", f"members[{place}] has {len(each)} values: must have {classes}, as the first")
+            return Fault(
+                "wrong_length", f"members[{place}] has {len(each)} values: must have {classes}, as the first member"
+            )
         if fault := _sum_fault(f"members[{place}]", each):
             return fault
     return None
 
 
 def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
-    """Return how the value that an event states differs from what its members average to."""
+    """Return how the value of an event differs from the average of its members."""
     if isinstance(stated, dict):
-        return Fault("wrong_type", f"{own} is an object beside members, which are arrays: must be an array as well")
+        return Fault("wrong_type", f"{own} is an object: must be an array, as each of members is")
     pairs = {own: (stated, average)}
     if isinstance(stated, list):
         if len(stated) != len(average):
@@ -92,20 +94,20 @@ def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
         pairs = {f"{own}[{place}]": pair for place, pair in enumerate(zip(stated, average, strict=True))}
     for field, (given, expected) in pairs.items():
         if abs(given - expected) > AVERAGE_TOLERANCE + ROUNDING:
-            calibrated = "" if own.startswith("raw_") else f" (a calibrated value has this as its raw_{own})"
+            calibrated = "" if own.startswith("raw_") else f"; send a calibrated value with this as raw_{own}"
             return Fault(
                 "out_of_range",
-                f"{field} is {quoted(given)}: must be the average of members, {expected:.6g}, or be left out{calibrated}",
+                f"{field} is {quoted(given)}: must be the average of members, {expected:.6g}, or absent{calibrated}",
             )
     return None
 
 
 def _set(event: PredictionEvent, form: str, average: Any) -> Fault | None:
-    """Let the average be what an event serves that gives nothing but members."""
+    """Set the served value of an event with nothing but members to their average."""
     others = [name for name in TASK_OF_FORM if getattr(event, name) is not None]
     if others and set(others) <= {"probability", "probabilities"}:
         what = "vectors" if form == "probabilities" else "probabilities"
-        return Fault("wrong_form", f"members are {what} beside {others[0]}: must stand beside {form}")
+        return Fault("wrong_form", f"members are {what} beside {others[0]}: must come with {form}")
     if not others and getattr(event, f"raw_{form}") is None:
         force_setattr(event, form, average)
     return None

@@ -239,7 +239,7 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             prediction(probabilities={"cat": 0.5, "cow": 0.5, "dog": 0.0}),
             Settings(task="multiclass", classes=ANIMALS),
             "unknown_class",
-            'probabilities has "cow": must be by class, "cat", "dog", "owl"',
+            'probabilities has "cow": must be a class, "cat", "dog", "owl"',
         ),
         (
             prediction(probabilities={"cat": 0.5, "dog": 0.5}),
@@ -257,7 +257,7 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             label(2),
             Settings(task="binary"),
             "unknown_class",
-            "label is 2: must be 0, 1, true or false (a model with named classes declares them)",
+            "label is 2: must be 0, 1, true or false; to use names, declare `classes`",
         ),
         (
             label("eggs"),
@@ -287,13 +287,13 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             label(value=False),
             Settings(task="regression"),
             "wrong_type",
-            "label is false: must be a number, as what a regression predicts",
+            "label is false: must be a number for a regression",
         ),
         (
             label("1.5"),
             Settings(task="regression"),
             "wrong_type",
-            'label is "1.5": must be a number, as what a regression predicts',
+            'label is "1.5": must be a number for a regression',
         ),
         (
             label(-1.5e60),

@@ -51,8 +51,8 @@ def long(count: int, value: str = "0") -> str:
     [
         ('"probability":1.2', "out_of_range", "probability is 1.2: must be between 0 and 1"),
         ('"probability":-1e-300', "out_of_range", "probability is -1e-300: must be between 0 and 1"),
-        ('"probability":true', "wrong_type", "probability is true: a boolean where a number belongs"),
-        ('"probability":"0.5"', "wrong_type", 'probability is "0.5": a string where a number belongs'),
+        ('"probability":true', "wrong_type", "probability is true: must be a number, not a boolean"),
+        ('"probability":"0.5"', "wrong_type", 'probability is "0.5": must be a number, not a string'),
         ('"probability":[0.5]', "wrong_type", "probability is an array of 1: must be a number"),
         ('"probability":NaN', "not_finite", "probability is NaN: must be a finite number"),
         ('"probability":-Infinity', "not_finite", "probability is -Infinity: must be a finite number"),
@@ -89,17 +89,17 @@ def long(count: int, value: str = "0") -> str:
             f"no score given: must have exactly one of {FORMS}",
         ),
         ('"mean":0.5', "missing_field", "std is missing: a mean must come with its standard deviation, above 0"),
-        ('"mean":"0.5","std":1', "wrong_type", 'mean is "0.5": a string where a number belongs'),
+        ('"mean":"0.5","std":1', "wrong_type", 'mean is "0.5": must be a number, not a string'),
         ('"mean":1e61,"std":1', "out_of_range", "mean is 1e+61: must be between -1e+60 and 1e+60"),
         ('"mean":1,"std":0', "out_of_range", "std is 0: must be above 0"),
         ('"mean":1,"std":-0.5', "out_of_range", "std is -0.5: must be above 0"),
         ('"mean":1,"std":1e61', "out_of_range", "std is 1e+61: must be between -1e+60 and 1e+60"),
         ('"mean":1,"std":NaN', "not_finite", "std is NaN: must be a finite number"),
-        ('"std":1', "wrong_form", "std is given without mean: must stand beside it, and only there"),
+        ('"std":1', "wrong_form", "std is given without mean: must come with it"),
         (
             '"quantiles":{"0.1":1,"0.9":2},"std":1',
             "wrong_form",
-            "std is given without mean: must stand beside it, and only there",
+            "std is given without mean: must come with it",
         ),
         (
             '"mean":1,"std":1,"quantiles":{"0.1":1,"0.9":2}',
@@ -114,7 +114,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"mean":1,"std":1,"prediction":"x"',
             "wrong_form",
-            "prediction is given without confidence or score: must stand beside it, and only there",
+            "prediction is given without confidence or score: must come with it",
         ),
         (
             '"mean":1,"std":1,"raw_meen":1',
@@ -131,27 +131,27 @@ def long(count: int, value: str = "0") -> str:
         (
             '"quantiles":{"0.5":1,"1":2}',
             "out_of_range",
-            'quantiles has the level "1": must be decimals as 0.05, from 0.001 to 0.999',
+            'quantiles has the level "1": must have decimals such as 0.05, from 0.001 to 0.999',
         ),
         (
             '"quantiles":{"0.0":1,"0.5":2}',
             "out_of_range",
-            'quantiles has the level "0.0": must be decimals as 0.05, from 0.001 to 0.999',
+            'quantiles has the level "0.0": must have decimals such as 0.05, from 0.001 to 0.999',
         ),
         (
             '"quantiles":{"0.0005":1,"0.5":2}',
             "out_of_range",
-            'quantiles has the level "0.0005": must be decimals as 0.05, from 0.001 to 0.999',
+            'quantiles has the level "0.0005": must have decimals such as 0.05, from 0.001 to 0.999',
         ),
         (
             '"quantiles":{"q\\u0000":1,"0.5":2}',
             "out_of_range",
-            'quantiles has the level "q\\u0000": must be decimals as 0.05, from 0.001 to 0.999',
+            'quantiles has the level "q\\u0000": must have decimals such as 0.05, from 0.001 to 0.999',
         ),
         (
             '"quantiles":{"0.50":1,"0.9":2,"0.5":1}',
             "duplicate_key",
-            'quantiles has "0.5" and "0.50": must have a level once',
+            'quantiles has "0.5" and "0.50": must have each level once',
         ),
         (
             '"quantiles":{"0.9":1,"0.1":2}',
@@ -161,7 +161,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"quantiles":{"0.1":true,"0.9":2}',
             "wrong_type",
-            'quantiles["0.1"] is true: a boolean where a number belongs',
+            'quantiles["0.1"] is true: must be a number, not a boolean',
         ),
         (
             '"quantiles":{"0.1":-1e61,"0.9":2}',
@@ -174,12 +174,12 @@ def long(count: int, value: str = "0") -> str:
         (
             '"mean":1,"std":1,"raw_quantiles":{"0.1":1,"0.9":2}',
             "wrong_form",
-            "raw_quantiles is given without quantiles: must stand beside it, and only there",
+            "raw_quantiles is given without quantiles: must come with it",
         ),
         (
             '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":1,"0.9":2},"raw_mean":1,"raw_std":1',
             "wrong_form",
-            "raw_mean and raw_quantiles given: must have one, in the form that the model gave",
+            "raw_mean and raw_quantiles given: must have only the one that the model gave",
         ),
         (
             '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":3,"0.9":2}',
@@ -189,7 +189,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"quantiles":{"0.1":1,"0.9":2},"raw_quantiles":{"0.1":3,"1":2}',
             "out_of_range",
-            'raw_quantiles has the level "1": must be decimals as 0.05, from 0.001 to 0.999',
+            'raw_quantiles has the level "1": must have decimals such as 0.05, from 0.001 to 0.999',
         ),
         (
             '"quantiles":{"0.1":1,"0.9":2},"raw_mean":1',
@@ -199,7 +199,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"raw_mean":1,"raw_std":1',
             "wrong_form",
-            "raw_mean is given without mean or quantiles: must stand beside it, and only there",
+            "raw_mean is given without mean or quantiles: must come with it",
         ),
         (
             '"confidence":0.5,"prediction":"x","confidence_source":"verbalised"',
@@ -214,17 +214,17 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"confidence_source":"verbalized"',
             "wrong_form",
-            "confidence_source is given without confidence or score: must stand beside it, and only there",
+            "confidence_source is given without confidence or score: must come with it",
         ),
         (
             '"prediction":"x","confidence_source":"verbalized"',
             "missing_field",
-            "confidence is missing beside verbalized: send no event where none could be read",
+            "confidence is missing although confidence_source is verbalized: send no event without a confidence",
         ),
         (
             '"prediction":"x","confidence_source":"verbalized","confidence":null',
             "missing_field",
-            "confidence is missing beside verbalized: send no event where none could be read",
+            "confidence is missing although confidence_source is verbalized: send no event without a confidence",
         ),
         (
             '"prediction":"x","confidence_source":"self_consistency"',
@@ -244,7 +244,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"confidence_source":"self_consistency","agreeing":3,"samples":5',
             "missing_field",
-            "prediction is missing: a confidence must come with the answer that it is of",
+            "prediction is missing: a confidence must come with the answer it belongs to",
         ),
         (
             '"prediction":"x","confidence_source":"self_consistency","agreeing":6,"samples":5',
@@ -275,8 +275,8 @@ def long(count: int, value: str = "0") -> str:
             '"prediction":"x","confidence_source":"self_consistency","agreeing":3,"samples":5,"confidence":0.61',
             "out_of_range",
             (
-                "confidence is 0.61: must be agreeing over samples, 0.6, or be left out"
-                " (a calibrated confidence has this as its raw_confidence)"
+                "confidence is 0.61: must be agreeing over samples, 0.6, or absent"
+                "; send a calibrated confidence with this as raw_confidence"
             ),
         ),
         (
@@ -285,31 +285,31 @@ def long(count: int, value: str = "0") -> str:
                 '"raw_confidence":0.3'
             ),
             "out_of_range",
-            "raw_confidence is 0.3: must be agreeing over samples, 0.333333, or be left out",
+            "raw_confidence is 0.3: must be agreeing over samples, 0.333333, or absent",
         ),
         (
             '"prediction":"x","confidence_source":"self_consistency","agreeing":3,"samples":5,"raw_confidence":0.6',
             "wrong_form",
-            "raw_confidence is given without confidence: must stand beside it, and only there",
+            "raw_confidence is given without confidence: must come with it",
         ),
         (
             '"prediction":"x","confidence":0.6,"agreeing":3,"samples":5',
             "wrong_form",
-            "confidence_source is null: must be self_consistency beside agreeing and samples",
+            "confidence_source is null: must be self_consistency where agreeing and samples are given",
         ),
         (
             '"prediction":"x","confidence":0.6,"samples":5,"confidence_source":"judge"',
             "wrong_form",
-            'confidence_source is "judge": must be self_consistency beside agreeing and samples',
+            'confidence_source is "judge": must be self_consistency where agreeing and samples are given',
         ),
-        ('"prediction":"x","score":"a"', "wrong_type", 'score is "a": a string where a number belongs'),
+        ('"prediction":"x","score":"a"', "wrong_type", 'score is "a": must be a number, not a string'),
         (
             '"prediction":"x","score":-1073741825',
             "out_of_range",
             "score is -1073741825: must be between -1073741824 and 1073741824",
         ),
         ('"prediction":"x","score":-Infinity', "not_finite", "score is -Infinity: must be a finite number"),
-        ('"score":-2', "missing_field", "prediction is missing: a score must come with the answer that it is of"),
+        ('"score":-2', "missing_field", "prediction is missing: a score must come with the answer it belongs to"),
         (
             '"prediction":"x","score":-2,"confidence":0.5',
             "wrong_form",
@@ -318,20 +318,20 @@ def long(count: int, value: str = "0") -> str:
         (
             '"prediction":"x","score":-2,"raw_confidence":0.5',
             "wrong_form",
-            "raw_confidence is given without confidence: must stand beside it, and only there",
+            "raw_confidence is given without confidence: must come with it",
         ),
         (
             '"prediction":"x","score":0.8,"confidence_source":"verbalized"',
             "wrong_form",
             (
-                "confidence_source is verbalized: its value is a confidence, not a score;"
-                " a score comes from logprob, judge or other"
+                "confidence_source is verbalized: must be logprob, judge or other beside a score;"
+                " send this value as confidence"
             ),
         ),
         (
             '"prediction":"x","score":0.8,"agreeing":1,"samples":2',
             "wrong_form",
-            "agreeing is given without confidence: must stand beside it, and only there",
+            "agreeing is given without confidence: must come with it",
         ),
         (
             '"probability":0.5,"modelversion":"1"',
@@ -341,17 +341,17 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"raw_confidence":0.5',
             "wrong_form",
-            "raw_confidence is given without confidence: must stand beside it, and only there",
+            "raw_confidence is given without confidence: must come with it",
         ),
         (
             '"confidence":0.5,"prediction":"x","raw_probability":0.5',
             "wrong_form",
-            "raw_probability is given without probability: must stand beside it, and only there",
+            "raw_probability is given without probability: must come with it",
         ),
         (
             '"logits":[1,2],"raw_probabilities":[0.5,0.5]',
             "wrong_form",
-            "raw_probabilities is given without probabilities: must stand beside it, and only there",
+            "raw_probabilities is given without probabilities: must come with it",
         ),
         (
             '"logits":[1,2],"raw_logits":[1,2]',
@@ -361,12 +361,12 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probability":0.5,"prediction":"x"',
             "wrong_form",
-            "prediction is given without confidence or score: must stand beside it, and only there",
+            "prediction is given without confidence or score: must come with it",
         ),
         (
             '"confidence":0.5',
             "missing_field",
-            "prediction is missing: a confidence must come with the answer that it is of",
+            "prediction is missing: a confidence must come with the answer it belongs to",
         ),
         (
             '"confidence":0.5,"prediction":true',
@@ -381,18 +381,18 @@ def long(count: int, value: str = "0") -> str:
         (
             '"confidence":0.5,"prediction":"a\\u0000"',
             "bad_name",
-            'prediction is "a\\u0000": must not have control characters but tabs and line ends',
+            'prediction is "a\\u0000": must not have control characters other than tabs and line ends',
         ),
-        ('"probabilities":[0.5,0.43]', "bad_sum", "probabilities sums to 0.93: must be 1 within 0.001"),
+        ('"probabilities":[0.5,0.43]', "bad_sum", "probabilities sums to 0.93: must sum to 1 within 0.001"),
         (
             '"probabilities":{"a":0.5,"b":0.502}',
             "bad_sum",
-            "probabilities sums to 1.002: must be 1 within 0.001",
+            "probabilities sums to 1.002: must sum to 1 within 0.001",
         ),
         (
             '"probabilities":[0.5,0.5],"raw_probabilities":[0.5,0.4]',
             "bad_sum",
-            "raw_probabilities sums to 0.9: must be 1 within 0.001",
+            "raw_probabilities sums to 0.9: must sum to 1 within 0.001",
         ),
         (
             '"probabilities":[1]',
@@ -404,9 +404,9 @@ def long(count: int, value: str = "0") -> str:
             "wrong_length",
             "logits has 1001 values: must have 2 to 1000, one per class",
         ),
-        ('"probabilities":[0.5,"0.5"]', "wrong_type", 'probabilities[1] is "0.5": a string where a number belongs'),
+        ('"probabilities":[0.5,"0.5"]', "wrong_type", 'probabilities[1] is "0.5": must be a number, not a string'),
         ('"probabilities":{"a":2,"b":-1}', "out_of_range", 'probabilities["a"] is 2: must be between 0 and 1'),
-        ('"logits":[1,true]', "wrong_type", "logits[1] is true: a boolean where a number belongs"),
+        ('"logits":[1,true]', "wrong_type", "logits[1] is true: must be a number, not a boolean"),
         ('"logits":[1,-1e999]', "not_finite", "logits[1] is -1e999: must be a finite number"),
         ('"logits":"1"', "wrong_type", 'logits is "1": must be an array, or an object by class'),
         (
@@ -427,7 +427,7 @@ def long(count: int, value: str = "0") -> str:
         (
             '"probabilities":[0.5,0.5],"raw_probabilities":{"a":0.5,"b":0.5}',
             "wrong_type",
-            "raw_probabilities and probabilities differ in kind: must both be arrays, or objects",
+            "raw_probabilities and probabilities differ in kind: must both be arrays or both be objects",
         ),
         (
             '"probabilities":{"a":0.5,"c":0.5},"raw_probabilities":{"a":0.5,"b":0.5}',
@@ -698,7 +698,7 @@ def test_answers_that_agree_are_the_raw_value_of_a_calibrated_confidence() -> No
         (
             '"probability":0.5,"members":0.5',
             "wrong_type",
-            "members is 0.5: must be an array, with a probability or vector of each",
+            "members is 0.5: must be an array of one probability or vector per member",
         ),
         ('"members":[0.5]', "wrong_length", "members has 1 values: must have 2 to 100, one per member"),
         (f'"members":{long(101)}', "wrong_length", "members has 101 values: must have 2 to 100, one per member"),
@@ -709,27 +709,31 @@ def test_answers_that_agree_are_the_raw_value_of_a_calibrated_confidence() -> No
             "wrong_type",
             "members holds both numbers and arrays: must be all probabilities, or all vectors",
         ),
-        ('"members":[[0.5,0.5],[1.0,0.0,0.0]]', "wrong_length", "members[1] has 3 values: must have 2, as the first"),
-        ('"members":[[0.5,0.5],[0.5,0.4]]', "bad_sum", "members[1] sums to 0.9: must be 1 within 0.001"),
+        (
+            '"members":[[0.5,0.5],[1.0,0.0,0.0]]',
+            "wrong_length",
+            "members[1] has 3 values: must have 2, as the first member",
+        ),
+        ('"members":[[0.5,0.5],[0.5,0.4]]', "bad_sum", "members[1] sums to 0.9: must sum to 1 within 0.001"),
         (
             '"probability":0.61,"members":[0.5,0.7]',
             "out_of_range",
             (
-                "probability is 0.61: must be the average of members, 0.6, or be left out"
-                " (a calibrated value has this as its raw_probability)"
+                "probability is 0.61: must be the average of members, 0.6, or absent"
+                "; send a calibrated value with this as raw_probability"
             ),
         ),
         (
             '"probability":0.3,"raw_probability":0.3,"members":[0.5,0.7]',
             "out_of_range",
-            "raw_probability is 0.3: must be the average of members, 0.6, or be left out",
+            "raw_probability is 0.3: must be the average of members, 0.6, or absent",
         ),
         (
             '"probabilities":[0.4,0.6],"members":[[0.5,0.5],[0.7,0.3]]',
             "out_of_range",
             (
-                "probabilities[0] is 0.4: must be the average of members, 0.6, or be left out"
-                " (a calibrated value has this as its raw_probabilities)"
+                "probabilities[0] is 0.4: must be the average of members, 0.6, or absent"
+                "; send a calibrated value with this as raw_probabilities"
             ),
         ),
         (
@@ -740,27 +744,27 @@ def test_answers_that_agree_are_the_raw_value_of_a_calibrated_confidence() -> No
         (
             '"probabilities":{"a":0.6,"b":0.4},"members":[[0.5,0.5],[0.7,0.3]]',
             "wrong_type",
-            "probabilities is an object beside members, which are arrays: must be an array as well",
+            "probabilities is an object: must be an array, as each of members is",
         ),
         (
             '"probabilities":[0.5,0.5],"members":[0.5,0.5]',
             "wrong_form",
-            "members are probabilities beside probabilities: must stand beside probability",
+            "members are probabilities beside probabilities: must come with probability",
         ),
         (
             '"probability":0.5,"members":[[0.5,0.5],[0.5,0.5]]',
             "wrong_form",
-            "members are vectors beside probability: must stand beside probabilities",
+            "members are vectors beside probability: must come with probabilities",
         ),
         (
             '"confidence":0.5,"prediction":"x","members":[0.5,0.5]',
             "wrong_form",
-            "members is given without probability or probabilities: must stand beside it, and only there",
+            "members is given without probability or probabilities: must come with it",
         ),
         (
             '"raw_probability":0.5,"members":[0.5,0.5]',
             "wrong_form",
-            "raw_probability is given without probability: must stand beside it, and only there",
+            "raw_probability is given without probability: must come with it",
         ),
     ],
 )
