@@ -12,6 +12,8 @@ logging.getLogger("alembic").setLevel(logging.WARNING)  # databases for generate
 
 project = author = "calwatch"
 release = version = installed("calwatch")
+smartquotes = False  # code and JSON stand in running text
+
 html_title = "calwatch"
 html_theme = "furo"
 html_show_copyright = False

@@ -1,11 +1,11 @@
-"""Tables of settings: of the process from its dataclass, of a model from the API's description."""
+"""Tables of settings: of the process from its dataclass, of a model from their declarations."""
 
 from dataclasses import Field, fields
 from typing import Any, Final
 
-import http_api
 from markdown import code, table, value
 
+from monitor.domain.settings import SETTINGS
 from monitor.runtime.config import PREFIX, Settings
 
 TYPES: Final[dict[Any, str]] = {str: "text", int: "whole number", float: "number"}
@@ -36,13 +36,11 @@ def _default(field: Field[Any]) -> str:
 
 
 def of_models() -> str:
-    """Return the table of what `PUT /v1/models/{model}` takes."""
-    body = http_api.operation("put", "/v1/models/{model}")["requestBody"]["content"]["application/json"]["schema"]
-    properties = http_api.resolved(body)["properties"]
+    """Return the table of settings of a model."""
     return table(
-        ["setting", "type", "default", "meaning"],
+        ["setting", "takes", "default", "meaning"],
         (
-            [code(name), http_api.type_of(schema), value(schema.get("default")), schema.get("description", "")]
-            for name, schema in properties.items()
+            [code(name), setting.type.accepts, value(setting.shown_default), setting.sentence]
+            for name, setting in SETTINGS.items()
         ),
     )

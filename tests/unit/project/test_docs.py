@@ -1,47 +1,93 @@
-"""The README says what is there: settings, calls, commands, metrics, and nothing that is not."""
+"""The documentation says what is there: settings, calls, commands, metrics, figures, and nothing that is not."""
 
 import re
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from pathlib import Path
+from xml.etree import ElementTree as ET
 
+import msgspec
 import pytest
+from prometheus_client.core import Metric
 from typer.main import get_command
 
 from monitor.api.app import ROUTES
+from monitor.api.metrics import CalibrationCollector
+from monitor.calibrators.families import FAMILIES
 from monitor.cli.main import app as command
+from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import SETTINGS
 from monitor.runtime.config import PREFIX, Settings
+from monitor.store.engine import Database
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
-CALL = re.compile(r"`(GET|POST|PUT|DELETE) ([^`?\s]+)")
+CALL = re.compile(r"(GET|POST|PUT|DELETE) (/\S*)")
+SHELL = re.compile(r"^```sh\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+LONGEST_README = 150
+
+Page = Callable[[str], ET.Element]
 
 
-def rows_under(heading: str) -> list[list[str]]:
-    section = README.split(f"\n## {heading}\n", 1)[1].split("\n## ", 1)[0]
-    lines = [line for line in section.splitlines() if line.startswith("| ") and not set(line) <= set("| -")]
-    return [[cell.strip() for cell in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+@pytest.fixture(scope="module")
+def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+    """Build all pages, where every warning is an error, and return how to get one by name."""
+    built = tmp_path_factory.mktemp("docs")
+    sphinx = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", "xml", ROOT / "docs", built]
+    done = subprocess.run(sphinx, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+    @cache
+    def of(name: str) -> ET.Element:
+        return ET.parse(built / f"{name}.xml").getroot()  # noqa: S314 - Sphinx wrote it
+
+    return of
+
+
+def text_of(element: ET.Element) -> str:
+    return " ".join("".join(element.itertext()).split())
+
+
+def tables(page: ET.Element) -> list[list[list[str]]]:
+    """Return the tables of a page as rows of cells, without their heads."""
+    return [[[text_of(cell) for cell in row] for row in body] for body in page.iter("tbody")]
+
+
+def first_column(page: ET.Element) -> list[str]:
+    return [row[0] for table in tables(page) for row in table]
+
+
+def headings(page: ET.Element) -> list[str]:
+    return [text_of(title) for title in page.iter("title")]
 
 
 def default_text(value: object) -> str:
-    return f"`{value:g}`" if isinstance(value, float) else f"`{value}`" if value != "" else "none"
+    return f"{value:g}" if isinstance(value, float) else f"{value}" if value != "" else "none"
 
 
-def test_every_setting_is_in_the_table_with_its_default():
+def test_every_setting_is_in_the_table_with_its_default(page: Page):
     expected = {
-        f"`{PREFIX}{field.name.upper()}`": (default_text(field.default), field.metadata["help"])
+        f"{PREFIX}{field.name.upper()}": (default_text(field.default), field.metadata["help"])
         for field in fields(Settings)
     }
-    actual = {row[0]: (row[1], row[2]) for row in rows_under("Settings") if row[0].startswith("`CALWATCH_")}
-    assert expected == actual
+    (table,) = tables(page("reference/process-settings"))
+    assert expected == {name: (default, meaning) for name, _, default, meaning in table}
 
 
-def test_every_model_setting_is_described():
-    described = {row[0].strip("`") for row in rows_under("Settings") if not row[0].startswith("`CALWATCH_")}
-    assert set(SETTINGS) <= described
+def test_every_model_setting_is_described_with_its_default(page: Page):
+    expected = {
+        name: (msgspec.json.encode(setting.shown_default).decode(), " ".join(setting.sentence.replace("`", "").split()))
+        for name, setting in SETTINGS.items()
+    }
+    (table,) = tables(page("reference/model-settings"))
+    assert expected == {name: (default, meaning) for name, _, default, meaning in table}
 
 
-def test_every_call_is_in_the_table():
+def test_every_call_is_in_the_reference(page: Page):
     served = {
         (method, re.sub(r"\{(\w+):path\}", r"{\1}", route.path))
         for part in ROUTES
@@ -49,13 +95,74 @@ def test_every_call_is_in_the_table():
         for method in route.methods
     }
     served |= {("POST", "/v1/events")} | {("GET", path) for path in ("/metrics", "/healthz", "/readyz", "/", "/docs")}
-    documented = {found.groups() for row in rows_under("API") for found in CALL.finditer(row[0])}
-    assert served == documented
+    written = {CALL.fullmatch(text_of(code)) for code in page("reference/http-api").iter("literal")}
+    assert served == {call.groups() for call in written if call}
+
+
+def test_every_shape_that_a_call_names_is_in_the_reference(page: Page):
+    linked = {each.get("refid") or each.get("refuri", "") for each in page("reference/http-api").iter("reference")}
+    named = {each.rpartition("#shape-")[2] for each in linked if "#shape-" in each}
+    shapes = {title.lower() for name in ("events", "http-shapes") for title in headings(page(f"reference/{name}"))}
+    assert named
+    assert named <= shapes
+
+
+@pytest.mark.parametrize("event", [PredictionEvent, LabelEvent])
+def test_every_field_of_an_event_is_in_the_reference(page: Page, event: type):
+    assert {"type", *(field.encode_name for field in msgspec.structs.fields(event))} <= set(
+        first_column(page("reference/events"))
+    )
+
+
+def test_every_metric_is_in_the_reference(page: Page, sqlite_database: Database):
+    def name(family: Metric) -> str:
+        return f"{family.name}_total" if family.type == "counter" else family.name
+
+    exported = {
+        name(family): family.documentation for family in CalibrationCollector(sqlite_database, lambda: 0).collect()
+    }
+    (table,) = tables(page("reference/metrics"))
+    assert exported == {row[0]: row[-1] for row in table}
 
 
 @pytest.mark.parametrize("name", sorted(get_command(command).commands))
-def test_every_command_is_mentioned(name: str):
-    assert f"`calwatch {name}" in README
+def test_every_command_is_in_the_reference(page: Page, name: str):
+    assert any(f"calwatch {name}" in title for title in headings(page("reference/cli")))
+
+
+def commands_shown() -> list[list[str]]:
+    """Return the arguments of every command that a page shows in a block for the shell."""
+    pages = [ROOT / "README.md", *(each for each in (ROOT / "docs").rglob("*.md") if "_build" not in each.parts)]
+    shown = [line for each in pages for block in SHELL.findall(each.read_text()) for line in block.splitlines()]
+    return [shlex.split(line, comments=True)[1:] for line in shown if re.match(r"(\.venv/bin/)?calwatch ", line)]
+
+
+@pytest.mark.parametrize("arguments", commands_shown(), ids=" ".join)
+def test_a_command_that_is_shown_is_one(arguments: list[str]):
+    found = get_command(command)
+    while hasattr(found, "commands"):
+        found, arguments = found.commands[arguments[0]], arguments[1:]
+    options = {name for each in found.params for name in [*each.opts, *each.secondary_opts]}
+    assert {each for each in arguments if each.startswith("--")} <= options
+
+
+def test_every_family_of_calibrators_is_described(page: Page):
+    assert {name for name, family in FAMILIES.items() if family.learns} == set(
+        first_column(page("explanation/calibrators"))
+    )
+
+
+def test_decisions_are_numbered_and_dated():
+    pages = sorted(each for each in (ROOT / "docs" / "decisions").glob("*.md") if each.stem != "index")
+    starts = [each.read_text().split("\n## Context\n")[0] for each in pages]
+    assert [str(number) for number in range(1, len(pages) + 1)] == [
+        each.removeprefix("# ").split(".")[0] for each in starts
+    ]
+    assert all(re.search(r"^\d{4}-\d{2}-\d{2}, in force since ", each, re.MULTILINE) for each in starts)
+
+
+def test_the_readme_is_short():
+    assert len(README.splitlines()) <= LONGEST_README
 
 
 def test_pictures_and_files_that_it_links_to_are_there():
