@@ -1,1 +1,1 @@
-"""From journal rows to event rows and sums, exactly once."""
+"""Roll up journal rows into event rows and sums, each exactly once."""

@@ -1,4 +1,4 @@
-"""Effects of events on tables and sums, read and computed before the transaction that writes them."""
+"""Compute all changes that events cause, before the transaction that writes them."""
 
 import hashlib
 from collections import Counter
@@ -33,7 +33,7 @@ MINUTES_KEPT: Final = 48 * HOUR
 
 HISTORY: Final = HOUR
 
-"""A prediction that is received so long after its own time is history that was fed in, not live traffic."""
+"""A prediction received later than this after its own time is imported history, not live traffic."""
 
 _json: Final = msgspec.json.Encoder()
 
@@ -44,30 +44,30 @@ CounterKey = tuple[str, str]
 
 @dataclass(frozen=True, slots=True)
 class Addition:
-    """Sums that are to be added to a table of summaries."""
+    """Sums to be added to a table of summaries."""
 
     table: Summaries
     sums: Sums
-    stored: dict[Target, bytes]  # of the sums' buckets, what was there before
-    summaries: list[bytes]  # and what is to be there
+    stored: dict[Target, bytes]  # summaries of the same buckets before
+    summaries: list[bytes]  # summaries of all buckets after, in the order of the sums
 
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """All that some events change, ready to be written."""
+    """All changes that events cause, ready to be written."""
 
     joined: Joined
     additions: list[Addition]
     progress: dict[int, Progress]
-    stale_minutes: dict[int, int]  # model -> minute rollups before this go
-    taken: dict[int, Taken]  # what the sequential tests had taken in
-    passed: dict[int, int]  # model -> what is before this counts as taken in from now on
+    stale_minutes: dict[int, int]  # model -> minute rollups before this are deleted
+    taken: dict[int, Taken]  # progress of the sequential tests when this was computed
+    passed: dict[int, int]  # model -> predictions before this count as tested from now on
     delays: dict[tuple[int, int], Seen]
     counts: dict[CounterKey, int]
 
 
 class Received(NamedTuple):
-    """An event with its model and when it came."""
+    """An event, its model and its time of receipt."""
 
     event: Event
     model_id: int
@@ -75,17 +75,17 @@ class Received(NamedTuple):
 
 
 def effects_of(connection: Connection, received: Sequence[Received], now: int) -> Effects:
-    """Read what the events touch and compute what they change; writes nothing."""
-    models = by_ids(connection, {each.model_id for each in received})
+    """Return the changes that events cause; writes nothing."""
+    models = by_ids(connection, {one.model_id for one in received})
     key = hash_key(connection)
-    known = [each for each in received if each.model_id in models]
-    effects = effects_of_rows(connection, [_row_of(each, models[each.model_id], key, now) for each in known])
-    effects.counts["events_dropped", "model_deleted"] = len(received) - len(known)
+    rows = [_row_of(one, models[one.model_id], key, now) for one in received if one.model_id in models]
+    effects = effects_of_rows(connection, rows)
+    effects.counts["events_dropped", "model_deleted"] = len(received) - len(rows)
     return effects
 
 
 def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effects:
-    """Read what rows that are to be stored touch and compute what they change; writes nothing."""
+    """Return the changes that new rows cause; writes nothing."""
     models = by_ids(connection, {row.model_id for row in arrivals})
     known_revisions = revisions(connection, list(models))
     before = progress_of(connection, list(models))
@@ -102,13 +102,13 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     waits = waiting(
         joined.changes,
         entries,
-        {model_id: replace(come, until=passed.get(model_id, come.until)) for model_id, come in taken.items()},
+        {model_id: replace(tested, until=passed.get(model_id, tested.until)) for model_id, tested in taken.items()},
         cluster_keys(key, clusters),
         now=max((row.rolled_at for row in arrivals), default=0),
         carried=[
-            each
+            sums
             for model_id, until in passed.items()
-            for each in _carried(connection, model_id, taken[model_id], until)
+            for sums in _carried(connection, model_id, taken[model_id], until)
         ],
     )
     return Effects(
@@ -128,20 +128,20 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
 
 
 def _carried(connection: Connection, model_id: int, taken: Taken, until: int) -> list[Carried]:
-    """Return the sums of the minutes from where a model's tests stand until a moment, of those that count."""
+    """Return the untested minute sums of a model before `until`, as far as they count for its tests."""
     whole = {n: key for key, n in rollups.series_ids(connection, model_id).items() if not key.segment}
     span = Span(MINUTE_LEVEL, taken.until or 0, until)
-    apart = sequential.clusters(connection, list(whole), span)
-    found = [(number, begin, None, blob) for number, _, begin, blob in rollups.read(connection, list(whole), [span])]
+    clusters = sequential.clusters(connection, list(whole), span)
+    minutes = [(number, begin, None, blob) for number, _, begin, blob in rollups.read(connection, list(whole), [span])]
     return [
         Carried(whole[number], cluster, blob)
-        for number, begin, cluster, blob in (*found, *apart)
+        for number, begin, cluster, blob in (*minutes, *clusters)
         if begin >= taken.beginning(whole[number].version)
     ]
 
 
-def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
-    event = each.event
+def _row_of(received: Received, model: Model, key: bytes, now: int) -> Arrival:
+    event = received.event
     hashed = event_key(key, model.id, event.event_id)
     if isinstance(event, PredictionEvent):
         p, raw, payload = confidences(event, model.classes)
@@ -150,7 +150,7 @@ def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
             model_id=model.id,
             event_id=event.event_id,
             at=micros(event.timestamp),
-            received_at=each.received_at,
+            received_at=received.received_at,
             rolled_at=now,
             version=event.model_version or "",
             calibrator=event.calibrator_version,
@@ -169,7 +169,7 @@ def _row_of(each: Received, model: Model, key: bytes, now: int) -> Arrival:
         event_id=event.event_id,
         label=_json.encode(event.label).decode(),
         at=None if event.timestamp is None else micros(event.timestamp),
-        received_at=each.received_at,
+        received_at=received.received_at,
         rolled_at=now,
         source=event.source,
         supersedes=event.supersedes,
@@ -182,7 +182,7 @@ def _digest(event: PredictionEvent) -> int:
 
 
 def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
-    """Return which clusters are in the random half that bounds take their signs from."""
+    """Return whether each cluster is in the random half that sets the signs of the bounds."""
     return {
         cluster: bool(hashlib.blake2b(cluster.encode(), digest_size=1, key=key).digest()[0] & 1)
         for cluster in set(clusters)
@@ -191,13 +191,13 @@ def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
 
 
 def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) -> Iterator[tuple[int, int]]:
-    """Yield the models and times of new labels whose predictions are known, and of those that waited for theirs until now.
+    """Yield the models and times of labels, new or waiting, whose predictions are known and part of the traffic.
 
-    Until a prediction is known nobody can say whether its labels are of traffic or of the validation set, which moves no model's time.
+    The validation set does not move a model's time, and only the prediction says whether a label belongs to it.
 
     Parameters
     ----------
-    predictions : all that are known of the labels' events, by model and event
+    predictions : the known predictions of the labels' events, by model and event
 
     """
     for label in chain(joined.labels, joined.waited):
@@ -210,7 +210,7 @@ def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) 
 def _advanced(
     before: Mapping[int, Progress], joined: Joined, label_times: Iterable[tuple[int, int]]
 ) -> dict[int, Progress]:
-    """Return how far models have come with their traffic."""
+    """Return the models' progress after their traffic."""
     rows = [row for row in joined.predictions if not row.reference]
     changes = [change for change in joined.changes if not change.row.reference]
     newest = _newest((row.model_id, row.at) for row in rows)
@@ -234,11 +234,11 @@ def _advanced(
 
 
 def _newest(times: Iterable[tuple[int, int]]) -> dict[int, int]:
-    found: dict[int, int] = {}
+    newest: dict[int, int] = {}
     for model_id, at in times:
-        if at > found.get(model_id, -1):
-            found[model_id] = at
-    return found
+        if at > newest.get(model_id, -1):
+            newest[model_id] = at
+    return newest
 
 
 def _later(one: int | None, other: int | None) -> int | None:
@@ -252,7 +252,7 @@ def _minutes_from(kept_from: int | None, newest_prediction: int | None) -> int |
 
 
 def addition_of(connection: Connection, table: Summaries, sums: Sums) -> Addition:
-    """Return what a table of summaries holds once some sums are added to it; writes nothing."""
+    """Return sums with the summaries of their buckets before and after; writes nothing."""
     stored = _stored(connection, table, sums)
     return Addition(table, sums, stored, merged(sums, stored))
 
@@ -266,32 +266,32 @@ def _stored(connection: Connection, table: Summaries, sums: Sums) -> dict[Target
 
 
 def series_ids(connection: Connection, series: Iterable[SeriesKey]) -> dict[SeriesKey, int]:
-    """Return the numbers of all series of the models that some series belong to."""
-    found: dict[SeriesKey, int] = {}
+    """Return the ids of all series of the models that the given series belong to."""
+    ids: dict[SeriesKey, int] = {}
     for model_id in sorted({key.model_id for key in series}):
-        found |= rollups.every_series(connection, model_id)
-    return found
+        ids |= rollups.every_series(connection, model_id)
+    return ids
 
 
 def _delays(joined: Joined, models: Mapping[int, Model]) -> dict[tuple[int, int], Seen]:
-    """Return how many first labels of traffic came per bucket of delay, and what they said; sums in fixed point."""
-    found: dict[tuple[int, int], list[int]] = {}
+    """Return first labels of traffic by bucket of delay: counts, and sums of outcomes and confidences in fixed point."""
+    by_bucket: dict[tuple[int, int], list[int]] = {}
     for change in joined.changes:
         if change.before is None and change.after is not None and not change.row.reference:
             row, delay = change.row, _delay(change.row, change.after)
             if delay is not None:
-                sums = found.setdefault((row.model_id, delay_bucket(delay)), [0, 0, 0, 0])
+                sums = by_bucket.setdefault((row.model_id, delay_bucket(delay)), [0, 0, 0, 0])
                 sums[0] += 1
                 y = outcome(models[row.model_id], row, change.after.label)
                 if y is not None:
                     sums[1] += y
                     sums[2] += round(row.p * ONE)
                     sums[3] += round((y - row.p) * (y - row.p) * ONE)
-    return {key: Seen(count=n, sy=sy, sp=sp, squares=squares) for key, (n, sy, sp, squares) in found.items()}
+    return {key: Seen(count=n, sy=sy, sp=sp, squares=squares) for key, (n, sy, sp, squares) in by_bucket.items()}
 
 
 def _delay(row: PredictionRow, label: LabelRow) -> int | None:
-    """Return how long a label took; None for one without a time of a prediction that came as history: it tells nothing."""
+    """Return the delay of a label; None for a label without time whose prediction is imported history."""
     if label.at is not None:
         return max(0, label.at - row.at)
     if row.received_at - row.at > HISTORY:

@@ -1,8 +1,8 @@
 """Roll up the oldest journal batches: join labels with predictions and add to the sums, exactly once.
 
-Everything is read and computed before the transaction. That is safe because only the holder of the lease changes what
-is read here, and the transaction begins by checking the fencing token: had anybody else led in between, it would differ.
-What the sequential tests of the same leader took in meanwhile is compared too, and all is computed anew where they did.
+Everything is read and computed before the transaction. That is safe because only the holder of the lease changes these
+rows, and the transaction begins by checking the fencing token, which differs if anybody else has led in between. The
+sequential tests of the same leader may have advanced meanwhile: then all is computed again inside the transaction.
 """
 
 import logging
@@ -30,12 +30,12 @@ log = logging.getLogger(__name__)
 
 
 def write(connection: Connection, effects: Effects) -> None:
-    """Write what some events change."""
+    """Write the changes that events cause."""
     add_predictions(connection, effects.joined.predictions)
     add_labels(connection, effects.joined.labels)
     add_conflicts(connection, effects.joined.conflicts)
-    for each in effects.additions:
-        _add(connection, each)
+    for addition in effects.additions:
+        _add(connection, addition)
     for model_id, until in effects.passed.items():
         whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
         sequential.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
@@ -59,17 +59,17 @@ def _add(connection: Connection, addition: Addition) -> None:
 
 
 def add_sums(connection: Connection, table: Summaries, sums: Sums) -> None:
-    """Add sums to a table of summaries, reading and writing in the same transaction."""
+    """Add sums to a table of summaries, read and written in the same transaction."""
     _add(connection, addition_of(connection, table, sums))
 
 
 def roll_up(database: Database, token: int, *, now: Callable[[], int], events: int) -> int:
-    """Roll up the oldest batches, about so many events, in one transaction; return how many events were taken.
+    """Roll up the oldest batches, about `events` events, in one transaction; return the number of events.
 
     Raises
     ------
     LeaseLost
-        when another process leads now; nothing has changed then.
+        when another process leads now; nothing is changed.
 
     """
     with database.read() as connection:
@@ -77,7 +77,7 @@ def roll_up(database: Database, token: int, *, now: Callable[[], int], events: i
     if not rows:
         return 0
     try:
-        received = [each for row in rows for each in _received(row)]
+        received = [one for row in rows for one in _received(row)]
         with database.read() as connection:
             effects = effects_of(connection, received, now())
         with database.write(patient=True) as connection:
@@ -109,7 +109,7 @@ def _finish(connection: Connection, rows: Sequence[JournalRow]) -> None:
 
 
 def _apply_carefully(database: Database, token: int, row: JournalRow, now: int) -> None:
-    """Apply one batch in one transaction; events that can't be applied are found by bisection and set aside."""
+    """Apply one batch in one transaction; quarantine the events that fail, found by bisection."""
     with database.write(patient=True) as connection:
         hold(connection, token)
         try:

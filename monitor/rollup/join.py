@@ -1,4 +1,4 @@
-"""Join predictions and labels: who came first, what repeats, what conflicts, what changes in the sums."""
+"""Join predictions and labels in their order of receipt: new rows, repeats, conflicts, and changes of the sums."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,28 +15,33 @@ Arrival = PredictionRow | LabelRow
 
 @dataclass(slots=True)
 class Change:
-    """What a batch changed about one prediction."""
+    """The change of one prediction by a batch."""
 
     row: PredictionRow
     fresh: bool  # the prediction itself is new
-    before: LabelRow | None  # the label it was summed with
-    after: LabelRow | None  # the label it is to be summed with
+    before: LabelRow | None  # its label in the sums so far
+    after: LabelRow | None  # its label in the sums from now on
 
 
 @dataclass(slots=True)
 class Joined:
-    """What a batch amounts to."""
+    """The result of joining a batch."""
 
     predictions: list[PredictionRow] = field(default_factory=list)  # new rows
     labels: list[LabelRow] = field(default_factory=list)  # new rows
-    waited: list[LabelRow] = field(default_factory=list)  # that count, and came before their new predictions
+    waited: list[LabelRow] = field(default_factory=list)  # stored labels that count for a new prediction
     conflicts: list[ConflictRow] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
     duplicates: int = 0
 
 
+_Before = tuple[bool, LabelRow | None]
+
+"""Whether an event's prediction was stored before the batch, and its label in the sums then."""
+
+
 class _Join:
-    """One batch against what is stored; the known rows are extended as the batch goes."""
+    """One batch and the stored rows of its events, to which the batch is added row by row."""
 
     def __init__(
         self,
@@ -48,10 +53,10 @@ class _Join:
         self.labels = labels
         self.models = models
         self.result = Joined()
-        self.before: dict[EventRef, tuple[bool, LabelRow | None]] = {}  # touched -> (was it stored, its label then)
+        self.before: dict[EventRef, _Before] = {}
 
     def summed(self, ref: EventRef) -> LabelRow | None:
-        """Return the label that a prediction is summed with; None where one of the two is not there."""
+        """Return the label of a prediction in the sums; None without a prediction or a usable label."""
         rows = self.labels.get(ref)
         return standing(self.models[ref[0]], rows) if rows and ref in self.predictions else None
 
@@ -74,12 +79,12 @@ class _Join:
             self.refuse(row, "prediction", content)
 
     def refuse_passed_over(self, ref: EventRef) -> None:
-        """Report waiting labels that don't count after all: those of a model without a task can be judged only now."""
-        found = None
+        """Report waiting labels that do not count: those of a model without a task can only be checked now."""
+        counts = None
         for row in self.labels.get(ref, ()):
-            kind = objection(self.models[ref[0]], found, row)
+            kind = objection(self.models[ref[0]], counts, row)
             if kind is None:
-                found = row
+                counts = row
                 self.result.waited.append(row)
             else:
                 self.refuse(row, kind, _content(row))
@@ -110,13 +115,13 @@ class _Join:
         )
 
     def changes(self) -> list[Change]:
-        found = []
+        changes = []
         for ref, (stored, before) in self.before.items():
             row = self.predictions.get(ref)
             after = self.summed(ref)
             if row is not None and (not stored or after is not before):
-                found.append(Change(row, not stored, before, after))
-        return found
+                changes.append(Change(row, not stored, before, after))
+        return changes
 
 
 def _content(row: LabelRow) -> dict[str, object]:
@@ -129,10 +134,10 @@ def join(
     labels: dict[EventRef, list[LabelRow]],
     models: Mapping[int, Model],
 ) -> Joined:
-    """Return what a batch amounts to, given the stored rows of the events it names.
+    """Return the result of joining a batch with the stored rows of its events.
 
-    The first prediction of an id stands. The first usable label stands until one that supersedes it. What says the same
-    as a row that is stored is a repeat; what says something else is a conflict.
+    The first prediction of an id stands. The first usable label stands until one supersedes it. An event equal to a stored
+    row is a repeat; one that differs is a conflict.
     """
     state = _Join(predictions, labels, models)
     for row in arrivals:

@@ -1,8 +1,8 @@
-"""What waits for the sequential tests: labels that came after their cohort was taken in, and labels that share a cluster.
+"""Sums that wait for the sequential tests: labels later than the test of their cohort, and labels that share a cluster.
 
-A cohort is taken in once it has matured, from the sums per bucket. A label that is its prediction's first and comes after
-that is summed apart, by when it was rolled up, and taken in as a step of its own; later corrections of it change scores, not
-evidence. What clusters add up to is kept beside the sums until it is taken in.
+A cohort is tested once it has matured, from the sums per bucket. The first label of a prediction that arrives after that
+is summed separately, by the time of its roll-up, and tested as a step of its own; later corrections of it change scores, not
+evidence. Sums of clusters are kept beside the other sums until they are tested.
 """
 
 import hashlib
@@ -35,14 +35,14 @@ def _tested() -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
 
 
 TESTED: Final = _tested()
-"""Which slots of a summary the sequential tests read: labelled events, by their served score; shape (SLOTS,)."""
+"""Mask of the summary slots that the sequential tests read: labelled events by served score; shape (SLOTS,)."""
 
 
 class Carried(NamedTuple):
-    """Stored sums that are to be taken in as late ones."""
+    """Stored sums that become late sums."""
 
     series: SeriesKey
-    cluster: int | None  # None: all events, those of clusters among them
+    cluster: int | None  # None: sums of all events, in a cluster or not
     summary: bytes
 
 
@@ -55,11 +55,11 @@ class Waiting:
 
 
 Place = tuple[SeriesKey, tuple[int, ...]]
-"""A series, and the rest of a target: level, beginning, and of clusters their key."""
+"""A series, and the rest of a target: level, beginning, and for clusters their key."""
 
 
 def cluster_keys(key: bytes, clusters: Iterable[str | None]) -> dict[str, int]:
-    """Return the keys that sums of clusters are stored under: 63 bits that nobody outside can foresee."""
+    """Return the keys of clusters for storage: 63 bits of a keyed hash, which outsiders cannot predict."""
     return {
         cluster: int.from_bytes(hashlib.blake2b(cluster.encode(), digest_size=8, key=key).digest(), "little") >> 1
         for cluster in set(clusters)
@@ -68,11 +68,11 @@ def cluster_keys(key: bytes, clusters: Iterable[str | None]) -> dict[str, int]:
 
 
 def passed_over(taken: Mapping[int, Taken], minutes: Mapping[int, int]) -> dict[int, int]:
-    """Return which models' tests stand within an hour whose minutes go, and the end of that hour.
+    """Return the models whose tests are within an hour that loses its minute rollups, and the end of that hour.
 
-    No sum would tell any more what of the hour they have taken in, so the rest of it is handed over as late labels.
+    Without minutes, the tested part of the hour can no longer be told from the rest, so the rest becomes late labels.
     """
-    standing = {m: come.until for m, come in taken.items() if come.until is not None and come.until % HOUR}
+    standing = {m: tested.until for m, tested in taken.items() if tested.until is not None and tested.until % HOUR}
     return {m: ceil(until, HOUR) for m, until in standing.items() if minutes[m] > until}
 
 
@@ -85,15 +85,15 @@ def waiting(
     now: int = 0,
     carried: Sequence[Carried] = (),
 ) -> Waiting:
-    """Return what changes add to what waits for the sequential tests.
+    """Return the sums that changes add to those that wait for the sequential tests.
 
     Parameters
     ----------
     entries : of the changes; rows are their positions
-    taken : what the tests have taken in, by model
+    taken : progress of the tests, by model
     keys : of the clusters, by name
-    now : when the changes are rolled up: the time of what is late
-    carried : what is late besides
+    now : time of the roll-up, under which late labels are stored
+    carried : stored sums that become late
 
     """
     late, early = _apart(changes, taken)
@@ -106,26 +106,26 @@ def waiting(
         begin = moment if i in passed else (MINUTE_LEVEL, floor(row.at, MINUTE))
         return _whole(row), (*begin, keys[row.cluster or ""])
 
-    whole = [each for each in carried if each.cluster is None]
-    apart = [each for each in carried if each.cluster is not None]
+    whole = [sums for sums in carried if sums.cluster is None]
+    apart = [sums for sums in carried if sums.cluster is not None]
     return Waiting(
         late=_summed(
-            [*((_whole(changes[i].row), moment) for i in late), *((each.series, moment) for each in whole)],
+            [*((_whole(changes[i].row), moment) for i in late), *((sums.series, moment) for sums in whole)],
             [_of_changes(late, entries, len(changes)), _of_stored(whole, len(late))],
         ),
         clusters=_summed(
-            [*map(of_cluster, clustered), *((each.series, (*moment, each.cluster or 0)) for each in apart)],
+            [*map(of_cluster, clustered), *((sums.series, (*moment, sums.cluster or 0)) for sums in apart)],
             [_of_changes(clustered, entries, len(changes)), _of_stored(apart, len(clustered))],
         ),
     )
 
 
 def _apart(changes: Sequence[Change], taken: Mapping[int, Taken]) -> tuple[list[int], list[int]]:
-    """Return which changes are first labels of cohorts that were taken in, and which are of clusters in cohorts that were not.
+    """Return the positions of first labels in tested cohorts, and of clustered events in untested cohorts.
 
-    The validation set is no evidence of how the model does.
+    The validation set is no evidence about the model in service.
     """
-    until = {model_id: come.until or 0 for model_id, come in taken.items()}
+    until = {model_id: tested.until or 0 for model_id, tested in taken.items()}
     late, early = [], []
     for i, change in enumerate(changes):
         if change.row.reference:
@@ -147,7 +147,7 @@ def _whole(row: PredictionRow) -> SeriesKey:
 
 
 def _of_changes(chosen: Sequence[int], entries: Entries, count: int) -> Entries:
-    """Return what the tests read of the chosen changes' entries; rows are places among the chosen."""
+    """Return the tested entries of the chosen changes; rows are positions among the chosen."""
     if not chosen:
         return joined([])
     place = np.full(count, -1, dtype=np.int64)
@@ -158,16 +158,16 @@ def _of_changes(chosen: Sequence[int], entries: Entries, count: int) -> Entries:
 
 
 def _of_stored(carried: Sequence[Carried], first: int) -> Entries:
-    """Return what the tests read of stored sums; rows are their places, counted from `first`."""
+    """Return the tested entries of stored sums; rows are their positions, counted from `first`."""
     if not carried:
         return joined([])
-    rows, slots, values = decode_all([each.summary for each in carried])
+    rows, slots, values = decode_all([sums.summary for sums in carried])
     kept = TESTED[slots]
     return rows[kept] + first, slots[kept], values[kept]
 
 
 def _summed(places: Iterable[Place], parts: list[Entries]) -> Sums:
-    """Return entries, whose rows are positions among the places, added up by place."""
+    """Return entries summed by place; their rows are positions among the places."""
     series: dict[SeriesKey, int] = {}
     targets: dict[tuple[int, ...], int] = {}
     numbers = [targets.setdefault((series.setdefault(key, len(series)), *rest), len(targets)) for key, rest in places]

@@ -1,4 +1,4 @@
-"""Rebuild: roll a model up afresh from its rows, under the settings that it has now."""
+"""Roll a model up again from its event rows, under its present settings."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -24,18 +24,18 @@ CHUNK = 5000
 def rebuild_model(
     database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None
 ) -> int:
-    """Delete a model's rollups and sum its rows again under the newest revision; return how many predictions of traffic it has.
+    """Replace a model's rollups by sums of its rows under the newest revision; return its number of predictions.
 
-    All of it is one transaction, in which nobody else can roll up: a leader's work of the same moment is void.
+    This is one transaction that fences off the leader: whatever it computes meanwhile is void.
 
     Parameters
     ----------
-    report : is told now and then how many predictions are done, and of how many
+    report : called now and then with the number of predictions done, and of all
 
     Raises
     ------
     NotFound
-        when the model is gone.
+        when the model was deleted.
 
     """
     with database.write(patient=True) as connection:

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Sum the changes of a batch per series, level and bucket of time."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -52,7 +52,7 @@ from .join import Change
 
 Target = tuple[int, ...]
 
-"""A bucket: the place of its series in a list, its level and its beginning; of a cluster's sums, also the cluster's key."""
+"""A bucket: the position of its series in a list, its level and its beginning; for sums of clusters also the cluster's key."""
 
 _HALF_BIT: Final = 1
 
@@ -73,13 +73,13 @@ class Sums:
 
     series: list[SeriesKey]
     targets: list[Target]
-    entries: Entries  # gathered; rows are places in `targets`
+    entries: Entries  # gathered; rows are positions in `targets`
 
 
 def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
-    """Return the series that a prediction counts in: the model as a whole, and its value of each declared segment or pair of them.
+    """Return the series of a prediction: the model as a whole, and one per declared segment or pair that it has a value for.
 
-    One of the validation set counts in a series of its own and nowhere else.
+    A prediction of the validation set counts only in that set's own series.
     """
     calibrator = row.calibrator or 0
     if row.reference:
@@ -87,18 +87,18 @@ def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
     keys = [SeriesKey(row.model_id, row.version, calibrator, "")]
     if revision.segments and (row.segments or own_segments(revision.segments)):
         values = segments_of(row, revision.segments)
-        found = (segment_of(declared, values) for declared in revision.segments)
-        keys += [SeriesKey(row.model_id, row.version, calibrator, each) for each in found if each is not None]
+        segments = (segment_of(declared, values) for declared in revision.segments)
+        keys += [SeriesKey(row.model_id, row.version, calibrator, name) for name in segments if name is not None]
     return keys
 
 
 def is_late(row: PredictionRow, label: LabelRow, revision: Revision) -> bool:
-    """Return whether a label came later than declared, by its own time."""
+    """Return whether a label's own time is later than the declared delay allows."""
     return label.at is not None and revision.label_delay is not None and label.at - row.at > revision.label_delay
 
 
 def in_half(row: PredictionRow, half_of: Mapping[str, bool]) -> bool:
-    """Return whether an event is in the random half that bounds take their signs from: by cluster, else by id."""
+    """Return whether an event is in the random half that sets the signs of the bounds: by cluster, else by id."""
     return bool(row.key & _HALF_BIT) if row.cluster is None else half_of[row.cluster]
 
 
@@ -108,7 +108,7 @@ def entries_of(
     revisions: Mapping[tuple[int, int], Revision],
     half_of: Mapping[str, bool],
 ) -> Entries:
-    """Return what changes add to the sums; rows are the changes' positions."""
+    """Return the entries that changes add to the sums; rows are positions of the changes."""
     after = [(i, change.row, change.after) for i, change in enumerate(changes) if change.after is not None]
     before = [(i, change.row, change.before) for i, change in enumerate(changes) if change.before is not None]
     return joined(
@@ -125,19 +125,19 @@ def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model])
     if not rows:
         return []
     scores = [(i, kind, p) for i, row in rows for kind, p in scores_of(models[row.model_id], row)]
-    found = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
+    values = [(i, value) for i, row in rows if (value := value_of(models[row.model_id], row)) is not None]
     parts = [of_counts([i for i, _ in rows], "events")]
     parts += [of_arrivals(*zip(*scores, strict=True))] if scores else []
-    places = [
+    locations = [
         (i, row.p if row.raw is None else row.raw) for i, row in rows if models[row.model_id].task == "regression"
     ]
-    parts += [of_locations(*zip(*places, strict=True))] if places else []
-    return [*parts, of_values(*zip(*found, strict=True))] if found else parts
+    parts += [of_locations(*zip(*locations, strict=True))] if locations else []
+    return [*parts, of_values(*zip(*values, strict=True))] if values else parts
 
 
 def _answers(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
-    found = [(i, answer) for i, row in rows if (answer := answer_of(models[row.model_id], row)) is not None]
-    return [of_answers(*zip(*found, strict=True))] if found else []
+    answers = [(i, answer) for i, row in rows if (answer := answer_of(models[row.model_id], row)) is not None]
+    return [of_answers(*zip(*answers, strict=True))] if answers else []
 
 
 def _labelled(
@@ -152,7 +152,7 @@ def _labelled(
     late: list[int] = []
     for i, row, label in labels:
         half = in_half(row, half_of)
-        scored += [Scored(i, half, *each) for each in judged(models[row.model_id], row, label.label)]
+        scored += [Scored(i, half, *score) for score in judged(models[row.model_id], row, label.label)]
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
     counts = [of_counts([i for i, _, _ in labels], "labels"), of_counts(late, "late")]
@@ -168,24 +168,24 @@ def _labelled(
 def _of_measured(
     labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model], half_of: Mapping[str, bool]
 ) -> list[Entries]:
-    found = [
-        (i, in_half(row, half_of), each)
+    errors = [
+        (i, in_half(row, half_of), error)
         for i, row, label in labels
-        if (each := measured(models[row.model_id], row, label.label)) is not None
+        if (error := measured(models[row.model_id], row, label.label)) is not None
     ]
-    return [of_measured(*zip(*found, strict=True))] if found else []
+    return [of_measured(*zip(*errors, strict=True))] if errors else []
 
 
 def _of_values(
     labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model], half_of: Mapping[str, bool]
 ) -> list[Entries]:
-    found = []
+    values = []
     for i, row, label in labels:
         value = value_of(models[row.model_id], row)
         y = None if value is None else answered(models[row.model_id], row, label.label)
         if value is not None and y is not None:
-            found.append((i, value, y, in_half(row, half_of)))
-    return [of_labelled_values(*zip(*found, strict=True))] if found else []
+            values.append((i, value, y, in_half(row, half_of)))
+    return [of_labelled_values(*zip(*values, strict=True))] if values else []
 
 
 def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model]) -> list[Entries]:
@@ -209,9 +209,9 @@ def sums_of(
     revisions: Mapping[tuple[int, int], Revision],
     minutes_from: Mapping[int, int],
 ) -> Sums:
-    """Return the changes' entries added up per series, level and bucket.
+    """Return the entries of changes, summed per series, level and bucket.
 
-    Minutes are summed where minute rollups are kept, and not of the validation set; hours and days always.
+    Hours and days are always summed; minutes only of traffic, where minute rollups are kept.
     """
     if not changes:
         return Sums([], [], entries)
@@ -235,7 +235,7 @@ def sums_of(
 def _series_of_all(
     rows: Sequence[PredictionRow], revisions: Mapping[tuple[int, int], Revision]
 ) -> tuple[list[SeriesKey], Integers, Integers]:
-    """Return the series, how many of them each row counts in, and which: places, row after row."""
+    """Return the series, the number of series of each row, and their positions, row after row."""
     series: dict[SeriesKey, int] = {}
     known: dict[tuple[object, ...], list[int]] = {}
     parts = []
@@ -260,7 +260,7 @@ def _keys(level: Integers, series: Integers, at: Integers) -> Integers:
 
 
 def _coarser(level: int, finer: Integers, sums: Entries) -> tuple[Integers, Entries]:
-    """Return the buckets of a level that finer ones lie in, and their sums; those already of that level stay."""
+    """Return the buckets of a level that contain finer ones, and their sums; buckets of that level stay."""
     series = (finer >> _SERIES_SHIFT) & _SERIES_MASK
     start = (finer & _START_MASK) * MINUTE
     keys, parents = np.unique(_keys(np.full_like(finer, level), series, start), return_inverse=True)
@@ -275,7 +275,7 @@ def _first(sums: Entries, count: int) -> Entries:
 
 
 def _stacked(parts: Iterable[tuple[int, Entries]]) -> Entries:
-    """Return entries one after another, the rows of each moved up by its offset."""
+    """Return entries concatenated, the rows of each part shifted by its offset."""
     rows, slots, values = zip(*((rows + offset, slots, values) for offset, (rows, slots, values) in parts), strict=True)
     return np.concatenate(rows), np.concatenate(slots), np.concatenate(values)
 
@@ -287,7 +287,7 @@ def _targets(keys: Integers) -> list[Target]:
 
 
 def merged(sums: Sums, stored: Mapping[Target, bytes]) -> list[bytes]:
-    """Return the encoded summaries of the buckets, in their order, once the sums are added to what is stored."""
+    """Return the encoded summaries of all buckets, stored sums included, in the order of the targets."""
     count = len(sums.targets)
     if not stored:
         return encode_all(count, *sums.entries)

@@ -1,7 +1,7 @@
-"""Verify: recompute a model's rollups from its rows, and name what differs.
+"""Recompute a model's rollups from its event rows, and list the differences.
 
-This is deliberately not the code that made them: plain integers in dictionaries, one event after another, no arrays.
-The two share only what an event means (its outcome and its losses) and the layout of a summary.
+This deliberately shares no code with the roll-up: plain integers in dictionaries, one event after another, no arrays.
+Common to both are only the meaning of an event (its outcome and losses) and the layout of a summary.
 """
 
 import hashlib
@@ -69,7 +69,7 @@ from ..store.rows import (
 
 CHUNK: Final = 2000
 MOST_REPEATS: Final = 20
-"""Events stored twice that are named; one is bad enough."""
+"""Events stored twice that are listed at most."""
 
 LEVEL_NAME: Final = {MINUTE_LEVEL: "minute", HOUR_LEVEL: "hour", DAY_LEVEL: "day"}
 
@@ -77,7 +77,7 @@ Bucket = tuple[SeriesKey, int, int]
 """A series, a level and a beginning."""
 
 Term = tuple[int, int]
-"""A slot and what one event adds there."""
+"""A slot, and the amount that one event adds to it."""
 
 _EDGES: Final[list[float]] = EDGES.tolist()
 _PIT_EDGES: Final = [i / PIT_CELLS for i in range(PIT_CELLS + 1)]
@@ -86,9 +86,9 @@ _CLASS_EDGES: Final = [i / SIXTIETHS for i in range(SIXTIETHS + 1)]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Difference:
-    """Something stored that the rows don't give, or the other way round."""
+    """A sum whose stored and recomputed values differ."""
 
-    series: SeriesKey | None  # None where it is about the model
+    series: SeriesKey | None  # None: the model as a whole
     level: int | None
     bucket: int | None
     what: str  # a slot, or a count of the model
@@ -108,7 +108,7 @@ class Difference:
 
 @dataclass(slots=True)
 class _Recomputed:
-    """What the rows give."""
+    """The sums of all rows."""
 
     buckets: dict[Bucket, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
     clusters: dict[int, dict[Bucket, Counter[int]]] = field(
@@ -120,17 +120,17 @@ class _Recomputed:
 
 @dataclass(frozen=True, slots=True)
 class _Settings:
-    """What the sums of a model depend on besides its rows."""
+    """The inputs to a model's sums other than its rows."""
 
     model: Model
     revisions: Mapping[tuple[int, int], Revision]
     minutes_from: int
-    consumed_until: int  # by the sequential tests, which clusters wait for
+    consumed_until: int  # clusters before this are tested, so that their sums are gone
     secret: bytes
 
 
 def differences_of(connection: Connection, model: Model) -> list[Difference]:
-    """Return where a model's stored rollups differ from what its rows give, best within one snapshot; empty if nowhere.
+    """Return the differences between a model's stored rollups and its rows, which should be read in one snapshot.
 
     Memory grows with the number of buckets, not with the number of events.
     """
@@ -155,10 +155,10 @@ def differences_of(connection: Connection, model: Model) -> list[Difference]:
 
 def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Bucket, bytes]]:
     series = {number: key for key, number in rollups.every_series(connection, model.id).items()}
-    found: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
+    stored: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
     for number, begin, cluster, blob in sequential.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
-        found[cluster][series[number], MINUTE_LEVEL, begin] = blob
-    return found
+        stored[cluster][series[number], MINUTE_LEVEL, begin] = blob
+    return stored
 
 
 def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
@@ -207,7 +207,7 @@ def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
 
 
 def _values(declared: str, sent: Mapping[str, str]) -> list[str]:
-    """Return what an event says of a declared segment or pair: one value, or none."""
+    """Return an event's value of a declared segment or pair, or none."""
     if "," not in declared:
         return [sent[declared]] if declared in sent else []
     parts = [sent.get(key) for key in declared.split(",")]
@@ -280,20 +280,20 @@ def _value_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: boo
         return []
     y = answered(model, row, label.label) or 0
     sums = {"n": 1, "sy": y, "hn": int(half), "hsy": int(half and y)}
-    return [(value_slot(*value, name), each) for name, each in sums.items()]
+    return [(value_slot(*value, name), amount) for name, amount in sums.items()]
 
 
 def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: bool) -> list[Term]:
-    found = measured(model, row, label.label)
-    if found is None:
+    error = measured(model, row, label.label)
+    if error is None:
         return []
-    cell = max(bisect_left(_PIT_EDGES, found.pit) - 1, 0)
+    cell = max(bisect_left(_PIT_EDGES, error.pit) - 1, 0)
     terms = [(pit_slot(cell, "n"), 1), (pit_slot(cell, "hn"), int(half))]
-    for kind, stated in (("interval", found.intervals), ("quantile", found.quantiles)):
+    for kind, stated in (("interval", error.intervals), ("quantile", error.quantiles)):
         for level, held in stated:
             terms += [(stated_slot(kind, level, "stated"), 1), (stated_slot(kind, level, "hits"), int(held))]
-    amounts = {"crps": found.crps, "error": found.error, "absolute_error": abs(found.error)}
-    for name, value in (amounts | {"squared_z": found.squared_z or 0.0}).items():
+    amounts = {"crps": error.crps, "error": error.error, "absolute_error": abs(error.error)}
+    for name, value in (amounts | {"squared_z": error.squared_z or 0.0}).items():
         whole, sign = round(abs(Fraction(value)) * 2**272), -1 if value < 0 else 1
         digits = [(whole >> (32 * chunk)) % 2**32 for chunk in range(AMOUNT_CHUNKS)]
         terms += [(amount_slot(name, chunk), sign * digit) for chunk, digit in enumerate(digits) if digit]
@@ -335,21 +335,21 @@ def _buckets(stored: Mapping[Bucket, bytes], recomputed: Mapping[Bucket, Mapping
     for bucket in sorted({*stored, *recomputed}):
         expected = {slot: value for slot, value in recomputed.get(bucket, {}).items() if value}
         try:
-            found = _decoded(stored.get(bucket))
+            actual = _decoded(stored.get(bucket))
         except ValueError as error:
-            yield _difference(bucket, "summary", f"bytes that can't be right ({error})", f"{len(expected)} sums")
+            yield _difference(bucket, "summary", f"invalid bytes ({error})", f"{len(expected)} sums")
             continue
-        for slot in sorted({*found, *expected}):
-            if found.get(slot, 0) != expected.get(slot, 0):
-                yield _difference(bucket, slot_name(slot), str(found.get(slot, 0)), str(expected.get(slot, 0)))
+        for slot in sorted({*actual, *expected}):
+            if actual.get(slot, 0) != expected.get(slot, 0):
+                yield _difference(bucket, slot_name(slot), str(actual.get(slot, 0)), str(expected.get(slot, 0)))
 
 
 def _clusters(
     stored: Mapping[int, Mapping[Bucket, bytes]], recomputed: Mapping[int, Mapping[Bucket, Mapping[int, int]]]
 ) -> Iterator[Difference]:
     for cluster in sorted({*stored, *recomputed}):
-        for each in _buckets(stored.get(cluster, {}), recomputed.get(cluster, {})):
-            yield replace(each, what=f"cluster {cluster:016x} {each.what}")
+        for difference in _buckets(stored.get(cluster, {}), recomputed.get(cluster, {})):
+            yield replace(difference, what=f"cluster {cluster:016x} {difference.what}")
 
 
 def _decoded(blob: bytes | None) -> dict[int, int]:
@@ -357,7 +357,7 @@ def _decoded(blob: bytes | None) -> dict[int, int]:
         return {}
     slots, values = decode(blob)
     if not blob or not values.all():
-        raise ValueError("zeros are stored, so that equal sums are not equal bytes")
+        raise ValueError("zeros are stored, so equal sums may differ in their bytes")
     return dict(zip(slots.tolist(), values.tolist(), strict=True))
 
 

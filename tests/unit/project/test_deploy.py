@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.runtime.config import Settings
+from monitor.runtime.stages import jobs_of
 from monitor.store import keys
 from monitor.store.engine import Database
 
@@ -136,3 +138,14 @@ def test_dockerfile_runs_as_nobody_special_and_starts_a_server() -> None:
     assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", last, re.MULTILINE)
     assert 'ENTRYPOINT ["calwatch"]' in last
     assert 'CMD ["serve", "--host", "0.0.0.0", "--port", "8080"]' in last
+
+
+def test_alert_rules_name_only_jobs_that_are_scheduled(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path / 'jobs.db'}")
+    settings = Settings(webhook_url="http://127.0.0.1:9")
+    scheduled = jobs_of(settings, database, now=lambda: 0, send=lambda _url, _body, _notice: None)
+    matchers = re.findall(r'exported_job[!=]~?"([^"]*)"', (DEPLOY / "prometheus" / "rules.yaml").read_text())
+    named = {name for matcher in matchers for name in matcher.split("|")}
+
+    assert len(named) >= 2
+    assert named <= set(scheduled)
