@@ -2,56 +2,20 @@
 
 import subprocess
 import sys
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from scipy.special import expit, logit, softmax
+from scipy.special import softmax
 
 from monitor.calibrators.compiled import compile_array, compile_scalar, compile_vector
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import FAMILIES, from_document
 from monitor.calibrators.singles import PIECE
+from tests.unit.calibrators.samples import CONFIDENCE, FORMULAS, SCALARS
 
-CONFIDENCE = st.floats(0.0, 1.0)
-KNOTS = st.lists(st.integers(0, 10_000).map(lambda i: i / 10_000), min_size=1, max_size=30, unique=True).map(sorted)
-
-
-def binary(method: str) -> Callable[..., dict[str, Any]]:
-    return lambda **parameters: {"method": method, "task": "binary", "parameters": parameters}
-
-
-def over(knots: list[float], *, values: int) -> st.SearchStrategy[list[float]]:
-    return st.lists(CONFIDENCE, min_size=len(knots) + values, max_size=len(knots) + values).map(sorted)
-
-
-TEMPERATURES = st.one_of(
-    st.builds(binary("temperature"), temperature=st.floats(1e-3, 1e3)),
-    st.builds(
-        lambda t, k: {"method": "temperature", "task": "confidence", "parameters": {"temperature": t, "classes": k}},
-        st.floats(1e-3, 1e3),
-        st.integers(2, 1_000_000),
-    ),
-)
-SCALARS = {
-    "identity": st.just(binary("identity")()),
-    "temperature": TEMPERATURES,
-    "platt": st.builds(binary("platt"), slope=st.floats(1e-6, 1e4), intercept=st.floats(-1e4, 1e4)),
-    "beta": st.builds(binary("beta"), a=st.floats(1e-6, 1e4), b=st.floats(0.0, 1e4), c=st.floats(-1e4, 1e4)),
-    "quadratic_logit": st.builds(
-        binary("quadratic_logit"),
-        square=st.floats(-1e2, 1e2),
-        slope=st.floats(1e-3, 1e4),
-        intercept=st.floats(-1e4, 1e4),
-    ),
-    "scaling_binning": KNOTS.flatmap(
-        lambda edges: st.builds(binary("scaling_binning"), edges=st.just(edges), values=over(edges, values=1))
-    ),
-    "isotonic": KNOTS.flatmap(lambda x: st.builds(binary("isotonic"), x=st.just(x), y=over(x, values=0))),
-}
 SCALAR = st.one_of(*SCALARS.values())
 
 
@@ -71,28 +35,6 @@ def test_scalar_array_and_estimator_say_the_same(document: dict[str, Any], p: li
     assert ours == pytest.approx(from_document(document).predict_proba(p).tolist(), abs=rounding, rel=0.0)
     assert ours == pytest.approx(compile_array(document)(np.array(p)).tolist(), abs=rounding, rel=0.0)
     assert all(0.0 <= one <= 1.0 for one in ours)
-
-
-def by_quadratic(p: Any, *, square: float, slope: float, intercept: float) -> Any:
-    z, vertex = logit(p), -slope / (2.0 * square) if square else -np.inf
-    z = np.maximum(z, vertex) if square > 0.0 else np.minimum(z, vertex) if square < 0.0 else z
-    return expit(square * z**2 + slope * z + intercept)
-
-
-def by_temperature(p: Any, *, temperature: float, classes: int = 2) -> Any:
-    right, other = p ** (1.0 / temperature), ((1.0 - p) / (classes - 1)) ** (1.0 / temperature)
-    return right / (right + (classes - 1) * other)
-
-
-FORMULAS: dict[str, Callable[..., Any]] = {
-    "identity": lambda p: p,
-    "temperature": by_temperature,
-    "platt": lambda p, slope, intercept: expit(slope * logit(p) + intercept),
-    "beta": lambda p, a, b, c: expit(a * np.log(p) - b * np.log(1.0 - p) + c),
-    "quadratic_logit": by_quadratic,
-    "scaling_binning": lambda p, edges, values: np.array(values)[(p[:, None] >= np.array(edges)).sum(axis=1)],
-    "isotonic": lambda p, x, y: np.interp(p, x, y),  # noqa: PLW0108  called by these names
-}
 
 
 @given(SCALAR, st.lists(st.floats(2e-6, 1.0 - 2e-6), min_size=1, max_size=20))
@@ -152,7 +94,11 @@ def test_array_form_goes_piece_by_piece_as_it_goes_in_one(document: dict[str, An
 
 
 def test_every_method_for_single_probabilities_is_drawn_here() -> None:
-    assert set(SCALARS) == {method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks}
+    assert (
+        set(SCALARS)
+        == set(FORMULAS)
+        == {method for method, estimator in FAMILIES.items() if "binary" in estimator.family.tasks}
+    )
 
 
 @given(st.lists(st.floats(1e-9, 1.0), min_size=2, max_size=12), st.floats(1e-3, 1e3))

@@ -20,37 +20,9 @@ from monitor.calibrators.families import FAMILIES, from_document, make
 from monitor.calibrators.family import TASKS
 from monitor.calibrators.hashing import canonical
 from monitor.calibrators.parameters import MOST_KNOTS
+from tests.unit.calibrators.samples import DOCUMENTS
 
 NAN, INFINITY = float("nan"), float("inf")
-DOCUMENTS: list[dict[str, Any]] = [
-    {"method": "identity", "task": "binary", "parameters": {}},
-    {"method": "identity", "task": "multiclass", "parameters": {}},
-    {"method": "temperature", "task": "binary", "parameters": {"temperature": 1.5}},
-    {"method": "temperature", "task": "multiclass", "parameters": {"temperature": 0.1}},
-    {"method": "temperature", "task": "confidence", "parameters": {"temperature": 3.0, "classes": 10}},
-    {"method": "platt", "task": "binary", "parameters": {"slope": 0.7, "intercept": -0.1}},
-    {"method": "beta", "task": "binary", "parameters": {"a": 0.0, "b": 1.5, "c": -0.1}},
-    {
-        "method": "quadratic_logit",
-        "task": "binary",
-        "parameters": {"square": -0.02, "slope": 0.9, "intercept": 0.3},
-    },
-    {
-        "method": "scaling_binning",
-        "task": "confidence",
-        "parameters": {"edges": [0.2, 0.6], "values": [0.1, 0.1, 0.8]},
-    },
-    {"method": "isotonic", "task": "confidence", "parameters": {"x": [0.1, 0.2, 0.9], "y": [0.2, 0.2, 0.7]}},
-    {"method": "vector", "task": "multiclass", "parameters": {"slopes": [0.5, 2.0], "intercepts": [0.1, -0.1]}},
-    {
-        "method": "structured_vector",
-        "task": "multiclass",
-        "parameters": {"slopes": [0.9, 1.1], "intercepts": [0.1, -0.1], "classes": ["cat", "dog"]},
-    },
-    {"method": "identity", "task": "regression", "parameters": {}},
-    {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 1.5}},
-    {"method": "pit_isotonic", "task": "regression", "parameters": {"x": [0.2, 0.7], "y": [0.3, 0.6]}},
-]
 
 
 def of(task: str) -> set[str]:
