@@ -91,6 +91,22 @@ def test_a_version_is_looked_at_alone(server, shared, open_page):
     assert page.locator(".figures div", has_text="Labels").locator("dd").first.inner_text() == f"{labelled}"
 
 
+def test_a_figure_is_explained_in_the_words_of_the_api(server, shared, open_page):
+    api = server.get("/openapi.json")
+    answer = api["paths"]["/v1/models/{model}/calibration"]["get"]["responses"]["200"]["content"]["application/json"]
+    names = [each["$ref"].rpartition("/")[2] for each in answer["schema"]["anyOf"]]
+    (bound,) = (
+        properties["ece_lower_bound"]["description"]
+        for properties in (api["components"]["schemas"][name]["properties"] for name in names)
+        if "ece_lower_bound" in properties
+    )
+    page = open_page(model_url(server, shared))
+    page.wait_for_selector(".reliability")
+    page.locator(".figures dt", has_text="At least").focus()
+    explained = bound[0].upper() + bound[1:].replace("`", "").removesuffix(".")
+    assert page.inner_text("#tip").splitlines() == ["At least", f"{explained}."]
+
+
 # Segments, tests, labels, classes, and tasks with figures of their own
 
 SLICED = [
@@ -394,6 +410,59 @@ def test_a_promotion_is_shown_before_it_is_made(server, open_page):
     page.locator("dialog .maps .curve.after").wait_for()
     page.locator("[data-press=close]").click()
     assert server.get("/v1/models/previewed")["champion"] is None
+
+
+@pytest.mark.parametrize(("task", "curves"), [("binary", 1), ("regression", 1), ("multiclass", 3)])
+def test_a_map_is_drawn_from_the_points_of_the_api(server, open_page, task, curves):
+    name = f"mapped/{task}"
+    cases = {
+        "binary": [({"probability": p}, int(i < right)) for p, right in ((0.9, 14), (0.1, 6)) for i in range(20)],
+        "regression": [({"mean": 10.0, "std": 1.0}, 10.0 + step / 5) for step in range(-15, 16)],
+        "multiclass": [
+            ({"probabilities": list(p)}, label)
+            for p, labels in {
+                (0.8, 0.1, 0.1): "aaaabc",
+                (0.4, 0.3, 0.3): "aabbcc",
+                (0.2, 0.6, 0.2): "abbbcb",
+                (0.1, 0.2, 0.7): "accccb",
+            }.items()
+            for label in labels
+        ],
+    }[task]
+    method = {"binary": "quadratic_logit", "regression": "variance_scaling", "multiclass": "vector"}[task]
+    classes = {"classes": ["a", "b", "c"]} if task == "multiclass" else {}
+    address = server.send(name, cases, times=20, task=task, minimum_labels=100, **classes)
+    refitted = server.ask("POST", f"{address}/calibrators", {"method": method, "holdout": 0})
+    assert refitted["number"] == 1, refitted["reason"]
+    drawn = server.get(f"{address}/calibrators/1/map")["curves"]
+    page = open_page(model_url(server, name))
+    page.wait_for_selector(".mapping .curve")
+    paths = page.locator(".mapping .curve").evaluate_all("(paths) => paths.map((path) => path.getAttribute('d'))")
+    points = [[[float(number) for number in point.split()] for point in re.split("[ML]", path)[1:]] for path in paths]
+    assert len(points) == len(drawn) == curves
+    for curve, line in zip(drawn, points, strict=True):
+        expected = [[4 + 84 * x, 88 - 84 * y] for x, y in zip(curve["x"], curve["y"], strict=True)]
+        assert line == [pytest.approx(point, abs=0.051) for point in expected]
+
+
+def test_the_page_has_words_for_every_step_of_the_audit_log(server, shared, open_page):
+    steps = {step for schema in named(server.get("/openapi.json"), "action") for step in schema["enum"]}
+    page = open_page(model_url(server, shared))
+    unknown = """async (steps) => {
+        const { isWorded } = await import("./static/views/audit.js");
+        return steps.filter((step) => !isWorded(step));
+    }"""
+    assert {"register", "proposal_worse", "proposal_better"} <= steps
+    assert page.evaluate(unknown, sorted(steps)) == []
+
+
+def named(api, field):
+    """Yield the schemas of a field in the API's description, each reference followed."""
+    for schema in api["components"]["schemas"].values():
+        if field in schema.get("properties", {}):
+            found = schema["properties"][field]
+            found = found["allOf"][0] if "allOf" in found else found
+            yield api["components"]["schemas"][found["$ref"].rpartition("/")[2]] if "$ref" in found else found
 
 
 def test_a_refit_can_be_tried_without_a_trace(server, open_page):

@@ -1,7 +1,7 @@
 /** Small parts that several views share. */
 
 /** @import { Child } from "./dom.js" */
-/** @import { Figure, Models } from "./types.js" */
+/** @import { Models } from "./types.js" */
 
 import { messageOf, reasonsOf } from "./api.js";
 import { el, svg } from "./dom.js";
@@ -47,7 +47,7 @@ export function sign(state) {
 
 /**
  * Write a figure, or a dash with the reason for its absence.
- * @param {Figure | false} value
+ * @param {unknown} value
  * @param {(value: number) => string} form
  * @param {string} why
  */

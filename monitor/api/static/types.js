@@ -224,7 +224,8 @@
  */
 
 /**
- * @typedef {object} Estimated
+ * @typedef {object} EstimateNow
+ * @property {string} assumption
  * @property {string} end
  * @property {number} predictions
  * @property {number} accuracy
@@ -236,11 +237,6 @@
  * @property {number} brier
  * @property {number} brier_low
  * @property {number} brier_high
- */
-
-/**
- * @typedef {object} EstimateNow
- * @property {string} assumption
  */
 
 /**
@@ -258,10 +254,8 @@
  * @property {Inside | null} inside
  */
 
-/**
- * @typedef {object} PastEstimate
- * @property {Truth | null} truth
- */
+/** @typedef {Omit<EstimateNow, "assumption">} Estimated */
+/** @typedef {Estimated & { truth: Truth | null }} PastEstimate */
 
 /**
  * @typedef {object} EstimateRecord
@@ -273,8 +267,8 @@
 
 /**
  * @typedef {object} EstimateAnswer
- * @property {Estimated & EstimateNow | null} estimate
- * @property {(Estimated & PastEstimate)[]} past
+ * @property {EstimateNow | null} estimate
+ * @property {PastEstimate[]} past
  * @property {EstimateRecord} record
  */
 
@@ -388,7 +382,7 @@
  */
 
 /**
- * @typedef {object} Step
+ * @typedef {object} Entry
  * @property {string} at
  * @property {string} actor
  * @property {string} action
@@ -399,7 +393,7 @@
 
 /**
  * @typedef {object} Audit
- * @property {Step[]} audit
+ * @property {Entry[]} audit
  */
 
 /**
@@ -428,5 +422,16 @@
  * @property {Labels} labels
  * @property {Segments} segments
  * @property {EstimateAnswer} estimate
+ */
+
+/** @typedef {{ description?: string, $ref?: string, anyOf?: { $ref?: string }[], properties?: Record<string, Schema> }} Schema  Of JSON. */
+/** @typedef {{ responses: { 200: { content: { "application/json": { schema: Schema } } } } }} Operation */
+
+/**
+ * The description of the API.
+ *
+ * @typedef {object} OpenApi
+ * @property {Record<string, { get?: Operation }>} paths
+ * @property {{ schemas: Record<string, Schema> }} components
  */
 

@@ -1,7 +1,7 @@
 /** Trials that run now, and each step in the life of a model's calibrators with its reason. */
 
 /** @import { Part } from "../parts.js" */
-/** @import { Audit, Step, StepDetail, Trial } from "../types.js" */
+/** @import { Audit, Entry, StepDetail, Trial } from "../types.js" */
 
 import { el, joined } from "../dom.js";
 import { capital, count, known, NB, plain, score, utc } from "../format.js";
@@ -90,7 +90,7 @@ export function isWorded(action) {
   return Object.hasOwn(STEPS, action);
 }
 
-/** @param {Step} step */
+/** @param {Entry} step */
 function stepRow({ at, actor, action, detail }) {
   return el(
     "li",

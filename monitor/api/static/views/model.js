@@ -15,17 +15,18 @@ import { compact, known, milliseconds, plain } from "../format.js";
 import { backlog, since, trouble } from "../parts.js";
 import { observedName } from "../words.js";
 import { drawAlerts } from "./alerts.js";
-import { aside } from "./aside.js";
+import { aside, patience } from "./aside.js";
 import { drawCalibrators } from "./calibrators.js";
 import { choicesFrom, drawChoices } from "./choices.js";
 import { drawClasses } from "./classes.js";
 import { drawDiagram } from "./diagram.js";
 import { drawEvidence, evidenceCharts } from "./evidence.js";
+import { drawFigures, loadDescriptions } from "./figures.js";
 import { drawHistory, historyChart, loadHistory, timelineEvents } from "./history.js";
 import { drawLabels } from "./labels.js";
 import { loadMaps } from "./maps.js";
 import { drawSegments } from "./segments.js";
-import { drawFigures, drawVerdict } from "./verdict.js";
+import { drawVerdict } from "./verdict.js";
 
 /** @typedef {Record<string, (width: number) => Child>} Charts  Charts by the name of their canvas. */
 /** @typedef {{ title: string, nodes: Child[], charts: Charts }} View */
@@ -69,6 +70,7 @@ export async function loadModel(name, choices) {
     part(loadCalibrators(name)),
     part(getModels()),
     loadSecondary(name, settings, chosen),
+    Promise.race([loadDescriptions(), patience()]),
   ]);
   const until = Date.parse(evaluation.value?.end ?? settings.last_event_at ?? "") || Date.now();
   const history = await part(loadHistory(name, chosen, until));
