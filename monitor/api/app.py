@@ -50,7 +50,7 @@ ROUTES: Final = (
     thresholds,
     replay,
 )
-"""The modules of the calls on models."""
+"""The modules of routes about models."""
 
 PAGE_HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; frame-ancestors 'none'; base-uri 'none'; form-action 'self'",
@@ -78,7 +78,7 @@ def own_version() -> str:
 
 
 def model_routes() -> list[BaseRoute]:
-    """Return the routes of all calls on models."""
+    """Return all routes about models."""
     return [route for module in ROUTES for route in module.router.routes]
 
 
@@ -87,8 +87,8 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
 
     Parameters
     ----------
-    services : what routes work with; started and stopped by the application
-    local : it listens on a loopback address, where no key is needed until there is one
+    services : database, ingest and jobs; started and stopped with the application
+    local : whether it listens on a loopback address, where no key is needed until one is made
     now : the time in microseconds since 1970
 
     """

@@ -1,4 +1,4 @@
-"""Who may call: keys where there are any, and on a keyless loopback server only this machine's own programs."""
+"""Access: by API key; on a loopback server without keys, only for programs on this machine."""
 
 import time
 from typing import Final
@@ -16,13 +16,13 @@ from .problems import of_error, problem
 FRESH_SECONDS: Final = 2.0
 LOCAL_NAMES: Final = frozenset({"localhost", "127.0.0.1", "::1"})
 PROBES: Final = frozenset({"/healthz", "/readyz"})
-"""What answers anybody, also while the keys can't be read."""
+"""Paths that answer anybody, even while the keys can't be read."""
 
 SAFE_METHODS: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 class Guard:
-    """ASGI middleware that lets a request through or answers for it."""
+    """ASGI middleware that lets a request through or refuses it."""
 
     def __init__(self, app: ASGIApp, database: Database, *, local: bool) -> None:
         self.app = app
@@ -52,7 +52,7 @@ class Guard:
     async def _refusal(self, scope: Scope, headers: Headers) -> tuple[int, str, str] | None:
         known = await self._current_keys()
         if self.local and not known:
-            return _strange_origin(scope["method"], headers)
+            return _foreign(scope["method"], headers)
         if not scope["path"].startswith("/v1/"):
             return None
         scheme, _, key = headers.get("authorization", "").partition(" ")
@@ -73,11 +73,11 @@ class Guard:
             return keys.valid(connection)
 
 
-def _strange_origin(method: str, headers: Headers) -> tuple[int, str, str] | None:
-    """Refuse what a web page elsewhere may have sent: a foreign host name, or a change from a foreign origin."""
+def _foreign(method: str, headers: Headers) -> tuple[int, str, str] | None:
+    """Refuse what a foreign web page may have sent: another host name, or a change from another origin."""
     host = headers.get("host", "")
     if _name_in(host) not in LOCAL_NAMES:
-        return 403, "Forbidden", f"this server answers to localhost only, not to {shown(host)}; make an API key first"
+        return 403, "Forbidden", f"this server answers to localhost only, not to {shown(host)}: make an API key first"
     origin = headers.get("origin")
     if origin is not None and method not in SAFE_METHODS and origin.rpartition("://")[2].lower() != host.lower():
         return 403, "Forbidden", "changes from pages of another origin need an API key"

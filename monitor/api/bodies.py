@@ -1,4 +1,4 @@
-"""Request bodies: read up to a limit, and taken as JSON only where they say that they are."""
+"""Request bodies: read up to a limit, and accepted as JSON only if declared as JSON."""
 
 from typing import Any, Final
 
@@ -21,9 +21,9 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     Raises
     ------
     TooLarge
-        as soon as it is known to be over the limit.
+        as soon as its size is known to exceed the limit.
     Unavailable
-        when the client goes away first.
+        when the client disconnects first.
 
     """
     declared = headers.get("content-length", "")
@@ -34,7 +34,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
     while True:
         message = await receive()
         if message["type"] == "http.disconnect":
-            raise Unavailable("the client went away")
+            raise Unavailable("the client disconnected")
         part = message.get("body", b"")
         size += len(part)
         if size > limit:
@@ -45,7 +45,7 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
 
 
 def must_be_json(headers: Headers) -> None:
-    """Refuse a body that is not declared as JSON, which no page of another origin can send without being asked first.
+    """Refuse a body that is not declared as JSON; a web page of another origin can't send one without a preflight.
 
     Raises
     ------
@@ -53,41 +53,41 @@ def must_be_json(headers: Headers) -> None:
         with status 415.
 
     """
-    given = headers.get("content-type", "")
-    if given.partition(";")[0].strip().lower() != "application/json":
-        raise HTTPException(415, f"content-type is {given!r}: it must be application/json")
+    declared = headers.get("content-type", "")
+    if declared.partition(";")[0].strip().lower() != "application/json":
+        raise HTTPException(415, f"content-type is {declared!r}: it must be application/json")
     encoding = headers.get("content-encoding", "identity").strip().lower()
     if encoding != "identity":
         raise HTTPException(415, f"content-encoding is {encoding!r}: only /v1/events takes compressed bodies")
 
 
 def parsed(body: bytes) -> dict[str, Any]:
-    """Return the JSON object that a body is.
+    """Return the JSON object of a body.
 
     Raises
     ------
     BadInput
-        when it is anything else, is nested deeply, or gives a key twice.
+        when it is not a JSON object, is nested too deeply, or repeats a key.
 
     """
     start = body[:80].decode("utf-8", "replace")
     try:
-        found = msgspec.json.decode(body)
+        content = msgspec.json.decode(body)
         repeated = repeated_key(body)
     except _REFUSALS as error:
         reason = "must not be empty" if not body else str(error).removeprefix("JSON is malformed: ")
         raise BadInput("body", start, f"is not a JSON object: {reason}") from error
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise BadInput("body", start, "must be a JSON object")
     if repeated is not None:
         raise BadInput(repeated, None, "is given more than once")
-    if _depth(found) > MAX_DEPTH:
+    if _depth(content) > MAX_DEPTH:
         raise BadInput("body", start, f"may be nested at most {MAX_DEPTH} levels deep")
-    return found
+    return content
 
 
 def _depth(value: Any) -> int:
-    """Return how deep a value is nested, counting no further than matters."""
+    """Return the nesting depth of a value, counted up to one beyond the limit."""
     level, row = 0, [value]
     while row and level <= MAX_DEPTH:
         level += 1

@@ -1,4 +1,4 @@
-"""What routes work with."""
+"""Dependencies of routes: services, caller, time, and parameters of the path."""
 
 from typing import Annotated, Any, Final, NamedTuple
 from urllib.parse import unquote
@@ -19,7 +19,7 @@ ModelName = Annotated[
     Path(description="Its name, percent-encoded; slashes in it may stand as they are."),
     AfterValidator(unquote),
 ]
-"""A part of the path in which `Front` left a percent-encoded name."""
+"""One part of the path, in which `Front` left the name percent-encoded."""
 
 EventId = Annotated[
     str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote), Recognised(".*", slashes=True)
@@ -30,37 +30,37 @@ model_named: Final = models.named
 
 def services(request: Request) -> Services:
     """Return the services of this process."""
-    found: Services = request.app.state.services
-    return found
+    running: Services = request.app.state.services
+    return running
 
 
 def moment(request: Request) -> int:
-    """Return what time it is, in microseconds since 1970."""
+    """Return the time of the request, in microseconds since 1970."""
     now: int = request.app.state.now()
     return now
 
 
 class Caller(NamedTuple):
-    """Who calls, and when."""
+    """Who made a request, and when."""
 
     name: str  # for the audit log
     now: int
 
 
 def caller(request: Request) -> Caller:
-    """Return who calls: by the name of the key, or that there was none."""
+    """Return the caller, named by its API key if it sent one."""
     name: str | None = getattr(request.state, "key_name", None)
     return Caller("api" if name is None else f"api key {name}", moment(request))
 
 
 async def sent_json(request: Request) -> dict[str, Any]:
-    """Return the request's body, a JSON object that nothing is known of yet."""
+    """Return the body of the request, a JSON object yet to be checked."""
     body: dict[str, Any] = await request.json()
     return body
 
 
 SentJson = Annotated[dict[str, Any], Depends(sent_json)]
-"""The body of a route that describes it by `takes` and checks it by itself."""
+"""The body of a route that describes it by `takes` and checks it itself."""
 
 Context = Annotated[Services, Depends(services)]
 By = Annotated[Caller, Depends(caller)]
@@ -68,12 +68,12 @@ Now = Annotated[int, Depends(moment)]
 
 
 def usable(field: str, value: str | None) -> str | None:
-    """Return a name that a caller asks for.
+    """Return a name from a request, or None.
 
     Raises
     ------
     BadInput
-        when nothing can have this name.
+        when it can't be a name.
 
     """
     fault = None if not value else name_fault(value)

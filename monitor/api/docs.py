@@ -1,4 +1,4 @@
-"""The API's description, and the page that shows it with nothing from elsewhere."""
+"""The API's description, and the page that shows it without loading anything from other servers."""
 
 from collections.abc import Iterable, Sequence
 from importlib.resources import files
@@ -31,7 +31,7 @@ KEY: Final = {
 
 
 def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
-    """Add the page at /docs, and complete what /openapi.json says.
+    """Add the page at /docs, and complete /openapi.json.
 
     Parameters
     ----------

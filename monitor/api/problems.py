@@ -54,7 +54,7 @@ class Problem(Struct, kw_only=True):
 
 
 class ProblemResponse(Response):
-    """An answer that says what is wrong, whatever the caller sent: a lone surrogate leaves as its escape."""
+    """A problem as an answer, whatever text the caller sent: a lone surrogate is escaped."""
 
     media_type = MEDIA_TYPE
 
@@ -81,7 +81,7 @@ def answer(content: Problem, headers: Mapping[str, str] | None = None) -> Respon
 
 
 def of_error(error: MonitorError) -> Response:
-    """Return the answer that an error of ours becomes."""
+    """Return the answer for an error that calwatch raised."""
     status, title = STATUS.get(type(error), (500, "Internal error"))
     if status == HTTPStatus.INTERNAL_SERVER_ERROR:
         return problem(status, title, "something went wrong; the server's log says what")
@@ -94,7 +94,7 @@ def of_error(error: MonitorError) -> Response:
 
 
 def told(value: Any) -> Any:
-    """Return a value as an answer may repeat it: a short scalar as it is, anything else as a short text."""
+    """Return a value as a problem may repeat it: a short scalar as it is, anything else as a short text."""
     if value is None or isinstance(value, bool | int):
         return value if abs(value or 0) < 2**53 else shown(value)
     if isinstance(value, float):
@@ -105,7 +105,7 @@ def told(value: Any) -> Any:
 
 
 def of_validation(error: RequestValidationError) -> Response:
-    """Return the answer to a request whose parameters do not parse."""
+    """Return the answer to a request with parameters or a body of the wrong form."""
     errors = [
         FieldError(
             field=".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0]),

@@ -67,8 +67,9 @@ def _optional(setting: Setting) -> Field:
 
 
 def _required(setting: Setting) -> tuple[str, Any]:
-    described = Meta(description=setting.sentence, extra_json_schema={"default": setting.shown_default})
-    return setting.name, Annotated[setting.type.schema, described]
+    unit = {"x-unit": setting.type.unit} if setting.type.unit else {}
+    more = {"default": setting.shown_default, **unit}
+    return setting.name, Annotated[setting.type.schema, Meta(description=setting.sentence, extra_json_schema=more)]
 
 
 _OF_TASK: Final = ("task", "classes")

@@ -1,6 +1,6 @@
-"""Routes that take what they document and nothing else: known parameters, given once, and JSON that says that it is."""
+"""Routes that accept what they document and nothing else: known parameters, each once, and declared JSON."""
 
-from collections.abc import Callable, Coroutine, Iterable
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, Final
 
 from fastapi.dependencies.models import Dependant
@@ -20,10 +20,10 @@ Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
 
 class StrictRoute(APIRoute):
-    """A route that looks at the whole of a request before the framework does."""
+    """A route that checks a whole request before the framework does."""
 
     def get_route_handler(self) -> Handler:
-        """Return what handles a request."""
+        """Return the handler of a request."""
         handle = super().get_route_handler()
         known = frozenset(_names(self.dependant))
         described = "requestBody" in (self.openapi_extra or {})  # taken as `SentJson`
@@ -42,27 +42,27 @@ class StrictRoute(APIRoute):
 
 
 class JsonRequest(Request):
-    """A request whose body was read and understood already."""
+    """A request whose body is already read and decoded."""
 
-    given: dict[str, Any]
+    content: dict[str, Any]
 
     @classmethod
     async def read(cls, request: Request, *, required: bool) -> "JsonRequest":
-        """Return the request with its body; an empty one stands for an empty object where none is required."""
+        """Return the request with its body; an empty body is an empty object where none is required."""
         must_be_json(request.headers)
         body = await read_body(request.headers, request.receive, MAX_BODY_BYTES)
-        found = cls(request.scope, request.receive)
-        found._body = body  # where starlette keeps a body once it is read
-        found.given = {} if not body and not required else parsed(body)
-        return found
+        decoded = cls(request.scope, request.receive)
+        decoded._body = body  # where starlette keeps a body once it is read
+        decoded.content = {} if not body and not required else parsed(body)
+        return decoded
 
     async def json(self) -> dict[str, Any]:
-        """Return the object that the body is."""
-        return self.given
+        """Return the JSON object of the body."""
+        return self.content
 
 
 def check_query(given: QueryParams, known: frozenset[str]) -> None:
-    """Refuse unknown parameters, and known ones that are given twice.
+    """Refuse unknown parameters, and known ones that are repeated.
 
     Raises
     ------
@@ -73,14 +73,14 @@ def check_query(given: QueryParams, known: frozenset[str]) -> None:
     names = [name for name, _ in given.multi_items()]
     for name in names:
         if name not in known:
-            listed = f"there are {', '.join(sorted(known))}" if known else "this call has none"
+            listed = f"this call takes {', '.join(sorted(known))}" if known else "this call takes none"
             raise BadInput(name, given[name], f"there is no such parameter; {listed}")
         if names.count(name) > 1:
             raise BadInput(name, given.getlist(name), "is given more than once")
 
 
-def check_empty(given: dict[str, Any]) -> None:
-    """Refuse a body for a call that has nothing to be told.
+def check_empty(given: Mapping[str, object]) -> None:
+    """Refuse a body with any field, for a call that takes none.
 
     Raises
     ------

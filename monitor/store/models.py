@@ -1,4 +1,4 @@
-"""Models, the revisions of what their roll-up depends on, and how far they have come."""
+"""Models: their settings, the revisions of what the roll-up depends on, their progress and delays of labels."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict
@@ -18,25 +18,25 @@ from .schema import delay, model, progress, revision
 
 
 def by_name(connection: Connection, name: str, *, lock: bool = False) -> Model | None:
-    """Return a model, or None; locked, nobody else changes it or its calibrators until the transaction ends."""
+    """Return a model, or None; with `lock`, nobody else changes it or its calibrators until the transaction ends."""
     query = select(model).where(model.c.name == name)
     row = connection.execute(query.with_for_update(key_share=True) if lock else query).one_or_none()
     return None if row is None else _model(row)
 
 
 def named(connection: Connection, name: str, *, lock: bool = False) -> Model:
-    """Return a model, locked against other changes where one is to follow.
+    """Return a model, as `by_name` does.
 
     Raises
     ------
     NotFound
-        when there is none of this name.
+        when no model has this name.
 
     """
-    found = None if name_fault(name) else by_name(connection, name, lock=lock)
-    if found is None:
+    stored = None if name_fault(name) else by_name(connection, name, lock=lock)
+    if stored is None:
         raise NotFound(f"there is no model {name!r}")
-    return found
+    return stored
 
 
 def everyone(connection: Connection) -> list[Model]:
@@ -45,7 +45,7 @@ def everyone(connection: Connection) -> list[Model]:
 
 
 def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Model]:
-    """Return those of some models that exist, by id."""
+    """Return the models with these ids, as far as they exist, by id."""
     return {row.id: _model(row) for row in connection.execute(select(model).where(model.c.id.in_(sorted(ids))))}
 
 
@@ -58,7 +58,7 @@ def create(
     settings: ModelSettings,
     now: int,
 ) -> Model:
-    """Add a model unless it is there already; return what is there."""
+    """Add a model unless its name is taken; return the stored one."""
     row = {
         "name": name,
         "task": task,
@@ -91,7 +91,7 @@ def insert_as(connection: Connection, wanted: Model) -> None:
 
 
 def _begin(connection: Connection, new: Model) -> None:
-    """Add what a model without events has: no progress, and the first revision of its settings."""
+    """Add what belongs to a new model: no progress yet, and the first revision of its settings."""
     connection.execute(insert(progress).values(model_id=new.id, predictions=0, labels=0))
     _add_revision(connection, new.id, new.revision, new.settings)
 
@@ -107,7 +107,7 @@ def _written(connection: Connection, name: str) -> Model:
 def change(
     connection: Connection, old: Model, *, task: str | None, classes: Sequence[str] | None, settings: ModelSettings
 ) -> Model:
-    """Store new settings; those that the roll-up depends on begin a new revision."""
+    """Store new settings; a change of segments or label delay begins a new revision."""
     same = (settings.segments, settings.label_delay) == (old.settings.segments, old.settings.label_delay)
     number = old.revision if same else old.revision + 1
     if not same:
@@ -121,7 +121,7 @@ def change(
 
 
 def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence[str] | None) -> None:
-    """Give a model its task, and its classes, where it has none yet."""
+    """Set the task and the classes of a model where it has none yet."""
     connection.execute(update(model).where(model.c.id == model_id, model.c.task.is_(None)).values(task=task))
     if classes is not None:
         connection.execute(
@@ -130,12 +130,12 @@ def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence
 
 
 def remove(connection: Connection, model_id: int) -> None:
-    """Delete a model; rows that belong to it by foreign key go with it."""
+    """Delete a model and the rows that refer to it by foreign key."""
     connection.execute(delete(model).where(model.c.id == model_id))
 
 
 def revisions(connection: Connection, model_ids: Sequence[int]) -> dict[tuple[int, int], Revision]:
-    """Return all revisions of some models by (model, number)."""
+    """Return all revisions of these models by (model, number)."""
     rows = connection.execute(select(revision).where(revision.c.model_id.in_(model_ids)))
     return {
         (row.model_id, row.number): Revision(
@@ -148,7 +148,7 @@ def revisions(connection: Connection, model_ids: Sequence[int]) -> dict[tuple[in
 
 
 def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, Progress]:
-    """Return how far some models have come."""
+    """Return the progress of these models, by id."""
     rows = connection.execute(select(progress).where(progress.c.model_id.in_(model_ids)))
     return {
         row.model_id: Progress(
@@ -165,33 +165,40 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
 
 
 def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
-    """Store how far a model has come; how far the sequential tests have is stored by `consumed`."""
+    """Store the progress of a model, except that of its sequential tests, which `consumed` stores."""
     values = {name: value for name, value in asdict(state).items() if name != "consumed_until"}
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(**values))
 
 
 def consumed(connection: Connection, model_id: int, until: int) -> None:
-    """Note that the sequential tests have taken in all of a model's predictions before a moment."""
+    """Store that the sequential tests of a model have used all predictions before `until`."""
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(consumed_until=until))
 
 
 def add_delays(connection: Connection, seen: Mapping[tuple[int, int], Seen]) -> None:
-    """Add first labels by (model, bucket of the logarithmic scale of delays)."""
+    """Add counts and sums of first labels by (model, bucket of delay)."""
     rows = [
-        {"model_id": m, "bucket": b, "count": each.count, "sy": each.sy, "sp": each.sp, "variance": each.squares}
-        for (m, b), each in sorted(seen.items(), key=itemgetter(0))
+        {
+            "model_id": model_id,
+            "bucket": bucket,
+            "count": labels.count,
+            "sy": labels.sy,
+            "sp": labels.sp,
+            "variance": labels.squares,
+        }
+        for (model_id, bucket), labels in sorted(seen.items(), key=itemgetter(0))
     ]
     upsert(connection, delay, rows, sums=["count", "sy", "sp", "variance"])
 
 
 def delays(connection: Connection, model_id: int) -> dict[int, int]:
-    """Return how many first labels were seen per bucket of delay."""
+    """Return the number of first labels by bucket of delay."""
     rows = connection.execute(select(delay.c.bucket, delay.c.count).where(delay.c.model_id == model_id))
     return {row[0]: row[1] for row in rows}
 
 
 def seen_delays(connection: Connection, model_id: int) -> dict[int, Seen]:
-    """Return the first labels per bucket of delay: how many, and what they said."""
+    """Return counts and sums of first labels by bucket of delay."""
     columns = (delay.c.bucket, delay.c["count"], delay.c.sy, delay.c.sp, delay.c.variance)
     rows = connection.execute(select(*columns).where(delay.c.model_id == model_id))
     return {bucket: Seen(count=n, sy=sy, sp=sp, squares=squares) for bucket, n, sy, sp, squares in rows}

@@ -1,4 +1,4 @@
-"""`POST /v1/events`: a plain ASGI endpoint, since a framework's own work would cost several times the rest on one event."""
+"""`POST /v1/events`: a plain ASGI endpoint, since for a single event a framework costs several times all else."""
 
 import asyncio
 from typing import Final
@@ -21,13 +21,13 @@ from ..schemas import Schema, schema
 from ..strict import check_query
 
 SMALL_BODY: Final = 32 * 1024
-"""Up to here decoding is quicker than handing it to a thread."""
+"""Bodies up to this many bytes are decoded faster than they are handed to a thread."""
 
 CONTENT_TYPES: Final = frozenset({"application/json", *LINE_TYPES})
 
 
 class EventsEndpoint:
-    """Take a batch of events and answer once it is committed."""
+    """Accepts a batch of events and answers once it is committed."""
 
     def __init__(self, ingest: Ingest) -> None:
         self._ingest = ingest

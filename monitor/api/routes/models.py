@@ -211,9 +211,9 @@ class Deleted(Struct, forbid_unknown_fields=True):
 def delete_model(
     context: Context, model: ModelName, confirm: Annotated[str, Query(description="the model's name again")] = ""
 ) -> Response:
-    """Delete a model and everything of it."""
+    """Delete a model with all its data."""
     if confirm != model:
-        raise BadInput("confirm", confirm, f"must be the model's name, {model!r}: this deletes everything of it")
+        raise BadInput("confirm", confirm, f"must be the model's name, {model!r}, since this deletes all its data")
     with context.database.write() as connection:
         lease.fence(connection)
         found = model_named(connection, model, lock=True)
@@ -230,7 +230,7 @@ def delete_model(
     openapi_extra=takes(SettingsBody),
 )
 def declare_model(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
-    """Declare settings; given ones replace, others stay. Makes the model if there is none yet."""
+    """Declare settings: given ones replace, others stay. Creates the model if it does not exist."""
     check_model_name(model)
     with context.database.write() as connection:
         old = models.by_name(connection, model, lock=True)
@@ -247,7 +247,7 @@ def declare_model(context: Context, now: Now, model: ModelName, given: SentJson)
 
 
 def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] | None) -> None:
-    """Refuse to name the classes of a binary model that has events: a label 1 may have meant the other one."""
+    """Refuse to name the classes of a binary model that has events: their label 1 may mean either class."""
     seen = models.progress_of(connection, [old.id])[old.id]
     if (
         old.task == "binary"
@@ -256,7 +256,7 @@ def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] |
         and (seen.predictions or rollups.reference_series(connection, old.id))
     ):
         raise Conflict(
-            f"model {old.name} has events whose labels were read as 0 and 1; its classes can't be named any more. "
+            f"model {old.name} has events whose labels were read as 0 and 1; its classes can no longer be named. "
             "Delete the model or use another name."
         )
 
@@ -288,7 +288,7 @@ def show_model(context: Context, model: ModelName) -> Response:
 
 
 def _versions(connection: Connection, model: Model) -> list[str]:
-    """Return the versions that events named, those first seen last in front."""
+    """Return the versions that events named, the newest first."""
     first: dict[str, int] = {}
     for key, number in rollups.series_ids(connection, model.id).items():
         if key.version:

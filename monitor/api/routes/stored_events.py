@@ -96,7 +96,7 @@ class EventAnswer(Struct, forbid_unknown_fields=True):
 
 @router.get("/{model}/events/{event_id}", responses=gives(EventAnswer))
 def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
-    """Say what became of one event."""
+    """Return what became of one event: prediction, labels and conflicts."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         ref = (found.id, event_id)

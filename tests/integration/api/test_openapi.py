@@ -111,7 +111,9 @@ def test_every_setting_is_described_by_its_sentence_in_bodies_and_answers(docume
     for name, setting in SETTINGS.items():
         assert setting.sentence.endswith(".")
         for schema in ("SettingsBody", "ReplayBody", "ModelSettings", "ModelAnswer"):
-            assert schemas[schema]["properties"][name]["description"] == setting.sentence, (schema, name)
+            field = schemas[schema]["properties"][name]
+            assert field["description"] == setting.sentence, (schema, name)
+            assert field.get("x-unit", "") == setting.type.unit, (schema, name)
 
 
 def test_an_example_of_events_is_taken_as_it_stands(sqlite_api, document):
