@@ -246,7 +246,9 @@ def test_bytes_that_are_no_summary_are_named(feed, make):
     with feed.database.write() as connection:
         connection.execute(update(rollup).where(rollup.c.level == 0).values(summary=b"short"))
     (difference,) = found(feed, model)
-    assert difference.startswith("version none, calibrator none, minute 2026-01-05T12:00:00Z: summary: stored bytes")
+    assert difference.startswith(
+        "version none, calibrator none, minute 2026-01-05T12:00:00Z: summary: stored invalid bytes"
+    )
 
 
 @pytest.mark.parametrize("blob", [b"", bytes(10)], ids=["nothing", "a zero"])
