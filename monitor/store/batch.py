@@ -1,4 +1,4 @@
-"""The journal's batches: accepted events as columns, packed and compressed."""
+"""Encode accepted events for the journal: as columns, packed and compressed."""
 
 import zlib
 from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ _decoder: Final = msgspec.msgpack.Decoder()
 
 
 def encode(events: Sequence[Event], model_ids: Sequence[int]) -> bytes:
-    """Return events and the models they belong to as one blob, in their order."""
+    """Return events and the ids of their models as one blob."""
     kinds = bytes(isinstance(event, LabelEvent) for event in events)
     columns = [
         _columns(cls, [event for event in events if type(event) is cls]) for cls in (PredictionEvent, LabelEvent)
@@ -55,12 +55,12 @@ def _columns(cls: type[Event], events: list[Any]) -> dict[str, tuple[Any, ...]]:
 
 
 def decode(blob: bytes) -> tuple[list[Event], list[int]]:
-    """Return the events of a blob, in their order, with the models they belong to; `model` itself is left empty.
+    """Return the events of a blob, with `model` left empty, and the ids of their models.
 
     Raises
     ------
     Corrupt
-        when the blob is not what `encode` made.
+        when the blob was not made by `encode`.
 
     """
     try:

@@ -1,4 +1,4 @@
-"""Many rows at once, each database's own way."""
+"""Read and write many rows at once, in the fastest way of each database."""
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -36,15 +36,15 @@ def append(connection: Connection, table: Table, names: Sequence[str], rows: Ite
     if connection.dialect.name == "postgresql":
         _copy(connection, _copy_statement(table, tuple(names)), values)
     else:
-        given = {name: _plain(column) for name, column in zip(names, zip(*values, strict=True), strict=True)}
-        given = {name: column for name, column in given.items() if any(value is not None for value in column)}
-        connection.exec_driver_sql(_insert_statement(table, tuple(given)), list(zip(*given.values(), strict=True)))
+        columns = {name: _plain(column) for name, column in zip(names, zip(*values, strict=True), strict=True)}
+        columns = {name: column for name, column in columns.items() if any(value is not None for value in column)}
+        connection.exec_driver_sql(_insert_statement(table, tuple(columns)), list(zip(*columns.values(), strict=True)))
 
 
 def _plain(column: tuple[Any, ...]) -> Sequence[Any]:
-    """Return values of the types that SQLite's driver binds at once.
+    """Return values of types that SQLite's driver binds directly.
 
-    For each None, bool or bytes it first searches for an adapter, which costs more than storing the row does.
+    For None, bool and bytes it searches for an adapter first, which costs more than storing the row.
     """
     kinds = set(map(type, column))
     if bool in kinds:
@@ -81,13 +81,13 @@ def _insert_statement(table: Table, names: tuple[str, ...]) -> str:
 def update_each(
     connection: Connection, key: Sequence[Column[Any]], column: Column[Any], rows: Sequence[Sequence[Any]]
 ) -> None:
-    """Set one column of many rows; each row given is the values of the key's columns, then the new one."""
+    """Set one column of many rows, given as the values of the key columns and the new value."""
     if not rows:
         return
     if connection.dialect.name == "postgresql":
-        given = _unnested(rows, [*key, column])
-        same = and_(*(each == given.c[each.name] for each in key))
-        connection.execute(update(column.table).values({column.name: given.c[column.name]}).where(same))
+        changed = _unnested(rows, [*key, column])
+        same = and_(*(part == changed.c[part.name] for part in key))
+        connection.execute(update(column.table).values({column.name: changed.c[column.name]}).where(same))
     else:
         *keys, new = map(_plain, zip(*rows, strict=True))
         connection.exec_driver_sql(_update_statement(tuple(key), column), list(zip(new, *keys, strict=True)))
@@ -95,7 +95,7 @@ def update_each(
 
 @lru_cache(maxsize=64)
 def _update_statement(key: tuple[Column[Any], ...], column: Column[Any]) -> str:
-    same = and_(*(each == bindparam(f"key_{each.name}") for each in key))
+    same = and_(*(part == bindparam(f"key_{part.name}") for part in key))
     statement = update(column.table).values({column.name: bindparam("new")}).where(same)
     return str(statement.compile(dialect=sqlite.dialect()))
 
@@ -108,13 +108,13 @@ def upsert(
     key: Sequence[str] = (),
     sums: Collection[str] = (),
 ) -> None:
-    """Insert rows; where a row's key is stored already, its other columns replace the stored ones.
+    """Insert rows; a row whose key is stored replaces the stored row's other columns.
 
     Parameters
     ----------
     rows : values by column, the same columns in every row
     key : the columns of a unique constraint; by default the primary key
-    sums : columns that are added to the stored ones instead
+    sums : columns that are added to the stored ones instead of replacing them
 
     """
     if not rows:
@@ -132,7 +132,7 @@ def upsert(
 def insert_new(
     connection: Connection, table: Table, rows: Sequence[Mapping[str, Any]], *, key: Sequence[str] = ()
 ) -> int:
-    """Insert the rows whose key is not stored yet and return how many they were.
+    """Insert the rows whose key is not stored yet, and return their number.
 
     Parameters
     ----------
@@ -155,11 +155,11 @@ def _key(table: Table, key: Sequence[str]) -> list[str]:
 
 
 def listed(connection: Connection, rows: Sequence[Sequence[int]], columns: Sequence[Column[Any]]) -> FromClause:
-    """Return rows of integers as a table with the names of the columns, in a few parameters however many they are."""
+    """Return rows of integers as a table with the columns' names, bound as a few parameters."""
     if connection.dialect.name == "postgresql":
         return _unnested(rows, columns)
-    each = func.json_each(msgspec.json.encode(rows).decode()).table_valued("value")
-    parts = [func.json_extract(each.c.value, f"$[{i}]").label(column.name) for i, column in enumerate(columns)]
+    row = func.json_each(msgspec.json.encode(rows).decode()).table_valued("value")
+    parts = [func.json_extract(row.c.value, f"$[{i}]").label(column.name) for i, column in enumerate(columns)]
     return select(*parts).subquery()
 
 
@@ -172,17 +172,17 @@ def _unnested(rows: Sequence[Sequence[Any]], columns: Sequence[Column[Any]]) -> 
 
 
 class _Written(TypeDecorator[Any]):
-    """An array of integers or bytes, written out here, since the driver takes 20 times as long."""
+    """An array of integers or bytes as text, which is 20 times faster than the driver's own conversion."""
 
     impl = ARRAY
     cache_ok = True
 
-    def __init__(self, kind: TypeEngine[Any]) -> None:
-        super().__init__(kind)
-        self.kind = kind
+    def __init__(self, item_type: TypeEngine[Any]) -> None:
+        super().__init__(item_type)
+        self.item_type = item_type
 
     def bind_processor(self, dialect: Dialect) -> Callable[[Any], str]:  # noqa: ARG002 - SQLAlchemy's signature
-        return _bytes_written if isinstance(self.kind, LargeBinary) else _integers_written
+        return _bytes_written if isinstance(self.item_type, LargeBinary) else _integers_written
 
 
 def _integers_written(values: Iterable[int]) -> str:
@@ -196,8 +196,8 @@ def _bytes_written(values: Iterable[bytes]) -> str:
 def among(
     connection: Connection, column: Column[Any] | ColumnElement[Any], numbers: Sequence[int]
 ) -> ColumnElement[bool]:
-    """Return the condition that a column is one of many integers, as one parameter however many they are."""
+    """Return the condition that a column is one of many integers, bound as one parameter."""
     if connection.dialect.name == "postgresql":
         return column == func.any(bindparam(None, numbers, type_=_Written(BigInteger())))
-    each = func.json_each(msgspec.json.encode(list(numbers)).decode()).table_valued("value")
-    return column.in_(select(each.c.value))
+    number = func.json_each(msgspec.json.encode(list(numbers)).decode()).table_valued("value")
+    return column.in_(select(number.c.value))

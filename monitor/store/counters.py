@@ -1,4 +1,4 @@
-"""Counters that every replica reports alike, since they are kept in the database."""
+"""Counters in the database, so that all replicas report the same."""
 
 from collections.abc import Mapping
 
@@ -9,7 +9,7 @@ from .schema import counter
 
 
 def add(connection: Connection, amounts: Mapping[tuple[str, str], int]) -> None:
-    """Add to counters by (name, label); an unknown one begins at 0."""
+    """Add amounts to counters by (name, label); a new counter begins at 0."""
     rows = [{"name": name, "label": label, "value": value} for (name, label), value in sorted(amounts.items()) if value]
     upsert(connection, counter, rows, sums=["value"])
 

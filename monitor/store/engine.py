@@ -1,7 +1,7 @@
-"""Connections: to SQLite with a write-ahead log, or to Postgres.
+"""Connections to SQLite with a write-ahead log, or to Postgres.
 
-SQLite lets one connection write at a time. Writers of this process take turns here, so that none of them sleeps in
-SQLite's own back-off, and patient ones (jobs) let urgent ones (ingest) go first.
+SQLite lets one connection write at a time. Writers of this process take turns here instead of sleeping in SQLite's own
+back-off, and patient writers (jobs) let urgent ones (ingest) go first.
 """
 
 import sqlite3
@@ -18,15 +18,15 @@ from sqlalchemy.pool import QueuePool
 from ..domain.errors import ConfigError, Unavailable
 
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
-"""Releases from which on the write-ahead log no longer corrupts on a rare race, newest branch first."""
+"""First releases, newest branch first, in which a rare race no longer corrupts the write-ahead log."""
 
 BUSY_MILLISECONDS: Final = 2_000
-"""How long a writer waits for a lock of another process before the caller hears that the database is not available."""
+"""Longest wait for a lock of another process, after which the database counts as unavailable."""
 
 LIMIT_IDLENESS: Final = text("SELECT set_config('idle_in_transaction_session_timeout', :limit, true)")
 
 IDLE_SECONDS: Final = 7.5
-"""How long a transaction that writes to Postgres may stand still, unless the caller says otherwise."""
+"""Longest idle time of a writing transaction on Postgres, by default."""
 
 LIVENESS: Final = {
     "connect_timeout": 5,
@@ -35,15 +35,15 @@ LIVENESS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 25_000,
 }
-"""How libpq finds out that a server is gone without a word; what the URL says goes before."""
+"""Settings by which libpq notices a dead server; those in the URL take precedence."""
 
 
 PATIENCE_SECONDS: Final = 0.1
-"""How long jobs let ingest go first, so that they get their turn however busy it is."""
+"""How long a patient writer lets urgent ones go first; after that it takes the next turn."""
 
 
 class Turns:
-    """A lock whose patient takers let urgent ones go first for a while."""
+    """A lock for which patient threads let urgent ones go first, for a limited time."""
 
     def __init__(self, patience: float = PATIENCE_SECONDS) -> None:
         self._condition = threading.Condition()
@@ -54,7 +54,7 @@ class Turns:
 
     @contextmanager
     def take(self, *, patient: bool) -> Iterator[None]:
-        """Hold the lock for the length of a with-block."""
+        """Hold the lock during a with-block."""
         with self._condition:
             if not (patient and self._quiet()):
                 self._await(patient=patient)
@@ -67,11 +67,11 @@ class Turns:
                 self._condition.notify_all()
 
     def _quiet(self) -> bool:
-        """Return whether the lock was free, with nobody urgent waiting for it, before patience ended."""
+        """Wait until the lock is free and nobody urgent waits; return False once patience ends."""
         return self._condition.wait_for(lambda: not (self._taken or self._urgent or self._overdue), self._patience)
 
     def _await(self, *, patient: bool) -> None:
-        """Wait for the lock: urgent ones give way to those whose patience has ended."""
+        """Wait for the lock; urgent threads give way to patient ones that are overdue."""
         self._urgent += not patient
         self._overdue += patient
         try:
@@ -82,12 +82,12 @@ class Turns:
 
 
 class Database:
-    """An engine with the two ways to use it: a consistent snapshot to read, a transaction to write.
+    """A database with two kinds of access: a consistent snapshot to read, a transaction to write.
 
     Parameters
     ----------
     url : of an SQLite file or a Postgres database
-    idle_seconds : after so long Postgres ends a transaction whose writer stands still, so that a frozen process blocks nobody
+    idle_seconds : idle time after which Postgres ends a writing transaction, so that a frozen process blocks nobody
 
     """
 
@@ -100,7 +100,7 @@ class Database:
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
-        """Yield a connection that sees one moment of the database."""
+        """Yield a connection that sees one snapshot of the database."""
         self._refuse_when_draining()
         options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
@@ -108,7 +108,7 @@ class Database:
 
     @contextmanager
     def write(self, *, patient: bool = False) -> Iterator[Connection]:
-        """Yield a connection whose transaction commits at the end of the with-block, or not at all.
+        """Yield a connection whose transaction commits at the end of the with-block, or rolls back on an error.
 
         Parameters
         ----------
@@ -130,11 +130,11 @@ class Database:
             yield connection
 
     def drain(self) -> None:
-        """Begin no transaction any more; those under way go on to their end."""
+        """Refuse new transactions; those under way continue."""
         self._draining = True
 
     def close(self) -> None:
-        """Give back all connections."""
+        """Close all connections."""
         self.engine.dispose()
 
     def _refuse_when_draining(self) -> None:
@@ -144,7 +144,7 @@ class Database:
 
 @contextmanager
 def savepoint(connection: Connection) -> Iterator[None]:
-    """Undo what the with-block did if it fails, and let the transaction go on."""
+    """Undo the changes of a with-block that fails; the transaction continues."""
     with _translated(), connection.begin_nested():
         yield
 
@@ -178,7 +178,7 @@ def _engine(url: str) -> Engine:
 
 def _sqlite_engine(url: str) -> Engine:
     if make_url(url).database in {None, "", ":memory:"}:
-        raise ConfigError("CALWATCH_DATABASE_URL names no SQLite file; several connections must see the same database")
+        raise ConfigError("CALWATCH_DATABASE_URL names no SQLite file; several connections must share one database")
     engine = create_engine(url, module=_sqlite_module(), poolclass=QueuePool, pool_size=16, max_overflow=32)
 
     @event.listens_for(engine, "connect")
@@ -215,7 +215,7 @@ def _sqlite_module() -> Any:
 
 
 def is_sound(version: tuple[int, ...]) -> bool:
-    """Return whether a release of SQLite has the fix of the write-ahead log's reset race."""
+    """Return whether a release of SQLite has the fix of the write-ahead log."""
     newest, backport = SOUND_SQLITE
     return version >= newest or (version[:2] == backport[:2] and version >= backport)
 
@@ -237,7 +237,7 @@ def _postgres_engine(url: str) -> Engine:
 
 
 def database_micros(connection: Connection) -> int:
-    """Return the database's own clock in microseconds: replicas compare leases by it, not by their clocks."""
+    """Return the database's clock in microseconds, by which all replicas compare leases."""
     if connection.dialect.name == "sqlite":
         return int(connection.execute(text("SELECT CAST(1e6 * unixepoch('subsec') AS INTEGER)")).scalar_one())
     return int(connection.execute(text("SELECT (1e6 * extract(epoch FROM clock_timestamp()))::bigint")).scalar_one())

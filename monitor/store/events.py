@@ -1,4 +1,4 @@
-"""Event rows: predictions, labels and what conflicted with them."""
+"""Rows of predictions, labels and conflicting events."""
 
 import hashlib
 import secrets
@@ -14,10 +14,10 @@ from .bulk import among, append
 from .schema import conflict, label, prediction, secret
 
 EventRef = tuple[int, str]
-"""A model's id and an event's id: what an event is known by."""
+"""The identity of an event: its model's id and its own."""
 
 EVENT_KEY: Final = "event_key"
-"""The name of the secret under which event ids are hashed."""
+"""Name of the secret for hashing event ids."""
 
 _PREDICTION_FIELDS: Final = tuple(f.name for f in fields(PredictionRow))
 _LABEL_FIELDS: Final = tuple(f.name for f in fields(LabelRow))
@@ -25,18 +25,18 @@ _CONFLICT_FIELDS: Final = tuple(f.name for f in fields(ConflictRow))
 
 
 def hash_key(connection: Connection) -> bytes:
-    """Return the secret under which event ids are hashed; a migrated database has one."""
+    """Return the secret for hashing event ids, which every migrated database has."""
     return bytes(connection.execute(select(secret.c.value).where(secret.c.name == EVENT_KEY)).scalar_one())
 
 
 def make_hash_key(connection: Connection) -> None:
-    """Give a database its secret, unless it has one: nobody outside can then make ids that share a key."""
+    """Create the secret for hashing event ids unless there is one; it keeps outsiders from making ids that collide."""
     if connection.execute(select(secret.c.name).where(secret.c.name == EVENT_KEY)).scalar() is None:
         connection.execute(insert(secret).values(name=EVENT_KEY, value=secrets.token_bytes(32)))
 
 
 def event_key(secret_key: bytes, model_id: int, event_id: str) -> int:
-    """Return the 63-bit key of an event; rows that share one are told apart by the id itself."""
+    """Return the 63-bit key of an event; rows with the same key differ by their event id."""
     digest = hashlib.blake2b(b"%d:%s" % (model_id, event_id.encode()), digest_size=8, key=secret_key).digest()
     return int.from_bytes(digest, "little") >> 1
 
@@ -46,21 +46,20 @@ def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef
     rows = connection.execute(
         select(*_columns(prediction, _PREDICTION_FIELDS)).where(among(connection, prediction.c.key, keys))
     )
-    found = map(_prediction, rows)
-    return {(row.model_id, row.event_id): row for row in found}
+    return {(row.model_id, row.event_id): row for row in map(_prediction, rows)}
 
 
 def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[LabelRow]]:
     """Return the stored labels under these keys, oldest first."""
-    found: dict[EventRef, list[LabelRow]] = {}
+    by_event: dict[EventRef, list[LabelRow]] = {}
     query = select(*_columns(label, _LABEL_FIELDS)).where(among(connection, label.c.key, keys)).order_by(label.c.id)
     for row in map(_label, connection.execute(query)):
-        found.setdefault((row.model_id, row.event_id), []).append(row)
-    return found
+        by_event.setdefault((row.model_id, row.event_id), []).append(row)
+    return by_event
 
 
 def conflicts_of(connection: Connection, key: int, ref: EventRef) -> list[ConflictRow]:
-    """Return what conflicted with one event, oldest first."""
+    """Return the conflicts of one event, oldest first."""
     query = (
         select(*_columns(conflict, _CONFLICT_FIELDS))
         .where(conflict.c.key == key, conflict.c.model_id == ref[0], conflict.c.event_id == ref[1])
@@ -80,7 +79,7 @@ def add_labels(connection: Connection, rows: Sequence[LabelRow]) -> None:
 
 
 def add_conflicts(connection: Connection, rows: Sequence[ConflictRow]) -> None:
-    """Append events that did not count."""
+    """Append conflicting events, which do not count."""
     append(connection, conflict, _CONFLICT_FIELDS, map(attrgetter(*_CONFLICT_FIELDS), rows))
 
 
@@ -110,7 +109,7 @@ def scan(
 
 
 def reference_rolled_at(connection: Connection, model_id: int) -> int:
-    """Return when a model's validation set last grew by a prediction or a label; 0 where there is none."""
+    """Return the time of the newest prediction or label of a model's validation set; 0 without one."""
     same = (label.c.key == prediction.c.key, label.c.model_id == model_id, label.c.event_id == prediction.c.event_id)
     query = (
         select(func.max(prediction.c.rolled_at), func.max(label.c.rolled_at))
@@ -121,7 +120,7 @@ def reference_rolled_at(connection: Connection, model_id: int) -> int:
 
 
 def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str, int]]:
-    """Return events of which a model has several predictions, and how many; there should be none."""
+    """Return events with more than one prediction row, and the number of rows; there should be none."""
     query = (
         select(prediction.c.event_id, func.count())
         .where(prediction.c.model_id == model_id)
@@ -133,7 +132,7 @@ def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str
 
 
 def restamp(connection: Connection, model_id: int, revision: int) -> None:
-    """Say of all predictions of a model that they are rolled up under a revision of its settings."""
+    """Mark all predictions of a model as rolled up under a revision of its settings."""
     other = (prediction.c.model_id == model_id) & (prediction.c.revision != revision)
     connection.execute(prediction.update().where(other).values(revision=revision))
 

@@ -1,4 +1,4 @@
-"""When each job last succeeded."""
+"""Successes and failures of the jobs."""
 
 from sqlalchemy import Connection, select
 
@@ -7,15 +7,15 @@ from .schema import job
 
 
 def succeeded(connection: Connection, name: str, now: int) -> None:
-    """Note that a job ran to its end."""
+    """Note a success of a job."""
     upsert(connection, job, [{"name": name, "last_success_at": now, "failures": 0}], sums=["failures"])
 
 
 def failed(connection: Connection, name: str) -> None:
-    """Note that a job failed."""
+    """Note a failure of a job."""
     upsert(connection, job, [{"name": name, "failures": 1}], sums=["failures"])
 
 
 def read(connection: Connection) -> dict[str, tuple[int | None, int]]:
-    """Return (last success, failures) by job."""
+    """Return the last success and the number of failures of each job."""
     return {row.name: (row.last_success_at, row.failures) for row in connection.execute(select(job))}

@@ -1,4 +1,4 @@
-"""The journal: accepted batches, in the order of receipt, until the roll-up has taken them."""
+"""Accepted batches in their order of receipt, until they are rolled up."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ class JournalRow:
     id: int
     received_at: int
     events: int
-    rejected: dict[str, int]  # reason -> items of the same request that were refused
+    rejected: dict[str, int]  # reason -> refused items of the same request
     batch: bytes
 
 
 def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    """Append batches; their ids are given by the database."""
+    """Append batches; the database assigns their ids."""
     connection.execute(
         insert(journal),
         [
@@ -41,7 +41,7 @@ def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
 
 
 def oldest(connection: Connection, events: int) -> list[JournalRow]:
-    """Return the oldest batches, at least one, up to so many events."""
+    """Return the oldest batches of at most `events` events, and at least one batch."""
     waiting = connection.execute(
         select(journal.c.id, journal.c.events).order_by(journal.c.id).limit(max(1, events))
     ).all()
@@ -49,7 +49,7 @@ def oldest(connection: Connection, events: int) -> list[JournalRow]:
     ids = [row.id for row, so_far in zip(waiting, total, strict=True) if so_far <= events] or [
         row.id for row in waiting[:1]
     ]
-    # Only now the batches themselves: a backlog may hold more of them than memory does.
+    # The batches themselves are read only now: a backlog may not fit in memory.
     query = select(journal).where(among(connection, journal.c.id, ids)).order_by(journal.c.id)
     return [_row(row) for row in connection.execute(query)]
 
@@ -62,12 +62,12 @@ def _row(row: Row[Any]) -> JournalRow:
 
 
 def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    """Delete batches that have taken effect.
+    """Delete batches that were rolled up.
 
     Raises
     ------
     LeaseLost
-        when some are gone already: somebody else applied them.
+        when some are gone: another process rolled them up.
 
     """
     ids = [row.id for row in rows]
@@ -77,7 +77,7 @@ def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:
 
 
 def backlog(connection: Connection) -> tuple[int, int | None]:
-    """Return how many events wait, and when the oldest of them was received."""
+    """Return the number of waiting events and the time of the oldest receipt."""
     events, first = connection.execute(
         select(func.coalesce(func.sum(journal.c.events), 0), func.min(journal.c.received_at))
     ).one()
@@ -85,7 +85,7 @@ def backlog(connection: Connection) -> tuple[int, int | None]:
 
 
 def span(connection: Connection) -> tuple[int, int, int] | None:
-    """Return the ids of the oldest and the newest batch that wait, and when the oldest was received; None when none waits."""
+    """Return the ids of the oldest and newest waiting batch, and the time of the oldest receipt; None without any."""
     first, last, received = connection.execute(
         select(func.min(journal.c.id), func.max(journal.c.id), func.min(journal.c.received_at))
     ).one()
@@ -93,7 +93,7 @@ def span(connection: Connection) -> tuple[int, int, int] | None:
 
 
 def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) -> None:
-    """Move a batch that can't be applied out of the way, so that it never blocks what follows."""
+    """Move a batch that cannot be rolled up to the quarantine, so that it does not block later ones."""
     printable = "".join(letter if letter.isprintable() else "?" for letter in reason[:500])  # Postgres refuses some
     connection.execute(
         insert(quarantine).values(
@@ -103,5 +103,5 @@ def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) ->
 
 
 def set_aside_count(connection: Connection) -> int:
-    """Return how many events are in quarantine."""
+    """Return the number of events in quarantine."""
     return int(connection.execute(select(func.coalesce(func.sum(quarantine.c.events), 0))).scalar_one())

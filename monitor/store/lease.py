@@ -1,7 +1,7 @@
-"""The lease: who leads, proven by a fencing token.
+"""The lease of the leader, with a fencing token.
 
-A token grows whenever the lease changes hands. A transaction that writes on behalf of the leader begins with `hold`,
-which locks the row and compares the token, so that a leader that was paused past its lease can no longer change anything.
+The token grows whenever the lease changes hands. A transaction of the leader begins with `hold`, which locks the row and
+compares the token, so that a leader that was paused past its lease can no longer change anything.
 """
 
 from sqlalchemy import Connection, select, update
@@ -15,9 +15,9 @@ LEADER = "leader"
 
 
 def acquire(database: Database, holder: str, seconds: float, name: str = LEADER) -> int | None:
-    """Take or renew a lease; return its token, or None while another holds it.
+    """Take or renew a lease; return its token, or None while another process holds it.
 
-    One that ran out, but that nobody else has taken, is renewed under the same token: what was begun under it stays valid.
+    An expired lease that nobody else has taken is renewed under the same token, so work begun under it stays valid.
     """
     with database.write(patient=True) as connection:
         now = database_micros(connection)
@@ -49,7 +49,7 @@ def acquire(database: Database, holder: str, seconds: float, name: str = LEADER)
 
 
 def hold(connection: Connection, token: int, name: str = LEADER) -> None:
-    """Lock the lease for this transaction and check that it is still ours.
+    """Lock the lease for this transaction and check its token.
 
     Raises
     ------
@@ -57,18 +57,18 @@ def hold(connection: Connection, token: int, name: str = LEADER) -> None:
         when another process has taken over.
 
     """
-    found = connection.execute(select(lease.c.token).where(lease.c.name == name).with_for_update()).scalar()
-    if found != token:
-        raise LeaseLost(f"lease {name}: our token is {token}, the lease is at {found}")
+    current = connection.execute(select(lease.c.token).where(lease.c.name == name).with_for_update()).scalar()
+    if current != token:
+        raise LeaseLost(f"lease {name}: our token is {token}, the lease is at {current}")
 
 
 def fence(connection: Connection, name: str = LEADER) -> None:
-    """Make whatever a leader has read so far worthless; for changes to event rows and rollups from outside its jobs."""
+    """Invalidate the leader's token before event rows and rollups are changed outside of its jobs."""
     connection.execute(select(lease.c.token).where(lease.c.name == name).with_for_update())
     connection.execute(update(lease).where(lease.c.name == name).values(token=lease.c.token + 1, expires_at=0))
 
 
 def release(database: Database, holder: str, name: str = LEADER) -> None:
-    """Let go of a lease at once, so that the next leader need not wait."""
+    """Give up a lease, so that the next leader need not wait."""
     with database.write(patient=True) as connection:
         connection.execute(update(lease).where(lease.c.name == name, lease.c.holder == holder).values(expires_at=0))

@@ -1,4 +1,4 @@
-"""Maps by which values of a model version that are no probabilities are read as ones; made once and kept."""
+"""Maps from values that are not probabilities to probabilities, fitted once per model version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from .schema import mapping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueMap:
-    """How one family of values of a model version is read."""
+    """The map of one family of values of a model version."""
 
     model_id: int
     version: str
@@ -22,7 +22,7 @@ class ValueMap:
 
 
 def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
-    """Return a model's maps, the newest first."""
+    """Return a model's maps, newest first."""
     rows = connection.execute(
         select(mapping)
         .where(mapping.c.model_id == model_id)
@@ -41,19 +41,19 @@ def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
 
 
 def add(connection: Connection, maps: Sequence[ValueMap], now: int) -> None:
-    """Store maps; one that is there already stays as it is."""
+    """Store maps; a stored one is not replaced."""
     insert_new(
         connection,
         mapping,
         [
             {
-                "model_id": each.model_id,
-                "version": each.version,
-                "family": each.family,
-                "until": each.until,
+                "model_id": value_map.model_id,
+                "version": value_map.version,
+                "family": value_map.family,
+                "until": value_map.until,
                 "created_at": now,
-                "parameters": msgspec.json.encode(each.parameters).decode(),
+                "parameters": msgspec.json.encode(value_map.parameters).decode(),
             }
-            for each in maps
+            for value_map in maps
         ],
     )

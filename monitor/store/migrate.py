@@ -1,4 +1,4 @@
-"""Bring a database to the present schema."""
+"""Migrate a database to the newest schema."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ _ADVISORY_LOCK = 0x63616C77
 
 
 def folder() -> Path:
-    """Return where the migrations lie: in the installed package, or beside it in a checkout."""
+    """Return the folder of the migrations: in the installed package, or beside it in a checkout."""
     package = Path(__file__).parents[1]
     for candidate in (package / "migrations", package.parent / "migrations"):
         if (candidate / "env.py").exists():
@@ -26,7 +26,7 @@ def folder() -> Path:
 
 
 def upgrade(database: Database) -> None:
-    """Migrate to the newest schema; several processes may do so at once."""
+    """Migrate to the newest schema; safe in several processes at once."""
     with database.write() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _ADVISORY_LOCK})
@@ -35,14 +35,14 @@ def upgrade(database: Database) -> None:
 
 
 def pending(database: Database) -> bool:
-    """Return whether the database is behind the newest schema."""
+    """Return whether a migration is due."""
     head = ScriptDirectory(str(folder())).get_current_head()
     with database.read() as connection:
         return MigrationContext.configure(connection).get_current_revision() != head
 
 
 def write_revision(database: Database, message: str) -> None:
-    """Write a migration for what the tables changed since the last one; for developers."""
+    """Write a migration for the changes of the tables since the last one."""
     with database.write() as connection:
         command.revision(_config(connection), message=message, autogenerate=True)
 

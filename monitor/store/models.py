@@ -74,8 +74,8 @@ def create(
     return stored
 
 
-def insert_as(connection: Connection, wanted: Model) -> None:
-    """Add a model under a given id, with no events yet."""
+def insert_as(connection: Connection, wanted: Model) -> Model:
+    """Add a model with its own id and without events; return the stored model."""
     connection.execute(
         insert(model).values(
             id=wanted.id,
@@ -88,6 +88,7 @@ def insert_as(connection: Connection, wanted: Model) -> None:
         )
     )
     _begin(connection, wanted)
+    return _written(connection, wanted.name)
 
 
 def _begin(connection: Connection, new: Model) -> None:

@@ -1,4 +1,4 @@
-"""The payload of a prediction row: everything a prediction event says beyond its confidence, exactly as sent."""
+"""Payloads of prediction rows: the fields of the event beyond its confidence, exactly as sent."""
 
 from collections.abc import Sequence
 from functools import lru_cache

@@ -1,12 +1,24 @@
-"""Rollups: one encoded summary per series, level and time bucket."""
+"""Encoded summaries per series, level and bucket of time."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import msgspec
-from sqlalchemy import Connection, Executable, Integer, Text, bindparam, delete, func, insert, select, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Executable,
+    Integer,
+    Text,
+    bindparam,
+    delete,
+    func,
+    insert,
+    select,
+    union_all,
+)
 from sqlalchemy.dialects.postgresql import ARRAY
 
 from ..domain.records import LATE_LEVEL, REFERENCE_SEGMENT, SeriesKey
@@ -15,10 +27,10 @@ from .schema import clustered, rollup, series
 from .summaries import Summaries
 
 SUMS: Final = Summaries(rollup)
-"""Sums by a series' id, a level and a bucket's beginning."""
+"""Sums by series id, level and beginning of the bucket."""
 
 CLUSTERS: Final = Summaries(clustered)
-"""Sums of single clusters by a series' id, a level, a bucket's beginning and the cluster's key."""
+"""Sums of single clusters by series id, level, beginning of the bucket and key of the cluster."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +57,7 @@ def reference_series(connection: Connection, model_id: int) -> dict[SeriesKey, i
 
 
 def every_series(connection: Connection, model_id: int) -> dict[SeriesKey, int]:
-    """Return all series of a model, those of its validation set among them."""
+    """Return all series of a model, those of its validation set included."""
     rows = connection.execute(select(series).where(series.c.model_id == model_id))
     return {SeriesKey(row.model_id, row.version, row.calibrator, row.segment): row.id for row in rows}
 
@@ -59,37 +71,43 @@ def add_series(connection: Connection, key: SeriesKey) -> int:
 
 
 def read(connection: Connection, numbers: Sequence[int], spans: Sequence[Span]) -> list[tuple[int, int, int, bytes]]:
-    """Return (series id, level, beginning, summary) of some series within spans that share no bucket, in no order."""
+    """Return (series id, level, beginning, summary) of series within disjoint spans, in no order."""
     if not numbers or not spans:
         return []
     postgres = connection.dialect.name == "postgresql"
-    values: dict[str, Any] = {"numbers": list(numbers) if postgres else msgspec.json.encode(list(numbers)).decode()}
-    for i, span in enumerate(spans):
-        values |= {f"level_{i}": span.level, f"first_{i}": span.first, f"last_{i}": span.last}
-    found = connection.execute(_reading(len(spans), postgres=postgres), values)
-    return [(number, level, begin, bytes(blob)) for number, level, begin, blob in found]
+    ids = list(numbers) if postgres else msgspec.json.encode(list(numbers)).decode()
+    rows = connection.execute(_query(len(spans), postgres=postgres), {"numbers": ids, **span_bounds(spans)})
+    return [(number, level, begin, bytes(blob)) for number, level, begin, blob in rows]
 
 
 @lru_cache(maxsize=256)
-def _reading(spans: int, *, postgres: bool) -> Executable:
-    """Return the query for so many spans; one part each, since SQLite seeks by level and time only without OR."""
-    given = bindparam("numbers", type_=ARRAY(Integer) if postgres else Text())
-    each = func.unnest(given).column_valued() if postgres else func.json_each(given).table_valued("value").c.value
-    numbers = select(each)
-    parts = [
-        select(*SUMS.key, SUMS.summary).where(
-            rollup.c.series_id.in_(numbers),
-            rollup.c.level == bindparam(f"level_{i}"),
-            rollup.c.bucket >= bindparam(f"first_{i}"),
-            rollup.c.bucket < bindparam(f"last_{i}"),
-        )
-        for i in range(spans)
-    ]
-    return union_all(*parts)
+def _query(spans: int, *, postgres: bool) -> Executable:
+    """Return the query for a number of spans, a part for each, since SQLite seeks by level and time only without OR."""
+    ids = bindparam("numbers", type_=ARRAY(Integer) if postgres else Text())
+    number = func.unnest(ids).column_valued() if postgres else func.json_each(ids).table_valued("value").c.value
+    chosen = rollup.c.series_id.in_(select(number))
+    return union_all(*(select(*SUMS.key, SUMS.summary).where(chosen, *in_span(i)) for i in range(spans)))
+
+
+def in_span(place: int) -> tuple[ColumnElement[bool], ...]:
+    """Return the condition that a bucket is in a span, whose bounds `span_bounds` gives by its place."""
+    return (
+        rollup.c.level == bindparam(f"level_{place}"),
+        rollup.c.bucket >= bindparam(f"first_{place}"),
+        rollup.c.bucket < bindparam(f"last_{place}"),
+    )
+
+
+def span_bounds(spans: Sequence[Span]) -> dict[str, int]:
+    """Return the parameters of the conditions that `in_span` makes."""
+    bounds: dict[str, int] = {}
+    for place, span in enumerate(spans):
+        bounds |= {f"level_{place}": span.level, f"first_{place}": span.first, f"last_{place}": span.last}
+    return bounds
 
 
 def extent(connection: Connection, numbers: Sequence[int], level: int) -> tuple[int, int] | None:
-    """Return the beginnings of the first and the last bucket of some series at a level."""
+    """Return the beginnings of the first and the last bucket of series at a level."""
     if not numbers:
         return None
     query = select(func.min(rollup.c.bucket), func.max(rollup.c.bucket)).where(
@@ -109,7 +127,7 @@ def prune(connection: Connection, numbers: Sequence[int], level: int, before: in
 
 
 def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, int, int], bytes]:
-    """Return all rollups of a model by series, level and bucket; late labels, which are in them already, are left out."""
+    """Return all rollups of a model by series, level and bucket, without the separate sums of late labels."""
     query = (
         select(series, rollup.c.level, rollup.c.bucket, rollup.c.summary)
         .join_from(rollup, series)
@@ -122,7 +140,7 @@ def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, i
 
 
 def clear(connection: Connection, model_id: int) -> None:
-    """Delete what rolling a model's rows up again gives anew; late labels that wait for the sequential tests stay."""
+    """Delete the rollups that a rebuild makes again; late labels that wait for the sequential tests stay."""
     numbers = select(series.c.id).where(series.c.model_id == model_id)
     for table in (rollup, clustered):
         connection.execute(delete(table).where(table.c.series_id.in_(numbers), table.c.level < LATE_LEVEL))

@@ -29,15 +29,15 @@ _labels: Final[msgspec.json.Decoder[LabelValue]] = msgspec.json.Decoder(LabelVal
 
 
 def scores_of(model: Model, row: PredictionRow) -> list[Score]:
-    """Return the scores of a prediction that are probabilities: one, or the served and the raw one, or none."""
+    """Return the probabilities of a prediction: one, or the served and the raw one; none for a regression or a score."""
     if model.task == "regression" or is_score(model, row):
         return []
     return [("both", row.p)] if row.raw is None else [("served", row.p), ("raw", row.raw)]
 
 
 def is_score(model: Model, row: PredictionRow) -> bool:
-    """Return whether a prediction says how sure the model was on a scale of its own, and no probability."""
-    # Most payloads are told apart by a search for the word, at a tenth of the cost of reading them.
+    """Return whether a prediction has a score on a scale of its own instead of a probability."""
+    # A search for the word costs a tenth of decoding, and most payloads do not hold it.
     return (
         model.task == "confidence"
         and row.payload is not None
@@ -47,9 +47,9 @@ def is_score(model: Model, row: PredictionRow) -> bool:
 
 
 def value_of(model: Model, row: PredictionRow) -> Value | None:
-    """Return the value of a prediction that can't be taken at its word.
+    """Return the value of a prediction that is not a probability as it stands: a score, an agreement or a verbalized confidence.
 
-    None for all others, and where a calibrator made what was served: that is a probability.
+    None for all others, and for values served by a calibrator, which are probabilities.
     """
     payload = row.payload
     if model.task != "confidence" or row.raw is not None or payload is None:
@@ -66,11 +66,11 @@ def value_of(model: Model, row: PredictionRow) -> Value | None:
 
 OWN_SEGMENTS: Final = ("confidence_source", "samples")
 
-"""Fields of an event that may be declared as segments; a segment that the event itself names so comes first."""
+"""Fields of an event that may be declared as segments; a segment sent under the same name takes precedence."""
 
 
 def segments_of(row: PredictionRow, declared: Sequence[str]) -> dict[str, str]:
-    """Return the segments of a prediction: those that were sent, and declared ones that are fields of its own."""
+    """Return the segments of a prediction: those sent, and declared ones that are fields of the event."""
     sent: dict[str, str] = {} if row.segments is None else msgspec.json.decode(row.segments, type=dict[str, str])
     if row.payload is None or b"confidence_source" not in row.payload or not own_segments(tuple(declared)):
         return sent
@@ -78,19 +78,19 @@ def segments_of(row: PredictionRow, declared: Sequence[str]) -> dict[str, str]:
 
 
 def own_values(payload: Payload, names: Sequence[str]) -> dict[str, str]:
-    """Return the values of those of an event's own fields that it has."""
+    """Return the values of the fields that an event has, by name."""
     return {name: str(value) for name in names if (value := getattr(payload, name)) is not None}
 
 
 @lru_cache(maxsize=256)
 def own_segments(declared: tuple[str, ...]) -> tuple[str, ...]:
-    """Return which of an event's own fields are declared as segments, alone or in a pair."""
-    keys = {key for each in declared for key in each.split(",")}
+    """Return the fields of an event that are declared as segments, alone or in a pair."""
+    keys = {key for segment in declared for key in segment.split(",")}
     return tuple(name for name in OWN_SEGMENTS if name in keys)
 
 
 def answer_of(model: Model, row: PredictionRow) -> int | None:
-    """Return the class that a prediction's raw scores name, by its index; None of models whose classes are not counted."""
+    """Return the index of the class with the largest raw score; None for models whose classes are not counted."""
     if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
         return None
     return top(vectors_of(row, model.classes)[1])
@@ -102,7 +102,7 @@ def amount(label: str) -> float | None:
 
 
 def usable(model: Model, label: str) -> bool:
-    """Return whether a label says something about a model's predictions; while its task is open, any label may."""
+    """Return whether a label is valid for a model; any label is while the task is unknown."""
     if model.task is None or model.task == "confidence":
         return True
     if model.task == "regression":
@@ -111,23 +111,23 @@ def usable(model: Model, label: str) -> bool:
 
 
 def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> ConflictKind | None:
-    """Return why a label can't take the place of the one that stands, as a kind of conflict; None where it can."""
+    """Return the kind of conflict that keeps a label from replacing the standing one; None if it may."""
     if not usable(model, row.label):
         return "unusable_label"
     return None if standing_now is None or row.supersedes else "label"
 
 
 def standing(model: Model, labels: Sequence[LabelRow]) -> LabelRow | None:
-    """Return which of an event's labels counts: the first usable one, until one that supersedes it."""
-    found = None
+    """Return the label of an event that counts: the first usable one, or the last that supersedes it."""
+    counts = None
     for row in labels:
-        if objection(model, found, row) is None:
-            found = row
-    return found
+        if objection(model, counts, row) is None:
+            counts = row
+    return counts
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
-    """Return the prediction's scores with their outcomes; empty for a label that is not one of the classes, and of a regression."""
+    """Return the scores of a prediction with their outcomes; empty for a label outside the classes, and for a regression."""
     if model.task == "regression":
         return []
     if model.task == "multiclass":
@@ -141,7 +141,7 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
 
 
 def measured(model: Model, row: PredictionRow, label: str) -> Measured | None:
-    """Return what a label says about the predictive distribution of a regression; None of other models."""
+    """Return the errors of a regression's predictive distribution against a label; None for other models."""
     y = amount_of(_decoded(label)) if model.task == "regression" else None
     if y is None:
         return None
@@ -154,7 +154,7 @@ def measured(model: Model, row: PredictionRow, label: str) -> Measured | None:
 
 
 def outcome(model: Model, row: PredictionRow, label: str) -> int | None:
-    """Return whether what the served confidence is of came true; None where it is no probability, or nothing can be said."""
+    """Return whether the event of the served probability happened; None for a score or an unusable label."""
     if is_score(model, row):
         return None
     if model.task in {"binary", "confidence"}:
@@ -164,12 +164,12 @@ def outcome(model: Model, row: PredictionRow, label: str) -> int | None:
 
 
 def answered(model: Model, row: PredictionRow, label: str) -> int | None:
-    """Return whether the answer of a model of confidences was right, whatever says how sure it was; None of other models."""
+    """Return whether an answer was right, also one with a score; None for models without answers."""
     return _outcome(model, row, label) if model.task == "confidence" else None
 
 
 def truth_index(model: Model, label: str) -> int | None:
-    """Return the index of the class that a label names."""
+    """Return the index of the class of a label."""
     return _truth("multiclass", model.classes, label)
 
 
@@ -204,6 +204,6 @@ def _decoded(label: str) -> LabelValue:
 
 @lru_cache(maxsize=4096)
 def _truth(task: str, classes: tuple[str, ...] | None, label: str) -> int | None:
-    """Return the place that a label names among the classes: of binary ones, 1 is the positive class."""
+    """Return the index of a label among the classes; of a binary model, 1 is the positive class."""
     value = _decoded(label)
     return binary_outcome(value, classes) if task == "binary" else class_index(value, classes or ())

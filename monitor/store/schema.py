@@ -1,4 +1,4 @@
-"""The tables. Times are integers: microseconds since 1970 in UTC.
+"""Tables of the database. Times are integers: microseconds since 1970 in UTC.
 
 Every unique key of a table that grows with traffic contains the model, so that it can be distributed by model. The
 event rows have no unique key at all: one leader appends them, and it looks before it adds.
@@ -56,7 +56,7 @@ model = Table(
     Column("task", Text),  # null until the first prediction or a declaration
     Column("classes", Text),  # JSON list, in the order of the vectors
     Column("settings", Text, nullable=False),  # JSON object of what was declared
-    Column("revision", Integer, nullable=False),  # of what the roll-up depends on
+    Column("revision", Integer, nullable=False),  # of the settings that the roll-up depends on
     Column("created_at", BigInteger, nullable=False),
     sqlite_autoincrement=True,  # the id of a deleted model is never given to another
 )
@@ -80,14 +80,14 @@ progress = Table(
     Column("minutes_from", BigInteger),  # minute rollups are complete from here on
     Column("predictions", BigInteger, nullable=False, default=0),
     Column("labels", BigInteger, nullable=False, default=0),
-    Column("consumed_until", BigInteger),  # what is before it the sequential tests have taken in
+    Column("consumed_until", BigInteger),  # the sequential tests have taken in all predictions before this
 )
 
 delay = Table(
     "delay",
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
-    Column("bucket", SmallInteger, primary_key=True),  # of a logarithmic scale
+    Column("bucket", SmallInteger, primary_key=True),  # on a logarithmic scale
     Column("count", BigInteger, nullable=False),
     Column("sy", BigInteger, nullable=False, server_default="0"),  # Σ outcomes of these labels
     Column("sp", BigInteger, nullable=False, server_default="0"),  # Σ confidences, fixed point
@@ -133,11 +133,13 @@ prediction = Table(
     Column("p", Double, nullable=False),  # served confidence
     Column("raw", Double),  # raw confidence, where one was sent
     Column("payload", LargeBinary),  # vectors and answers exactly as sent, and metadata
-    Column("digest", BigInteger, nullable=False),  # of the whole event: tells a repeat from a conflict
+    Column("digest", BigInteger, nullable=False),  # of the whole event, to tell a repeat from a conflict
     Column("revision", Integer, nullable=False),
-    Column("reference", Boolean, nullable=False, server_default=false()),  # of the validation set: no traffic
+    Column(
+        "reference", Boolean, nullable=False, server_default=false()
+    ),  # part of the validation set, not of the traffic
     Index(None, "key"),
-    Index(  # few rows, which nobody could find otherwise without reading all
+    Index(  # few rows, found without reading all others
         "ix_prediction_reference",
         "model_id",
         "id",
@@ -171,7 +173,7 @@ conflict = Table(
     Column("event_id", Text, nullable=False),
     Column("kind", Text, nullable=False),  # prediction, label, or unusable_label
     Column("received_at", BigInteger, nullable=False),
-    Column("content", Text, nullable=False),  # JSON of the event that did not count
+    Column("content", Text, nullable=False),  # JSON of the event, which did not count
     Index(None, "key"),
 )
 
@@ -181,7 +183,7 @@ series = Table(
     Column("id", Integer, primary_key=True),
     _model_column(),
     Column("version", Text, nullable=False),
-    Column("calibrator", Integer, nullable=False),  # 0: none was named
+    Column("calibrator", Integer, nullable=False),  # 0: none
     Column("segment", Text, nullable=False),  # empty: the model as a whole
     UniqueConstraint("model_id", "version", "calibrator", "segment"),
     sqlite_autoincrement=True,
@@ -192,13 +194,13 @@ rollup = Table(
     metadata,
     Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
     Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day, 3 late labels
-    Column("bucket", BigInteger, primary_key=True),  # its beginning; of late labels, when they were rolled up
+    Column("bucket", BigInteger, primary_key=True),  # its beginning; for late labels the time of their roll-up
     Column("summary", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 
 clustered = Table(
-    "clustered",  # labelled events that share a cluster, until the sequential tests have taken them in
+    "clustered",  # sums of labelled events that share a cluster, until they are tested
     metadata,
     Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
     Column("level", SmallInteger, primary_key=True),  # 0 minute, 3 late labels
@@ -214,14 +216,16 @@ evidence = Table(
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
-    Column("until", BigInteger, nullable=False),  # and before here have been taken in
-    Column("basis", Text, nullable=False),  # JSON: the settings that it depends on; others begin it afresh
-    Column("fields", Text, nullable=False),  # JSON: what it says
+    Column(
+        "until", BigInteger, nullable=False
+    ),  # predictions before this have been tested; later labels are added as they arrive
+    Column("basis", Text, nullable=False),  # JSON: the settings it depends on; a change restarts it
+    Column("fields", Text, nullable=False),  # JSON: its figures
     Column("state", LargeBinary, nullable=False),
 )
 
 mapping = Table(
-    "mapping",  # how values that are not probabilities are read as ones; fitted once for a model version
+    "mapping",  # maps from values that are not probabilities to probabilities, fitted once per model version
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),
@@ -232,7 +236,7 @@ mapping = Table(
 )
 
 estimate = Table(
-    "estimate",  # what was expected of a window before its labels came, and what came
+    "estimate",  # figures estimated for a window before its labels arrived, and the true ones
     metadata,
     Column("id", Serial, primary_key=True),
     _model_column(),
@@ -281,7 +285,7 @@ alert = Table(
     Column("version", Text, nullable=False),
     Column("segment", Text, nullable=False),
     Column("state", Text, nullable=False),
-    Column("at", BigInteger, nullable=False),  # in event time: the end of the window that decided
+    Column("at", BigInteger, nullable=False),  # in event time: the end of the deciding window
     Column("recorded_at", BigInteger, nullable=False),
     Column("evidence", Text, nullable=False),  # JSON
     Index(None, "model_id", "id"),
@@ -302,7 +306,7 @@ alert_state = Table(
 notification = Table(
     "notification",
     metadata,
-    Column("id", Text, primary_key=True),  # a UUID, sent along, so that a receiver can drop repeats
+    Column("id", Text, primary_key=True),  # a UUID that receivers can drop repeats by
     Column("alert_id", Serial, ForeignKey("alert.id", ondelete="CASCADE"), nullable=False),
     Column("attempts", Integer, nullable=False),
     Column("next_at", BigInteger, nullable=False),
@@ -326,10 +330,10 @@ alias = Table(
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("name", Text, primary_key=True),  # champion or challenger
-    Column("number", Integer),  # null: identity
+    Column("number", Integer),  # null: no calibrator
     Column("since", BigInteger, nullable=False),  # wall clock
-    Column("since_event_time", BigInteger),  # where in the model's own time it began
-    Column("share", Double),  # of a challenger: the share of traffic that it serves as a canary; null: none
+    Column("since_event_time", BigInteger),  # the model's event time at that moment
+    Column("share", Double),  # of traffic that a challenger serves as a canary; null: none
 )
 
 refit = Table(
@@ -337,23 +341,21 @@ refit = Table(
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("attempted_at", BigInteger, nullable=False),  # in event time
-    Column("labels", BigInteger, nullable=False),  # how many the model had at that moment
+    Column("labels", BigInteger, nullable=False),  # of the model at that moment
     Column("waits_for_person", Boolean, nullable=False),
-    Column(
-        "reference_labels", BigInteger, nullable=False, server_default="0"
-    ),  # of the validation set, when it was tried
+    Column("reference_labels", BigInteger, nullable=False, server_default="0"),  # of the validation set at that moment
 )
 
 trial = Table(
-    "trial",  # two calibrators side by side on live labels: the champion and what it replaced, or a challenger and the champion
+    "trial",  # two calibrators compared on live labels: the champion and its predecessor, or a challenger and the champion
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("role", Text, primary_key=True),  # watch, proposal, shadow or canary
-    Column("number", Integer),  # on trial; null: identity
-    Column("against", Integer),  # what it is compared with; null: identity
+    Column("number", Integer),  # on trial; null: no calibrator
+    Column("against", Integer),  # compared with; null: no calibrator
     Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
-    Column("until", BigInteger, nullable=False),  # and before here have been taken in
-    Column("fields", Text, nullable=False),  # JSON: what it says
+    Column("until", BigInteger, nullable=False),  # predictions before this have been compared
+    Column("fields", Text, nullable=False),  # JSON: its figures
     Column("state", LargeBinary, nullable=False),
 )
 
@@ -399,7 +401,7 @@ api_key = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("name", Text, nullable=False),
-    Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the key, which itself is not kept
+    Column("digest", Text, nullable=False, unique=True),  # SHA-256 of the key
     Column("created_at", BigInteger, nullable=False),
     Column("revoked_at", BigInteger),
 )

@@ -1,4 +1,4 @@
-"""A database of one's own, for what-if questions: in a temporary file, empty, gone afterwards."""
+"""An empty temporary database for replays."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -18,11 +18,11 @@ from .schema import metadata, secret
 
 @contextmanager
 def scratch(hash_key: bytes) -> Iterator[Database]:
-    """Yield an empty database that nobody else sees and that promises nothing about power cuts.
+    """Yield an empty database in a temporary file, without durability.
 
     Parameters
     ----------
-    hash_key : what event ids are hashed under, so that the same events fall into the same random half as elsewhere
+    hash_key : the secret of the original database, so that events fall into the same random half
 
     """
     with TemporaryDirectory(prefix="calwatch-") as folder:
@@ -45,9 +45,5 @@ def _hurry(connection: Any, _record: Any) -> None:
 
 
 def put_twin(connection: Connection, model: Model) -> Model:
-    """Add a model under its own id and with its settings, as if it had no events yet; return it as it is stored."""
-    models.insert_as(connection, replace(model, revision=1))
-    found = models.by_name(connection, model.name)
-    if found is None:
-        raise LookupError(f"model {model.name} vanished while it was being made")
-    return found
+    """Add a model with its own id and settings but without events; return the stored model."""
+    return models.insert_as(connection, replace(model, revision=1))

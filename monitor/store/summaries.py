@@ -1,4 +1,4 @@
-"""Encoded summaries in a table under a key of integers: to be read, and to be put in place of others."""
+"""Tables of encoded summaries, keyed by integers."""
 
 from collections.abc import Container, Mapping, Sequence
 
@@ -7,11 +7,11 @@ from sqlalchemy import ColumnElement, Connection, FromClause, Table, and_, delet
 from .bulk import append, listed, update_each
 
 Key = tuple[int, ...]
-"""The values of the key's columns, in the order of the table."""
+"""The values of the key columns, in the order of the table."""
 
 
 class Summaries:
-    """A table whose last column is an encoded summary, and all others the key."""
+    """A table whose last column is an encoded summary and whose other columns are its key."""
 
     def __init__(self, table: Table) -> None:
         *key, self.summary = table.columns
@@ -27,7 +27,7 @@ class Summaries:
         return {tuple(key): bytes(blob) for *key, blob in connection.execute(query)}
 
     def replace(self, connection: Connection, summaries: Mapping[Key, bytes], known: Container[Key]) -> None:
-        """Store summaries in place of those known; an empty one is removed."""
+        """Store summaries, replacing those under known keys; an empty summary deletes the row."""
         fresh = [(*key, blob) for key, blob in summaries.items() if blob and key not in known]
         changed = [(*key, blob) for key, blob in summaries.items() if blob and key in known]
         append(connection, self.table, [column.name for column in self.table.columns], fresh)
