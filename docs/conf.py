@@ -18,7 +18,8 @@ html_title = "calwatch"
 html_theme = "furo"
 html_show_copyright = False
 html_show_sphinx = False
-html_static_path: list[str] = []
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 
 extensions = [
     "myst_parser",

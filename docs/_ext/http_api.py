@@ -3,19 +3,19 @@
 import json
 import re
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import cache
 from http import HTTPStatus
+from inspect import cleandoc
 from pathlib import Path
 from typing import Any, Final
 
 from markdown import code, table, value
+from schemas import Schema, name_of, type_of, without_null
 
 from monitor.api.app import create_app
 from monitor.runtime.config import Settings
 from monitor.runtime.wiring import build
-
-Schema = Mapping[str, Any]
 
 GROUPS: Final = {
     "events": "Events",
@@ -26,6 +26,9 @@ GROUPS: Final = {
     "operations": "Operations",
 }
 """Headings, in the order of the page, by the description's tags."""
+
+EVERYWHERE: Final = {"model", "If-None-Match", "if-none-match"}
+"""Parameters that the page explains once."""
 
 REFERENCE: Final = re.compile(r'"#/components/schemas/(\w+)"')
 
@@ -63,11 +66,6 @@ def resolved(schema: Schema) -> Schema:
     return schema
 
 
-def name_of(schema: Schema) -> str:
-    """Return the name of the shape that a schema refers to."""
-    return str(schema["$ref"]).rsplit("/", 1)[1]
-
-
 def calls() -> str:
     """Return a section for each call, grouped by what it is about."""
     parts = []
@@ -78,10 +76,10 @@ def calls() -> str:
 
 
 def _call(method: str, path: str, about: Schema) -> str:
-    parts = [f"### `{method} {path}`", about.get("description", "")]
-    asked = [each for each in about.get("parameters", []) if each["in"] != "header"]
+    parts = [f"### `{method} {path}`", cleandoc(about.get("description", ""))]
+    asked = [_parameter(each) for each in about.get("parameters", []) if each["name"] not in EVERYWHERE]
     if asked:
-        parts.append(table(["parameter", "in", "type", "default", "meaning"], map(_parameter, asked)))
+        parts.append(table(["parameter", "type", "default", "meaning"], asked))
     if "requestBody" in about:
         parts.append("Body: " + "; ".join(_bodies(about["requestBody"]["content"])) + ".")
     parts.append(table(["status", "answer", "meaning"], (_answer(*each) for each in about["responses"].items())))
@@ -92,7 +90,7 @@ def _parameter(about: Schema) -> list[str]:
     schema = about.get("schema", {})
     default = "required" if about.get("required") else value(schema["default"]) if "default" in schema else ""
     meaning = about.get("description") or schema.get("description", "")
-    return [code(about["name"]), about["in"], type_of(schema), default, meaning]
+    return [code(about["name"]), type_of(without_null(schema)), default, meaning]
 
 
 def _bodies(content: Schema) -> Iterator[str]:
@@ -100,7 +98,7 @@ def _bodies(content: Schema) -> Iterator[str]:
         schema = body["schema"]
         inner = schema.get("properties")
         shape = "an object of " + _named(inner) if inner and "title" not in schema else type_of(schema)
-        yield f"{shape} ({code(kind)})"
+        yield f"{shape}, as {code(kind)}"
 
 
 def _named(properties: Schema) -> str:
@@ -128,7 +126,7 @@ def event_fields() -> str:
 
 
 def _shape(name: str, schema: Schema) -> str:
-    parts = [f"(shape-{name.lower()})=\n## {name}", schema.get("description", "")]
+    parts = [f"(shape-{name.lower()})=\n## {name}", cleandoc(schema.get("description", ""))]
     if "properties" in schema:
         required = set(schema.get("required", ())) if name in _sent() else set()
         rows = [_field(name, field, required=name in required) for name, field in schema["properties"].items()]
@@ -146,47 +144,3 @@ def _sent() -> frozenset[str]:
 def _field(name: str, schema: Schema, *, required: bool) -> list[str]:
     default = "required" if required else value(schema["default"]) if "default" in schema else ""
     return [code(name), type_of(schema), default, schema.get("description", "")]
-
-
-def type_of(schema: Schema) -> str:
-    """Return in words what values a schema allows."""
-    if "$ref" in schema:
-        name = name_of(schema)
-        return f"[{name}](#shape-{name.lower()})"
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " or ".join(dict.fromkeys(map(type_of, schema[several])))
-    if "const" in schema:
-        return value(schema["const"])
-    if "enum" in schema:
-        return ", ".join(map(value, schema["enum"]))
-    if "allOf" in schema:
-        return type_of(schema["allOf"][0])
-    return _plain(schema)
-
-
-def _plain(schema: Schema) -> str:
-    kind = schema.get("type")
-    if kind == "array":
-        return "list of " + type_of(schema.get("items", {})) + _span(schema, "minItems", "maxItems", " ({})")
-    if kind == "object":
-        inner = schema.get("additionalProperties")
-        return "object" + (f" of {type_of(inner)}" if isinstance(inner, Mapping) and inner else "")
-    if kind == "string":
-        text = {"date-time": "time", None: "text"}.get(schema.get("format"), schema.get("format"))
-        return f"{text}" + _span(schema, "minLength", "maxLength", " of {} characters")
-    words = {"integer": "whole number", "number": "number", "boolean": "true or false", "null": "null"}
-    return words.get(str(kind), "any") + _bounds(schema)
-
-
-def _span(schema: Schema, least: str, most: str, text: str) -> str:
-    low, high = schema.get(least), schema.get(most)
-    if low is None and high is None:
-        return ""
-    return text.format(f"at least {low}" if high is None else f"at most {high}" if low is None else f"{low} to {high}")
-
-
-def _bounds(schema: Schema) -> str:
-    words = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
-    bounds = [f"{sign} {schema[name]:g}" for name, sign in words.items() if name in schema]
-    return re.sub(r"^", " ", ", ".join(bounds)) if bounds else ""

@@ -1,7 +1,7 @@
 """The table of exported metrics, from a scrape of an empty database."""
 
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from markdown import code, table
@@ -13,16 +13,17 @@ from monitor.store.migrate import upgrade
 
 
 def exported() -> str:
-    """Return the table of all metrics."""
-    return table(
-        ["metric", "type", "labels", "meaning"],
-        ([code(_name(each)), each.type, _labels(each), each.documentation] for each in families()),
-    )
+    """Return a table of metrics for each set of labels."""
+    groups: dict[tuple[str, ...], list[Metric]] = {}
+    for family in _scraped():
+        groups.setdefault(tuple(getattr(family, "_labelnames", ())), []).append(family)
+    return "\n\n".join(_group(labels, families) for labels, families in groups.items())
 
 
-def families() -> list[Metric]:
-    """Return the families of one scrape, in its order."""
-    return list(_scraped())
+def _group(labels: Sequence[str], families: Sequence[Metric]) -> str:
+    heading = f"## By {', '.join(map(code, labels))}" if labels else "## Without labels"
+    rows = ([code(_name(each)), each.type, each.documentation] for each in families)
+    return f"{heading}\n\n{table(['metric', 'type', 'meaning'], rows)}"
 
 
 def _scraped() -> Iterator[Metric]:
@@ -36,7 +37,3 @@ def _scraped() -> Iterator[Metric]:
 def _name(family: Metric) -> str:
     """Return the name that a scrape shows: counters end in _total."""
     return family.name + ("_total" if family.type == "counter" else "")
-
-
-def _labels(family: Metric) -> str:
-    return ", ".join(map(code, getattr(family, "_labelnames", ())))

@@ -36,11 +36,8 @@ def _default(field: Field[Any]) -> str:
 
 
 def of_models() -> str:
-    """Return the table of settings of a model."""
-    return table(
-        ["setting", "takes", "default", "meaning"],
-        (
-            [code(name), setting.type.accepts, value(setting.shown_default), setting.sentence]
-            for name, setting in SETTINGS.items()
-        ),
+    """Return a section for each setting of a model."""
+    return "\n\n".join(
+        f"## `{name}`\n\n{setting.sentence}\n\n- Takes {setting.type.accepts}.\n- Default: {value(setting.shown_default)}"
+        for name, setting in SETTINGS.items()
     )
