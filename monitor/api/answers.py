@@ -27,7 +27,7 @@ def described(shape: Any, *, media_type: str = "application/json", **more: objec
 PROBLEM: Final = described(Problem, media_type=MEDIA_TYPE, description="What went wrong")
 
 
-def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, dict[str, Any]]:
+def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | str, Schema]:
     """Return the answers of a call for its description.
 
     Parameters
@@ -40,7 +40,7 @@ def gives(shape: Any, description: str = "OK", status: int = 200) -> dict[int | 
     return {status: described(shape, description=description), "default": PROBLEM}
 
 
-def takes(shape: Any) -> dict[str, Any]:
+def takes(shape: Any) -> Schema:
     """Return the request body of a call for its description, as `openapi_extra` of the route."""
     return {"requestBody": described(shape, required=True)}
 
