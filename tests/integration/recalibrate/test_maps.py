@@ -7,6 +7,7 @@ from scipy.stats import norm
 from monitor.calibrators.compiled import compile_scalar, compile_vector
 from monitor.calibrators.families import FAMILIES
 from monitor.recalibrate.maps import MOST_CURVES
+from tests.unit.calibrators import samples
 
 CALIBRATORS = "/v1/models/m/calibrators"
 CLASSES = ["ant", "bee", "cat"]
@@ -14,22 +15,7 @@ LINES = {"slopes": [1.0, 1.5, 0.5], "intercepts": [0.2, 0.0, -0.2], "classes": C
 LOG_2 = 0.6931471805599453
 KNOTS = {"x": [0.1, 0.5, 0.9], "y": [0.2, 0.6, 0.8]}
 
-DOCUMENTS = {
-    ("identity", "binary"): {},
-    ("identity", "regression"): {},
-    ("temperature", "binary"): {"temperature": 2.0},
-    ("temperature", "confidence"): {"temperature": 2.0, "classes": 4},
-    ("temperature", "multiclass"): {"temperature": 2.0},
-    ("platt", "binary"): {"slope": 0.5, "intercept": 0.2},
-    ("beta", "binary"): {"a": 0.5, "b": 0.7, "c": 0.1},
-    ("quadratic_logit", "binary"): {"square": 0.1, "slope": 1.2, "intercept": -0.1},
-    ("scaling_binning", "binary"): {"edges": [0.3, 0.7], "values": [0.2, 0.5, 0.8]},
-    ("isotonic", "binary"): KNOTS,
-    ("vector", "multiclass"): LINES,
-    ("structured_vector", "multiclass"): LINES,
-    ("variance_scaling", "regression"): {"scale": 2.0},
-    ("pit_isotonic", "regression"): KNOTS,
-}
+DOCUMENTS = {(document["method"], document["task"]): document["parameters"] for document in samples.DOCUMENTS}
 
 
 def registered(api, method, task, parameters, classes=CLASSES):

@@ -37,7 +37,7 @@ DOCUMENTS: list[dict[str, Any]] = [
     {
         "method": "structured_vector",
         "task": "multiclass",
-        "parameters": {"slopes": [0.9, 1.0, 9.0], "intercepts": [2.0, -2.0, 0.0], "classes": ["cat", "dog", "emu"]},
+        "parameters": {"slopes": [0.9, 1.0, 9.0], "intercepts": [2.0, -2.0, 0.0], "classes": ["ant", "bee", "cat"]},
     },
     {"method": "identity", "task": "regression", "parameters": {}},
     {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 1.5}},
@@ -90,8 +90,8 @@ def by_quadratic(p: Any, *, square: float, slope: float, intercept: float) -> An
 
 
 def by_temperature(p: Any, *, temperature: float, classes: int = 2) -> Any:
-    right, other = p ** (1.0 / temperature), ((1.0 - p) / (classes - 1)) ** (1.0 / temperature)
-    return right / (right + (classes - 1) * other)
+    margin = np.log(p) - np.log((1.0 - p) / (classes - 1))  # over each other class, which share the rest evenly
+    return expit(margin / temperature - np.log(classes - 1))
 
 
 FORMULAS: dict[str, Callable[..., Any]] = {
