@@ -1,4 +1,4 @@
-"""Label delays on a logarithmic scale: the buckets they are counted in."""
+"""Buckets of label delays on a logarithmic scale."""
 
 import math
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ STEPS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Seen:
-    """First labels of one bucket of delay: how many, and what they said; sums in fixed point."""
+    """First labels of one bucket of delay: their number, and sums in fixed point."""
 
     count: int
     sy: int = 0  # outcomes

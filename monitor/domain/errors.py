@@ -1,26 +1,26 @@
-"""What can go wrong, as a tree.
+"""The tree of errors.
 
 MonitorError
-├── BadInput            a value that the caller sent: names the field, the value and what would be right
-│   └── Unreadable      what a language model gave that does not say how sure it is; also a ValueError
-├── NotFound            a model, event or calibrator that is not there
+├── BadInput            an unusable value from the caller: names the field, the value and what would be right
+│   └── Unreadable      output of a language model that states no confidence; also a ValueError
+├── NotFound            no such model, event or calibrator
 ├── Conflict            a request that the present state does not allow
 ├── TooLarge            a body over its limit
-├── Unavailable         storage that does not answer now; worth a retry
-├── LeaseLost           another process leads now; this one's work is void
-├── Corrupt             stored data that does not read back as written
-└── ConfigError         a setting that is missing or wrong
+├── Unavailable         no answer from the database or the server; worth a retry
+├── LeaseLost           another process leads; the work of this one is void
+├── Corrupt             stored data that does not decode
+└── ConfigError         a missing or wrong setting
 """
 
 from typing import Any
 
 
 class MonitorError(Exception):
-    """Base of every error that calwatch raises on purpose."""
+    """Base of all errors that calwatch raises itself."""
 
 
 class BadInput(MonitorError):
-    """A value that the caller sent is not usable."""
+    """A value from the caller is not usable."""
 
     def __init__(self, field: str, value: Any, reason: str) -> None:
         self.field = field
@@ -30,11 +30,11 @@ class BadInput(MonitorError):
 
 
 class Unreadable(BadInput, ValueError):
-    """What a language model gave does not say how sure it is."""
+    """The output of a language model states no confidence."""
 
 
 class NotFound(MonitorError):
-    """What was asked for does not exist."""
+    """The model, event or calibrator does not exist."""
 
 
 class Conflict(MonitorError):
@@ -46,7 +46,7 @@ class TooLarge(MonitorError):
 
 
 class Unavailable(MonitorError):
-    """Storage does not answer now; the same request may succeed later."""
+    """The database or the server does not answer; the same request may succeed later."""
 
     def __init__(self, message: str, *, retry_after: float = 1.0) -> None:
         self.retry_after = retry_after
@@ -54,11 +54,11 @@ class Unavailable(MonitorError):
 
 
 class LeaseLost(MonitorError):
-    """Another process leads now; nothing of the current transaction may stand."""
+    """Another process leads; the current transaction must not commit."""
 
 
 class Corrupt(MonitorError):
-    """Stored data does not read back as it was written."""
+    """Stored data does not decode."""
 
 
 class ConfigError(MonitorError):
@@ -66,6 +66,6 @@ class ConfigError(MonitorError):
 
 
 def shown(value: Any, limit: int = 80) -> str:
-    """Return a value as it may stand in a message: one line, of bounded length."""
+    """Return a value for a message: one line of bounded length."""
     text = repr(value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"

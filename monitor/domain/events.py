@@ -1,4 +1,4 @@
-"""Events as JSON: the structs that the server decodes and the client encodes, with their limits."""
+"""Events in JSON: structs that the server decodes and the client encodes, and their limits."""
 
 import re
 from datetime import datetime
@@ -25,11 +25,11 @@ MAX_CALIBRATOR: Final = 2**31 - 1
 
 MAX_AMOUNT: Final = 1e60
 
-"""No label, mean, standard deviation or quantile of a regression is farther from 0."""
+"""Largest absolute value of labels, means, standard deviations and quantiles of a regression."""
 
 MAX_SCORE: Final = 2.0**30
 
-"""No score that is not a probability is farther from 0."""
+"""Largest absolute value of scores that are not probabilities."""
 
 MAX_SAMPLES: Final = 50
 
@@ -39,7 +39,7 @@ MAX_MEMBERS: Final = 100
 
 WHOLE: Final = range(-(2**63), 2**63)
 
-"""The integers that a label, an answer or a segment may be."""
+"""The range of integers in labels, answers and segments."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
@@ -67,7 +67,7 @@ Quantiles = Annotated[dict[Name, Amount], Meta(min_length=2, max_length=MAX_LEVE
 
 Members = Annotated[list[Ratio | Annotated[list[Ratio], _Classes]], Meta(min_length=2, max_length=MAX_MEMBERS)]
 
-"""What the members of an ensemble said: of a binary model a probability each, of a multiclass one a vector each."""
+"""The outputs of an ensemble's members: probabilities of a binary model, vectors of a multiclass one."""
 
 Source = Literal["verbalized", "self_consistency", "logprob", "judge", "other"]
 
@@ -98,7 +98,7 @@ Code = Literal[
     "wrong_type",
 ]
 
-"""Why an item is refused, in one stable word."""
+"""The reason of a refusal, in one stable word."""
 
 
 class PredictionEvent(
@@ -190,7 +190,7 @@ class Receipt(Struct, frozen=True, kw_only=True):
 
 
 class Fault(NamedTuple):
-    """What is wrong with one item."""
+    """The fault of one item."""
 
     code: Code
     reason: str
@@ -233,17 +233,17 @@ TASK_OF_FORM: Final = {
 
 @lru_cache(maxsize=1024)
 def levels_of(names: tuple[str, ...]) -> tuple[int, ...] | None:
-    """Return the levels that texts name, in thousandths; None where one is not a level strictly between 0 and 1.
+    """Return levels in thousandths; None if a text is not a level strictly between 0 and 1.
 
     >>> levels_of(("0.5", ".05", "0.9750")), levels_of(("0.5", "1")), levels_of(("0.0005",))
     ((500, 50, 975), None, None)
     """
-    found = tuple(thousandth(name) for name in names)
-    return None if None in found else tuple(level for level in found if level is not None)
+    levels = tuple(thousandth(name) for name in names)
+    return None if None in levels else tuple(level for level in levels if level is not None)
 
 
 def thousandth(name: str) -> int | None:
-    """Return the level that a text names, in thousandths, or None where it names none."""
+    """Return a level in thousandths, or None if the text is not one."""
     written = _LEVEL.fullmatch(name)
     return int(written[1].ljust(3, "0")) or None if written else None
 
@@ -261,7 +261,7 @@ _LEVEL: Final = re.compile(r"0?\.([0-9]{1,3})0{0,20}")
 
 
 def quoted(value: Any, limit: int = 80) -> str:
-    """Return a JSON value as it may stand in a reason: printable, in JSON's own spelling, of bounded length."""
+    """Return a JSON value for a message: printable, spelled as in JSON, of bounded length."""
     if isinstance(value, list):
         return f"an array of {len(value)}"
     if isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""The meaning of labels: which class, outcome or amount a label states under its model's task and classes."""
+"""The class, outcome or amount that a label states under its model's task and classes."""
 
 import re
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ from .events import MAX_AMOUNT, TASK_OF_FORM, Event, Fault, LabelValue, Predicti
 
 
 class Declared(Protocol):
-    """The settings of a model that its events must agree with; what is None is not checked."""
+    """The settings of a model that its events must agree with; None is not checked."""
 
     @property
     def task(self) -> str | None:
@@ -21,7 +21,7 @@ class Declared(Protocol):
 
 
 def check_against(event: Event, declared: Declared) -> Fault | None:
-    """Return what is wrong with an event under its model's settings, or None."""
+    """Return the fault of an event under its model's settings, or None."""
     if isinstance(event, PredictionEvent):
         return _check_prediction(event, declared)
     return _check_label(event.label, declared.task, declared.classes)
@@ -79,7 +79,7 @@ def _check_amount(label: LabelValue) -> Fault | None:
 
 
 def amount_of(label: LabelValue) -> float | None:
-    """Return the number that a label of a regression is, or None where it is none within range.
+    """Return the number that a label of a regression states, or None if it is no number within range.
 
     >>> amount_of(3), amount_of(True), amount_of("3"), amount_of(1e61)
     (3.0, None, None, None)
@@ -90,7 +90,7 @@ def amount_of(label: LabelValue) -> float | None:
 
 
 def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:
-    """Return a vector in the order of the classes, whichever way it was sent.
+    """Return a vector, sent as an array or by class, in the order of the classes.
 
     >>> vector_of({"dog": 0.7, "cat": 0.3}, ["cat", "dog"])
     [0.3, 0.7]
@@ -99,7 +99,7 @@ def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:
 
 
 def class_index(label: LabelValue, classes: tuple[str, ...]) -> int | None:
-    """Return the place of a label among the classes, or None where it names none.
+    """Return the index of a label among the classes, or None if it names no class.
 
     An integer names a class if any class is named by an integer; otherwise it is an index. So `1` never means the second
     class of a model whose first class is called "1".
@@ -129,7 +129,7 @@ def _named_by_integers(classes: tuple[str, ...]) -> bool:
 
 
 def binary_outcome(label: LabelValue, classes: tuple[str, ...] | None) -> Literal[0, 1] | None:
-    """Return whether a label means the positive class, which is the second, or None where it means neither.
+    """Return 1 if a label means the positive class, which is the second, 0 if it means the other, else None.
 
     >>> binary_outcome(True, None), binary_outcome(0.0, None), binary_outcome("spam", ("ham", "spam"))
     (1, 0, 1)
@@ -143,7 +143,7 @@ def binary_outcome(label: LabelValue, classes: tuple[str, ...] | None) -> Litera
 
 
 def was_right(prediction: str | float, label: LabelValue) -> bool:
-    """Return whether an answer was right, by a label that says so or that is the true answer.
+    """Return whether an answer was right, by a label that says so or that states the true answer.
 
     `true` and `false` say so. The numbers 0 and 1 say so too, unless the answer itself is a number. Otherwise the two are
     compared, as numbers if either was sent as one, else as text, character by character.
@@ -175,5 +175,5 @@ _DECIMAL: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:
-    """Return the first names, quoted, as they stand in a reason."""
+    """Return the first names, quoted, for a message."""
     return ", ".join(quoted(name, 40) for name in names[:limit]) + (" …" if len(names) > limit else "")

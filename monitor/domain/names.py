@@ -10,7 +10,7 @@ _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def name_fault(name: str) -> str | None:
-    """Return why a text can't be a name, as for the names in events, or None."""
+    """Return the fault of a name, by the same rules as in events, or None."""
     if not 1 <= len(name) <= MAX_NAME:
         return f"must be 1 to {MAX_NAME} characters long"
     if has_control(name):
@@ -19,12 +19,12 @@ def name_fault(name: str) -> str | None:
 
 
 def check_model_name(name: str) -> None:
-    """Refuse a name that a model can't have.
+    """Refuse an invalid model name.
 
     Raises
     ------
     BadInput
-        saying why.
+        with the reason.
 
     """
     fault = name_fault(name)
@@ -45,7 +45,7 @@ def version_name(number: int | None) -> str:
 
 UNADDRESSABLE: Final = frozenset({".", ".."})
 
-"""What no model may be called, since clients take these out of an address, however they are written."""
+"""Names that no model may have, since HTTP clients remove them from an address in any spelling."""
 
 
 def has_control(text: str) -> bool:

@@ -1,4 +1,4 @@
-"""Rows, series keys and alerts as frozen records, shared by every stage."""
+"""Records that all stages share: rows, series keys and alerts."""
 
 from dataclasses import dataclass
 from typing import Any, Final, Literal
@@ -15,23 +15,23 @@ DAY_LEVEL: Final = 2
 
 LATE_LEVEL: Final = 3
 
-"""Labels of predictions that the sequential tests had taken in without them; the bucket is when they were rolled up."""
+"""Labels that arrived after their predictions were tested; the bucket is the time of the roll-up."""
 
 REFERENCE_SEGMENT: Final = "reference"
 
-"""What the validation set is summed under, and nothing else: declared segments have a colon. By hours and days only."""
+"""The segment of the validation set; unlike declared segments it has no colon. Summed by hours and days only."""
 
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """How far a model's own time has come."""
+    """The progress of a model in its own time."""
 
     watermark: int | None = None  # newest time of a prediction or label
     newest_prediction: int | None = None
     received_at: int | None = None  # newest receipt of a prediction
-    minutes_from: int | None = None  # minute rollups are complete from here on
+    minutes_from: int | None = None  # first time with complete minute rollups
     predictions: int = 0
     labels: int = 0
     consumed_until: int | None = None  # the sequential tests have taken in all predictions before this
@@ -56,7 +56,7 @@ class PredictionRow:
     payload: bytes | None
     digest: int
     revision: int
-    reference: bool = False  # of the validation set: no traffic
+    reference: bool = False  # part of the validation set, not of the traffic
 
 
 @dataclass(slots=True, kw_only=True)
@@ -74,7 +74,7 @@ class LabelRow:
     supersedes: bool
 
     def same_event(self, other: "LabelRow") -> bool:
-        """Return whether both rows say the same, apart from when they came."""
+        """Return whether both rows are equal apart from their receipt."""
         return (self.label, self.at, self.source, self.supersedes) == (
             other.label,
             other.at,
@@ -88,7 +88,7 @@ ConflictKind = Literal["prediction", "label", "unusable_label"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConflictRow:
-    """An event that did not count, and why."""
+    """A conflicting event, which does not count."""
 
     key: int
     model_id: int
@@ -100,11 +100,11 @@ class ConflictRow:
 
 @dataclass(frozen=True, slots=True, order=True)
 class SeriesKey:
-    """What is summed apart."""
+    """The key of a series, which has sums of its own."""
 
     model_id: int
     version: str
-    calibrator: int  # 0: none was named
+    calibrator: int  # 0: none
     segment: str  # empty: the model as a whole
 
 
@@ -121,7 +121,7 @@ class Alert:
     evidence: dict[str, Any]
 
     def as_json(self) -> dict[str, Any]:
-        """Return it under the contract's names."""
+        """Return the alert under the names of the API."""
         return {
             "at": rfc3339(self.at),
             "kind": self.kind,

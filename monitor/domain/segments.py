@@ -1,10 +1,10 @@
-"""Segment names, as rollups, API and metrics spell them."""
+"""Segment names as spelled in rollups, API and metrics."""
 
 from collections.abc import Mapping
 
 
 def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
-    r"""Return the segment of an event's values; of a pair, commas and backslashes in values are escaped. None where a value is missing.
+    r"""Return the segment of an event's values, or None if one is missing; in a pair, commas and backslashes are escaped.
 
     >>> segment_of("country", {"country": "DE"}), segment_of("country,device", {"country": "DE", "device": "a,b"})
     ('country:DE', 'country,device:DE,a\\,b')

@@ -1,4 +1,4 @@
-"""Times and durations: RFC 3339 and words like 24h outside, microseconds since 1970 in UTC inside; pauses before a retry."""
+"""Times and durations: microseconds since 1970 in UTC inside, RFC 3339 and words like 24h outside; pauses before a retry."""
 
 import re
 from collections.abc import Callable
@@ -47,31 +47,31 @@ def parse_time(field: str, text: Any) -> int:
     Raises
     ------
     BadInput
-        when it does not parse or has no zone.
+        when it does not parse, or has no zone.
 
     """
     try:
-        found = datetime.fromisoformat(text)
+        parsed = datetime.fromisoformat(text)
     except (ValueError, TypeError):
-        found = None
-    if found is None or found.tzinfo is None:
+        parsed = None
+    if parsed is None or parsed.tzinfo is None:
         raise BadInput(field, text, "must be an RFC 3339 time with a zone, such as 2026-01-05T12:00:00Z")
-    return micros(found)
+    return micros(parsed)
 
 
 def parse_bound(field: str, text: Any) -> int:
-    """Return one end of a range of time that a caller asks for.
+    """Return one end of a range of time from a caller.
 
     Raises
     ------
     BadInput
-        when it is no such time, or none that events can have.
+        when it is no RFC 3339 time, or not one that events can have.
 
     """
-    found = parse_time(field, text)
-    if not 0 <= found < LATEST:
+    bound = parse_time(field, text)
+    if not 0 <= bound < LATEST:
         raise BadInput(field, text, "must be from 1970 to 9998")
-    return found
+    return bound
 
 
 def parse_duration(field: str, text: object) -> int:
@@ -90,12 +90,12 @@ def parse_duration(field: str, text: object) -> int:
 
 
 def floor(value: int, step: int) -> int:
-    """Return the largest multiple of step that is not above value."""
+    """Return the largest multiple of `step` not above `value`."""
     return value - value % step
 
 
 def ceil(value: int, step: int) -> int:
-    """Return the smallest multiple of step that is not below value."""
+    """Return the smallest multiple of `step` not below `value`."""
     return -(-value // step) * step
 
 
@@ -117,13 +117,13 @@ def parse_span(name: str, value: Any) -> int:
     Raises
     ------
     BadInput
-        when it is none, or longer.
+        when it is no duration, or longer.
 
     """
-    found = parse_duration(name, value)
-    if found > LONGEST:
+    span = parse_duration(name, value)
+    if span > LONGEST:
         raise BadInput(name, value, "must be at most 3660d")
-    return found
+    return span
 
 
 MOST_DOUBLINGS: Final = 20

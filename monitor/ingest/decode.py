@@ -1,4 +1,4 @@
-"""From a request's body to events: decompress, decode, and refuse the bad items without failing their neighbours.
+"""Decompress and decode a request body into events, rejecting bad items without failing their neighbours.
 
 A body is first decoded whole. Only where that fails is it cut into items, each decoded alone by the same decoder, so that
 an item's fate does not depend on the company it came in.
@@ -29,11 +29,11 @@ MAX_GZIP_MEMBERS: Final = 10_000
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decoded:
-    """What a request held."""
+    """The events and rejections of a request."""
 
     received: int  # items in the request, good and bad
     accepted: list[Event]  # in the order of the request
-    indexes: Sequence[int]  # the place in the request of each accepted event
+    indexes: Sequence[int]  # positions of the accepted events in the request
     rejected: list[Rejection]  # in the order of the request
 
     def __post_init__(self) -> None:
@@ -43,7 +43,7 @@ class Decoded:
 
 
 def decode_events(body: bytes, content_type: str, *, now: datetime) -> Decoded:
-    """Return the events of a request body, and a rejection for each item that is not one.
+    """Return the events of a request body, and a rejection for each bad item.
 
     Raises `BadInput` for a body that is no list of items at all, and `TooLarge` for more items than a request may have.
     """
@@ -62,7 +62,7 @@ LINE_TYPES: Final = frozenset(
 
 
 def check_all(decoded: Decoded, declared: Callable[[str], Declared | None]) -> Decoded:
-    """Return the same request with the events that disagree with the settings of their model among the rejected."""
+    """Return a request whose events that disagree with their model's settings are rejected."""
     rejected, kept = [], []
     for index, event in zip(decoded.indexes, decoded.accepted, strict=True):
         settings = declared(event.model)
@@ -114,7 +114,7 @@ def _decode_item(text: bytes) -> Event | _Refused:
 
 
 def _accounts_for_keys(text: bytes, decoded: Any) -> bool:
-    """Return whether a text surely repeats no key, which is seen by counting; False means that it may.
+    """Return whether a text surely repeats no key, by counting keys; False means that it may.
 
     The decoder silently keeps the last of repeated keys. Once escaped quotes are out of the way, `":` occurs once for each
     key and once for each string that begins with a colon, in the text as in what is encoded again from what it decoded
@@ -165,7 +165,7 @@ _LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")
 
 
 def _items(body: bytes) -> Iterator[bytes]:
-    """Cut a body into the texts of its items, minding only brackets, commas and strings."""
+    """Split a body into the texts of its items, by brackets, commas and strings alone."""
     if body.count(b'"') > 2 * MAX_STRINGS:
         raise TooLarge(f"a request may have at most {MAX_STRINGS} strings in all")
     opening = _OPENING.match(body)
@@ -219,7 +219,7 @@ def _end_of_item(body: bytes, start: int) -> int:
 
 
 def _unusable(body: bytes) -> BadInput:
-    """Return what is wrong with a body that can't be cut into items."""
+    """Return the fault of a body that cannot be split into items."""
     shown = body[:200].decode("utf-8", "replace")
     try:
         msgspec.json.decode(body, type=msgspec.Raw)
@@ -231,7 +231,7 @@ def _unusable(body: bytes) -> BadInput:
 
 
 def _sorted_out(items: Sequence[Event | _Refused], now: datetime) -> Decoded:
-    """Check what the decoder let pass, and part the good from the bad."""
+    """Check decoded items, and separate the good from the bad."""
     latest = now + CLOCK_SKEW
     clean = all_clean([item for item in items if not isinstance(item, tuple)])
     judged = [_judged(item, latest, clean) for item in items]
@@ -251,7 +251,7 @@ def _judged(item: Event | _Refused, latest: datetime, clean: bool) -> Event | _R
 
 
 def inflate(body: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
-    """Return what a gzip body holds, of any number of members.
+    """Return the content of a gzip body of any number of members.
 
     Raises `TooLarge` as soon as it is more than `limit` bytes, and `BadInput` where the body is cut short, damaged or
     followed by anything else.
@@ -266,7 +266,7 @@ def inflate(body: bytes, limit: int = MAX_BODY_BYTES) -> bytes:
 
 
 def _inflate_member(body: bytes, position: int, inflated: bytearray, limit: int) -> int:
-    """Append what one member holds and return where it ends."""
+    """Append the content of one member and return its end."""
     member = zlib.decompressobj(wbits=16 + zlib.MAX_WBITS)
     while not member.eof:
         chunk = body[position : position + _CHUNK]

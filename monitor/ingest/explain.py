@@ -1,4 +1,4 @@
-"""Why an item of a request can't be read: what is wrong, where, and what would be right.
+"""Explain why an item of a request cannot be read: the fault, its place, and what would be right.
 
 The decoder decides; this module only explains, so it is slow and may be thorough.
 """
@@ -35,7 +35,7 @@ from ..domain.names import has_control
 
 
 class _NotFinite:
-    """A number that no float holds, as it was written."""
+    """A number beyond the range of floats, as it was written."""
 
     def __init__(self, written: str) -> None:
         self.written = written
@@ -49,7 +49,7 @@ class _Repeated(Exception):
 
 
 def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
-    """Return why the decoder refused an item, and the item's id where it has a usable one.
+    """Return the reason for which the decoder refused an item, and the item's id if it is usable.
 
     `error` is what the decoder said, the last resort where nothing here finds a fault; None where it only saw repeated
     keys.
@@ -131,7 +131,7 @@ def _first_fault(item: Any) -> Fault | None:
 
 
 def _unreadable(value: Any, path: str) -> Fault | None:
-    """Return the first number or text at any depth that no store could hold."""
+    """Return the first number or text, at any depth, that cannot be stored."""
     if isinstance(value, _NotFinite):
         return Fault("not_finite", f"{path} is {quoted(value)}: must be a finite number")
     if isinstance(value, str):
@@ -180,7 +180,7 @@ def _bad_field(item: Mapping[str, object], kind: str) -> Fault | None:
 
 
 def _kind(field: str, value: Any) -> None:
-    """Accept what was looked at before."""
+    """Accept a field that was checked before."""
 
 
 def _text(field: str, value: Any, limit: int) -> Fault | None:

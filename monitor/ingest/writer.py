@@ -1,4 +1,4 @@
-"""Ingest: from a request's body to a committed journal row. Nothing else happens here: no joins, no per-event rows."""
+"""From a decoded request to a committed journal row, with no joins and no row per event."""
 
 import logging
 import queue
@@ -23,21 +23,21 @@ from .decode import Decoded, check_all, decode_events
 log = logging.getLogger(__name__)
 
 FRESH_SECONDS: Final = 1.0
-"""How long a replica may go by what it knows of a model's task and classes, and of the journal's length."""
+"""How long a replica trusts what it read of a model's task and classes, and of the journal's length."""
 
 ROWS_PER_COMMIT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """What an event must agree with before its model is stored."""
+    """The task and classes of a model that is not stored yet."""
 
     task: str | None
     classes: tuple[str, ...] | None
 
 
 class Directory:
-    """What this process knows of the models: looked up by name, refreshed when stale, made on their first event."""
+    """The models by name: read again when stale, created on their first event."""
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
@@ -45,7 +45,7 @@ class Directory:
         self._known: dict[str, tuple[float, Model]] = {}
 
     def find(self, name: str) -> Model | None:
-        """Return a model, or None if there is none yet."""
+        """Return a model, or None if it does not exist yet."""
         entry = self._known.get(name)
         if entry is not None and time.monotonic() - entry[0] < FRESH_SECONDS:
             return entry[1]
@@ -58,34 +58,34 @@ class Directory:
         return model
 
     def forget(self, name: str) -> None:
-        """Look a model up afresh the next time, after it was changed or deleted."""
+        """Read a model again the next time, after it was changed or deleted."""
         self._known.pop(name, None)
 
     def is_fresh(self, name: str) -> bool:
-        """Return whether `find` answers without the database."""
+        """Return whether `find` needs no database."""
         entry = self._known.get(name)
         return entry is not None and time.monotonic() - entry[0] < FRESH_SECONDS
 
     def settle(self, name: str, shape: Shape) -> Model:
-        """Make a model, or give one that has none its task and classes; return it as it is stored now."""
+        """Create a model, or set the task and classes that it lacks; return the stored model."""
         with self._database.write() as connection:
             model = models.create(
                 connection, name, task=shape.task, classes=shape.classes, settings=ModelSettings(), now=self._now()
             )
             if shape.task is not None:
                 models.fix_task(connection, model.id, shape.task, shape.classes)
-            found = models.by_name(connection, name)
-        if found is None:
-            raise Unavailable(f"model {name} vanished while it was being made")
-        self._known[name] = (time.monotonic(), found)
-        return found
+            stored = models.by_name(connection, name)
+        if stored is None:
+            raise Unavailable(f"model {name} was deleted while it was being created")
+        self._known[name] = (time.monotonic(), stored)
+        return stored
 
 
 def first_shapes(events: Sequence[Event], known: Callable[[str], Shape | Model | None]) -> dict[str, Shape]:
-    """Return what the first prediction of each model that lacks a task or classes fixes."""
-    found: dict[str, Shape] = {}
+    """Return the task and classes that first predictions set for models without them."""
+    shapes: dict[str, Shape] = {}
     for event in events:
-        if event.model in found:
+        if event.model in shapes:
             continue
         stored = known(event.model)
         if stored is not None and stored.task is not None and not _lacks_classes(stored):
@@ -93,8 +93,8 @@ def first_shapes(events: Sequence[Event], known: Callable[[str], Shape | Model |
         if isinstance(event, PredictionEvent):
             shape = _shape_of(event)
             if stored is None or stored.task in {None, shape.task}:
-                found[event.model] = Shape(shape.task, stored.classes if stored and stored.classes else shape.classes)
-    return found
+                shapes[event.model] = Shape(shape.task, stored.classes if stored and stored.classes else shape.classes)
+    return shapes
 
 
 def _lacks_classes(stored: Shape | Model) -> bool:
@@ -108,7 +108,7 @@ def _shape_of(event: PredictionEvent) -> Shape:
 
 
 class Writer:
-    """Commit journal rows in a thread of its own; whatever queued during the last commit shares the next one."""
+    """Commits journal rows in a thread of its own; rows queued during one commit share the next."""
 
     def __init__(self, database: Database, limit: int) -> None:
         self._database = database
@@ -120,11 +120,11 @@ class Writer:
         self._looked_at = float("-inf")
 
     def start(self) -> None:
-        """Begin to write."""
+        """Start the thread."""
         self._thread.start()
 
     def stop(self) -> None:
-        """Write what is queued, then end."""
+        """Commit the queue, then end the thread."""
         self._stopping = True
         self._queue.put(None)
         self._thread.join()
@@ -135,7 +135,7 @@ class Writer:
         Raises
         ------
         Unavailable
-            while the roll-up is too far behind, and once the process stops.
+            while the roll-up is too far behind, and when the process stops.
 
         """
         if self._stopping:
@@ -151,12 +151,12 @@ class Writer:
         while running:
             taken = self._take()
             running = None not in taken
-            # A request that has been given up is not written; from here on it can't be given up any more.
-            self._commit([each for each in taken if each is not None and each[1].set_running_or_notify_cancel()])
+            # A cancelled request is not written; from here on it can no longer be cancelled.
+            self._commit([entry for entry in taken if entry is not None and entry[1].set_running_or_notify_cancel()])
             self._look_at_backlog()
 
     def _take(self) -> list[tuple[JournalRow, Future[None]] | None]:
-        """Wait for rows and return all that are there; while nothing is taken in, look up now and then."""
+        """Wait for rows and return them; wake up now and then while ingest is refused."""
         try:
             taken = [self._queue.get(timeout=FRESH_SECONDS if self._full else None)]
         except queue.Empty:
@@ -193,7 +193,7 @@ class Writer:
 
 
 class Ingest:
-    """Decode, check and journal requests."""
+    """Decodes, checks and journals requests."""
 
     def __init__(self, database: Database, now: Callable[[], int], *, limit: int) -> None:
         self._now = now
@@ -201,15 +201,15 @@ class Ingest:
         self.writer = Writer(database, limit)
 
     def decode(self, body: bytes, content_type: str) -> Decoded:
-        """Return a request's events and rejections, as far as they can be told without the models."""
+        """Return a request's events and rejections, before the checks against their models."""
         return decode_events(body, content_type, now=moment(self._now()))
 
     def needs_database(self, decoded: Decoded) -> bool:
-        """Return whether `admit` has to read or write models first, so that it must not run on the event loop."""
+        """Return whether `admit` has to read or write models, and so must not run on the event loop."""
         return any(not self.directory.is_fresh(name) for name in {event.model for event in decoded.accepted})
 
     def admit(self, decoded: Decoded) -> tuple[Receipt, Future[None]]:
-        """Check events against their models, making those that are new, and queue the good ones for the journal."""
+        """Check events against their models, creating new ones, and queue the valid events for the journal."""
         names = {event.model for event in decoded.accepted}
         stored = {name: self.directory.find(name) for name in names}
         shapes = first_shapes(decoded.accepted, stored.get)

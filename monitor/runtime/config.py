@@ -1,4 +1,4 @@
-"""Settings of the process. This is the only place that reads the environment."""
+"""Settings of the process, from the environment; nothing else reads it."""
 
 import os
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ PREFIX: Final = "CALWATCH_"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settings:
-    """How a server or worker runs; each field is the variable CALWATCH_<FIELD> in the environment."""
+    """Settings of a server or worker; each field is the environment variable CALWATCH_<FIELD>."""
 
     database_url: str = field(
         default="sqlite:///calwatch.db", metadata={"help": "SQLAlchemy URL of an SQLite file or a Postgres database"}
@@ -47,25 +47,27 @@ class Settings:
 
 
 def load(environment: Mapping[str, str] | None = None) -> Settings:
-    """Return the settings that the environment describes.
+    """Return the settings in the environment.
 
     Raises
     ------
     ConfigError
-        for a value that does not parse or is out of range.
+        when a value does not parse or is out of range.
 
     """
-    given = os.environ if environment is None else environment
+    variables = os.environ if environment is None else environment
     known = {PREFIX + f.name.upper(): f for f in fields(Settings)}
-    values = {f.name: _parsed(name, given[name], f.type, f.metadata) for name, f in known.items() if name in given}
+    values = {
+        f.name: _parsed(name, variables[name], f.type, f.metadata) for name, f in known.items() if name in variables
+    }
     return Settings(**values)
 
 
 def unknown(environment: Mapping[str, str] | None = None) -> list[str]:
-    """Return CALWATCH_ names of the environment that are no setting: most likely misspelt."""
-    given = os.environ if environment is None else environment
+    """Return CALWATCH_ variables of the environment that are no setting, most likely misspelt."""
+    variables = os.environ if environment is None else environment
     known = {PREFIX + f.name.upper() for f in fields(Settings)}
-    return sorted(name for name in given if name.startswith(PREFIX) and name not in known)
+    return sorted(name for name in variables if name.startswith(PREFIX) and name not in known)
 
 
 _PARSERS: Final[dict[Any, tuple[Callable[[str], Any], str]]] = {

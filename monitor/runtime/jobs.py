@@ -1,4 +1,4 @@
-"""Jobs: what runs when, by whoever holds the lease."""
+"""The schedule of jobs, which only the holder of the lease runs."""
 
 import logging
 import socket
@@ -22,20 +22,20 @@ log = logging.getLogger(__name__)
 NOTE_SECONDS: Final = 5.0
 
 STOP_SECONDS: Final = 3.0
-"""How long jobs may take to finish what they are at before they are refused the database."""
+"""Time for running jobs to finish before they are refused the database."""
 
 Job = Callable[[int], object]
-"""Do a piece of work under a fencing token; a true answer says that there is more to do at once."""
+"""A piece of work under a fencing token; returns true if there is more to do at once."""
 
 
 def new_holder() -> str:
-    """Return a name for this process that no other one has."""
+    """Return a unique name for this process."""
     return f"{socket.gethostname()}-{uuid.uuid4()}"
 
 
 @dataclass(slots=True)
 class Leader:
-    """This process' claim to lead: renews the lease, and knows the token."""
+    """The lease as this process knows it: renewed when due, with its token."""
 
     database: Database
     seconds: float
@@ -46,7 +46,7 @@ class Leader:
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def token(self, clock: Callable[[], float]) -> int | None:
-        """Return our token, taking or renewing the lease where a third of it has passed; None while another leads."""
+        """Return the fencing token, renewing the lease after a third of its time; None while another process leads."""
         with self._lock:
             if self._resigned:
                 return None
@@ -57,19 +57,19 @@ class Leader:
             return self._token
 
     def forget(self) -> None:
-        """Look at the lease again before the next piece of work."""
+        """Ask for the lease again before the next piece of work."""
         with self._lock:
             self._token = None
 
     def resign(self) -> None:
-        """Lead no more, and let the next leader begin at once; what still runs here is fenced off once it does."""
+        """Give up the lease for good; jobs still running here are fenced off by the next leader."""
         with self._lock:
             self._resigned, self._token = True, None
         lease.release(self.database, self.holder)
 
 
 class Runner:
-    """Run jobs on a schedule, each under the lease; what one does wrong never stops another."""
+    """Runs jobs on a schedule, under the lease; a failing job never stops another."""
 
     def __init__(
         self,
@@ -88,7 +88,7 @@ class Runner:
         self._noted: dict[str, float] = {}
         self._running = 0
         self._changed = threading.Condition()
-        # A thread for each: the roll-up is never kept waiting by an evaluation or a slow webhook.
+        # One thread per job, so that the roll-up never waits for an evaluation or a slow webhook.
         self._scheduler = BackgroundScheduler(timezone=UTC, executors={"default": ThreadPoolExecutor(len(jobs))})
         for name, (seconds, _) in jobs.items():
             self._scheduler.add_job(
@@ -104,11 +104,11 @@ class Runner:
             )
 
     def start(self) -> None:
-        """Begin."""
+        """Start the schedule."""
         self._scheduler.start()
 
     def stop(self) -> None:
-        """Give the lease away and let running jobs finish; those that take long are refused the database."""
+        """Give up the lease and let running jobs finish; slow ones are refused the database."""
         self._scheduler.pause()
         try:
             self.leader.resign()
@@ -120,7 +120,7 @@ class Runner:
         self._scheduler.shutdown(wait=True)
 
     def run_job(self, name: str) -> None:
-        """Run one job until it has nothing more to do, while this process leads."""
+        """Run a job until it has nothing more to do, while this process leads."""
         with self._counted():
             while self._run_once(name):
                 pass
@@ -139,7 +139,7 @@ class Runner:
             self._changed.notify_all()
 
     def _run_once(self, name: str) -> bool:
-        """Run one job once, if this process leads; return whether there is more to do at once."""
+        """Run a job once, if this process leads; return whether there is more to do at once."""
         try:
             token = self.leader.token(self._monotonic)
             if token is None:
@@ -159,7 +159,7 @@ class Runner:
         return False
 
     def _note_success(self, name: str) -> None:
-        """Store when a job succeeded, every few seconds only: a commit costs the disk more than an idle job does."""
+        """Store the time of a success, at most every few seconds: a commit costs more than an idle job."""
         if self._monotonic() - self._noted.get(name, float("-inf")) >= NOTE_SECONDS:
             with self._database.write(patient=True) as connection:
                 jobs.succeeded(connection, name, self._now())

@@ -34,7 +34,7 @@ ESTIMATES_IN_FULL: Final = 30 * DAY
 EVALUATE: Final = "evaluate"
 
 BEHIND_FACTOR: Final = 4
-"""A roll-up that is behind takes up to so many times as many events at once: larger transactions are faster."""
+"""A roll-up that is behind takes up to this multiple of events at once: larger transactions are faster."""
 
 
 def _nothing(_model: Model, _outcome: Any) -> list[str]:
@@ -55,7 +55,7 @@ def _refit(model: Model, outcome: dict[str, Any] | None) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stage:
-    """A piece of work that is done for one model after the other, after the roll-up."""
+    """A piece of work on each model, after the roll-up."""
 
     name: str
     verb: str  # for the log, before a model's name
@@ -65,7 +65,7 @@ class Stage:
 
 
 def stages(*, notify: bool) -> tuple[Stage, ...]:
-    """Return the stages in their order: each reads what those before it stored.
+    """Return the stages in their order; each reads the results of those before it.
 
     Parameters
     ----------
@@ -88,8 +88,8 @@ def stages(*, notify: bool) -> tuple[Stage, ...]:
 
 
 def stage(name: str, *, notify: bool = False) -> Stage:
-    """Return the stage of a name."""
-    return next(each for each in stages(notify=notify) if each.name == name)
+    """Return a stage by name."""
+    return next(one for one in stages(notify=notify) if one.name == name)
 
 
 def run_stages(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
@@ -103,12 +103,12 @@ def run_stages(database: Database, token: int, *, now: Callable[[], int], notify
         when the database does not answer.
 
     """
-    for each in stages(notify=notify):
-        run_stage(each, database, token, now=now)
+    for one in stages(notify=notify):
+        run_stage(one, database, token, now=now)
 
 
 def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> dict[str, Any]:
-    """Run one stage over all models and return its outcomes by model; a failure with one model is logged and stops no other.
+    """Run a stage over all models and return its outcomes by model; a failure is logged and does not stop other models.
 
     Raises
     ------
@@ -137,12 +137,12 @@ def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[]
 def jobs_of(
     settings: Settings, database: Database, *, now: Callable[[], int], send: Send
 ) -> dict[str, tuple[float, Job]]:
-    """Return the scheduled jobs by name, each with the seconds between its runs.
+    """Return the jobs by name, with the seconds between their runs.
 
     Parameters
     ----------
     now : the wall clock, in microseconds
-    send : delivers a notification to the webhook
+    send : posts a notification to the webhook
 
     """
     notifies = bool(settings.webhook_url)
@@ -174,7 +174,7 @@ def jobs_of(
 
 
 def _events_now(settings: Settings, database: Database) -> int:
-    """Return how many events the next roll-up takes."""
+    """Return the number of events for the next roll-up."""
     with database.read() as connection:
         waiting, _ = journal.backlog(connection)
     return min(max(settings.rollup_events, waiting), BEHIND_FACTOR * settings.rollup_events)

@@ -1,4 +1,4 @@
-"""The only place that builds things: settings in, a running whole out."""
+"""Build the services of a process from its settings; nothing else builds them."""
 
 import logging
 import time
@@ -21,7 +21,7 @@ def wall_clock() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Services:
-    """What a process is made of."""
+    """The services of a process."""
 
     settings: Settings
     database: Database
@@ -29,13 +29,13 @@ class Services:
     runner: Runner | None
 
     def start(self) -> None:
-        """Begin to accept events, and to run jobs if this process does."""
+        """Start ingest, and jobs if this process runs them."""
         self.ingest.writer.start()
         if self.runner is not None:
             self.runner.start()
 
     def stop(self) -> None:
-        """End what was started, writing what is queued."""
+        """Stop ingest after writing its queue, and stop the jobs."""
         self.ingest.writer.stop()
         if self.runner is not None:
             self.runner.stop()
@@ -43,12 +43,12 @@ class Services:
 
 
 def open_database(settings: Settings) -> Database:
-    """Return the database at its newest schema: SQLite is migrated here, Postgres must have been.
+    """Return the database; SQLite is migrated here, Postgres must have been.
 
     Raises
     ------
     ConfigError
-        when a Postgres database is behind.
+        when a Postgres database is not at the newest schema.
 
     """
     database = Database(settings.database_url, idle_seconds=settings.lease_seconds / 2)
