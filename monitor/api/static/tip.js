@@ -50,7 +50,7 @@ function showFor(tip, target) {
   if (!shown) return hide(tip);
   tip.replaceChildren(...(shown.getAttribute("data-tip") ?? "").split("\n").map(lineOf));
   tip.hidden = false;
-  place(tip, anchorOf(shown).getBoundingClientRect());
+  place(tip, anchorOf(shown).getBoundingClientRect(), shown instanceof SVGElement);
 }
 
 /** @param {HTMLElement} tip */
@@ -74,16 +74,16 @@ function anchorOf(target) {
 }
 
 /**
- * Place the tooltip beside its anchor, so that a line stays in sight; above or below where there is no room.
+ * Place the tooltip above or below its anchor; in a chart beside it where there is room, so that a line stays in sight.
  * @param {HTMLElement} tip
  * @param {DOMRect} anchor
+ * @param {boolean} charted
  */
-function place(tip, anchor) {
+function place(tip, anchor, charted) {
   const { width, height } = tip.getBoundingClientRect();
   const { clientWidth, clientHeight } = document.documentElement;
-  const beside = [anchor.right + 2 * MARGIN, anchor.left - width - 2 * MARGIN].find(
-    (left) => left > MARGIN && left + width < clientWidth - MARGIN,
-  );
+  const sides = charted ? [anchor.right + 2 * MARGIN, anchor.left - width - 2 * MARGIN] : [];
+  const beside = sides.find((side) => side > MARGIN && side + width < clientWidth - MARGIN);
   const above = anchor.top - height - MARGIN;
   const outside = above > MARGIN ? above : anchor.bottom + MARGIN;
   const left = beside ?? clamp(anchor.left + (anchor.width - width) / 2, clientWidth - width);

@@ -1,4 +1,4 @@
-/** The scale of an e-value: how far the evidence has come, and where the alarm is. */
+/** The scale of an e-value: how far the evidence has come, and where the alert is. */
 
 /** @import { VersionEvidence } from "../types.js" */
 
@@ -14,7 +14,7 @@ const LOWEST = -2;
 /** @typedef {VersionEvidence & { log_e: number }} Tested  Evidence with an e-value. */
 
 /**
- * Tell whether an e-value has reached the alarm.
+ * Tell whether an e-value has reached the alert.
  * @param {Tested} evidence
  */
 export function isReached({ log_e: value, false_alarm_rate: rate }) {
@@ -27,10 +27,10 @@ export function isReached({ log_e: value, false_alarm_rate: rate }) {
  * @param {number} width
  */
 export function eValueScale(evidence, width) {
-  const alarm = -Math.log10(evidence.false_alarm_rate);
+  const limit = -Math.log10(evidence.false_alarm_rate);
   const at = evidence.log_e / Math.LN10;
-  // Evidence far beyond the alarm, or far from any, is drawn at the edge.
-  const highest = Math.max(alarm + 1, Math.min(Math.ceil(at), 3 * alarm));
+  // Evidence far beyond the alert, or far from any, is drawn at the edge.
+  const highest = Math.max(limit + 1, Math.min(Math.ceil(at), 3 * limit));
   const x = linear([LOWEST, highest], [EDGE, width - EDGE]);
   const place = x(Math.min(Math.max(at, LOWEST), highest));
   const reached = isReached(evidence);
@@ -38,7 +38,7 @@ export function eValueScale(evidence, width) {
     "scale",
     width,
     HEIGHT,
-    `e-value ${eValue(evidence.log_e)} on a logarithmic scale; the alarm is at ${eValue(alarm * Math.LN10)}`,
+    `e-value ${eValue(evidence.log_e)} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
     svg("rect", { class: "track", x: EDGE, y: BAR - 4, width: width - 2 * EDGE, height: 8, rx: 4 }),
     svg("rect", {
       class: reached ? "reached" : "surely",
@@ -51,8 +51,8 @@ export function eValueScale(evidence, width) {
       line("tick-mark", x(tick), BAR + 6, x(tick), BAR + 10),
       label("tick", x(tick), HEIGHT - 10, "middle", eValue(tick * Math.LN10)),
     ]),
-    line("limit", x(alarm), BAR - 12, x(alarm), BAR + 10),
-    label("threshold-name", x(alarm) - 5, BAR - 10, "end", "alarm"),
+    line("limit", x(limit), BAR - 12, x(limit), BAR + 10),
+    label("threshold-name", x(limit) - 5, BAR - 10, "end", "alert"),
     svg("circle", { class: reached ? "at off" : "at", cx: place, cy: BAR, r: 6.5 }),
   );
 }

@@ -16,9 +16,9 @@ const IDLE = "No calibrator in service: scores are served as the model makes the
 
 /** @type {Partial<Record<ModelAnswer["recalibration"], string>>} */
 const NEXT = {
-  auto: " An alarm fits one, and promotes it if it passes its gate.",
-  propose: " An alarm fits one, which waits for you to promote it.",
-  shadow: " An alarm fits one and scores it on live labels; it waits for you to promote it.",
+  auto: " An alert fits one, which is promoted if it passes its gate.",
+  propose: " An alert fits one, which waits for you to promote it.",
+  shadow: " An alert fits one and scores it on live labels; it waits for you to promote it.",
 };
 
 /** @typedef {"champion" | "challenger" | null} Role */
@@ -193,8 +193,8 @@ function gainWords({ comparisons }) {
   if (!known(gain)) return null;
   const unit = known(std) ? " standard deviations" : "";
   const least = known(low) ? ` (at least ${score(low)})` : "";
-  const against = incumbent ? "with the calibrator before it" : "without";
-  return `${known(std) ? "CRPS" : "log loss"} better by ${score(gain)}${unit}${least} than ${against}`;
+  const against = incumbent ? "the calibrator before it" : "no calibrator";
+  return `${known(std) ? "CRPS" : "log loss"} better by ${score(gain)}${unit}${least} than with ${against}`;
 }
 
 /** @param {Calibrator} version */

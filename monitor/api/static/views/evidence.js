@@ -1,4 +1,4 @@
-/** Sequential tests: the e-value of each model version against the one that raises the alarm. */
+/** Sequential tests: the e-value of each model version against the one that raises the alert. */
 
 /** @import { Part } from "../parts.js" */
 /** @import { Evidence, ModelAnswer, VersionEvidence } from "../types.js" */
@@ -78,13 +78,13 @@ function isTested(row) {
  */
 function explanation({ threshold, false_alarm_rate: rate }, settings) {
   const measure = settings.task === "regression" ? "a quantile ECE" : "an ECE";
-  const alarm = eValue(-Math.log(rate));
+  const limit = eValue(-Math.log(rate));
   const rule =
-    settings.alert_policy === "window" ? "Alarms of this model go by windows instead." : `The alarm fires at ${alarm}.`;
+    settings.alert_policy === "window" ? "Alerts of this model go by windows instead." : `The alert fires at ${limit}.`;
   return [
     `The e-value grows with each label that shows ${measure} above ${threshold}, and falls with others.`,
     rule,
-    `A model within ${threshold} ever gets to ${alarm} with a probability of at most ${shortPercent(rate)},`,
+    `A model within ${threshold} ever gets to ${limit} with a probability of at most ${shortPercent(rate)},`,
     "however often it is checked.",
   ].join(" ");
 }
@@ -102,7 +102,7 @@ function rowOf(row) {
         "p",
         { class: "tests-name" },
         row.version ? el("bdi", null, `version ${row.version}`) : "all predictions",
-        fires && el("span", { class: "badge firing" }, "alarm"),
+        fires && el("span", { class: "badge firing" }, "alert"),
       ),
       el("p", { class: "tests-value" }, `e-value ${eValue(row.log_e)}`),
       el(

@@ -145,13 +145,13 @@ function figures({ evaluation, labelled, champion, last_event_at: last }, now) {
 }
 
 /**
- * Put the state of a model in a sentence; an alarm may be about another window, or one class.
+ * Put the state of a model in a sentence; an alert may be about another window, or one class.
  * @param {Summary} model
  */
 function sentence({ evaluation, state, task }) {
   const words = verdictWords({ ...evaluation, verdict: evaluation?.verdict ?? state }, task);
   if (!evaluation || toneOf(state) !== "bad" || evaluation.verdict === state) return words;
-  return `An alarm fires. Over ${evaluation.window} ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
+  return `An alert fires. Over ${evaluation.window} ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
 }
 
 /**
