@@ -53,7 +53,11 @@ class Server:
                 [sys.executable, "-m", "monitor", "serve", "--port", str(self.port)],
                 env=self.environment, cwd=self.folder, stdout=log, stderr=log,
             )  # fmt: skip
-        wait_for(self.is_ready, lambda: f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}")
+        wait_for(
+            self.is_ready,
+            lambda: f"the server did not start: {(self.folder / 'log').read_text()[-2000:]}",
+            seconds=120,  # a busy machine imports slowly
+        )
         return self
 
     def is_ready(self) -> bool:
