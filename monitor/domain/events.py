@@ -53,6 +53,14 @@ Amount = Annotated[float, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 
 Spread = Annotated[float, Meta(gt=0.0, le=MAX_AMOUNT)]
 
+CalibratorNumber = Annotated[int, Meta(ge=1, le=MAX_CALIBRATOR)]
+
+Agreeing = Annotated[int, Meta(ge=0, le=MAX_SAMPLES)]
+
+Samples = Annotated[int, Meta(ge=1, le=MAX_SAMPLES)]
+
+Score = Annotated[float, Meta(ge=-MAX_SCORE, le=MAX_SCORE)]
+
 When = Annotated[datetime, Meta(tz=True)]
 
 _Classes = Meta(min_length=2, max_length=MAX_CLASSES)
@@ -120,34 +128,38 @@ class PredictionEvent(
     ensemble average to, which is the model's own value.
     """
 
-    event_id: Name
-    model: Name
-    timestamp: When
-    model_version: Name | None = None
-    segments: Segments | None = None
-    cluster: Name | None = None
-    calibrator_version: Annotated[int, Meta(ge=1, le=MAX_CALIBRATOR)] | None = None
-    probability: Ratio | None = None
-    raw_probability: Ratio | None = None
-    probabilities: Ratios | None = None
-    raw_probabilities: Ratios | None = None
-    logits: Logits | None = None
-    confidence: Ratio | None = None
-    raw_confidence: Ratio | None = None
-    prediction: Answer | Whole | float | None = None
-    confidence_source: Source | None = None
-    agreeing: Annotated[int, Meta(ge=0, le=MAX_SAMPLES)] | None = None
-    samples: Annotated[int, Meta(ge=1, le=MAX_SAMPLES)] | None = None
-    score: Annotated[float, Meta(ge=-MAX_SCORE, le=MAX_SCORE)] | None = None
-    mean: Amount | None = None
-    std: Spread | None = None
-    quantiles: Quantiles | None = None
-    raw_mean: Amount | None = None
-    raw_std: Spread | None = None
-    raw_quantiles: Quantiles | None = None
-    members: Members | None = None
-    reference: bool = False
-    metadata: dict[str, Any] | None = None
+    event_id: Annotated[Name, Meta(description="By which labels find it.")]
+    model: Annotated[Name, Meta(description="Name of the model; a new name makes a model.")]
+    timestamp: Annotated[When, Meta(description="When it was made.")]
+    model_version: Annotated[Name | None, Meta(description="Figures and alerts are by version.")] = None
+    segments: Annotated[
+        Segments | None, Meta(description="Parts of the traffic that it belongs to; declared ones are summed apart.")
+    ] = None
+    cluster: Annotated[Name | None, Meta(description="What events that share their fate have in common.")] = None
+    calibrator_version: Annotated[
+        CalibratorNumber | None, Meta(description="Number of the calibrator that made the served value.")
+    ] = None
+    probability: Annotated[Ratio | None, Meta(description="Probability of class 1, of a binary model.")] = None
+    raw_probability: Annotated[Ratio | None, Meta(description="Before the calibrator.")] = None
+    probabilities: Annotated[Ratios | None, Meta(description="By class, or in the order of the classes.")] = None
+    raw_probabilities: Annotated[Ratios | None, Meta(description="Before the calibrator.")] = None
+    logits: Annotated[Logits | None, Meta(description="In place of probabilities.")] = None
+    confidence: Annotated[Ratio | None, Meta(description="Probability that the answer is right.")] = None
+    raw_confidence: Annotated[Ratio | None, Meta(description="Before the calibrator.")] = None
+    prediction: Annotated[Answer | Whole | float | None, Meta(description="The answer.")] = None
+    confidence_source: Annotated[Source | None, Meta(description="How the confidence was found.")] = None
+    agreeing: Annotated[Agreeing | None, Meta(description="Sampled answers that agree with the prediction.")] = None
+    samples: Annotated[Samples | None, Meta(description="Answers that were sampled.")] = None
+    score: Annotated[Score | None, Meta(description="How sure the model was, on a scale of its own.")] = None
+    mean: Annotated[Amount | None, Meta(description="Of a predictive distribution.")] = None
+    std: Annotated[Spread | None, Meta(description="Of a predictive distribution.")] = None
+    quantiles: Annotated[Quantiles | None, Meta(description="By level, in place of mean and std.")] = None
+    raw_mean: Annotated[Amount | None, Meta(description="Before the calibrator.")] = None
+    raw_std: Annotated[Spread | None, Meta(description="Before the calibrator.")] = None
+    raw_quantiles: Annotated[Quantiles | None, Meta(description="Before the calibrator.")] = None
+    members: Annotated[Members | None, Meta(description="What each member of an ensemble said.")] = None
+    reference: Annotated[bool, Meta(description="Whether it is of the validation set, which is no traffic.")] = False
+    metadata: Annotated[dict[str, Any] | None, Meta(description="Anything else to keep with it.")] = None
 
 
 class LabelEvent(
@@ -162,12 +174,15 @@ class LabelEvent(
 ):
     """What turned out to be true for one case."""
 
-    event_id: Name
-    model: Name
-    label: Name | bool | Whole | float
-    timestamp: When | None = None
-    source: Name | None = None
-    supersedes: bool = False
+    event_id: Annotated[Name, Meta(description="That of the prediction.")]
+    model: Annotated[Name, Meta(description="That of the prediction.")]
+    label: Annotated[
+        Name | bool | Whole | float,
+        Meta(description="The class, the number, the right answer, or whether the answer was right."),
+    ]
+    timestamp: Annotated[When | None, Meta(description="When the truth became known.")] = None
+    source: Annotated[Name | None, Meta(description="Who says so.")] = None
+    supersedes: Annotated[bool, Meta(description="Whether it corrects an earlier label.")] = False
 
 
 Event = PredictionEvent | LabelEvent

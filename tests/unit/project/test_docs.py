@@ -109,11 +109,11 @@ def test_every_shape_that_a_call_names_is_in_the_reference(page: Page):
     assert named <= shapes
 
 
-@pytest.mark.parametrize("event", [PredictionEvent, LabelEvent])
-def test_every_field_of_an_event_is_in_the_reference(page: Page, event: type):
-    assert {"type", *(field.encode_name for field in msgspec.structs.fields(event))} <= set(
-        first_column(page("reference/events"))
-    )
+@pytest.mark.parametrize(("place", "event"), enumerate([PredictionEvent, LabelEvent]))
+def test_every_field_of_an_event_is_in_the_reference_with_its_meaning(page: Page, place: int, event: type):
+    meanings = {row[0]: row[-1] for row in tables(page("reference/events"))[place]}
+    assert {"type", *(field.encode_name for field in msgspec.structs.fields(event))} == set(meanings)
+    assert [name for name, meaning in meanings.items() if not meaning] == ["type"]
 
 
 def test_every_metric_is_in_the_reference(page: Page, sqlite_database: Database):
