@@ -109,7 +109,7 @@ def test_every_shape_that_a_call_names_is_in_the_reference(page: Page):
     assert named <= shapes
 
 
-@pytest.mark.parametrize(("place", "event"), enumerate([PredictionEvent, LabelEvent]))
+@pytest.mark.parametrize(("place", "event"), [(0, PredictionEvent), (1, LabelEvent)])
 def test_every_field_of_an_event_is_in_the_reference_with_its_meaning(page: Page, place: int, event: type):
     meanings = {row[0]: row[-1] for row in tables(page("reference/events"))[place]}
     assert {"type", *(field.encode_name for field in msgspec.structs.fields(event))} == set(meanings)
@@ -160,6 +160,16 @@ def test_decisions_are_numbered_and_dated():
         each.removeprefix("# ").split(".")[0] for each in starts
     ]
     assert all(re.search(r"^\d{4}-\d{2}-\d{2}, in force since ", each, re.MULTILINE) for each in starts)
+
+
+def test_examples_of_the_generator_hold():
+    modules = [ROOT / "docs" / "_ext" / name for name in ("markdown.py", "schemas.py")]
+    subprocess.run([sys.executable, "-m", "doctest", *modules], cwd=modules[0].parent, check=True)
+
+
+def test_no_page_names_a_place_of_one_machine():
+    pages = [ROOT / "README.md", *(each for each in (ROOT / "docs").rglob("*.md") if "_build" not in each.parts)]
+    assert [each for each in pages if re.search(r"/(root|home|tmp|work)/", each.read_text())] == []
 
 
 def test_the_readme_is_short():
