@@ -59,6 +59,7 @@ docs: .venv/dev.stamp
 format: .venv/dev.stamp
 	$(PY) -m ruff check --fix-only .
 	$(PY) -m ruff format .
+	@sh tests/js/check.sh format
 
 bench: .venv/dev.stamp
 	$(PY) -m tests.benchmarks

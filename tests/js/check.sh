@@ -1,5 +1,6 @@
 #!/bin/sh
-# Check the page's JavaScript: types by TypeScript, mistakes by oxlint. The page itself is served as it stands.
+# Check the page's JavaScript: types by TypeScript, mistakes by oxlint, form by Prettier, which `check.sh format` applies. The page
+# itself is served as it stands.
 set -eu
 cd "$(dirname "$0")"
 bin=../../.venv/bin
@@ -16,6 +17,12 @@ if ! cmp -s package-lock.json node_modules/installed.json; then
 	npm ci --ignore-scripts --no-audit --no-fund --loglevel error
 	cp package-lock.json node_modules/installed.json
 fi
+prettier="node node_modules/prettier/bin/prettier.cjs --config package.json --log-level warn"
+if [ "${1:-}" = format ]; then
+	$prettier --write "../../monitor/api/static/**/*.js"
+	exit
+fi
+$prettier --check "../../monitor/api/static/**/*.js"
 node node_modules/typescript/bin/tsc --project .
 cd ../..
 .venv/bin/oxlint --config tests/js/oxlintrc.json --deny-warnings monitor/api/static

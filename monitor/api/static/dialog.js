@@ -56,7 +56,11 @@ function opened(...children) {
 
 /** @param {string} words */
 function place(words) {
-  return el("div", { class: "preview", "data-press": "preview", "aria-live": "polite" }, el("p", { class: "busy" }, words));
+  return el(
+    "div",
+    { class: "preview", "data-press": "preview", "aria-live": "polite" },
+    el("p", { class: "busy" }, words),
+  );
 }
 
 /**

@@ -2,7 +2,13 @@
 
 /** A space at which no line breaks. */
 export const NB = "\u00A0";
-const SECONDS = new Map([["s", 1], ["m", 60], ["h", 3600], ["d", 86_400], ["w", 604_800]]);
+const SECONDS = new Map([
+  ["s", 1],
+  ["m", 60],
+  ["h", 3600],
+  ["d", 86_400],
+  ["w", 604_800],
+]);
 const COUNT = new Intl.NumberFormat("en");
 const COMPACT = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 1 });
 /** @type {Intl.DateTimeFormatOptions} */
@@ -162,7 +168,10 @@ export function ago(time, now) {
  * @param {string} identifier
  */
 export function plain(identifier) {
-  const words = identifier.split("_").filter(Boolean).map((word) => word.replace(ACRONYMS, word.toUpperCase()));
+  const words = identifier
+    .split("_")
+    .filter(Boolean)
+    .map((word) => word.replace(ACRONYMS, word.toUpperCase()));
   return capital(words.join(" "));
 }
 

@@ -91,7 +91,14 @@ export function trouble(error) {
  * @param {string[]} reasons
  */
 export function reasonList(reasons) {
-  return reasons.length > 0 && el("ul", null, reasons.map((reason) => el("li", null, reason)));
+  return (
+    reasons.length > 0 &&
+    el(
+      "ul",
+      null,
+      reasons.map((reason) => el("li", null, reason)),
+    )
+  );
 }
 
 /**
@@ -135,8 +142,7 @@ export function legend(...entries) {
     "ul",
     { class: "legend" },
     entries.map(
-      (entry) =>
-        entry && el("li", null, el("span", { class: `swatch ${entry[0]}`, "aria-hidden": "true" }), entry[1]),
+      (entry) => entry && el("li", null, el("span", { class: `swatch ${entry[0]}`, "aria-hidden": "true" }), entry[1]),
     ),
   );
 }

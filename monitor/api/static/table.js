@@ -22,7 +22,15 @@ export function table(caption, columns, rows, { look, captioned = false } = {}) 
       "table",
       { class: look },
       el("caption", { class: captioned ? null : "unseen" }, caption),
-      el("thead", null, el("tr", null, columns.map((column) => el("th", { scope: "col" }, column)))),
+      el(
+        "thead",
+        null,
+        el(
+          "tr",
+          null,
+          columns.map((column) => el("th", { scope: "col" }, column)),
+        ),
+      ),
       el("tbody", null, rows.map(rowOf)),
     ),
   );

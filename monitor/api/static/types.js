@@ -434,4 +434,3 @@
  * @property {Record<string, { get?: Operation }>} paths
  * @property {{ schemas: Record<string, Schema> }} components
  */
-

@@ -72,7 +72,9 @@ export function timeline({ name, points, events, threshold, start, end }, width,
 function thinned(points, most) {
   const size = Math.ceil(points.length / most);
   if (size <= 1) return points;
-  const groups = Array.from({ length: Math.ceil(points.length / size) }, (_, i) => points.slice(i * size, (i + 1) * size));
+  const groups = Array.from({ length: Math.ceil(points.length / size) }, (_, i) =>
+    points.slice(i * size, (i + 1) * size),
+  );
   return groups.map((group) => group.reduce((worst, point) => ((point.ece ?? -1) > (worst.ece ?? -1) ? point : worst)));
 }
 
@@ -167,8 +169,7 @@ function curves(run, { x, y }) {
   const [only] = run;
   if (only && run.length === 1) return svg("circle", { class: "lone", cx: x(only.time), cy: y(only.ece), r: 2.5 });
   /** @param {"ece" | "bound" | "chance"} field */
-  const through = (field) =>
-    pathThrough(run.flatMap((point) => place(x(point.time), y, point[field])));
+  const through = (field) => pathThrough(run.flatMap((point) => place(x(point.time), y, point[field])));
   const bound = through("bound");
   const chance = through("chance");
   const back = run.filter((point) => known(point.bound)).map((point) => `L${x(point.time)} ${y(point.ece)}`);

@@ -23,7 +23,11 @@ export function drawAlerts({ value, error }) {
     "alerts",
     "Alerts",
     firstOf(alerts, SHOWN, "older", (some) =>
-      el("ol", { class: "alert-list" }, some.map((alert) => rowOf(alert, isCurrent(alert, alerts)))),
+      el(
+        "ol",
+        { class: "alert-list" },
+        some.map((alert) => rowOf(alert, isCurrent(alert, alerts))),
+      ),
     ),
   );
 }

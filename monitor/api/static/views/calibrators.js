@@ -43,11 +43,17 @@ export function drawCalibrators({ value, error }, settings, audit) {
     "calibrators",
     "Calibrators",
     mainActions(champion),
-    champion === null && el("p", { class: "quiet-words" }, IDLE, newestFirst.length ? null : NEXT[settings.recalibration]),
+    champion === null &&
+      el("p", { class: "quiet-words" }, IDLE, newestFirst.length ? null : NEXT[settings.recalibration]),
     drawTrials(value.trials),
     first.length > 0 && el("ol", { class: "versions" }, first.map(draw)),
     rest.length > 0 &&
-      el("details", null, el("summary", null, `${rest.length} earlier`), el("ol", { class: "versions" }, rest.map(draw))),
+      el(
+        "details",
+        null,
+        el("summary", null, `${rest.length} earlier`),
+        el("ol", { class: "versions" }, rest.map(draw)),
+      ),
     drawSteps(audit),
   );
 }
@@ -186,9 +192,15 @@ function gateWords(gate) {
 
 /** @param {Facts} gate */
 function gainWords({ comparisons }) {
-  const { incumbent, identity } = /** @type {Record<string, Record<string, unknown> | undefined>} */ (comparisons ?? {});
-  const { gain_in_std: std, gain_in_std_lower_bound: stdLow, log_loss_gain: loss, log_loss_gain_lower_bound: lossLow } =
-    incumbent ?? identity ?? {};
+  const { incumbent, identity } = /** @type {Record<string, Record<string, unknown> | undefined>} */ (
+    comparisons ?? {}
+  );
+  const {
+    gain_in_std: std,
+    gain_in_std_lower_bound: stdLow,
+    log_loss_gain: loss,
+    log_loss_gain_lower_bound: lossLow,
+  } = incumbent ?? identity ?? {};
   const [gain, low] = known(std) ? [std, stdLow] : [loss, lossLow];
   if (!known(gain)) return null;
   const unit = known(std) ? " standard deviations" : "";
@@ -209,6 +221,10 @@ function allEvidence({ gate, fitted_from: source, parameters, sha256 }) {
     "details",
     null,
     el("summary", null, "All evidence"),
-    el("dl", { class: "facts" }, pairs.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value)))),
+    el(
+      "dl",
+      { class: "facts" },
+      pairs.map(([name, value]) => el("div", null, el("dt", null, name), el("dd", null, value))),
+    ),
   );
 }

@@ -68,7 +68,16 @@ export function drawChoices(settings, chosen, segments) {
     "form",
     { id: "choices", class: "choices", "aria-label": "What is shown", "data-key": "choices" },
     radios("window", "Window", same(windows), chosen.window),
-    scored && radios("scores", "Scores", [["served", "Served"], ["raw", "Raw"]], chosen.scores),
+    scored &&
+      radios(
+        "scores",
+        "Scores",
+        [
+          ["served", "Served"],
+          ["raw", "Raw"],
+        ],
+        chosen.scores,
+      ),
     scored && select("bins", "Bins", ...binOptions(settings, chosen)),
     settings.segments.length > 0 && select("segment", "Segment", segmentOptions(segments, chosen), chosen.segment),
     versions.length > 1 && select("version", "Model version", [["", "All"], ...same(versions)], chosen.version),

@@ -46,7 +46,12 @@ function ranked(rows) {
   const guarded = rows.some(({ threshold }) => known(threshold));
   const limits = guarded ? ["Threshold", "Verdict"] : [];
   const columns = ["Class", "Says", "Happens", "ECE", "At least", ...limits, "Labels"];
-  return table("Calibration of each class", columns, rows.map((row) => rowOf(row, guarded)), { look: "ranked" });
+  return table(
+    "Calibration of each class",
+    columns,
+    rows.map((row) => rowOf(row, guarded)),
+    { look: "ranked" },
+  );
 }
 
 /**

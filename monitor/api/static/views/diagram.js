@@ -44,7 +44,15 @@ function reliability(evaluation, observed) {
 }
 
 /** @param {Bin} bin */
-function binCells({ lower, upper, mean_confidence: mean, observed, observed_low: low, observed_high: high, count: size }) {
+function binCells({
+  lower,
+  upper,
+  mean_confidence: mean,
+  observed,
+  observed_low: low,
+  observed_high: high,
+  count: size,
+}) {
   return [
     upper > lower ? range(lower, upper) : percent(lower),
     valueOr(mean, percent, "no labels"),

@@ -75,5 +75,9 @@ function outcome({ truth }, name, form) {
 
 /** @param {number | null} share */
 function hitRate(share) {
-  return el("td", null, valueOr(share, (value) => percent(value, 0), "no estimate has its labels yet"));
+  return el(
+    "td",
+    null,
+    valueOr(share, (value) => percent(value, 0), "no estimate has its labels yet"),
+  );
 }

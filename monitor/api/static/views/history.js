@@ -173,13 +173,16 @@ function latest(points, measure) {
     table(
       "Latest evaluations",
       ["At (UTC)", measure, "At least", "By chance", "Verdict"],
-      points.slice(-ROWS).toReversed().map((point) => [
-        utc(point.time),
-        ...[point.ece, point.bound, point.chance].map((value) =>
-          valueOr(value, (figure) => score(Math.max(0, figure)), whyMissing(point)),
-        ),
-        stateName(point.verdict),
-      ]),
+      points
+        .slice(-ROWS)
+        .toReversed()
+        .map((point) => [
+          utc(point.time),
+          ...[point.ece, point.bound, point.chance].map((value) =>
+            valueOr(value, (figure) => score(Math.max(0, figure)), whyMissing(point)),
+          ),
+          stateName(point.verdict),
+        ]),
     ),
   );
 }

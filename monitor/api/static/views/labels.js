@@ -38,7 +38,14 @@ export function drawLabels({ value, error }, estimate) {
 }
 
 /** @param {Labels} labels */
-function delayWords({ label_delay: delay, learned, delays, matured_until: until, share_never: never, labels_seen: seen }) {
+function delayWords({
+  label_delay: delay,
+  learned,
+  delays,
+  matured_until: until,
+  share_never: never,
+  labels_seen: seen,
+}) {
   /** @param {number} wanted */
   const quantile = (wanted) => delays.find(({ share }) => share === wanted)?.estimated;
   const [half, most] = [quantile(0.5), quantile(0.9)];

@@ -50,7 +50,11 @@ export function drawModels(system, { now, opened, words, keyed }) {
         models.length >= FILTER_FROM && filter(),
       ),
       wanted.length
-        ? el("ul", { class: "models", "data-key": "models" }, wanted.toSorted(byUrgency).map((model) => row(model, now)))
+        ? el(
+            "ul",
+            { class: "models", "data-key": "models" },
+            wanted.toSorted(byUrgency).map((model) => row(model, now)),
+          )
         : el("p", { class: "blank" }, "No model has that in its name."),
       backlog(system),
     ],
