@@ -1,14 +1,14 @@
-"""The SDK for serving code; depends on nothing of the server, and needs neither NumPy nor SciPy.
+"""The client library for serving code; needs nothing of the server, and neither NumPy nor SciPy.
 
-Client      what serving code holds: log, label, calibrate
-Calibrated  a calibrated value together with where it came from
-CalibratedDistribution   likewise, of a regression
-Stats       what became of everything that was logged
+Client      logs predictions and labels, applies the calibrator in service
+Calibrated  a calibrated value with its raw value and the calibrator's version
+CalibratedDistribution   the same for a regression
+Stats       counts of logged events by outcome
 
-document_from   a calibrator that was fitted elsewhere, as a document for `Client.register`
+document_from   converts a calibrator fitted elsewhere into a document for `Client.register`
 
-agreement, verbalized, token_logprobs   what a language model gave, as fields of `Client.log`
-average     what the members of an ensemble say together
+agreement, verbalized, token_logprobs   convert the output of a language model into fields of `Client.log`
+average     the mean prediction of an ensemble
 """
 
 from .answers import agreement, average, token_logprobs, verbalized

@@ -1,7 +1,7 @@
-"""From what a language model or an ensemble gave to the fields of an event: how sure it was, in numbers, or an error; never a guess.
+"""Convert the output of a language model or an ensemble into fields of an event: a number or an error, never a guess.
 
-The functions raise `Unreadable`, a ValueError, where nothing can be told, so that serving code decides: log no event for that answer,
-or ask again. `Client.log` itself raises nothing.
+The functions raise `Unreadable`, a ValueError, where the output states no confidence, so that serving code can decide: log no event
+for that answer, or ask again. `Client.log` itself raises nothing.
 """
 
 import math
@@ -9,14 +9,36 @@ import re
 import unicodedata
 from collections.abc import Callable, Hashable, Iterable
 from decimal import Decimal
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, TypedDict
 
 from ..domain.errors import Unreadable
 from ..domain.events import MAX_SAMPLES
 
 Answer = str | int | float
-Fields = dict[str, Any]
-"""Arguments of `Client.log`."""
+
+
+class Agreement(TypedDict):
+    """Arguments of `Client.log` for the most frequent of several sampled answers."""
+
+    prediction: Answer
+    agreeing: int
+    samples: int
+    confidence_source: Literal["self_consistency"]
+
+
+class TokenScore(TypedDict, total=False):
+    """Arguments of `Client.log` from the probabilities of tokens: a score, or a confidence for a single token."""
+
+    score: float
+    confidence: float
+    confidence_source: Literal["logprob"]
+
+
+class Verbalized(TypedDict):
+    """Arguments of `Client.log` for a confidence stated in digits."""
+
+    confidence: float
+    confidence_source: Literal["verbalized"]
 
 
 def agreement(
@@ -24,16 +46,16 @@ def agreement(
     *,
     key: Callable[[Answer], Hashable] | None = None,
     same: Callable[[Answer, Answer], bool] | None = None,
-) -> Fields:
-    """Return the answer that most of several sampled ones give, and how many of them do.
+) -> Agreement:
+    """Return the most frequent of several sampled answers, and the number of answers that agree with it.
 
-    Of answers given equally often the one that came first is taken. An answer is never left out silently: an empty one is an error.
+    Ties go to the answer that came first. No answer is ignored: an empty one is an error.
 
     Parameters
     ----------
-    answers : 1 to 50 texts or numbers, in the order in which they were sampled
-    key : answers agree if this makes the same of them, such as `str.casefold`; by default they must be equal
-    same : or answers agree if this says so of one and the first of a group, such as a model that compares meanings
+    answers : 1 to 50 texts or numbers, in the order of sampling
+    key : answers agree if their keys are equal, for example `str.casefold`; by default the answers must be equal
+    same : or an answer agrees with a group if this is true of the group's first answer and it, for example a model of meanings
 
     Returns
     -------
@@ -50,19 +72,19 @@ def agreement(
     {'prediction': 'Paris', 'agreeing': 2, 'samples': 3, 'confidence_source': 'self_consistency'}
 
     """
-    given = list(answers)
-    if not 1 <= len(given) <= MAX_SAMPLES:
-        raise Unreadable("answers", len(given), f"must be 1 to {MAX_SAMPLES} answers")
-    for each in given:
-        _check_answer(each)
+    sampled = list(answers)
+    if not 1 <= len(sampled) <= MAX_SAMPLES:
+        raise Unreadable("answers", len(sampled), f"must be 1 to {MAX_SAMPLES} answers")
+    for answer in sampled:
+        _check_answer(answer)
     if key is not None and same is not None:
         raise Unreadable("same", same, "must be left out beside key: one of them says which answers agree")
-    groups = _alike(given, same) if same is not None else _by_key(given, key or _itself)
+    groups = _alike(sampled, same) if same is not None else _by_key(sampled, key or _itself)
     largest = max(groups, key=len)  # the first of several
     return {
         "prediction": largest[0],
         "agreeing": len(largest),
-        "samples": len(given),
+        "samples": len(sampled),
         "confidence_source": "self_consistency",
     }
 
@@ -82,30 +104,30 @@ def _itself(answer: Answer) -> Hashable:
 
 def _by_key(answers: list[Answer], key: Callable[[Answer], Hashable]) -> list[list[Answer]]:
     groups: dict[Hashable, list[Answer]] = {}
-    for each in answers:
-        groups.setdefault(key(each), []).append(each)
+    for answer in answers:
+        groups.setdefault(key(answer), []).append(answer)
     return list(groups.values())
 
 
 def _alike(answers: list[Answer], same: Callable[[Answer, Answer], bool]) -> list[list[Answer]]:
     groups: list[list[Answer]] = []
-    for each in answers:
-        group = next((group for group in groups if same(group[0], each)), None)
+    for answer in answers:
+        group = next((group for group in groups if same(group[0], answer)), None)
         if group is None:
-            groups.append([each])
+            groups.append([answer])
         else:
-            group.append(each)
+            group.append(answer)
     return groups
 
 
 How = Literal["mean", "sum", "min", "single"]
 
 
-def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> Fields:
+def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> TokenScore:
     """Return the score of an answer from the natural logarithms of its tokens' probabilities.
 
-    A mean, a sum or the least of them is no probability of the answer: it is a score, which the server reads as one once it has labels.
-    Only of an answer of a single token (yes or no, a choice) is exp(logprob) a confidence: `how="single"`.
+    Their mean, sum or minimum is a score, not a probability of the answer; the server calibrates it once it has labels. Only for an
+    answer of a single token (yes or no, a choice) is exp(logprob) a confidence: `how="single"`.
 
     Parameters
     ----------
@@ -114,7 +136,7 @@ def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> Fields:
 
     Returns
     -------
-    `score` or, of a single token, `confidence`, with `confidence_source`, for `client.log(prediction=…, **fields)`
+    `score`, or for a single token `confidence`, with `confidence_source`, for `client.log(prediction=…, **fields)`
 
     Raises
     ------
@@ -127,20 +149,20 @@ def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> Fields:
     ({'score': -0.5, 'confidence_source': 'logprob'}, {'confidence': 1.0, 'confidence_source': 'logprob'})
 
     """
-    given = [_logprob(each) for each in logprobs]
-    if not given:
-        raise Unreadable("logprobs", given, "must have at least one token")
+    tokens = [_logprob(value) for value in logprobs]
+    if not tokens:
+        raise Unreadable("logprobs", tokens, "must have at least one token")
     if how == "single":
-        if len(given) != 1:
-            raise Unreadable("logprobs", given, "must be of one token: of several, take their mean, sum or min")
-        return {"confidence": math.exp(given[0]), "confidence_source": "logprob"}
+        if len(tokens) != 1:
+            raise Unreadable("logprobs", tokens, "must be of one token: of several, take their mean, sum or min")
+        return {"confidence": math.exp(tokens[0]), "confidence_source": "logprob"}
     if how not in _SCORES:
         raise Unreadable("how", how, "must be mean, sum, min or single")
-    return {"score": _SCORES[how](given), "confidence_source": "logprob"}
+    return {"score": _SCORES[how](tokens), "confidence_source": "logprob"}
 
 
 _SCORES: Final[dict[str, Callable[[list[float]], float]]] = {
-    "mean": lambda given: math.fsum(given) / len(given),
+    "mean": lambda tokens: math.fsum(tokens) / len(tokens),
     "sum": math.fsum,
     "min": min,
 }
@@ -148,83 +170,81 @@ _SCORES: Final[dict[str, Callable[[list[float]], float]]] = {
 
 def _logprob(value: Any) -> float:
     try:
-        found = float(value)
+        logprob = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unreadable("logprobs", value, "must be numbers") from error
-    if isinstance(value, str | bool) or not -math.inf < found <= 0.0:
+    if isinstance(value, str | bool) or not -math.inf < logprob <= 0.0:
         raise Unreadable("logprobs", value, "must be logarithms of probabilities: finite, and at most 0")
-    return found
+    return logprob
 
 
 def average(members: Iterable[float] | Iterable[Iterable[float]]) -> Any:
-    """Return what the members of an ensemble say together: the mean of their probabilities, or of their vectors class by class.
+    """Return the mean of an ensemble's probabilities, or of its vectors class by class.
 
-    This is the ensemble's own value, and what a calibrator is applied to.
+    This is the ensemble's own value, to which a calibrator is applied.
 
     Parameters
     ----------
-    members : of a binary model a probability each, of a multiclass one a vector each, in the order of its classes; lists or arrays
+    members : a probability per member of a binary model, a vector per member of a multiclass one; lists or arrays
 
     Returns
     -------
-    a probability, or a list with one per class
+    a probability, or a list of one per class
 
     Raises
     ------
     Unreadable
-        when there are no members, they are not all of one kind and length, or hold what is no probability.
+        when there are no members, their types or lengths differ, or a value is no probability.
 
     Examples
     --------
     >>> average([0.9, 0.6]), average([[0.5, 0.5], [1.0, 0.0]])
     (0.75, [0.75, 0.25])
 
-    With a client, what is served, what the members said and what calibrated their average go into one event:
-    `client.log(probability=client.calibrated(average(said)), members=said)`.
+    With a client, the served value, the members and the calibrator's version go into one event:
+    `client.log(probability=client.calibrated(average(members)), members=members)`.
 
     """
-    said = [each.tolist() if hasattr(each, "tolist") else each for each in members]
-    if not said:
-        raise Unreadable("members", said, "must be at least one member")
-    if not any(isinstance(each, Iterable) for each in said):
-        return math.fsum(_probability(each) for each in said) / len(said)
-    vectors = [_member(each) for each in said]
-    if len({len(each) for each in vectors}) != 1:
-        raise Unreadable("members", [len(each) for each in vectors], "must be vectors of the same classes")
+    values = [member.tolist() if hasattr(member, "tolist") else member for member in members]
+    if not values:
+        raise Unreadable("members", values, "must be at least one member")
+    if not any(isinstance(value, Iterable) for value in values):
+        return math.fsum(map(_probability, values)) / len(values)
+    vectors = [_vector(value) for value in values]
+    if len(set(map(len, vectors))) != 1:
+        raise Unreadable("members", [len(vector) for vector in vectors], "must be vectors of the same classes")
     return [math.fsum(entries) / len(vectors) for entries in zip(*vectors, strict=True)]
 
 
-def _member(vector: Any) -> list[float]:
-    if isinstance(vector, str) or not isinstance(vector, Iterable):
-        raise Unreadable("members", vector, "must be all probabilities, or all vectors")
-    return [_probability(each) for each in vector]
+def _vector(member: Any) -> list[float]:
+    if isinstance(member, str) or not isinstance(member, Iterable):
+        raise Unreadable("members", member, "must be all probabilities, or all vectors")
+    return [_probability(value) for value in member]
 
 
 def _probability(value: Any) -> float:
     try:
-        found = float(value)
+        probability = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unreadable("members", value, "must hold numbers") from error
-    if isinstance(value, str | bool) or not 0.0 <= found <= 1.0:
+    if isinstance(value, str | bool) or not 0.0 <= probability <= 1.0:
         raise Unreadable("members", value, "must hold probabilities, from 0 to 1")
-    return found
+    return probability
 
 
-def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Fields:
-    """Return the confidence that a text states, in digits.
+def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Verbalized:
+    """Return the confidence that a text states in digits.
 
-    Read are a number after "confidence", "certainty" or, at the start of a line, "probability" ("Confidence: 85%", `{"confidence": 0.85}`),
-    a number before "confident", "sure" or "certain" ("I'm 85 % sure"), and a text that is nothing but the number. Several
-    statements must agree.
+    It is a number after "confidence", "certainty" or, at the start of a line, "probability" ("Confidence: 85%", `{"confidence": 0.85}`),
+    a number before "confident", "sure" or "certain" ("I'm 85 % sure"), or the whole text. Several statements must agree.
 
-    A number with %, "percent", /10, /100, "out of 10" says what it is of, and so does "(0-100)" after the word. A bare one is read by
-    `scale`; without, .85, 0 and 1.0 are ratios and numbers above 10 are percent, and 1 to 10 are refused: they may be either, or
-    out of ten.
+    A number with %, "percent", /10, /100 or "out of 10" states its scale, and so does "(0-100)" after the word. A bare number is read by
+    `scale`; without it, .85, 0 and 1.0 are ratios, numbers above 10 are percent, and 1 to 10 are refused as ambiguous.
 
     Parameters
     ----------
-    text : the model's answer, or the part of it that states the confidence
-    scale : what bare numbers are out of, as the prompt asked for: 1, 10 or 100
+    text : the model's answer, or the part that states the confidence
+    scale : maximum of bare numbers, as the prompt asked for: 1, 10 or 100
 
     Returns
     -------
@@ -233,7 +253,7 @@ def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Fields
     Raises
     ------
     Unreadable
-        when the text states no confidence, or several, a bound or a range, one that is out of range, or one that may mean two things.
+        when the text states no confidence, several, a bound or a range, or one that is out of range or ambiguous.
 
     Examples
     --------
@@ -241,7 +261,7 @@ def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Fields
     {'confidence': 0.85, 'confidence_source': 'verbalized'}
     >>> verbalized("I'm quite sure.")
     Traceback (most recent call last):
-    monitor.errors.Unreadable: text is "I'm quite sure.": states no confidence in digits
+    monitor.domain.errors.Unreadable: text is "I'm quite sure.": states no confidence in digits
 
     """
     if not isinstance(text, str):
@@ -250,26 +270,26 @@ def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Fields
         raise Unreadable("scale", scale, "must be 1, 10 or 100")
     plain = _plain(text)
     try:
-        found = {_ratio(stated, scale) for stated in _statements(plain)}
+        ratios = {_ratio(stated, scale) for stated in _statements(plain)}
     except _Unclear as error:
         raise Unreadable("text", text, str(error)) from None
-    if len(found) != 1:
-        several = " and ".join(f"{each:g}" for each in sorted(found))
-        raise Unreadable("text", text, f"states several confidences: {several}" if found else NOTHING)
-    return {"confidence": found.pop(), "confidence_source": "verbalized"}
+    if len(ratios) != 1:
+        several = " and ".join(f"{ratio:g}" for ratio in sorted(ratios))
+        raise Unreadable("text", text, f"states several confidences: {several}" if ratios else NOTHING)
+    return {"confidence": ratios.pop(), "confidence_source": "verbalized"}
 
 
 NOTHING: Final = "states no confidence in digits"
 
 
 class _Unclear(ValueError):
-    """A statement of a confidence that can't be read."""
+    """A statement of a confidence is ambiguous or invalid."""
 
 
 def _plain(text: str) -> str:
-    """Return a text in small letters, without marks that don't show, decoration, and runs of blanks."""
+    """Return a text in lower case, without invisible characters, decoration and runs of blanks."""
     if not text.isascii():
-        text = "".join(each for each in text if unicodedata.category(each) != "Cf")
+        text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
     text = _TAG.sub(r"\n\1: ", text.lower().translate(_PLAINER))
     return _LINE_ENDS.sub("\n", _BLANKS.sub(" ", _DECORATION.sub(" ", text))).strip()
 
@@ -283,7 +303,7 @@ _PLAINER: Final = str.maketrans(
         "\u2192": ":",
     }
 )
-"""What stands for a dash, a quotation mark or a percent sign in print, to the one on keyboards."""
+"""Typographic dashes, quotation marks and percent signs, to those on keyboards."""
 
 _TAG: Final = re.compile(r"<(confidence|certainty|probability)>")
 _DECORATION: Final = re.compile(r"[*_`\"'\\$]+")
@@ -320,16 +340,16 @@ _BARE_RATIO: Final = re.compile(r"0?\.[0-9]+|1\.0+")
 
 
 def _statements(plain: str) -> list["_Stated"]:
-    """Return all that a text states as a confidence; a labelled probability counts where nothing else does."""
-    found = [each for named in _NAMED.finditer(plain) for each in _after(plain, named.end(), named["echo"])]
-    found += _before_sure(plain)
-    if not found:
-        found = [each for named in _PROBABILITY.finditer(plain) for each in _after(plain, named.end())]
-    return found or _alone(plain)
+    """Return all confidences that a text states; a labelled probability counts only without any other."""
+    stated = [value for named in _NAMED.finditer(plain) for value in _after(plain, named.end(), named["echo"])]
+    stated += _before_sure(plain)
+    if not stated:
+        stated = [value for named in _PROBABILITY.finditer(plain) for value in _after(plain, named.end())]
+    return stated or _alone(plain)
 
 
 def _after(plain: str, start: int, echo: str | None = None) -> list["_Stated"]:
-    """Return the value that stands at a place, and the one that follows it in brackets."""
+    """Return the value at a place of the text, and the one that follows it in brackets."""
     value = _VALUE.match(plain, start)
     if value is None:
         return []
@@ -340,15 +360,15 @@ def _after(plain: str, start: int, echo: str | None = None) -> list["_Stated"]:
 
 
 def _before_sure(plain: str) -> list["_Stated"]:
-    """Return the values that stand before a word for being sure; a bare number must be a ratio."""
-    found: list[_Stated] = []
+    """Return the values before a word for being sure; a bare number must be a ratio."""
+    stated: list[_Stated] = []
     for value in _VALUE.finditer(plain):
         if not _SURE.match(plain, value.end()) or not (value["unit"] or _BARE_RATIO.fullmatch(value["number"])):
             continue
         if _NOT_AS_SAID.search(plain[max(0, value.start() - _LOOKS_BACK) : value.start()]):
             raise _Unclear("states a bound, a range or a denial, not a confidence")
-        found.append((value, None))
-    return found
+        stated.append((value, None))
+    return stated
 
 
 def _alone(plain: str) -> list["_Stated"]:
@@ -358,16 +378,16 @@ def _alone(plain: str) -> list["_Stated"]:
 
 
 _Stated = tuple[re.Match[str], str | None]
-"""A value, and what the words before it say it is out of."""
+"""A value, and the scale stated by the words before it."""
 
 
 def _ratio(stated: _Stated, scale: int | None) -> float:
-    """Return what a statement means, as a ratio.
+    """Return a stated confidence as a ratio.
 
     Raises
     ------
     _Unclear
-        when it means nothing, or may mean two things.
+        when it is invalid or ambiguous.
 
     """
     value, echo = stated
@@ -382,7 +402,7 @@ def _ratio(stated: _Stated, scale: int | None) -> float:
 
 
 def _whole(value: re.Match[str], number: Decimal, scale: int | None) -> int:
-    """Return what a number is out of."""
+    """Return the maximum of a number's scale."""
     if value["percent"]:
         return 100
     if value["of"]:
@@ -401,4 +421,4 @@ def _whole(value: re.Match[str], number: Decimal, scale: int | None) -> int:
 
 
 AMBIGUOUS: Final = 10
-"""A bare number from 1 to this may be on several scales."""
+"""Bare numbers from 1 to this are ambiguous."""

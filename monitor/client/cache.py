@@ -1,9 +1,9 @@
 """The last known good calibrator on disk, for a start without the server.
 
-A file is a line with the SHA-256 of all that follows, and JSON: whose it is, when it was fetched, and the champion's sealed document, or
-null for the fact that no calibrator serves. It is written beside its place, synced and renamed, so a reader finds the old content or the
-new, whatever dies when; several processes may share a directory without locks. What it replaces is kept as a second file, which is
-read where the first one can't be used. After a rollback both hold what serves now: what was taken back never comes back from disk.
+A file is a line with the SHA-256 of the rest, and JSON: the model, the time of the fetch, and the champion's sealed document, or
+null while no calibrator is in service. It is written to a temporary file, synced and renamed, so that readers find the old content or
+the new after any crash; several processes may share a directory without locks. The replaced content stays as a second file, which is
+read if the first is unusable. After a rollback both files hold the new champion, so that the old one never returns from disk.
 """
 
 import os
@@ -26,30 +26,30 @@ MAGIC: Final = b"calwatch-cache 1 "
 LARGEST_FILE: Final = LARGEST_ANSWER + (1 << 20)
 LONGEST_SLUG: Final = 60
 ABANDONED: Final = 3600.0
-"""Seconds after which a temporary file is taken for one whose writer died."""
+"""Seconds after which the writer of a temporary file counts as dead."""
 CONFIRMED: Final = 3600.0
-"""Seconds after which a file is written afresh only to say that the server still says the same."""
+"""Seconds after which an unchanged file is rewritten with the time of the server's last answer."""
 
 T = TypeVar("T")
 Signature = tuple[int, int, int]
 
 
 class Kept(NamedTuple):
-    """What a file says."""
+    """The content of a file."""
 
-    champion: Any  # a sealed document; None: no calibrator serves
+    champion: Any  # a sealed document; None: no calibrator in service
     fetched_at: float  # seconds since 1970
 
 
 class Found(NamedTuple):
-    """What could be used of a file, and since when it is known."""
+    """The usable content of a file, and the time of its fetch."""
 
     value: Any
     fetched_at: float
 
 
 class Cache:
-    """The files of one client; whatever is on the disk, nothing raises."""
+    """The files of one client; no state of the disk raises an error."""
 
     def __init__(
         self, path: Path, warnings: LimitedWarnings, *, model: str, clock: Callable[[], float] = time.time
@@ -59,21 +59,21 @@ class Cache:
         self._warnings = warnings
         self._model = model
         self._clock = clock
-        self._holds: tuple[Signature, str] | None = None  # the file as last seen, and what it was good for
-        self._stamped = 0.0  # when the server had said so, as the file has it
+        self._holds: tuple[Signature, str] | None = None  # the file as last seen, and the hash of its document
+        self._stamped = 0.0  # time of the server's answer in the file
         self.reset()
 
     def reset(self) -> None:
         """Count from zero, as a forked child does."""
         self.corrupt = 0  # files that could not be read, or did not verify
-        self.unwritten = 0  # times that the disk did not take what was to be kept
+        self.unwritten = 0  # failed writes
 
     def load(self, use: Callable[[Any], T]) -> Found | None:
-        """Return what was kept last, else what was kept before; None where neither can be used.
+        """Return the content of the newest usable file; None without one.
 
         Parameters
         ----------
-        use : makes what is wanted of a document, or raises
+        use : converts a document, or raises
 
         """
         for path in (self._path, self._previous):
@@ -92,7 +92,7 @@ class Cache:
         return None
 
     def keep(self, champion: Any, fetched_at: float) -> None:
-        """Let the disk hold what serves now, unless it does; that it still serves is written down now and then."""
+        """Store the champion unless it is stored already; renew the time of an unchanged file now and then."""
         try:
             known = self._holds == (_signature(self._path), _mark(champion))
             if not known or fetched_at - self._stamped > CONFIRMED:
@@ -100,7 +100,7 @@ class Cache:
                 self._keep(Kept(champion, fetched_at))
         except Exception as error:  # noqa: BLE001  a full or read-only disk, most likely
             self.unwritten += 1
-            self._warnings.warn("unwritten", f"{self._path} does not hold what serves now: {described(error)}")
+            self._warnings.warn("unwritten", f"{self._path} could not be written: {described(error)}")
 
     def _keep(self, new: Kept) -> None:
         signature, before = self._intact(self._path)
@@ -110,12 +110,12 @@ class Cache:
             self._hold(signature, before)
             return
         if before is not None and new.fetched_at < before.fetched_at <= self._clock():
-            return  # another process knows better
+            return  # another process has a newer answer
         self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self._clear()
         taken_back = before is not None and _number(new.champion) <= _number(before.champion)
         try:
-            # The previous one first: who dies in between leaves the old file as it was, and the next one does both again.
+            # The second file first: a crash in between leaves the first file unchanged, and the next write repeats both.
             self._write(self._previous, new if before is None or taken_back else before)
             self._hold(self._write(self._path, new), new)
         except Exception:
@@ -127,10 +127,10 @@ class Cache:
         self._holds, self._stamped = (signature, _mark(kept.champion)), kept.fetched_at
 
     def _remove_all_but(self, new: Kept) -> None:
-        """Remove what was taken back and could not be overwritten: on a full disk too that can be done."""
+        """Remove files of a replaced champion that could not be overwritten, which works on a full disk too."""
         for path in (self._path, self._previous):
-            _, found = self._intact(path)
-            if found is not None and _mark(found.champion) != _mark(new.champion):
+            _, kept = self._intact(path)
+            if kept is not None and _mark(kept.champion) != _mark(new.champion):
                 with suppress(OSError):
                     path.unlink()
 
@@ -139,7 +139,7 @@ class Cache:
             signature, kept = self._read(path)
             if kept.champion is not None:
                 verify(kept.champion)
-        except Exception:  # noqa: BLE001  what can't be used is written afresh
+        except Exception:  # noqa: BLE001  an unusable file is replaced
             return (0, 0, 0), None
         return signature, kept
 
@@ -148,13 +148,13 @@ class Cache:
         line, _, body = content.partition(b"\n")
         if line != MAGIC + sha256(body).hexdigest().encode():
             raise ValueError("its content does not fit its hash")
-        found = msgspec.json.decode(body, type=_Body)
-        if found.model != self._model:
-            raise ValueError(f"it is of the model {found.model!r}")
-        return signature, Kept(found.champion, found.fetched_at)
+        stored = msgspec.json.decode(body, type=_Body)
+        if stored.model != self._model:
+            raise ValueError(f"it is of the model {stored.model!r}")
+        return signature, Kept(stored.champion, stored.fetched_at)
 
     def _write(self, path: Path, kept: Kept) -> Signature:
-        """Put a file in its place, whole or not at all; return what tells it from others."""
+        """Write a file atomically; return its signature."""
         body = msgspec.json.encode(_Body(self._model, kept.fetched_at, kept.champion))
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=self._prefix, suffix=".tmp")
         try:
@@ -185,7 +185,7 @@ class Cache:
 
 
 class _Body(msgspec.Struct):
-    """What follows a file's first line."""
+    """A file's content after its first line."""
 
     model: str
     fetched_at: float
@@ -193,36 +193,36 @@ class _Body(msgspec.Struct):
 
 
 def place(cache: str | os.PathLike[str], *, url: str, model: str, pin: int | None) -> Path:
-    """Return the file of a client: the one that is named, if it ends in .json, else one in that directory by server and model."""
+    """Return the file of a client: the given one if it ends in .json, else one in that directory by server and model."""
     path = Path(cache)
     pinned = "" if pin is None else f".{pin}"
     if path.suffix == ".json":
         return path.with_name(f"{path.stem}{pinned}.json")
-    slug = "".join(each if each.isascii() and each.isalnum() else "-" for each in model)[:LONGEST_SLUG]
+    slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in model)[:LONGEST_SLUG]
     return path / f"{slug}-{blake2b(f'{url} {model}'.encode(), digest_size=8).hexdigest()}{pinned}.json"
 
 
 def read_bounded(path: Path, largest: int) -> tuple[Signature, bytes]:
-    """Return the content of a plain file of bounded size, and what tells it from later ones.
+    """Return the signature and the content of a regular file of bounded size.
 
     Raises
     ------
     OSError
-        when it can't be read.
+        when it cannot be read.
     ValueError
-        when it is no plain file, or too large.
+        when it is no regular file, or too large.
 
     """
-    # Nobody may have to wait for the writer of a pipe that lies where a file should.
+    # A pipe in place of the file must not block until somebody writes to it.
     handle = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_CLOEXEC", 0))
     with os.fdopen(handle, "rb") as file:
-        found = os.fstat(file.fileno())
-        if not stat.S_ISREG(found.st_mode):
+        status = os.fstat(file.fileno())
+        if not stat.S_ISREG(status.st_mode):
             raise ValueError("it is no plain file")
         content = file.read(largest + 1)
     if len(content) > largest:
         raise ValueError(f"it is larger than {largest} bytes")
-    return _signature_of(found), content
+    return _signature_of(status), content
 
 
 def _signature(path: Path) -> Signature | None:
@@ -232,8 +232,8 @@ def _signature(path: Path) -> Signature | None:
         return None
 
 
-def _signature_of(found: os.stat_result) -> Signature:
-    return found.st_ino, found.st_mtime_ns, found.st_size
+def _signature_of(status: os.stat_result) -> Signature:
+    return status.st_ino, status.st_mtime_ns, status.st_size
 
 
 def _mark(champion: Any) -> str:
@@ -245,7 +245,7 @@ def _number(champion: Any) -> int:
 
 
 def _sync(folder: Path) -> None:
-    """Let a rename survive the death of the machine, where directories can be synced."""
+    """Sync a directory, where possible, so that a rename survives a power failure."""
     with suppress(OSError):
         handle = os.open(folder, os.O_RDONLY)
         try:

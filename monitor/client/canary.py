@@ -1,8 +1,8 @@
-"""Which events a canary serves: those whose hash falls under its share, the same ones in every process and every language.
+"""Choose the events that a canary serves by a hash, the same in every process and language.
 
-The hash is BLAKE2b with a digest of 8 bytes over model, number and event id in UTF-8, the first two followed by a line feed each. Its
-first 53 bits over 2^53 are a number in [0, 1) that a double holds exactly; the canary serves the event where that is under the share.
-The model and the number salt it: the events of one canary say nothing about those of the next.
+The hash is BLAKE2b with a digest of 8 bytes over model, number and event id in UTF-8, each of the first two followed by a line feed.
+Its first 53 bits over 2^53 are a number in [0, 1), exact as a double; the canary serves the event if that is below its share. Model
+and number are the salt, so that the events of one canary are independent of those of the next.
 """
 
 from hashlib import blake2b
@@ -10,11 +10,11 @@ from typing import Final
 
 DIGEST_BYTES: Final = 8
 BITS: Final = 53
-"""Of a double's significand: what is under a share here is so wherever it is computed."""
+"""Bits of a double's significand, so that the number is exact everywhere."""
 
 
 class Lot:
-    """Draws the events of one canary."""
+    """The lottery of one canary."""
 
     def __init__(self, model: str, number: int) -> None:
         self._salted = blake2b(f"{model}\n{number}\n".encode(errors="surrogatepass"), digest_size=DIGEST_BYTES)

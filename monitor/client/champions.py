@@ -171,9 +171,9 @@ class Champions:
 
     def _begin(self, bootstrap: Path | None) -> None:
         """Serve from the disk until the server answers: the newest usable file of the cache, else the bootstrap file, else identity."""
-        found = None if self._cache is None else self._cache.load(self._usable)
-        if found is not None:
-            self.serving, self._known_at = Serving(found.value), found.fetched_at
+        cached = None if self._cache is None else self._cache.load(self._usable)
+        if cached is not None:
+            self.serving, self._known_at = Serving(cached.value), cached.fetched_at
         elif bootstrap is not None:
             try:
                 document = msgspec.json.decode(read_bounded(bootstrap, LARGEST_FILE)[1])
@@ -208,9 +208,9 @@ class Champions:
             if answer.status == HTTPStatus.NOT_MODIFIED:
                 return self.serving
             if answer.status == HTTPStatus.OK:
-                found = read(answer.body)
+                serving = read(answer.body)
                 self._tag = None if answer.etag is None else (self._of_model + path, answer.etag)
-                return found
+                return serving
             if answer.status != HTTPStatus.NOT_FOUND or msgspec.json.decode(answer.body, type=_Problem).status != 404:  # noqa: PLR2004
                 raise Unavailable(f"status {answer.status} for {self._of_model}{path}")
         self._tag = None

@@ -1,4 +1,4 @@
-"""What serving code holds: two calls to say what was predicted and what turned out true, one to apply the current calibrator."""
+"""The client: log predictions and labels, and apply the calibrator in service."""
 
 import atexit
 import functools
@@ -31,7 +31,7 @@ from .transport import Transport, answered
 from .worker import Worker
 
 LARGEST_REQUEST: Final = 10_000
-"""Items in one request that the server takes."""
+"""Largest number of items in a request."""
 LONGEST_NAME: Final = 200
 
 EventId = str | UUID | int
@@ -41,7 +41,7 @@ class ArrayLike(Protocol):
     """An array of NumPy, pandas, PyTorch and others."""
 
     def tolist(self) -> Any:
-        """Return it as plain numbers in lists."""
+        """Return the values as numbers in nested lists."""
 
 
 Score = SupportsFloat | Calibrated[Any]
@@ -49,26 +49,26 @@ Scores = Sequence[float] | Mapping[str, float] | ArrayLike
 
 
 class Client:
-    """Emits predictions and labels of one model, and applies its current calibrator.
+    """Logs predictions and labels of one model, and applies its calibrator in service.
 
-    `log` and `label` put the event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
-    values they are given: what can't be queued is counted as dropped (`stats`) and reported through the logger `monitor.client`.
-    The thread starts with the first call, and again in a forked child, whose queue starts empty: what was queued before the fork is
-    the parent's to send. At exit the queue is flushed for a bounded time; `multiprocessing` children skip that, so close the client there.
+    `log` and `label` put an event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
+    their arguments: an event that cannot be queued is counted as dropped (`stats`) and reported through the logger `monitor.client`.
+    The thread starts with the first call, and again in a forked child, whose queue starts empty: the parent sends what it had queued
+    before. At exit the queue is flushed for a bounded time, but not in children of `multiprocessing`: close the client there.
 
     Parameters
     ----------
-    url : the server's address
-    model : its name there
-    key : an API key, where the server wants one
-    model_version : stamped on every prediction
-    queue_size, queue_bytes : how much may wait to be sent; what is beyond is counted as dropped
-    batch_size, flush_seconds : how much is sent at once, and how long it waits for company
+    url : address of the server
+    model : name of the model
+    key : API key, if the server requires one
+    model_version : version stored with every prediction
+    queue_size, queue_bytes : limits of the queue; events beyond them are counted as dropped
+    batch_size, flush_seconds : largest number of events per request, and longest wait for a full batch
     timeout : seconds for each request
-    refresh_seconds : between looks at what serves, more or less by a fifth
-    cache : a directory, or a file ending in .json, that holds the calibrator last in force for the next start; None: none is kept
-    bootstrap : a file with a version's document, in force until the cache or the server has said anything
-    pin : the number of a version to stay with, whatever is promoted
+    refresh_seconds : seconds between requests for the calibrator in service, varied by up to a fifth
+    cache : directory, or file ending in .json, for the last calibrator in service, used at the next start; None: no cache
+    bootstrap : file with a calibrator's document, in service until the cache or the server provides one
+    pin : number of the calibrator to apply, whatever is promoted
 
     Examples
     --------
@@ -170,32 +170,32 @@ class Client:
         calibrator_version: int | None = None,
         reference: bool = False,
     ) -> str:
-        """Queue a prediction and return its id, which `label` wants when the truth turns up.
+        """Queue a prediction and return its id, which `label` takes.
 
-        Unless given it is that of what `calibrated` returned, or made here. An event counts once: what one call of `calibrated` returned
+        Without `event_id`, the id is that of the result of `calibrated`, or a new one. An event counts once: one result of `calibrated`
         is one event, however often it is logged.
 
-        The id is empty if the given one is unusable: not text of 1 to 200 characters, a UUID or a whole number.
+        An unusable `event_id` gives an empty id: it must be text of 1 to 200 characters, a UUID or an integer.
 
         Parameters
         ----------
-        probability : P(class 1) that was served, of a binary model; or what `calibrated` returned
+        probability : served P(class 1) of a binary model, or the result of `calibrated`
         probabilities, logits : one number per class, in the order of the model's classes or by class
-        confidence, prediction : an answer and how sure the model was of it
-        confidence_source : where that comes from: `verbalized`, `self_consistency`, `logprob`, `judge` or `other`
-        agreeing, samples : with `self_consistency`, how many of how many sampled answers agreed; they give the confidence
-        score : instead of a confidence, how sure the model was on a scale of its own: a log-probability, an entropy
-        mean, std : of a regression, what was predicted and its standard deviation
-        quantiles : of a regression, what was predicted by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
-        timestamp : when it was predicted, with a zone; now by default
-        segments : by what to look at parts of the traffic, `{"country": "CH"}`
-        cluster : what events that share their fate have in common: a user, a session, a game
-        raw_probability, raw_probabilities, raw_confidence : the model's own value, where a calibrated one was served
-        raw_mean, raw_std, raw_quantiles : the model's own distribution, where a calibrated one was served
-        distribution : what `calibrated_distribution` returned, in place of all of a regression's fields
-        members : of an ensemble, the probability or vector of each member; what they average to is the model's own value
-        calibrator_version : what calibrated it; by default, with a raw value, the calibrator now in force
-        reference : it is of the validation set, and no traffic
+        confidence, prediction : an answer and the model's confidence in it
+        confidence_source : `verbalized`, `self_consistency`, `logprob`, `judge` or `other`
+        agreeing, samples : with `self_consistency`, the numbers of agreeing and of all sampled answers, which give the confidence
+        score : instead of a confidence, a score on a scale of its own, such as a log-probability or an entropy
+        mean, std : mean and standard deviation of a regression's prediction
+        quantiles : quantiles of a regression's prediction by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
+        timestamp : time of the prediction, with a zone; now by default
+        segments : values by which parts of the traffic are compared, `{"country": "CH"}`
+        cluster : a user, session or game whose events are not independent
+        raw_probability, raw_probabilities, raw_confidence : the model's own value, if a calibrated one was served
+        raw_mean, raw_std, raw_quantiles : the model's own distribution, if a calibrated one was served
+        distribution : the result of `calibrated_distribution`, instead of all other fields of a regression
+        members : probability or vector of each member of an ensemble, whose average is the model's own value
+        calibrator_version : number of the calibrator; by default, with a raw value, the one now in service
+        reference : the event belongs to the validation set, not to the traffic
 
         """
         text = ""
@@ -214,9 +214,9 @@ class Client:
                 mean, std, quantiles = own["mean"], own["std"], own["quantiles"]
                 raw_mean, raw_std, raw_quantiles = own.get("raw_mean"), own.get("raw_std"), own.get("raw_quantiles")
             elif calibrator_version is None and self._champions.serving.champion.number is not None:
-                given = (raw_probability, raw_probabilities, raw_confidence, raw_mean, raw_quantiles)
-                raw = any(each is not None for each in given)
-                calibrator_version = self._version_in_force(raw=raw, logits=logits is not None)
+                raw_values = (raw_probability, raw_probabilities, raw_confidence, raw_mean, raw_quantiles)
+                has_raw = any(value is not None for value in raw_values)
+                calibrator_version = self._version_in_force(raw=has_raw, logits=logits is not None)
             item = items.prediction(
                 event_id=text,
                 model=self._model,
@@ -261,13 +261,13 @@ class Client:
         source: str | None = None,
         supersedes: bool = False,
     ) -> None:
-        """Queue the truth about a prediction: its class, 0 or 1, or for a `confidence` event the right answer or whether it was right.
+        """Queue the label of a prediction: its class, 0 or 1, or for a `confidence` event the true answer or whether it was right.
 
         Parameters
         ----------
-        timestamp : when the truth became known, with a zone; unknown by default, and then when the server received it is what counts
-        source : who says so
-        supersedes : this label corrects an earlier one
+        timestamp : time when the label became known, with a zone; by default the time of receipt counts
+        source : origin of the label
+        supersedes : the label corrects an earlier one
 
         """
         try:
@@ -290,10 +290,10 @@ class Client:
     @overload
     def calibrate(self, p: Any) -> Any: ...
     def calibrate(self, p: Any) -> Any:
-        """Return what to serve for a raw probability: as it came until a calibrator is promoted, then calibrated by the champion.
+        """Return a raw probability calibrated by the champion, or unchanged while there is none.
 
-        A number gives a float; a list, tuple, object by class or NumPy array gives the same kind in the same shape. Of a multiclass model
-        a list or the last axis of an array holds the classes of one event. What is no probability comes back as it came.
+        A number gives a float; a list, tuple, object by class or NumPy array gives the same type and shape. For a multiclass model
+        a list or the last axis of an array holds the classes of one event. A value that is no probability is returned unchanged.
         """
         if not self._calibrates:
             self._follow_champion()
@@ -311,17 +311,17 @@ class Client:
     @overload
     def calibrated(self, p: Any, event_id: EventId | None = None) -> Calibrated[Any]: ...
     def calibrated(self, p: Any, event_id: EventId | None = None) -> Calibrated[Any]:
-        """Return what `calibrate` returns together with the raw value and the version that made it, for `log` to take as it is.
+        """Return the result of `calibrate` with the raw value and the calibrator's version; `log` takes it in place of a plain value.
 
-        Raw, served and version belong together even when the champion changes between this call and `log`. Where a canary serves a share
-        of events, the id decides which; without one an id is made, and `log` takes it over. Of an array or a list of many events the
-        champion calibrates all.
+        Raw and served value and version belong together even if the champion changes between this call and `log`. If a canary serves a
+        share of events, the id decides which; without an id a new one is made, which `log` takes over. The champion calibrates all
+        events of an array or a list.
         """
         if not self._calibrates:
             self._follow_champion()
         serving = self._champions.serving
         champion = serving.champion
-        failures: deque[Exception] = deque(maxlen=1)  # of a large array there may be a million
+        failures: deque[Exception] = deque(maxlen=1)  # a large array may have a million
         event, single = None, False
         try:
             single = type(p) is float or is_single(p, vectors=serving.takes_vectors)
@@ -345,16 +345,16 @@ class Client:
         std: Any = None,
         quantiles: Mapping[str, Any] | Mapping[float, Any] | None = None,
     ) -> CalibratedDistribution:
-        """Return the distribution to serve for a regression's own, for `log` to take as `distribution`; as it came until one is promoted.
+        """Return a distribution calibrated by the champion, or unchanged while there is none; `log` takes it as `distribution`.
 
-        Raw, served and version belong together, and to one event, as in what `calibrated` returns. What is no distribution comes back as
-        it came.
+        Raw and served distribution, version and event belong together, as in the result of `calibrated`. An invalid distribution is
+        returned unchanged.
 
         Parameters
         ----------
-        event_id : what the event will be logged under, made here unless given: where a canary serves a share of events, it decides which
-        mean, std : what the model predicted and its standard deviation; numbers, or arrays of many events
-        quantiles : or what it predicted by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
+        event_id : id under which the event will be logged, by default a new one; it decides whether a canary serves the event
+        mean, std : predicted mean and standard deviation; numbers, or arrays of many events
+        quantiles : or predicted quantiles by level, `{0.05: 1.2, 0.5: 3.4, 0.95: 7.8}`
 
         """
         if not self._calibrates:
@@ -370,37 +370,37 @@ class Client:
 
     @property
     def calibrator_version(self) -> int | None:
-        """The number of the champion in force; None when there is none."""
+        """The number of the champion in service; None without one."""
         return self._champions.serving.champion.number
 
     def refresh(self) -> bool:
-        """Fetch the champion now, within the timeout, and return whether the server said what it is: for the start of a service."""
+        """Fetch the champion now and return whether the server answered within the timeout; for the start of a service."""
         return self._champions.fetch()
 
     def register(
         self, document: Mapping[str, Any], *, promote: bool | None = None, timeout: float = 60.0
     ) -> dict[str, Any]:
-        """Hand a calibrator that was fitted elsewhere to the server, whose gate judges it; return the server's answer.
+        """Submit a calibrator fitted elsewhere to the server's gate, and return the server's answer.
 
-        Its `number` is that of the new version, or null with a `reason` where it was refused. A person calls this, so unlike everything
-        else here it raises.
+        The answer's `number` is that of the new version, or None with a `reason` if the gate refused it. Unlike all other methods this one
+        raises, since a person calls it.
 
         Parameters
         ----------
-        document : `{"method", "task", "parameters"}`, such as `document_from` makes of a fitted scikit-learn calibrator
-        promote : true: if the gate passes; false: never; by default as the model's `recalibration` says
+        document : `{"method", "task", "parameters"}`, for example from `document_from`
+        promote : True: promote it if the gate passes; False: never; by default as the model's setting `recalibration` says
         timeout : seconds; the gate reads all recent labels
 
         Raises
         ------
         BadInput
-            when the document is not valid.
+            when the document is invalid.
         NotFound, Conflict
-            when there is no such model, or another calibrator came into service meanwhile.
+            when there is no such model, or another calibrator was promoted meanwhile.
         Unavailable
             when no answer came.
         MonitorError
-            for everything else that the server does not want.
+            for any other refusal of the server.
 
         """
         working = {name: document[name] for name in ("method", "task", "parameters") if name in document}
@@ -409,13 +409,13 @@ class Client:
         return answered(self._transport.post(path, body, timeout=timeout))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until the server has answered for everything queued so far; return whether it has within the timeout, in seconds."""
+        """Wait until the server has answered for all events queued so far; return False after `timeout` seconds."""
         if not self._worker.running:
             self._worker.start()
         return self._outbox.flush(timeout)
 
     def stats(self) -> Stats:
-        """Return what became of everything logged so far, and how the calibrator fares; a forked child counts from zero."""
+        """Return counts of logged events and the state of the calibrator; a forked child counts from zero."""
         champions = self._champions
         return replace(
             self._outbox.stats,
@@ -427,9 +427,9 @@ class Client:
         )
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush for a bounded time, the client's `timeout` by default, and stop; return whether nothing remained.
+        """Flush for a bounded time, by default the client's `timeout`, and stop; return whether all events were sent.
 
-        What remains is counted as dropped. The calibrator last in force can still be applied.
+        The rest are counted as dropped. The last calibrator can still be applied.
         """
         atexit.unregister(self.close)
         deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
@@ -451,12 +451,12 @@ class Client:
         self.close()
 
     def _event(self, event_id: EventId | None, *, single: bool) -> str | None:
-        """Return the id of what is calibrated: as given, made here for a single event; empty for one that `log` will not take."""
+        """Return the id of a calibrated value: as given, a new one for a single event, empty if `log` would refuse it."""
         if event_id is None:
             return self._ids.new() if single else None
         try:
             return items.text_id(event_id)
-        except Exception:  # noqa: BLE001  what is calibrated is right all the same
+        except Exception:  # noqa: BLE001  the calibrated value is right all the same
             return ""
 
     def _put(self, item: bytes) -> None:
@@ -470,7 +470,7 @@ class Client:
         self._warnings.warn("dropped", f"event dropped: {described(error)}")
 
     def _version_in_force(self, *, raw: bool, logits: bool) -> int | None:
-        """Return the version to stamp on an event that came without one."""
+        """Return the calibrator's version of an event that came without one."""
         if raw:
             return self._champions.serving.champion.number
         if self._calibrates and not logits:
@@ -487,7 +487,7 @@ class Client:
         self._calibrates = self._worker.running
 
     def _not_calibrated(self, error: Exception) -> None:
-        self._warnings.warn("uncalibrated", f"served as it came: {described(error)}")
+        self._warnings.warn("uncalibrated", f"served uncalibrated: {described(error)}")
 
     def _deliver(self, now: float) -> float:
         return self._delivery.step(now)
@@ -504,12 +504,12 @@ class Client:
 
 
 def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:
-    """Return the fields of an event: served, raw and version; without a calibrator there is no raw value to tell apart."""
+    """Return the served value, the raw value and the version; without a calibrator the raw value is None."""
     return calibrated.value, None if calibrated.version is None else calibrated.raw, calibrated.version
 
 
 def _event_of(*values: Any) -> str | None:
-    """Return the id that a value was calibrated under."""
+    """Return the id under which a value was calibrated, or None."""
     for value in values:
         if isinstance(value, Calibrated | CalibratedDistribution):
             return value.event_id
@@ -518,7 +518,7 @@ def _event_of(*values: Any) -> str | None:
 
 @functools.cache
 def _living() -> "weakref.WeakSet[Client]":
-    """Return the clients to be renewed in a forked child; the hook is installed once, since it can't be taken back."""
+    """Return the clients to be reset in a forked child; the hook is installed once, since it cannot be removed."""
     clients: weakref.WeakSet[Client] = weakref.WeakSet()
 
     def renew() -> None:

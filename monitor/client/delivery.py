@@ -1,7 +1,7 @@
-"""Deliver what waits in the outbox: in batches, until the server has answered for each item.
+"""Deliver the outbox in batches, until the server has answered for each item.
 
-A request that fails (no answer, 5xx, 429, an answer that makes no sense) is repeated after a random, growing pause; repeating is safe,
-since the server counts an event once by its id. A batch that the server refuses as a whole is halved until the culprits are found.
+A failed request (no answer, 5xx, 429, an invalid answer) is repeated after a random, growing pause; that is safe, since the server
+counts an event once by its id. A batch that the server refuses as a whole is halved until the bad items are found.
 """
 
 import random
@@ -23,16 +23,16 @@ TOO_LARGE: Final = 413
 LARGEST_BATCH: Final = 8 << 20
 """Bytes of a batch before compression, well under the server's limit."""
 SMALLEST_BATCH: Final = 64 << 10
-"""Bytes under which a server's or proxy's 413 no longer makes batches smaller."""
+"""Smallest limit in bytes that answers of 413 lead to."""
 MOST_REFUSALS: Final = 40
-"""Refused requests per batch after which the rest of it is given up: enough to find four culprits among 1,000."""
+"""Refused requests per batch after which the rest is given up: enough to find four bad items among 1,000."""
 FIRST_PAUSE: Final = 0.25
 LONGEST_PAUSE: Final = 30.0
 LONGEST_RETRY_AFTER: Final = 300.0
 
 
 class Rejection(msgspec.Struct):
-    """One item that the server did not take."""
+    """One item that the server rejected."""
 
     index: int | None = None
     event_id: str | None = None
@@ -50,7 +50,7 @@ class Receipt(msgspec.Struct):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Settled:
-    """The server has answered for each item of the batch."""
+    """The server answered for each item of the batch."""
 
     sent: int
     rejected: int
@@ -59,7 +59,7 @@ class Settled:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """The server will never take the batch as it is."""
+    """The server will never accept the batch as it is."""
 
     reason: str
     too_large: bool = False
@@ -74,11 +74,13 @@ class Failed:
 
 
 def judge(answer: Answer, count: int) -> Settled | Refused | Failed:
-    """Return what an answer says about a batch of so many items."""
+    """Return the verdict of an answer on a batch of `count` items."""
     receipt = _receipt(answer.body)
     if answer.status in {200, 422} and receipt is not None and receipt.accepted is not None:
         sent = min(max(0, receipt.accepted), count)
-        return Settled(sent=sent, rejected=count - sent, reasons=tuple(_shown(one) for one in receipt.rejected))
+        return Settled(
+            sent=sent, rejected=count - sent, reasons=tuple(_shown(rejection) for rejection in receipt.rejected)
+        )
     problem = "no receipt" if receipt is None else receipt.detail or receipt.title or "no receipt"
     reason = f"status {answer.status}, {problem}"
     if answer.status in REFUSED:
@@ -87,7 +89,7 @@ def judge(answer: Answer, count: int) -> Settled | Refused | Failed:
 
 
 class Delivery:
-    """Sends batches, at most one request per step, and says when it wants the next step."""
+    """Sends batches, one request per step at most, and returns the time of the next step."""
 
     def __init__(
         self,
@@ -108,17 +110,17 @@ class Delivery:
         self.reset()
 
     def reset(self) -> None:
-        """Forget what was under way, as a forked child must."""
-        self._pieces: list[int] = []  # sizes of what is left of a refused batch, the oldest items last
+        """Forget all requests under way, as a forked child must."""
+        self._pieces: list[int] = []  # sizes of the remaining parts of a refused batch, the oldest items last
         self._refusals = 0
         self._failures = 0
-        self._not_before = 0.0  # the server's wish
-        self._due = 0.0  # our own
+        self._not_before = 0.0  # as the server asked
+        self._due = 0.0  # by our own schedule
         self._flushes = 0
         self._largest = LARGEST_BATCH
 
     def step(self, now: float) -> float:
-        """Send one batch if it is time; return when the next step is due."""
+        """Send one batch if it is due; return the time of the next step."""
         if now < self._not_before or (now < self._due and not self._hurried()):
             return max(self._not_before, self._due)
         self._flushes = self._outbox.flushes
@@ -130,7 +132,7 @@ class Delivery:
         return max(self._not_before, self._due)
 
     def _hurried(self) -> bool:
-        """Return whether to go before our own time: a whole batch is there, or somebody flushes now."""
+        """Return whether to send early: a whole batch is waiting, or somebody flushes."""
         return self._outbox.flushes != self._flushes or (not self._failures and self._outbox.urgent)
 
     def _send(self, batch: list[bytes]) -> Settled | Refused | Failed:
@@ -155,13 +157,11 @@ class Delivery:
         self._outbox.settle(sent=verdict.sent, rejected=verdict.rejected)
         self._take_off(verdict.sent + verdict.rejected)
         if verdict.rejected:
-            some = "; ".join(verdict.reasons[:3])
-            self._warnings.warn(
-                "rejected", f"the server rejected {verdict.rejected} of {verdict.sent + verdict.rejected}: {some}"
-            )
+            total, reasons = verdict.sent + verdict.rejected, "; ".join(verdict.reasons[:3])
+            self._warnings.warn("rejected", f"the server rejected {verdict.rejected} of {total}: {reasons}")
 
     def _refuse(self, verdict: Refused, batch: list[bytes]) -> None:
-        """Halve what was refused, or give it up when it is a single item or there are too many culprits."""
+        """Halve a refused batch, or give it up if it is a single item or has too many bad ones."""
         self._refusals += 1
         if verdict.too_large:
             self._largest = max(SMALLEST_BATCH, min(self._largest, sum(map(len, batch))) // 2)
@@ -189,7 +189,7 @@ class Delivery:
         )
         self._failures += 1
         if verdict.retry_after is not None:
-            # Our own random pause on top, so that a fleet does not come back at one moment.
+            # Our own random pause is added, so that a fleet does not return at one moment.
             self._not_before = self._due + min(max(0.0, verdict.retry_after), LONGEST_RETRY_AFTER)
         self._warnings.warn("failed", f"events wait, {self._outbox.stats.queued} so far: {verdict.reason}")
 

@@ -1,4 +1,4 @@
-"""Time-ordered event ids: UUIDs of version 7 (RFC 9562, method 3 of section 6.2), which Python 3.11 does not make."""
+"""Time-ordered event ids: UUIDs of version 7 (RFC 9562, method 3 of section 6.2), which Python 3.11 lacks."""
 
 import os
 import random
@@ -13,15 +13,15 @@ RANDOM_BITS: Final = 62
 
 
 class TimeOrderedIds:
-    """Makes ids that sort in the order in which they were made, across all threads of the process."""
+    """Makes ids that sort by the time of their creation, across all threads of the process."""
 
     def __init__(self, clock: Callable[[], int] = time.time_ns) -> None:
         self._clock = clock
         self.reset()
 
     def reset(self) -> None:
-        """Start anew with a seed of its own, as a forked child must."""
-        # Not secrets.randbits: a system call for each id would cost more than the id, and an id is not a secret.
+        """Take a new seed, as a forked child must."""
+        # Not secrets.randbits: its system call costs more than the rest of the id, and an id is no secret.
         self._random = random.Random(os.urandom(32))  # noqa: S311
         self._lock = threading.RLock()
         self._last = 0
@@ -29,8 +29,8 @@ class TimeOrderedIds:
     def new(self) -> str:
         """Return a new id.
 
-        Its first 60 bits are the time in ticks of 1/4096 ms, at least one more than the id before, so that the order holds
-        when the clock stands still or steps back; the rest is random.
+        Its first 60 bits are the time in ticks of 1/4096 ms, at least one more than in the id before, so that ids stay in order
+        when the clock stops or steps back; the rest is random.
         """
         milliseconds, nanoseconds = divmod(self._clock(), 1_000_000)
         ticks = milliseconds << 12 | (nanoseconds << 12) // 1_000_000

@@ -1,24 +1,26 @@
-"""Events as they go over the wire: one JSON text per event, made at once, so that a resend is the same byte for byte.
+"""Encode events as JSON, once per event, so that a resend is equal byte for byte.
 
-Nothing is checked that the server checks anyway, except what JSON can't say: NaN and infinities would arrive as null.
+The server checks all values; only what JSON cannot express is checked here: NaN and infinities would arrive as null.
 """
 
 import operator
 from collections.abc import Callable, Mapping
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from ..domain.events import LabelEvent, PredictionEvent
 
+T = TypeVar("T")
+
 LARGEST_ITEM: Final = 1 << 20
-"""Bytes of one event; a larger one is a mistake that would only be refused after it had taken up the queue."""
+"""Largest size of one event in bytes; the server would refuse a larger one, which would only fill the queue."""
 LONGEST_ID: Final = 200
 
 
-# The constructors check nothing, and here the values may be anything: checking is the server's work.
+# Constructors check nothing and here take values of any type: the server checks them.
 prediction: Final[Callable[..., PredictionEvent]] = PredictionEvent
 label: Final[Callable[..., LabelEvent]] = LabelEvent
 
@@ -50,7 +52,7 @@ def encode(item: PredictionEvent | LabelEvent) -> bytes:
     Raises
     ------
     Exception
-        of whatever type, when the event holds something that has no JSON, is too large or holds a number that is not finite.
+        of any type, when a value has no JSON form, a number is not finite, or the event is too large.
 
     """
     encoded = _ENCODER.encode(item)
@@ -61,8 +63,8 @@ def encode(item: PredictionEvent | LabelEvent) -> bytes:
     return encoded
 
 
-def by_level(quantiles: Mapping[str, Any] | Mapping[float, Any]) -> dict[str, Any]:
-    """Return quantiles by level as text: a level given as a number is written in decimals, free of what binary adds to it.
+def by_level(quantiles: Mapping[str, T] | Mapping[float, T]) -> dict[str, T]:
+    """Return quantiles by level as text; a numeric level is rounded to nine digits, which removes binary noise.
 
     >>> by_level({0.1 + 0.2: 1.0, "0.9": 2.0})
     {'0.3': 1.0, '0.9': 2.0}
@@ -74,7 +76,7 @@ def by_level(quantiles: Mapping[str, Any] | Mapping[float, Any]) -> dict[str, An
 
 
 def text_id(event_id: Any) -> str:
-    """Return the text of an id given as text, UUID or whole number."""
+    """Return an id, given as text, UUID or integer, as text."""
     text = event_id if type(event_id) is str else _text_id(event_id)
     if not 1 <= len(text) <= LONGEST_ID:
         raise ValueError(f"event_id has {len(text)} characters; it must have 1 to {LONGEST_ID}")
@@ -97,16 +99,16 @@ def _check_finite(encoded: bytes) -> None:
 
 
 def _holds_none(value: Any) -> bool:
-    """Return whether a value, or an entry of an array or object at any depth, is null."""
+    """Return whether a value, or an entry of it at any depth, is null."""
     if isinstance(value, dict | list):
         return any(map(_holds_none, value.values() if isinstance(value, dict) else value))
     return value is None
 
 
 def _plain(value: Any) -> Any:
-    """Return the plain Python value of a kind that msgspec does not know: NumPy, pandas, PyTorch, subclasses of numbers and text."""
-    for kind, convert in _CONVERSIONS:
-        if isinstance(value, kind):
+    """Return a value of NumPy, pandas or PyTorch, or of a subclass of number or text, as a plain Python value."""
+    for plain, convert in _CONVERSIONS:
+        if isinstance(value, plain):
             return convert(value)
     if hasattr(value, "tolist"):
         return value.tolist()

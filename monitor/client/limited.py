@@ -1,4 +1,4 @@
-"""Warnings at a limited rate: an outage of an hour is a few lines in the log of serving code, not a million."""
+"""Warnings at a limited rate, so that an outage of an hour fills few lines of the log."""
 
 import logging
 import time
@@ -10,7 +10,7 @@ LOGGER: Final = logging.getLogger("monitor.client")
 
 
 class LimitedWarnings:
-    """Writes at most one warning of each kind in a period, with the number of those it left out."""
+    """Writes at most one warning per topic and period, with the number of omitted ones."""
 
     def __init__(self, period: float = 30.0, clock: Callable[[], float] = time.monotonic) -> None:
         self._period = period
@@ -18,20 +18,20 @@ class LimitedWarnings:
         self._next: dict[str, float] = {}
         self._left_out: dict[str, int] = {}
 
-    def warn(self, kind: str, message: str) -> None:
-        """Write a warning unless one of its kind was written a short time ago; never raise."""
+    def warn(self, topic: str, message: str) -> None:
+        """Write a warning unless one on its topic was written in this period; never raise."""
         now = self._clock()
-        if now < self._next.get(kind, now):
-            self._left_out[kind] = self._left_out.get(kind, 0) + 1
+        if now < self._next.get(topic, now):
+            self._left_out[topic] = self._left_out.get(topic, 0) + 1
             return
-        self._next[kind] = now + self._period
-        left_out = self._left_out.pop(kind, 0)
+        self._next[topic] = now + self._period
+        left_out = self._left_out.pop(topic, 0)
         with suppress(Exception):  # a log handler's failure is not the serving code's
             LOGGER.warning("%s%s", message, f" ({left_out} more like this before)" if left_out else "")
 
 
 def described(error: BaseException) -> str:
-    """Return an error as one bounded line, even if its own text can't be made."""
+    """Return an error as one bounded line, even if its own text raises."""
     try:
         text = str(error)
     except Exception:  # noqa: BLE001  the error may hold an object whose repr raises

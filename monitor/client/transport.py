@@ -1,4 +1,4 @@
-"""HTTP to the server: the only place that knows urllib3 and its errors."""
+"""HTTP requests to the server; nothing else in the client uses urllib3."""
 
 import zlib
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from urllib3.util import parse_url
 from ..domain.errors import BadInput, Conflict, MonitorError, NotFound, TooLarge, Unavailable
 
 LARGEST_ANSWER: Final = 16 << 20
-"""Bytes of an answer; whatever sends more is not the server."""
+"""Largest answer in bytes."""
 COMPRESS_FROM: Final = 1024
-"""Bytes of a body from which on compression is worth its time."""
+"""Size in bytes above which a body is compressed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What came back for one request."""
+    """The answer to one request."""
 
     status: int
     body: bytes
     etag: str | None = None
-    retry_after: float | None = None  # seconds that the server asks us to stay away
+    retry_after: float | None = None  # seconds that the server asks us to wait
 
 
 class Transport:
@@ -38,16 +38,16 @@ class Transport:
         self.reset()
 
     def reset(self) -> None:
-        """Forget all connections: a forked child must not share its parent's sockets."""
+        """Forget all connections, as a forked child must, since it shares its parent's sockets."""
         self._pool = urllib3.PoolManager(retries=False)
 
     def post(self, path: str, body: bytes, *, timeout: float | None = None) -> Answer:
-        """Send JSON, compressed when that pays; with a time limit of its own where one is given.
+        """Post JSON, compressed if large, within `timeout` or the client's own time limit.
 
         Raises
         ------
         Unavailable
-            when no answer came.
+            when no answer arrived.
 
         """
         headers = {"Content-Type": "application/json"}
@@ -61,7 +61,7 @@ class Transport:
         Raises
         ------
         Unavailable
-            when no answer came.
+            when no answer arrived.
 
         """
         return self._request("GET", path, {} if etag is None else {"If-None-Match": etag}, None)
@@ -71,7 +71,7 @@ class Transport:
     ) -> Answer:
         limit = self._timeout if timeout is None else timeout
         try:
-            # Redirects are not followed: they would carry the key to another host.
+            # A redirect is not followed: it would send the key to another host.
             response = self._pool.request(
                 method,
                 self._url + path,
@@ -102,12 +102,12 @@ class _Problem(msgspec.Struct):
 
 
 def answered(answer: Answer) -> dict[str, Any]:
-    """Return the object that the server answered with.
+    """Return the object of a successful answer.
 
     Raises
     ------
     MonitorError
-        of the kind that the server's refusal stands for.
+        of the type that corresponds to the server's refusal.
 
     """
     try:
@@ -115,16 +115,16 @@ def answered(answer: Answer) -> dict[str, Any]:
             return msgspec.json.decode(answer.body, type=dict[str, Any])
         problem = msgspec.json.decode(answer.body, type=_Problem)
     except msgspec.MsgspecError as error:
-        raise Unavailable(f"status {answer.status}, and an answer that is none of the server's") from error
+        raise Unavailable(f"status {answer.status}, with an answer that is not the server's") from error
     if answer.status == HTTPStatus.UNPROCESSABLE_ENTITY and problem.errors:
         first = problem.errors[0]
         raise BadInput(first.field, first.value, first.reason)
     if answer.status >= HTTPStatus.INTERNAL_SERVER_ERROR:
         raise Unavailable(f"status {answer.status}, {problem.detail}")
-    raise _KINDS.get(answer.status, MonitorError)(problem.detail or f"status {answer.status}")
+    raise _ERRORS.get(answer.status, MonitorError)(problem.detail or f"status {answer.status}")
 
 
-_KINDS: Final[dict[int, type[MonitorError]]] = {
+_ERRORS: Final[dict[int, type[MonitorError]]] = {
     HTTPStatus.NOT_FOUND: NotFound,
     HTTPStatus.CONFLICT: Conflict,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: TooLarge,
@@ -147,7 +147,7 @@ def _answer(response: urllib3.BaseHTTPResponse) -> Answer:
 
 
 def _seconds(retry_after: str | None) -> float | None:
-    """Return the value of a Retry-After header, seconds or a date, in seconds; None without a usable one."""
+    """Return a Retry-After header, seconds or a date, in seconds; None if it is missing or invalid."""
     if retry_after is None:
         return None
     try:

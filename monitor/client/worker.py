@@ -1,4 +1,4 @@
-"""The one background thread: it takes the steps of its tasks as they become due."""
+"""The background thread, which takes the steps of all tasks when they are due."""
 
 import threading
 import time
@@ -8,13 +8,13 @@ from typing import Final
 from .limited import LimitedWarnings, described
 
 Step = Callable[[float], float]
-"""Does what is due at a time of the monotonic clock, and returns when it wants to be called next."""
+"""Does the work due at a time of the monotonic clock, and returns the time of the next call."""
 
 AFTER_A_BUG: Final = 5.0
 
 
 class Worker:
-    """A daemon thread that is started when first needed, and again in a forked child."""
+    """A daemon thread, started when first needed and again in a forked child."""
 
     def __init__(self, steps: tuple[Step, ...], warnings: LimitedWarnings) -> None:
         self._steps = steps
@@ -22,7 +22,7 @@ class Worker:
         self.reset()
 
     def reset(self) -> None:
-        """Forget the thread, which a forked child does not have."""
+        """Forget the thread, which does not exist in a forked child."""
         self.running = False
         self._thread: threading.Thread | None = None
         self._stopped = False
@@ -31,7 +31,7 @@ class Worker:
         self._bell.acquire()  # held while there is nothing to wake for
 
     def start(self) -> None:
-        """Start the thread unless it runs, is being started by somebody else, or was stopped; never raise."""
+        """Start the thread unless it runs, is being started, or was stopped; never raise."""
         if not self._starting.acquire(blocking=False):
             return
         try:
@@ -40,20 +40,20 @@ class Worker:
                 thread.start()
                 self._thread = thread
             self.running = True
-        except Exception as error:  # noqa: BLE001  no threads left, or the interpreter is going down: the next call tries again
+        except Exception as error:  # noqa: BLE001  no threads left, or the interpreter shuts down: the next call tries again
             self._warnings.warn("thread", f"events wait: {described(error)}")
         finally:
             self._starting.release()
 
     def wake(self) -> None:
-        """Let the tasks look at once; unlike an event's `set` this waits for no lock, so a signal handler may call it."""
+        """Run the tasks at once; unlike `Event.set` this waits for no lock, so a signal handler may call it."""
         try:
             self._bell.release()
         except RuntimeError:
-            return  # awake already
+            return  # already awake
 
     def stop(self, timeout: float) -> None:
-        """End the thread after its present step, waiting for it for a bounded time."""
+        """Stop the thread after its current step, and wait for it for a bounded time."""
         self._stopped = True
         self.wake()
         if self._thread is not None and self._thread is not threading.current_thread():
@@ -68,6 +68,6 @@ class Worker:
         now = time.monotonic()
         try:
             return step(now)
-        except Exception as error:  # noqa: BLE001  the boundary of the job: whatever is wrong, later events still go
+        except Exception as error:  # noqa: BLE001  boundary of the thread: later events are still sent
             self._warnings.warn("bug", f"{step.__qualname__} failed: {described(error)}")
             return now + AFTER_A_BUG
