@@ -1,13 +1,15 @@
 # Everything works from a clean clone with Python >= 3.11 and make; paths are relative, so a folder with spaces is fine.
 .POSIX:
 .SUFFIXES:
-.PHONY: install demo test test-tools check check-js docs format bench soak lock migration dashboards clean
+.PHONY: install demo test test-unit test-tools check check-js docs format bench soak lock migration dashboards clean
 
 PYTHON = python3
 PY = .venv/bin/python
 PIP = $(PY) -m pip --disable-pip-version-check --quiet
 REQUIREMENTS = deploy/requirements
 TEST_ARGS =
+WORKERS = logical
+SPREAD = -n $(WORKERS) --dist worksteal
 
 install: .venv/server.stamp
 
@@ -37,8 +39,12 @@ demo: .venv/demo.stamp
 test-tools:
 	@sh tests/tools.sh
 
+# Tests go to all processors; one that has none left takes from the others. For one at a time: make test WORKERS=0.
 test: .venv/dev.stamp test-tools
-	$(PY) -m pytest $(TEST_ARGS)
+	$(PY) -m pytest $(SPREAD) $(TEST_ARGS)
+
+test-unit: .venv/dev.stamp
+	$(PY) -m pytest $(SPREAD) tests/unit $(TEST_ARGS)
 
 check: .venv/dev.stamp
 	$(PY) -m ruff check .
@@ -65,7 +71,7 @@ bench: .venv/dev.stamp
 	$(PY) -m tests.benchmarks
 
 soak: .venv/dev.stamp test-tools
-	$(PY) -m pytest tests/faults tests/acceptance/test_simulations.py --kills 500 --lives 20 --timeout 21600
+	$(PY) -m pytest $(SPREAD) tests/faults tests/acceptance/test_simulations.py --kills 500 --lives 20 --days 200 --timeout 21600
 
 # For maintainers: pin anew, write a migration for changed tables, draw the dashboards.
 lock: .venv/bin/python

@@ -1,12 +1,8 @@
-"""One model's life in simulated time: events go through the journal, the stages run on a schedule, and serving applies the champion.
+"""One model's life in simulated time: events go through the journal, the stages run on a schedule, and serving applies the champion."""
 
-Run as a program it prints what happened as JSON: `python simulation.py DATABASE_URL SEED calibrated|shifting`.
-"""
-
-import json
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass, field
+from contextlib import closing
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Final
@@ -35,7 +31,6 @@ Floats = NDArray[np.float64]
 BEGIN: Final = micros(datetime(2026, 1, 5, tzinfo=UTC))
 STEP: Final = 12 * HOUR
 SETTINGS: Final = ModelSettings(label_delay=6 * HOUR, recalibration="auto")
-DAYS: Final = 200
 DAYS_AFTER_SHIFT: Final = 36
 SHIFTED_ECE: Final = 0.10
 SHAPES: Final = ((1.0, 1.0), (2.0, 2.0), (0.7, 0.7), (3.0, 1.5), (1.0, 3.0))
@@ -59,6 +54,7 @@ class World:
 
     seed: int
     shifts: bool
+    days: int  # that it lives, unless it shifts
 
     @cached_property
     def _drawn(self) -> np.random.Generator:
@@ -75,7 +71,7 @@ class World:
 
     @property
     def end(self) -> int:
-        return BEGIN + DAYS * DAY if self.shift_at is None else self.shift_at + DAYS_AFTER_SHIFT * DAY
+        return BEGIN + self.days * DAY if self.shift_at is None else self.shift_at + DAYS_AFTER_SHIFT * DAY
 
     @property
     def shape(self) -> tuple[float, float]:
@@ -248,20 +244,14 @@ class Simulation:
         return int(((at >= self.world.shift_at) & (at < moments[0])).sum())
 
 
-def simulated(url: str, seed: int, *, shifts: bool) -> Report:
+def simulated(url: str, world: World) -> Report:
     """Live one model's life in a database that has the schema and is empty."""
-    database = Database(url)
-    if database.is_sqlite:
-        # Nothing is killed here, so nothing has to wait for the disk.
-        event.listen(database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF"))
-    try:
-        simulation = Simulation.begin(database, World(seed=seed, shifts=shifts))
+    with closing(Database(url)) as database:
+        if database.is_sqlite:
+            # Nothing is killed here, so nothing has to wait for the disk.
+            event.listen(
+                database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF")
+            )
+        simulation = Simulation.begin(database, world)
         simulation.run()
         return simulation.report()
-    finally:
-        database.close()
-
-
-if __name__ == "__main__":
-    _, where, which, kind = sys.argv
-    sys.stdout.write(json.dumps(asdict(simulated(where, int(which), shifts=kind == "shifting"))))

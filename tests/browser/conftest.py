@@ -18,6 +18,8 @@ from urllib.request import Request, urlopen
 import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
+from tests.session import could_not_run
+
 ARGUMENTS = [
     "--no-sandbox",
     "--disable-gpu",
@@ -146,7 +148,7 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(happened: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 30) -> None:
+def wait_for(happened: Callable[[], bool], otherwise: Callable[[], str], seconds: float = 60) -> None:
     deadline = time.monotonic() + seconds
     while not happened():
         if time.monotonic() > deadline:
@@ -158,7 +160,7 @@ def wait_for(happened: Callable[[], bool], otherwise: Callable[[], str], seconds
 def browser() -> Iterator[Browser]:
     program = shutil.which("chromium")
     if program is None:
-        pytest.fail("no browser to test the page with: install Debian's package chromium")
+        could_not_run("a browser to test the page with", "install Debian's package chromium")
     with sync_playwright() as playwright:
         found = playwright.chromium.launch(executable_path=program, args=ARGUMENTS)
         yield found

@@ -8,13 +8,9 @@ import pytest
 from tests.faults.processes import Entry, Launcher, Servers
 
 
-def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=50, help="how often the server is killed on each database")
-
-
 @pytest.fixture(scope="session")
 def kills(pytestconfig: pytest.Config) -> int:
-    return int(pytestconfig.getoption("kills", 50))
+    return int(pytestconfig.getoption("kills"))
 
 
 @pytest.fixture(scope="session")

@@ -189,5 +189,5 @@ class Servers:
 
     def ready(self, port: int, process: Process) -> None:
         """Return once a server answers."""
-        until(lambda: listens(port) or process.status() is not None, 30, f"server on {port}")
+        until(lambda: listens(port) or process.status() is not None, 60, f"server on {port}")
         assert process.status() is None, process.tail()

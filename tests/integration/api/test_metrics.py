@@ -21,6 +21,8 @@ import numpy as np
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from tests.session import could_not_run
+
 ROOT = Path(__file__).parents[3]
 RULES = ROOT / "deploy" / "prometheus" / "rules.yaml"
 DASHBOARD = ROOT / "grafana" / "calibration.json"
@@ -116,7 +118,7 @@ def selector(name: str, **labels: str) -> str:
 def program(name: str) -> str:
     found = shutil.which(name)
     if found is None:
-        pytest.fail(f"{name} is missing: install Debian's package prometheus")
+        could_not_run(name, "install Debian's package prometheus")
     return found
 
 
