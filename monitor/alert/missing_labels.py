@@ -1,18 +1,22 @@
-"""Alerts on missing labels: too few of the predictions whose label is due have one."""
+"""Missing labels: too few of the predictions whose label is due have one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import reduce
+from itertools import chain
 from typing import Final
 
 from sqlalchemy import Connection
 
+from ..domain.alerts import Alarm, Evidence
+from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
-from ..domain.times import DAY, HOUR, MINUTE, floor, parse_duration, rfc3339
+from ..domain.times import DAY, HOUR, MINUTE, floor, moment, parse_duration
 from ..stats.reliability import clopper_pearson_upper
 from ..store import coverage
 from ..windows.clock import Clocked, learned_now
 from ..windows.ranges import Range, matured_until, merged, spans, widened
+from .kind import Kind, Watch, Watched
 from .miscalibration import EVEN_ODDS
 from .transitions import Finding, percent
 
@@ -53,6 +57,25 @@ class Coverage:
         return 1 - float(clopper_pearson_upper(self.predictions - self.labelled, self.predictions, 1 - alpha))
 
 
+class LabelsEvidence(Evidence, frozen=True, kw_only=True):
+    """How many predictions of a window whose label is due have one, and how many usually have."""
+
+    label_coverage: float
+    label_coverage_upper_bound: float
+    usual_label_coverage: float
+    week_before_label_coverage: float | None
+    threshold: float
+    predictions: int
+    labelled: int
+    usual_predictions: int
+    usual_labelled: int
+    start: Moment
+    end: Moment
+    usual_start: Moment
+    usual_end: Moment
+    false_alarm_rate: float
+
+
 def labels_finding(
     now: Coverage,
     usual: Coverage,
@@ -86,10 +109,7 @@ def labels_finding(
     said = f"{percent(now.share)} of the {now.predictions:,} predictions over {window} whose label is due have one"
     usually = f"{percent(usual.share)} of the {usual.predictions:,} before"
     return Finding(
-        kind=MISSING_LABELS,
-        window=window,
-        version=version,
-        segment="",
+        alarm=Alarm(MISSING_LABELS, window, version, ""),
         start=over[0],
         end=over[1],
         enough=now.predictions > 0 and usual.labelled > 0 and usual.predictions >= settings.minimum_labels,
@@ -98,22 +118,22 @@ def labels_finding(
         anew=False,
         claim=f"{said}, but {usually}; by chance so few come in at most {percent(rate)} of windows",
         relief=f"{said} again, as {usually}",
-        evidence={
-            "label_coverage": now.share,
-            "label_coverage_upper_bound": highest,
-            "usual_label_coverage": usual.share,
-            "week_before_label_coverage": week_before.share if comparable else None,
-            "threshold": FEWER_SHARE * expected,
-            "predictions": now.predictions,
-            "labelled": now.labelled,
-            "usual_predictions": usual.predictions,
-            "usual_labelled": usual.labelled,
-            "start": rfc3339(over[0]),
-            "end": rfc3339(over[1]),
-            "usual_start": rfc3339(usual_over[0]),
-            "usual_end": rfc3339(usual_over[1]),
-            "false_alarm_rate": rate,
-        },
+        evidence=LabelsEvidence(
+            label_coverage=now.share,
+            label_coverage_upper_bound=highest,
+            usual_label_coverage=usual.share,
+            week_before_label_coverage=week_before.share if comparable else None,
+            threshold=FEWER_SHARE * expected,
+            predictions=now.predictions,
+            labelled=now.labelled,
+            usual_predictions=usual.predictions,
+            usual_labelled=usual.labelled,
+            start=moment(over[0]),
+            end=moment(over[1]),
+            usual_start=moment(usual_over[0]),
+            usual_end=moment(usual_over[1]),
+            false_alarm_rate=rate,
+        ),
     )
 
 
@@ -126,10 +146,6 @@ WEEK: Final = 7 * DAY
 SETTLING: Final = HOUR
 
 """Predictions that came as history have so long after their receipt to get the labels that are fed in with them."""
-
-Firing = Mapping[tuple[str, str], int]
-
-"""Since when alarms on missing labels fire, by window and model version."""
 
 Counts = Mapping[str, Coverage]
 
@@ -150,26 +166,32 @@ class _Asked:
         return max(0, floor(start - HISTORIES * longest, DAY)), floor(start, HOUR)
 
 
-def findings(connection: Connection, clock: Clocked, firing: Firing, now: int) -> Iterator[Finding]:
+def watched(settings: ModelSettings) -> Iterator[Watched]:
+    """Yield the windows whose labels are watched: all of them."""
+    for window in settings.windows:
+        yield window, ""
+
+
+def findings(watch: Watch) -> Iterator[Finding]:
     """Yield what the newest windows whose labels are due say about the alarms on missing ones."""
-    due = _due(connection, clock, now)
+    due = _due(watch.connection, watch.clock, watch.now)
     if due is None:
         return
-    settings = clock.model.settings
-    asked = [_asked(clock, window, due) for window in settings.windows]
-    since = {None, *firing.values()}
-    ranges = {each.usual(settings.longest_window, at) for each in asked for at in since}
-    counted = _counted(connection, clock, ranges | {part for each in asked for part in (each.now, each.week_before)})
-    for each in asked:
-        for version, found in counted[each.now].items():
-            over = each.usual(settings.longest_window, firing.get((each.window, version)))
+    settings = watch.settings
+    firing = {(alarm.window, alarm.version): since for alarm, since in watch.firing(MISSING_LABELS)}
+    asked = [_asked(watch.clock, window, due) for window in settings.windows]
+    usual = {one.usual(settings.longest_window, since) for one in asked for since in (None, *firing.values())}
+    counted = _counted(watch, usual | {over for one in asked for over in (one.now, one.week_before)})
+    for one in asked:
+        for version, covered in counted[one.now].items():
+            over = one.usual(settings.longest_window, firing.get((one.window, version)))
             yield labels_finding(
-                found,
+                covered,
                 _usual(counted[over], version, settings.minimum_labels),
-                counted[each.week_before].get(version, Coverage()),
-                window=each.window,
+                counted[one.week_before].get(version, Coverage()),
+                window=one.window,
                 version=version,
-                over=each.now,
+                over=one.now,
                 usual_over=over,
                 settings=settings,
             )
@@ -203,13 +225,21 @@ def _usual(counts: Counts, version: str, minimum: int) -> Coverage:
     return own if own.predictions >= minimum else reduce(Coverage.__add__, counts.values(), Coverage())
 
 
-def _counted(connection: Connection, clock: Clocked, ranges: set[Range]) -> dict[Range, dict[str, Coverage]]:
-    parts = {each: spans(*each) for each in ranges}
-    read = coverage.totals(connection, clock.model.id, merged(part for each in parts.values() for part in each))
-    found: dict[Range, dict[str, Coverage]] = {each: {} for each in ranges}
-    for each, wanted in parts.items():
-        for bucket in read:
+def _counted(watch: Watch, ranges: set[Range]) -> dict[Range, dict[str, Coverage]]:
+    parts = {over: spans(*over) for over in ranges}
+    buckets = coverage.totals(watch.connection, watch.model.id, merged(chain.from_iterable(parts.values())))
+    counted: dict[Range, dict[str, Coverage]] = {over: {} for over in ranges}
+    for over, wanted in parts.items():
+        for bucket in buckets:
             if any(span.level == bucket.level and span.first <= bucket.begin < span.last for span in wanted):
                 more = Coverage(predictions=bucket.predictions, labelled=bucket.labelled)
-                found[each][bucket.version] = found[each].get(bucket.version, Coverage()) + more
-    return found
+                counted[over][bucket.version] = counted[over].get(bucket.version, Coverage()) + more
+    return counted
+
+
+KIND: Final = Kind(
+    name=MISSING_LABELS,
+    sentence="Fewer of the predictions whose label is due have one than usual.",
+    watched=watched,
+    findings=findings,
+)

@@ -41,7 +41,7 @@ def payload(due: Due) -> dict[str, Any]:
         "window": alert.window,
         "version": alert.version,
         "segment": alert.segment,
-        "summary": alert.evidence.get("summary", ""),
+        "summary": alert.summary,
         "evidence": alert.evidence,
     }
 

@@ -1,33 +1,113 @@
-"""Alerts on score drift: the rule, evidence and words."""
+"""Score drift: raw scores have moved from their reference."""
 
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
-from ..domain.times import parse_time
+from ..domain.alerts import Alarm, Evidence
+from ..domain.drift import FITTED_ON, FIXED, VALIDATED, Drift, ReferenceKind
+from ..domain.quantities import Moment
+from ..domain.records import HOUR_LEVEL
+from ..domain.settings import VALIDATION, ModelSettings
+from ..domain.times import micros, parse_duration
+from ..store import rollups
+from .kind import Kind, Watch, Watched
 from .miscalibration import RESOLVED_SHARE
 from .transitions import Finding
 
 SCORE_DRIFT: Final = "score_drift"
 
 
-def drift_finding(fields: Mapping[str, Any], window: str) -> Finding:
+class DriftEvidence(Evidence, frozen=True, kw_only=True):
+    """How far scores have moved, and from what."""
+
+    psi: float | None
+    psi_null_95: float | None
+    psi_null_999: float | None
+    ks: float | None
+    ks_null_95: float | None
+    js: float | None
+    js_null_95: float | None
+    predictions: int
+    reference_predictions: int
+    start: Moment
+    end: Moment
+    reference_start: Moment
+    reference_kind: ReferenceKind
+    threshold: float
+
+
+def drift_finding(drift: Drift, window: str) -> Finding:
     """Return what a comparison with the reference says about the alarm on drift."""
-    shown = ("psi", "psi_null_95", "psi_null_999", "ks", "ks_null_95", "js", "js_null_95", "predictions")
-    about = ("reference_predictions", "start", "end", "reference_start", "reference_kind")
-    evidence = {name: fields.get(name) for name in (*shown, *about)}
-    value, threshold = fields["psi"], fields["threshold"]
-    said = f"PSI over {window}, {0.0 if value is None else value:.3f}, is"
+    psi, threshold = drift.psi, drift.threshold
+    start, end = drift.over
+    said = f"PSI over {window}, {0.0 if psi is None else psi:.3f}, is"
     return Finding(
-        kind=SCORE_DRIFT,
-        window=window,
-        version=fields["version"],
-        segment=fields["segment"],
-        start=parse_time("start", fields["start"]),
-        end=parse_time("end", fields["end"]),
-        enough=fields["enough"] and value is not None,
-        beyond=fields["drifted"],
-        back=value is not None and value < RESOLVED_SHARE * threshold,
+        alarm=Alarm(SCORE_DRIFT, window, drift.version or "", drift.segment),
+        start=start,
+        end=end,
+        enough=drift.enough and psi is not None,
+        beyond=drift.drifted,
+        back=psi is not None and psi < RESOLVED_SHARE * threshold,
         claim=f"{said} above the threshold {threshold:g}",
         relief=f"{said} back under the threshold {threshold:g}",
-        evidence=evidence | {"threshold": threshold},
+        evidence=DriftEvidence(
+            psi=psi,
+            psi_null_95=drift.psi_null_95,
+            psi_null_999=drift.psi_null_999,
+            ks=drift.ks,
+            ks_null_95=drift.ks_null_95,
+            js=drift.js,
+            js_null_95=drift.js_null_95,
+            predictions=drift.predictions,
+            reference_predictions=drift.reference_predictions,
+            start=drift.start,
+            end=drift.end,
+            reference_start=drift.reference_start,
+            reference_kind=drift.reference_kind,
+            threshold=threshold,
+        ),
     )
+
+
+def watched(settings: ModelSettings) -> Iterator[Watched]:
+    """Yield the windows whose drift is watched.
+
+    Scores that are compared with the window before differ from them by hour of day and day of week, unless the window is long: without
+    a declared range or validation set only the longest window can raise an alarm.
+    """
+    chosen = isinstance(settings.reference, tuple) or settings.reference == VALIDATION
+    for window in settings.windows:
+        if chosen or parse_duration("window", window) == settings.longest_window:
+            yield window, ""
+
+
+def findings(watch: Watch) -> Iterator[Finding]:
+    """Yield what the newest windows say about the alarms on drift."""
+    asked = set(watched(watch.settings))
+    for window, drift in watch.drifts:
+        if (window, "") not in asked:
+            continue
+        finding = drift_finding(drift, window)
+        if watch.fires(finding.alarm) or not finding.beyond or _has_whole_reference(watch, drift):
+            yield finding
+
+
+def _has_whole_reference(watch: Watch, drift: Drift) -> bool:
+    """Return whether the model served already when the reference began; a night is no reference for a week.
+
+    A reference that a person declared or sent, or that the champion was fitted on, is whole as it is.
+    """
+    if drift.reference_kind in {FIXED, FITTED_ON, VALIDATED}:
+        return True
+    numbers = list(rollups.series_ids(watch.connection, watch.model.id).values())
+    extent = rollups.extent(watch.connection, numbers, HOUR_LEVEL)
+    return extent is not None and extent[0] <= micros(drift.reference_start)
+
+
+KIND: Final = Kind(
+    name=SCORE_DRIFT,
+    sentence="Raw scores have moved from their reference: their PSI is above the threshold `psi`, and above what chance alone shows "
+    "once in 1,000 times.",
+    watched=watched,
+    findings=findings,
+)

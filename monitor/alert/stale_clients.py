@@ -1,4 +1,4 @@
-"""Alerts on stale clients: predictions served with another calibrator than the one in service."""
+"""Stale clients: predictions served with another calibrator than the one in service."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -6,12 +6,15 @@ from typing import Final
 
 from sqlalchemy import Connection
 
+from ..domain.alerts import Alarm, Evidence
+from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
-from ..domain.times import MINUTE, duration_text, micros, rfc3339
+from ..domain.times import MINUTE, duration_text, micros, moment, rfc3339
 from ..store import audit, coverage, versions
 from ..store.audit import Action
 from ..windows.clock import Clocked
 from ..windows.ranges import Range, doubled, first_after, spans, widened
+from .kind import Kind, Watch, Watched
 from .transitions import Finding, percent
 
 STALE_SHARE: Final = 0.1
@@ -21,6 +24,19 @@ STALE_SHARE: Final = 0.1
 FRESH_SHARE: Final = 0.05
 
 STALE: Final = "stale"
+
+
+class ClientsEvidence(Evidence, frozen=True, kw_only=True):
+    """What predictions were served with, and what they should have been served with."""
+
+    champion: int | None
+    champion_since: Moment
+    stale_share: float
+    threshold: float
+    served_with: dict[str, float]  # share of predictions by number of the calibrator, or `none`
+    predictions: int
+    start: Moment
+    end: Moment
 
 
 def clients_finding(
@@ -53,10 +69,7 @@ def clients_finding(
     should = f"they should be since {rfc3339(since)}, with {_named(champion)}"
     served_with = ", ".join(f"{percent(each)} with {_named(number)}" for number, each in wrong.items())
     return Finding(
-        kind=STALE,
-        window=duration_text(settings.stale_after),
-        version=version,
-        segment="",
+        alarm=Alarm(STALE, duration_text(settings.stale_after), version, ""),
         start=over[0],
         end=over[1],
         enough=True,
@@ -65,16 +78,16 @@ def clients_finding(
         anew=False,
         claim=f"{of}, {percent(share)} were served otherwise than {should}: {served_with}",
         relief=f"{of}, {percent(1 - share)} were served as {should}",
-        evidence={
-            "champion": champion,
-            "champion_since": rfc3339(since),
-            "stale_share": share,
-            "threshold": STALE_SHARE,
-            "served_with": {"none" if number == 0 else str(number): each for number, each in shares.items()},
-            "predictions": total,
-            "start": rfc3339(over[0]),
-            "end": rfc3339(over[1]),
-        },
+        evidence=ClientsEvidence(
+            champion=champion,
+            champion_since=moment(since),
+            stale_share=share,
+            threshold=STALE_SHARE,
+            served_with={"none" if number == 0 else str(number): each for number, each in shares.items()},
+            predictions=total,
+            start=moment(over[0]),
+            end=moment(over[1]),
+        ),
     )
 
 
@@ -88,41 +101,45 @@ FEWEST: Final = 50
 
 CANARIES: Final = frozenset({Action.CANARY, Action.CANARY_WAITS, Action.CANARY_STOP, Action.CANARY_END})
 
-"""How the audit log's words for what happens to a canary begin."""
+"""Steps of the audit log that a canary takes."""
 
 Served = Counter[int]
 
 """How many predictions each calibrator served; 0 stands for none."""
 
 
-def findings(connection: Connection, clock: Clocked, model_versions: Collection[str], now: int) -> Iterator[Finding]:
-    """Yield what the newest predictions of model versions say about the alarm on stale clients.
+def watched(settings: ModelSettings) -> Iterator[Watched]:
+    """Yield the time that clients have to follow, which stands in place of a window."""
+    yield duration_text(settings.stale_after), ""
+
+
+def findings(watch: Watch) -> Iterator[Finding]:
+    """Yield what the newest predictions of each version say about the alarm on stale clients.
 
     Judged is what was predicted, and had time to be, since clients could have followed the last change of the champion. A canary's
     number is right as long as it serves and, once it has ended, until the champion changes.
     """
-    settings = clock.model.settings
+    connection, clock, settings = watch.connection, watch.clock, watch.settings
     champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
-    if champion is None or clock.newest_end is None or now < champion.since + settings.stale_after:
+    if champion is None or clock.newest_end is None or watch.now < champion.since + settings.stale_after:
         return
     since = champion.since if champion.since_event_time is None else champion.since_event_time
     right = {champion.number or 0, *_canaries(connection, clock, champion.since)}
-    waiting = set(model_versions)
+    waiting = watch.versions()
     for over in _stretches(clock, first_after(since + settings.stale_after, clock.progress.minutes_from)):
         served = _served(connection, clock, over)
-        for version in sorted(waiting):
-            counts = served.get(version, Served())
-            if counts.total() >= FEWEST:
-                waiting.discard(version)
-                yield clients_finding(
-                    counts,
-                    right,
-                    champion=champion.number,
-                    since=since,
-                    version=version,
-                    over=over,
-                    settings=settings,
-                )
+        enough = {version for version in waiting if served.get(version, Served()).total() >= FEWEST}
+        for version in sorted(enough):
+            yield clients_finding(
+                served[version],
+                right,
+                champion=champion.number,
+                since=since,
+                version=version,
+                over=over,
+                settings=settings,
+            )
+        waiting -= enough
         if not waiting:
             return
 
@@ -154,3 +171,11 @@ def _served(connection: Connection, clock: Clocked, over: Range) -> dict[str, Se
     for each in coverage.totals(connection, clock.model.id, spans(*over)):
         found.setdefault(each.version, Served())[each.calibrator] += each.predictions
     return found
+
+
+KIND: Final = Kind(
+    name=STALE,
+    sentence="Predictions are served with another calibrator than the one in service, or with none.",
+    watched=watched,
+    findings=findings,
+)

@@ -1,31 +1,16 @@
-"""Alert transitions: when an alert fires, and when it resolves."""
+"""Alert transitions: what is found of an alarm now, and when it fires and resolves by it."""
 
 from dataclasses import dataclass
-from typing import Any, Final
 
+from ..domain.alerts import FIRING, RESOLVED, Alarm, Evidence, State
 from ..domain.settings import ModelSettings
-
-FIRING: Final = "firing"
-
-RESOLVED: Final = "resolved"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class State:
-    """An alarm as it was: whether it fires and since when, in event time."""
-
-    firing: bool
-    since: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one window says now."""
+    """What one window says now of one alarm."""
 
-    kind: str
-    window: str
-    version: str
-    segment: str
+    alarm: Alarm
     start: int
     end: int
     enough: bool  # as many labels (of a drift, of missing labels or of stale clients: predictions) as a verdict needs
@@ -34,7 +19,7 @@ class Finding:
     anew: bool = True  # only a window that began after the alarm fired can end it
     claim: str  # what is said where it fires
     relief: str  # and where it ends
-    evidence: dict[str, Any]
+    evidence: Evidence
 
 
 def transition(state: State | None, finding: Finding, settings: ModelSettings) -> str | None:
@@ -51,10 +36,10 @@ def transition(state: State | None, finding: Finding, settings: ModelSettings) -
     return RESOLVED if finding.back and (finding.start >= state.since or not finding.anew) else None
 
 
-def in_words(model: str, finding: Finding, state: str) -> str:
-    """Return a transition as one sentence for a person."""
-    where = f"{model} {finding.version}".strip() + (f" ({finding.segment})" if finding.segment else "")
-    return f"{where}: {finding.claim if state == FIRING else finding.relief}"
+def in_words(model: str, alarm: Alarm, words: str) -> str:
+    """Return what is said of an alarm, with the model, version and segment that it is about."""
+    where = f"{model} {alarm.version}".strip() + (f" ({alarm.segment})" if alarm.segment else "")
+    return f"{where}: {words}"
 
 
 def percent(ratio: float) -> str:

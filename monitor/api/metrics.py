@@ -1,43 +1,28 @@
 """Export: a Prometheus collector that builds fresh families from the database at each scrape."""
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
+from ..domain.drift import Drift
+from ..domain.evaluations import TOO_FEW_LABELS, Evaluation
 from ..domain.settings import Model
-from ..domain.times import SECOND, parse_time
+from ..domain.times import SECOND, micros
 from ..store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
 from ..store.engine import Database
+from ..windows import regression, scores
+from ..windows.figures import Figure
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
-SCORES: Final = {
-    "ece_ratio": (
-        "ece",
-        "Expected calibration error of served scores, 15 equal-width bins; of a regression, of quantiles.",
-    ),
-    "ece_lower_bound_ratio": ("ece_lower_bound", "One-sided lower confidence bound of that error."),
-    "ece_null_mean_ratio": ("ece_null_mean", "Mean of that error for a calibrated model at this sample size."),
-    "brier_score": ("brier", "Brier score: (p - y)^2, for vectors summed over classes."),
-    "log_loss": ("log_loss", "Mean log loss in nats."),
-    "crps": ("crps", "Mean continuous ranked probability score of a regression, in the label's unit."),
-    "accuracy_ratio": ("accuracy", "Share of answers that were right; of a binary model, class 1 above one half."),
-    "mce_ratio": ("mce", "Largest gap of any bin that has at least 30 labels."),
-}
+FIGURES: Final[tuple[Figure[Any], ...]] = (*scores.FIGURES, *regression.FIGURES)
 EXPECTED: Final = {
-    "expected_accuracy_ratio": ("accuracy", "Accuracy that labels will show if the calibration map has not changed."),
-    "expected_ece_ratio": ("ece", "ECE that labels will show if the calibration map has not changed."),
+    "expected_accuracy_ratio": "Accuracy that labels will show if the calibration map has not changed.",
+    "expected_ece_ratio": "ECE that labels will show if the calibration map has not changed.",
 }
-OF_REGRESSION: Final = {
-    "ece": "quantile_ece",
-    "ece_lower_bound": "quantile_ece_lower_bound",
-    "ece_null_mean": "quantile_ece_null_mean",
-}
-"""Fields of a regression's evaluation that stand for those of other tasks."""
-
 COUNTERS: Final = {
     "events_ingested": ("calibration_events_ingested", "event_type", "Events rolled up, repeats included."),
     "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
@@ -56,7 +41,7 @@ COUNTERS: Final = {
 class CalibrationCollector(Collector):
     """Say what the database holds, at the moment of the scrape; every replica says the same."""
 
-    def __init__(self, database: Database, now: Any) -> None:
+    def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
         self._now = now
 
@@ -82,67 +67,91 @@ def _gauge(name: str, text: str, labels: Iterable[str]) -> GaugeMetricFamily:
     return GaugeMetricFamily(f"calibration_{name}", text, labels=list(labels))
 
 
-def _place(known: dict[int, Model], model_id: int, window: str, fields: dict[str, Any]) -> list[str]:
-    return [known[model_id].name, fields["version"], fields["segment"], window]
+def _place(model: Model, window: str, result: Evaluation | Drift) -> list[str]:
+    return [model.name, result.version or "", result.segment, window]
+
+
+def exported() -> dict[str, str]:
+    """Return the names under which figures are exported, after `calibration_`, and what each says.
+
+    Where figures of probabilities and of distributions share a name, of both; in plain text, as Prometheus shows it.
+    """
+    sentences: dict[str, list[str]] = {}
+    for figure in FIGURES:
+        if figure.exported is not None:
+            sentences.setdefault(figure.exported, []).append(figure.sentence)
+    return {name: " ".join(texts).replace("`", "") for name, texts in sentences.items()}
+
+
+_EXPORTED: Final = {figure.name: figure.exported for figure in FIGURES if figure.exported is not None}
 
 
 def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
-    newest = [each for each in evaluations.newest(connection) if each[0] in known]
-    families = {name: _gauge(name, text, SCORE_LABELS) for name, (_, text) in SCORES.items()}
+    newest = [
+        (known[number], window, evaluation)
+        for number, window, evaluation in evaluations.newest(connection)
+        if number in known
+    ]
+    families = {name: _gauge(name, text, SCORE_LABELS) for name, text in exported().items()}
     samples = _gauge("window_samples", "Predictions in the window.", SCORE_LABELS)
     coverage = _gauge("window_labelled_ratio", "Share of the window's predictions that have a label.", SCORE_LABELS)
     end = _gauge("window_end_timestamp_seconds", "End of the window, in event time.", SCORE_LABELS)
     flagged = _gauge("segment_flagged", "1 where a segment is off, false discoveries controlled; else 0.", SCORE_LABELS)
-    for model_id, window, fields in newest:
-        place = _place(known, model_id, window, fields)
-        samples.add_metric(place, fields["predictions"])
-        _add(coverage, place, fields["label_coverage"])
-        end.add_metric(place, parse_time("end", fields["end"]) / SECOND)
-        _add(flagged, place, fields.get("flagged"))
-        if fields["verdict"] != "too_few_labels":
-            for name, (field, _) in SCORES.items():
-                _add(families[name], place, fields.get(field, fields.get(OF_REGRESSION.get(field, ""))))
+    for model, window, evaluation in newest:
+        place = _place(model, window, evaluation)
+        samples.add_metric(place, evaluation.predictions)
+        _add(coverage, place, evaluation.label_coverage)
+        end.add_metric(place, micros(evaluation.end) / SECOND)
+        _add(flagged, place, None if evaluation.flag is None else evaluation.flag.flagged)
+        if evaluation.verdict != TOO_FEW_LABELS:
+            for figure, name in _EXPORTED.items():
+                _add(families[name], place, evaluation.figures.get(figure))
     yield from (*families.values(), samples, coverage, end, flagged)
-    yield from _bins(newest, known)
-    drift = _gauge("drift_psi", "Population stability index of raw scores against the reference.", SCORE_LABELS)
-    for model_id, window, fields in evaluations.newest(connection, kind="drift"):
-        if model_id in known and fields["enough"]:
-            _add(drift, _place(known, model_id, window, fields), fields["psi"])
-    yield drift
+    yield from _bins(newest)
+    yield _drift(connection, known)
 
 
-def _bins(newest: list[tuple[int, str, dict[str, Any]]], known: dict[int, Model]) -> Iterator[Metric]:
+def _drift(connection: Connection, known: dict[int, Model]) -> Metric:
+    family = _gauge("drift_psi", "Population stability index of raw scores against the reference.", SCORE_LABELS)
+    for number, window, drift in evaluations.newest_drift(connection):
+        if number in known and drift.enough:
+            _add(family, _place(known[number], window, drift), drift.psi)
+    return family
+
+
+def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
     labels = (*SCORE_LABELS, "bin")
     confidence = _gauge("bin_confidence_ratio", "Mean confidence of a bin; the label is its upper edge.", labels)
     observed = _gauge("bin_observed_ratio", "Observed frequency of a bin; the label is its upper edge.", labels)
     samples = _gauge("bin_samples", "Labelled events of a bin; the label is its upper edge.", labels)
-    for model_id, window, fields in newest:
-        if fields["verdict"] == "too_few_labels" or fields["segment"] != "":
+    for model, window, evaluation in newest:
+        if evaluation.verdict == TOO_FEW_LABELS or evaluation.segment != "" or evaluation.curves is None:
             continue
-        for point in fields.get("reliability", ()):
-            place = [*_place(known, model_id, window, fields), f"{point['upper']:.4g}"]
-            samples.add_metric(place, point["count"])
-            _add(confidence, place, point["mean_confidence"])
-            _add(observed, place, point["observed"])
+        for point in evaluation.curves.reliability:
+            place = [*_place(model, window, evaluation), f"{point.upper:.4g}"]
+            samples.add_metric(place, point.count)
+            _add(confidence, place, point.mean_confidence)
+            _add(observed, place, point.observed)
     yield from (confidence, observed, samples)
 
 
 def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
     text = "Log of the e-value against an ECE of at most the threshold; -log(false alarm rate) is an alarm."
     family = _gauge("e_value_log", text, SCORE_LABELS)
-    for model_id, version, fields in sequential.newest(connection):
-        if model_id in known and fields["labels"]:
-            _add(family, [known[model_id].name, version, "", ""], fields["log_e"])
+    for number, test in sequential.newest(connection):
+        if number in known and test.labels:
+            _add(family, [known[number].name, test.version, "", ""], test.log_e)
     return family
 
 
 def _expected(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
-    families = {name: _gauge(name, text, SCORE_LABELS) for name, (_, text) in EXPECTED.items()}
-    for each in estimates.current(connection):
-        if each.model_id in known:
-            for name, (field, _) in EXPECTED.items():
-                _add(families[name], [known[each.model_id].name, each.version, "", each.window], each.fields[field])
-    yield from families.values()
+    accuracy, ece = (_gauge(name, text, SCORE_LABELS) for name, text in EXPECTED.items())
+    for estimate in estimates.current(connection):
+        if estimate.model_id in known:
+            place = [known[estimate.model_id].name, estimate.version, "", estimate.window]
+            _add(accuracy, place, estimate.expected.accuracy)
+            _add(ece, place, estimate.expected.ece)
+    yield from (accuracy, ece)
 
 
 def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:

@@ -162,7 +162,7 @@ def replay(
 ) -> None:
     """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
     from ..runtime.replay import history, plan_of, replay_history  # noqa: PLC0415 - only this command needs it
-    from .output import progress, told  # noqa: PLC0415
+    from .output import json_of, progress, told  # noqa: PLC0415
 
     given = {**_settings_in(policy), "start": start, "end": end, "step": step}
     database = open_database(load())
@@ -175,7 +175,7 @@ def replay(
     database.close()
     with progress(f"replaying {model}", silent=as_json) as report:
         outcome = replay_history(found, plan, past, report=report)
-    typer.echo(json.dumps(outcome) if as_json else told(outcome))
+    typer.echo(json_of(outcome) if as_json else told(outcome))
 
 
 def _settings_in(policy: Path) -> dict[str, Any]:

@@ -8,6 +8,9 @@ import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from ..domain.alerts import Transition
+from ..domain.times import micros, rfc3339
+
 
 @contextmanager
 def progress(what: str, *, silent: bool) -> Iterator[Callable[[int, int], None]]:
@@ -38,26 +41,27 @@ def told(outcome: Mapping[str, Any]) -> str:
     no rollbacks
     3 evaluations
     """
-    lines = [*_listed("alarms", outcome["alerts"], _alarm)]
+    lines = _listed("alarms", [_alarm(alert) for alert in outcome["alerts"]])
     for name in ("promotions", "rollbacks", "proposals", "refusals"):
         if outcome[name] or name in {"promotions", "rollbacks"}:
-            lines += _listed(name, outcome[name], _step)
+            lines += _listed(name, [f"{step['at']}  {_step(step)}" for step in outcome[name]])
     lines.append(f"{outcome['evaluations']} evaluations")
     if outcome["left_out"]:
         lines.append(f"{outcome['left_out']} predictions left out: only what a calibrator made of them is known")
     return "\n".join(lines)
 
 
-def _listed(name: str, found: Sequence[Mapping[str, Any]], line: Callable[[Mapping[str, Any]], str]) -> list[str]:
-    if not found:
+def _listed(name: str, newest_first: Sequence[str]) -> list[str]:
+    if not newest_first:
         return [f"no {name}"]
-    return [f"{len(found)} {name.removesuffix('s')}(s)", *(f"  {each['at']}  {line(each)}" for each in reversed(found))]
+    return [f"{len(newest_first)} {name.removesuffix('s')}(s)", *(f"  {line}" for line in reversed(newest_first))]
 
 
-def _alarm(alert: Mapping[str, Any]) -> str:
-    labels = alert["evidence"].get("labelled", alert["evidence"].get("labels"))
+def _alarm(alert: Transition) -> str:
+    labels = alert.evidence.get("labelled", alert.evidence.get("labels"))
     used = "" if labels is None else f" ({labels} labels)"
-    return f"{alert['state']}: {alert['evidence'].get('summary', alert['kind'])}{used}"
+    at = rfc3339(micros(alert.at))
+    return f"{at}  {alert.state}: {alert.evidence.get('summary', alert.kind)}{used}"
 
 
 def _step(step: Mapping[str, Any]) -> str:

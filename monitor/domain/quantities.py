@@ -1,10 +1,13 @@
-"""Quantities: the types of counts, ratios and times in records that are stored and answered."""
+"""Quantities: the types of counts, ratios and times in records that are stored and answered.
+
+Their bounds are described and not checked: records are made here, and what is stored is read back whatever it holds.
+"""
 
 from datetime import datetime
 from typing import Annotated
 
 from msgspec import Meta
 
-Ratio = Annotated[float, Meta(ge=0, le=1)]
-Count = Annotated[int, Meta(ge=0)]
+Ratio = Annotated[float, Meta(extra_json_schema={"minimum": 0, "maximum": 1})]
+Count = Annotated[int, Meta(extra_json_schema={"minimum": 0})]
 Moment = Annotated[datetime, Meta(tz=True)]

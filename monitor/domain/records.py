@@ -1,9 +1,9 @@
-"""Records that all stages share: rows, series keys and alerts."""
+"""Records that all stages share: rows and series keys."""
 
 from dataclasses import dataclass
-from typing import Any, Final, Literal
+from typing import Final, Literal
 
-from .times import DAY, HOUR, rfc3339
+from .times import DAY, HOUR
 
 SCORES: Final = ("served", "raw")
 
@@ -106,28 +106,3 @@ class SeriesKey:
     version: str
     calibrator: int  # 0: none
     segment: str  # empty: the model as a whole
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Alert:
-    """A transition of an alert."""
-
-    at: int  # in event time
-    kind: str
-    state: str  # firing or resolved
-    window: str
-    version: str
-    segment: str
-    evidence: dict[str, Any]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the alert under the names of the API."""
-        return {
-            "at": rfc3339(self.at),
-            "kind": self.kind,
-            "state": self.state,
-            "window": self.window,
-            "version": self.version,
-            "segment": self.segment,
-            "evidence": self.evidence,
-        }

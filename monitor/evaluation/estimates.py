@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy import Connection
 
+from ..domain.estimates import Estimated, EstimateMap, Inside, Truth
 from ..domain.settings import Model
-from ..domain.times import HOUR, ceil, floor, parse_duration, parse_time, rfc3339
+from ..domain.times import HOUR, ceil, floor, moment, parse_duration
 from ..stats import reliability, scores
 from ..stats.cells import Cells
 from ..stats.expectation import Curve, calibration_map, expected_under
@@ -18,10 +19,7 @@ from ..store.estimates import Estimate
 from ..store.lease import hold
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import Range, widened
-from ..windows.scores import finite
 from ..windows.sums import Place, by_place
-
-FIGURES: Final = ("accuracy", "ece", "brier")
 
 LOOK_BACK: Final = 4
 """Where the longest window has too few labels, as when labels stopped coming, the map is that of so many of them together."""
@@ -51,20 +49,13 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     minimum = clock.model.settings.minimum_labels
     model_versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
     known = {version: _known(version, maps, sums, minimum) for version in model_versions}
-    found = []
+    made = []
     for window, over in ranges.items():
         for (version, _), summary in sums.get(over, {}).items():
-            fields = _fields(clock, known[version], served(summary))
-            if fields is not None:
-                found.append(_estimate(clock, version, window, over, fields))
-    return found
-
-
-def _estimate(clock: Clocked, version: str, window: str, over: Range, fields: dict[str, Any]) -> Estimate:
-    place = {"version": version, "window": window, "start": rfc3339(over[0]), "end": rfc3339(over[1])}
-    return Estimate(
-        id=0, model_id=clock.model.id, version=version, window=window, end=over[1], fields={**place, **fields}
-    )
+            expected = _expected(clock, known[version], served(summary), version=version, window=window, over=over)
+            if expected is not None:
+                made.append(Estimate(id=0, model_id=clock.model.id, expected=expected))
+    return made
 
 
 def _has_map(clock: Clocked) -> bool:
@@ -118,20 +109,34 @@ def _known(version: str, maps: Sequence[Range], sums: Sums, minimum: int) -> _Kn
     return None
 
 
-def _fields(clock: Clocked, known: _Known | None, coming: Cells | None) -> dict[str, Any] | None:
-    """Return what is expected, and from what; None where too little is known."""
+def _expected(
+    clock: Clocked, known: _Known | None, coming: Cells | None, *, version: str, window: str, over: Range
+) -> Estimated | None:
+    """Return what is expected of a window, and from what; None where too little is known."""
     if known is None or coming is None or coming.en.sum() * known.coverage < FEWEST_LABELS:
         return None
     binary = clock.model.task == "binary"
     figures = expected_under(known.curves, coming, binary=binary, coverage=known.coverage)
     if figures is None:
         return None
-    start, end = known.over
-    return {
-        "predictions": int(coming.en.sum()),
-        "map": {"start": rfc3339(start), "end": rfc3339(end), "labelled": known.labelled},
-        **finite({name: getattr(figures, name) for name in figures.__slots__}),
-    }
+    source = EstimateMap(start=moment(known.over[0]), end=moment(known.over[1]), labelled=known.labelled)
+    return Estimated(
+        version=version,
+        window=window,
+        start=moment(over[0]),
+        end=moment(over[1]),
+        predictions=int(coming.en.sum()),
+        map=source,
+        accuracy=figures.accuracy,
+        accuracy_low=figures.accuracy_low,
+        accuracy_high=figures.accuracy_high,
+        ece=figures.ece,
+        ece_low=figures.ece_low,
+        ece_high=figures.ece_high,
+        brier=figures.brier,
+        brier_low=figures.brier_low,
+        brier_high=figures.brier_high,
+    )
 
 
 def served(summary: Summary) -> Cells | None:
@@ -140,7 +145,7 @@ def served(summary: Summary) -> Cells | None:
     return cells if 0 < summary.events <= cells.en.sum() else None
 
 
-def truth_of(clock: Clocked, made: Estimate, summary: Summary | None) -> dict[str, Any]:
+def truth_of(clock: Clocked, made: Estimated, summary: Summary | None) -> Truth:
     """Return what labels did show of a window, and which figures lie in the interval that was expected.
 
     Parameters
@@ -151,14 +156,19 @@ def truth_of(clock: Clocked, made: Estimate, summary: Summary | None) -> dict[st
     cells = None if summary is None else served(summary)
     labelled = 0 if cells is None else int(cells.n.sum())
     if cells is None or labelled < clock.model.settings.minimum_labels:
-        return {"labelled": labelled, **dict.fromkeys(FIGURES), "inside": None}
-    seen = {
-        "accuracy": scores.accuracy(cells, binary=clock.model.task == "binary"),
-        "ece": reliability.ece(reliability.bins_of(cells)),
-        "brier": scores.brier(cells),
-    }
-    inside = {name: made.fields[f"{name}_low"] <= value <= made.fields[f"{name}_high"] for name, value in seen.items()}
-    return {"labelled": labelled, **seen, "inside": inside}
+        return Truth(labelled=labelled, accuracy=None, ece=None, brier=None, inside=None)
+    accuracy = scores.accuracy(cells, binary=clock.model.task == "binary")
+    ece, brier = reliability.ece(reliability.bins_of(cells)), scores.brier(cells)
+    inside = Inside(
+        accuracy=_within(accuracy, made.accuracy_low, made.accuracy_high),
+        ece=_within(ece, made.ece_low, made.ece_high),
+        brier=_within(brier, made.brier_low, made.brier_high),
+    )
+    return Truth(labelled=labelled, accuracy=accuracy, ece=ece, brier=brier, inside=inside)
+
+
+def _within(figure: float | None, low: float, high: float) -> bool:
+    return figure is not None and low <= figure <= high
 
 
 def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
@@ -173,18 +183,14 @@ def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
     return [window for window in clock.model.settings.windows if window not in made], end
 
 
-def _settled(connection: Connection, clock: Clocked) -> dict[int, dict[str, Any]]:
+def _settled(connection: Connection, clock: Clocked) -> dict[int, Truth]:
     """Return what came of estimates whose windows have matured, by their ids."""
     if clock.matured_until is None:
         return {}
     waiting = estimates.pending(connection, clock.model.id, clock.matured_until, AT_ONCE)
-    ranges = {each.id: (parse_time("start", each.fields["start"]), each.end) for each in waiting}
-    kept = {each for each in ranges.values() if widened(*each, clock.progress.minutes_from) == each}
+    kept = {one.over for one in waiting if widened(*one.over, clock.progress.minutes_from) == one.over}
     sums = by_place(connection, clock.model, kept, "") if kept else {}
-    return {
-        each.id: finite(truth_of(clock, each, sums.get(ranges[each.id], {}).get((each.version, ""))))
-        for each in waiting
-    }
+    return {one.id: truth_of(clock, one.expected, sums.get(one.over, {}).get((one.version, ""))) for one in waiting}
 
 
 def estimate_model(database: Database, token: int, model: Model, now: int) -> int:

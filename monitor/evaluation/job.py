@@ -5,10 +5,12 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
-from typing import Any
 
+from msgspec import structs
 from sqlalchemy import Connection
 
+from ..domain.drift import FITTED_ON, FIXED, TRAILING, Drift, ReferenceKind
+from ..domain.evaluations import Evaluation, Flag
 from ..domain.settings import Model
 from ..domain.times import parse_duration
 from ..stats.summary import Summary
@@ -19,8 +21,9 @@ from ..store.lease import hold
 from ..windows import baseline, segments, value_maps
 from ..windows.baseline import Validation
 from ..windows.clock import Clocked, clocked
+from ..windows.drift import Reference, drift
+from ..windows.evaluation import Asked, Question, evaluations_of
 from ..windows.ranges import Range, widened
-from ..windows.scores import FITTED_ON, FIXED, TRAILING, Question, Reference, drift, evaluations_of, finite
 from ..windows.sums import Place, in_parts
 
 Sums = Mapping[Place, Summary]
@@ -30,10 +33,9 @@ Sums = Mapping[Place, Summary]
 class Comparison:
     """A window that is to be evaluated now, and the range that it is compared with."""
 
-    kind: str  # calibration or drift
     window: str
     now: Range
-    other: Range  # of calibration: just before, for the signs of the bound; of drift: the reference
+    other: Range  # of an evaluation: just before, for the signs of the bound; of drift: the reference
     reference: Reference | None = None  # of drift
 
 
@@ -43,11 +45,12 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
         length = parse_duration("window", window)
         if clock.matured_until is not None:
             now = widened(clock.matured_until - length, clock.matured_until, clock.progress.minutes_from)
-            yield Comparison(kind="calibration", window=window, now=now, other=_before(now))
+            yield Comparison(window=window, now=now, other=_before(now))
         if clock.newest_end is not None:
             now = widened(clock.newest_end - length, clock.newest_end, clock.progress.minutes_from)
-            found = reference_of(clock, *now)
-            yield Comparison(kind="drift", window=window, now=now, other=(found.start, found.end), reference=found)
+            reference = reference_of(clock, *now)
+            other = reference.start, reference.end
+            yield Comparison(window=window, now=now, other=other, reference=reference)
 
 
 def reference_of(clock: Clocked, start: int, end: int) -> Reference:
@@ -56,6 +59,7 @@ def reference_of(clock: Clocked, start: int, end: int) -> Reference:
     Where the champion is declared and there is none, the range just before; `compared_with` knows of validation sets.
     """
     declared = clock.model.settings.reference
+    kind: ReferenceKind
     if isinstance(declared, tuple):
         kind, over = FIXED, declared
     elif isinstance(clock.fitted_on, tuple):
@@ -73,47 +77,72 @@ def _before(now: Range) -> Range:
 def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
     asked = list(comparisons(clock))
-    parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
     validated = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
-    return _flagged(clock.model, [row for sums in parts for row in _compare(clock, asked, sums, validated)])
+    evaluated: list[_Evaluated] = []
+    drifts: list[Stored] = []
+    for sums in in_parts(connection, clock.model, {over for one in asked for over in (one.now, one.other)}):
+        evaluated += _evaluated(clock, asked, sums)
+        drifts += _drifts(clock, asked, sums, validated)
+    return [
+        *(_stored(clock, one.window, one.place, one.evaluation) for one in _flagged(clock.model, evaluated)),
+        *drifts,
+    ]
 
 
-def _flagged(model: Model, rows: Sequence[Stored]) -> list[Stored]:
-    """Return all figures, those of segments with whether they are flagged among the segments of their version and window."""
-    groups: dict[tuple[str, str], list[Stored]] = {}
-    for row in rows:
-        if "e_value_log" in row.fields:
-            groups.setdefault((row.version, row.window), []).append(row)
-    found = [row for row in rows if "e_value_log" not in row.fields]
-    for group in groups.values():
-        fields = segments.flagged(model, [row.fields for row in group])
-        found += [replace(row, fields=each) for row, each in zip(group, fields, strict=True)]
-    return found
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Evaluated:
+    """The evaluation of a window of one version and segment."""
+
+    window: str
+    place: Place
+    evaluation: Evaluation
 
 
-def _compare(
-    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums], validated: Mapping[str, Validation]
-) -> Iterator[Stored]:
-    """Yield the figures of some segments: the evaluations of all windows together, which costs least, then drift."""
+def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums]) -> Iterator[_Evaluated]:
+    """Yield the evaluations of some segments, those of all windows computed together, which costs least."""
     wanted = [
-        (one, place, (_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
+        (one.window, place, Asked(_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
         for one in asked
         if one.reference is None
         for place, summary in {**sums[one.now], **_together(sums[one.now])}.items()
     ]
-    for (one, place, part), fields in zip(wanted, evaluations_of([part for *_, part in wanted]), strict=True):
+    evaluated = evaluations_of([question for *_, question in wanted])
+    for (window, place, (_, summary, previous)), evaluation in zip(wanted, evaluated, strict=True):
+        flag = None
         if segments.declared(clock.model, place[1]):
-            fields["e_value_log"] = segments.worthwhile(clock.model, fields, *part[1:])
-        yield _stored(clock, one, place, fields)
+            log_e = segments.worthwhile(clock.model, evaluation, summary, previous)
+            flag = Flag(e_value_log=log_e, flagged=False)
+        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag))
+
+
+def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
+    """Return evaluations, those of segments with whether they are flagged among the segments of their version and window."""
+    groups: dict[tuple[str, str], list[tuple[_Evaluated, Flag]]] = {}
+    for one in evaluated:
+        if one.evaluation.flag is not None:
+            groups.setdefault((one.place[0], one.window), []).append((one, one.evaluation.flag))
+    judged = [one for one in evaluated if one.evaluation.flag is None]
+    for group in groups.values():
+        flags = segments.flags(model, [flag.e_value_log for _, flag in group])
+        for (one, flag), flagged in zip(group, flags, strict=True):
+            told = structs.replace(flag, flagged=flagged)
+            judged.append(replace(one, evaluation=structs.replace(one.evaluation, flag=told)))
+    return judged
+
+
+def _drifts(
+    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums], validated: Mapping[str, Validation]
+) -> Iterator[Stored]:
+    """Yield how far the scores of some segments have moved from their references."""
     nothing = Summary.of([])
     for one in asked:
-        if one.reference is not None:
-            for place, summary in sums[one.now].items():
-                before, reference = sums[one.other].get(place, nothing), one.reference
-                if place[1] == "":
-                    reference, before = baseline.compared_with(clock, validated.get(place[0]), reference, before)
-                found = drift(_question(clock, place, one.now), summary, before, reference)
-                yield _stored(clock, one, place, found)
+        if one.reference is None:
+            continue
+        for place, summary in sums[one.now].items():
+            before, reference = sums[one.other].get(place, nothing), one.reference
+            if place[1] == "":
+                reference, before = baseline.compared_with(clock, validated.get(place[0]), reference, before)
+            yield _stored(clock, one.window, place, drift(_question(clock, place, one.now), summary, before, reference))
 
 
 def _before_of(place: Place, other: Sums) -> Summary | None:
@@ -149,17 +178,9 @@ def _question(clock: Clocked, place: Place, now: Range) -> Question:
     )
 
 
-def _stored(clock: Clocked, asked: Comparison, place: Place, fields: dict[str, Any]) -> Stored:
+def _stored(clock: Clocked, window: str, place: Place, result: Evaluation | Drift) -> Stored:
     version, segment = place
-    return Stored(
-        model_id=clock.model.id,
-        version=version,
-        segment=segment,
-        window=asked.window,
-        kind=asked.kind,
-        end=asked.now[1],
-        fields=finite(fields),
-    )
+    return Stored(model_id=clock.model.id, version=version, segment=segment, window=window, result=result)
 
 
 def make_maps(database: Database, token: int, model: Model, now: int) -> None:

@@ -5,17 +5,20 @@ transactions, each of which moves that moment together with what it changes, so 
 """
 
 import logging
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from itertools import groupby
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from sqlalchemy import Connection
 
 from ..domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
+from ..domain.sequential import Basis, VersionEvidence
 from ..domain.settings import Model
-from ..domain.times import HOUR, floor, rfc3339
+from ..domain.times import HOUR, floor, moment
 from ..stats.cells import Cells, Floats
 from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence
@@ -29,7 +32,6 @@ from ..store.sequential import Standing
 from ..windows import value_maps
 from ..windows.clock import clocked
 from ..windows.ranges import first_after
-from ..windows.scores import finite
 from ..windows.sums import readings
 
 log = logging.getLogger(__name__)
@@ -59,7 +61,7 @@ class Testing:
 
     evidence: Evidence
     since: int  # predictions from here on count
-    shown_since: str
+    shown_since: datetime
     fresh: bool  # begun now
 
 
@@ -132,9 +134,7 @@ def _read_apart(parts: Sequence[bytes], read: Read, begin: int | None) -> Cluste
     return Clusters(cluster, cell, n[cluster, cell], sy[cluster, cell], sp[cluster, cell])
 
 
-def resumed(
-    stored: Standing | None, basis: Mapping[str, Any], *, at: int, first: int, promoted: int
-) -> tuple[Evidence, int, bool]:
+def resumed(stored: Standing | None, basis: Basis, *, at: int, first: int, promoted: int) -> tuple[Evidence, int, bool]:
     """Return the tests of a version as they go on, since when predictions count, and whether late labels that wait do not.
 
     They begin afresh after a promotion or a rollback, with predictions from then on; and where what they depend on has changed, with
@@ -149,7 +149,7 @@ def resumed(
     """
     if stored is None:
         return Evidence.begin(), max(first, promoted), False
-    if stored.basis["promoted"] != basis["promoted"]:
+    if stored.basis.promoted != basis.promoted:
         return Evidence.begin(), max(stored.since, promoted), True
     if not stored.state:
         return Evidence.begin(), stored.since, False
@@ -208,22 +208,21 @@ class _Taking:
             models.consumed(self.connection, self.model.id, until)
         return counted, more or until < self.matured
 
-    def _basis(self) -> dict[str, Any]:
+    def _basis(self) -> Basis:
         settings = self.model.settings
         champion = versions.aliases(self.connection, self.model.id).get(versions.CHAMPION)
-        return {
-            "ece": settings.thresholds["ece"],
-            "false_alarm_rate": settings.false_alarm_rate,
-            "task": self.model.task,
-            "promoted": None if champion is None else champion.since_event_time,
-        }
+        return Basis(
+            ece=settings.thresholds["ece"],
+            false_alarm_rate=settings.false_alarm_rate,
+            task=self.model.task,
+            promoted=None if champion is None else champion.since_event_time,
+        )
 
-    def _testing(self, basis: Mapping[str, Any]) -> dict[str, Testing]:
+    def _testing(self, basis: Basis) -> dict[str, Testing]:
         stored = sequential.standings(self.connection, self.model.id)
         at = self.progress.consumed_until
         first = min((each.since for each in stored.values()), default=at or 0)
-        served = basis["promoted"]
-        promoted = 0 if served is None else first_after(served, self.progress.minutes_from)
+        promoted = 0 if basis.promoted is None else first_after(basis.promoted, self.progress.minutes_from)
         found = {}
         for version in sorted(set(self.version_of.values())):
             before = stored.get(version)
@@ -231,17 +230,17 @@ class _Taking:
             if leaves or not stored:
                 sequential.leave_out(self.connection, self.model.id, version)
             goes_on = before is not None and before.state and before.basis == basis and not leaves
-            shown = before.fields["since"] if before is not None and goes_on else self._shown(version, since)
+            shown = before.evidence.since if before is not None and goes_on else self._shown(version, since)
             found[version] = Testing(evidence=evidence, since=since, shown_since=shown, fresh=not goes_on)
         return found
 
-    def _shown(self, version: str, since: int) -> str:
+    def _shown(self, version: str, since: int) -> datetime:
         """Return since when predictions count, and of those of a model's beginning, since when there are any."""
         numbers = [number for number, each in self.version_of.items() if each == version]
         hour = sequential.next_bucket(self.connection, numbers, HOUR_LEVEL, 0) or 0
         minutes = hour >= (self.progress.minutes_from or 0)
         begin = sequential.next_bucket(self.connection, numbers, MINUTE_LEVEL, 0) if minutes else hour
-        return rfc3339(since or begin or hour)
+        return moment(since or begin or hour)
 
     def _late(self) -> tuple[list[Step], Span, bool]:
         """Return the steps of the oldest late labels, the span that they come from, and whether there may be more."""
@@ -310,28 +309,28 @@ class _Taking:
             read=value_maps.reader(self.readings.get(version, UNREAD)),
         )
 
-    def _standing(self, version: str, testing: Testing, basis: dict[str, Any], until: int) -> Standing:
+    def _standing(self, version: str, testing: Testing, basis: Basis, until: int) -> Standing:
         evidence = testing.evidence
-        fields = {
-            "log_e": evidence.log_e,
-            "log_sr": evidence.log_sr,
-            "log_ratio": None if self.model.task == "regression" else evidence.log_ratio,
-            "labels": evidence.labels,
-            "steps": evidence.steps,
-            "direction": evidence.leaning(binary=self.model.task == "binary"),
-            "threshold": basis["ece"],
-            "false_alarm_rate": basis["false_alarm_rate"],
-            "since": testing.shown_since,
-            "until": rfc3339(until),
-        }
-        return Standing(
+        said = VersionEvidence(
             version=version,
-            since=testing.since,
-            until=until,
-            basis=basis,
-            fields=finite(fields),
-            state=evidence.to_bytes(),
+            log_e=_finite(evidence.log_e),
+            log_sr=_finite(evidence.log_sr),
+            log_ratio=None if self.model.task == "regression" else _finite(evidence.log_ratio),
+            labels=evidence.labels,
+            steps=evidence.steps,
+            direction=evidence.leaning(binary=self.model.task == "binary"),
+            threshold=basis.ece,
+            false_alarm_rate=basis.false_alarm_rate,
+            since=testing.shown_since,
+            until=moment(until),
         )
+        return Standing(
+            version=version, since=testing.since, until=until, basis=basis, evidence=said, state=evidence.to_bytes()
+        )
+
+
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None
 
 
 def _by_version(steps: Iterable[Step]) -> dict[str, list[Step]]:

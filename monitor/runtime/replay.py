@@ -268,7 +268,7 @@ def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
         return [_step(entry, documents) for entry in reversed(entries) if entry.action in actions]
 
     return {
-        "alerts": [each.as_json() for each in alerts.transitions(connection, twin.id, MOST_EVENTS)],
+        "alerts": [alert.shown() for alert in alerts.transitions(connection, twin.id, MOST_EVENTS)],
         "promotions": steps(Action.PROMOTE),
         "rollbacks": steps(Action.ROLLBACK),
         "proposals": steps(Action.PROPOSE, Action.SHADOW, Action.CANARY),

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 from ..alert.job import judge_alerts
 from ..alert.notify import Send, send_due
+from ..domain.alerts import Alert
 from ..domain.errors import LeaseLost, Unavailable
-from ..domain.records import Alert
 from ..domain.settings import Model
 from ..domain.times import DAY
 from ..evaluation.estimates import estimate_model
@@ -42,7 +42,7 @@ def _nothing(_model: Model, _outcome: Any) -> list[str]:
 
 
 def _transitions(_model: Model, outcome: list[Alert]) -> list[str]:
-    return [f"alert {change.state}: {change.evidence['summary']}" for change in outcome]
+    return [f"alert {change.state}: {change.evidence.summary}" for change in outcome]
 
 
 def _refit(model: Model, outcome: dict[str, Any] | None) -> list[str]:

@@ -5,14 +5,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, insert, select, update
+from sqlalchemy import Connection, Row, insert, select, update
 
-from ..domain.records import Alert
+from ..domain.alerts import FIRING, Alarm, Alert, RecordedAlert, State
 from .bulk import upsert
+from .documents import encoded
 from .schema import alert, alert_state, model, notification
-
-Place = tuple[str, str, str, str]
-"""Kind, window, version and segment: what has a state of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,34 +20,31 @@ class Due:
     id: str
     model: str
     attempts: int
-    alert: Alert
+    alert: RecordedAlert
 
 
-def states(connection: Connection, model_id: int) -> dict[Place, tuple[bool, int]]:
-    """Return whether each alarm of a model fires, and since when."""
+def states(connection: Connection, model_id: int) -> dict[Alarm, State]:
+    """Return the state of each alarm of a model that ever changed."""
     rows = connection.execute(select(alert_state).where(alert_state.c.model_id == model_id))
-    return {(row.kind, row.window, row.version, row.segment): (row.firing, row.since) for row in rows}
+    return {_alarm(row): State(firing=row.firing, since=row.since) for row in rows}
 
 
-def known(connection: Connection) -> list[tuple[int, Place, bool]]:
-    """Return all alarms that ever changed, as (model, place, fires)."""
-    rows = connection.execute(select(alert_state))
-    return [(row.model_id, (row.kind, row.window, row.version, row.segment), row.firing) for row in rows]
+def known(connection: Connection) -> list[tuple[int, Alarm, bool]]:
+    """Return all alarms that ever changed, as (model, alarm, fires)."""
+    return [(row.model_id, _alarm(row), row.firing) for row in connection.execute(select(alert_state))]
+
+
+def _alarm(row: Row[Any]) -> Alarm:
+    return Alarm(kind=row.kind, window=row.window, version=row.version, segment=row.segment)
 
 
 def record(connection: Connection, model_id: int, transition: Alert, *, now: int, notify: bool) -> None:
     """Store a transition, the state that it leads to, and the notification that it calls for."""
-    place = {
-        "model_id": model_id,
-        "kind": transition.kind,
-        "window": transition.window,
-        "version": transition.version,
-        "segment": transition.segment,
-    }
-    evidence = msgspec.json.encode(transition.evidence).decode()
+    place = {"model_id": model_id, **transition.alarm._asdict()}
+    evidence = encoded(transition.evidence)
     row = {**place, "state": transition.state, "at": transition.at, "recorded_at": now, "evidence": evidence}
     number = connection.execute(insert(alert).values(row).returning(alert.c.id)).scalar_one()
-    upsert(connection, alert_state, [{**place, "firing": transition.state == "firing", "since": transition.at}])
+    upsert(connection, alert_state, [{**place, "firing": transition.state == FIRING, "since": transition.at}])
     if notify:
         _queue(connection, number, now)
 
@@ -68,7 +63,7 @@ def _queue(connection: Connection, alert_id: int, now: int) -> None:
     )
 
 
-def transitions(connection: Connection, model_id: int, limit: int) -> list[Alert]:
+def transitions(connection: Connection, model_id: int, limit: int) -> list[RecordedAlert]:
     """Return a model's transitions, newest first."""
     rows = connection.execute(
         select(alert).where(alert.c.model_id == model_id).order_by(alert.c.id.desc()).limit(limit)
@@ -110,8 +105,8 @@ def failed(connection: Connection, notice: str, *, next_at: int, error: str, giv
     )
 
 
-def _alert(row: Any) -> Alert:
-    return Alert(
+def _alert(row: Row[Any]) -> RecordedAlert:
+    return RecordedAlert(
         at=row.at,
         kind=row.kind,
         state=row.state,

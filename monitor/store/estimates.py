@@ -4,11 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, Select, delete, func, select, update
 
-from ..domain.times import DAY
+from ..domain.estimates import Estimated, Truth
+from ..domain.times import DAY, micros
 from .bulk import insert_new
+from .documents import decoded, encoded
 from .schema import estimate
 
 
@@ -18,11 +19,23 @@ class Estimate:
 
     id: int  # 0 before it is stored
     model_id: int
-    version: str
-    window: str
-    end: int
-    fields: dict[str, Any]
-    truth: dict[str, Any] | None = None  # None until the window has matured
+    expected: Estimated
+    truth: Truth | None = None  # None until the window has matured
+
+    @property
+    def version(self) -> str:
+        """The model version."""
+        return self.expected.version
+
+    @property
+    def window(self) -> str:
+        """The length of the window."""
+        return self.expected.window
+
+    @property
+    def over(self) -> tuple[int, int]:
+        """Beginning and end of the window, in microseconds."""
+        return micros(self.expected.start), micros(self.expected.end)
 
 
 def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
@@ -32,9 +45,9 @@ def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
             "model_id": row.model_id,
             "version": row.version,
             "window": row.window,
-            "end": row.end,
+            "end": row.over[1],
             "made_at": now,
-            "fields": _json(row.fields),
+            "fields": encoded(row.expected),
         }
         for row in rows
     ]
@@ -53,10 +66,10 @@ def pending(connection: Connection, model_id: int, until: int, limit: int) -> li
     return _read(connection, query.order_by(estimate.c.end, estimate.c.id).limit(limit))
 
 
-def settle(connection: Connection, truths: Mapping[int, Mapping[str, Any]]) -> None:
+def settle(connection: Connection, truths: Mapping[int, Truth]) -> None:
     """Store what came of estimates, by their ids."""
     for number, truth in truths.items():
-        connection.execute(update(estimate).where(estimate.c.id == number).values(truth=_json(truth)))
+        connection.execute(update(estimate).where(estimate.c.id == number).values(truth=encoded(truth)))
 
 
 def past(connection: Connection, model_id: int, window: str, version: str | None, limit: int) -> list[Estimate]:
@@ -65,10 +78,10 @@ def past(connection: Connection, model_id: int, window: str, version: str | None
     return _read(connection, query.order_by(estimate.c.end.desc(), estimate.c.version.desc()).limit(limit))[::-1]
 
 
-def truths(connection: Connection, model_id: int, window: str, version: str | None) -> list[dict[str, Any]]:
+def truths(connection: Connection, model_id: int, window: str, version: str | None) -> list[Truth]:
     """Return what came of all stored estimates of a window that have matured."""
     query = select(estimate.c.truth).where(*_of(model_id, window, version), estimate.c.truth.is_not(None))
-    return [msgspec.json.decode(text) for text in connection.execute(query).scalars()]
+    return [decoded(text, Truth) for text in connection.execute(query).scalars()]
 
 
 def current(connection: Connection) -> list[Estimate]:
@@ -106,13 +119,6 @@ def _estimate(row: Row[Any]) -> Estimate:
     return Estimate(
         id=row.id,
         model_id=row.model_id,
-        version=row.version,
-        window=row.window,
-        end=row.end,
-        fields=msgspec.json.decode(row.fields),
-        truth=None if row.truth is None else msgspec.json.decode(row.truth),
+        expected=decoded(row.fields, Estimated),
+        truth=None if row.truth is None else decoded(row.truth, Truth),
     )
-
-
-def _json(fields: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(fields).decode()

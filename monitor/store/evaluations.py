@@ -1,21 +1,24 @@
 """Stored evaluations: the newest of every series and window, and their history."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
-import msgspec
-from sqlalchemy import ColumnElement, Connection, delete, or_, select
+from msgspec.structs import replace
+from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
 
-from ..domain.times import HOUR
+from ..domain.drift import Drift
+from ..domain.evaluations import Evaluation
+from ..domain.times import HOUR, micros
 from .bulk import upsert
+from .documents import decoded, encoded
 from .schema import evaluation, latest
 
 ALL_VERSIONS: Final = "\x01"
 """What the version of an evaluation over all versions is stored as; no event can carry it."""
 
-SHOWN_ONCE: Final = frozenset({"reliability", "risk_coverage", "classes", "pit", "coverage", "quantiles"})
-"""The fields that only the newest evaluation keeps: they are as large as all others together."""
+CALIBRATION: Final = "calibration"
+DRIFT: Final = "drift"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -26,39 +29,56 @@ class Stored:
     version: str
     segment: str
     window: str
-    kind: str  # calibration or drift
-    end: int
-    fields: dict[str, Any]
+    result: Evaluation | Drift
+
+    @property
+    def kind(self) -> str:
+        """What the result is of: calibration or drift."""
+        return CALIBRATION if isinstance(self.result, Evaluation) else DRIFT
 
 
 def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
     """Store evaluations; one of the same end replaces the older."""
-    current = [{**_place(row), "kind": row.kind, "fields": _json(row.fields), "computed_at": now} for row in rows]
+    current = [{**_place(row), "kind": row.kind, "fields": _json(row.result), "computed_at": now} for row in rows]
     upsert(connection, latest, current)
     history = [
-        {**_place(row), "end": row.end, "fields": _json(_without_diagram(row.fields)), "computed_at": now}
+        {**_place(row), "end": micros(row.result.end), "fields": _json(_without_curves(row.result)), "computed_at": now}
         for row in rows
-        if row.kind == "calibration"
+        if isinstance(row.result, Evaluation)
     ]
     upsert(connection, evaluation, history, key=["model_id", "window", "version", "segment", "end"])
 
 
-def _place(row: Stored) -> dict[str, Any]:
+def _place(row: Stored) -> dict[str, int | str]:
     return {"model_id": row.model_id, "version": row.version, "segment": row.segment, "window": row.window}
 
 
-def _json(fields: Mapping[str, Any]) -> str:
-    return msgspec.json.encode(fields).decode()
+def _json(result: Evaluation | Drift) -> str:
+    return encoded(result.as_json() if isinstance(result, Evaluation) else result)
 
 
-def _without_diagram(fields: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in fields.items() if name not in SHOWN_ONCE}
+def _without_curves(result: Evaluation) -> Evaluation:
+    """Return what the history keeps of an evaluation: what is drawn of it is as large as all else together."""
+    return replace(result, curves=None, levels=None)
 
 
 def newest(
-    connection: Connection, model_id: int | None = None, kind: str = "calibration", segment: str | None = None
-) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return the newest evaluations of single versions, of one segment or of all, as (model, window, fields)."""
+    connection: Connection, model_id: int | None = None, *, segment: str | None = None
+) -> list[tuple[int, str, Evaluation]]:
+    """Return the newest evaluations of single versions, of one segment or of all, as (model, window, evaluation)."""
+    rows = connection.execute(_newest(CALIBRATION, model_id, segment))
+    return [(row.model_id, row.window, Evaluation.from_json(row.fields)) for row in rows]
+
+
+def newest_drift(
+    connection: Connection, model_id: int | None = None, *, segment: str | None = None
+) -> list[tuple[int, str, Drift]]:
+    """Return the newest comparisons of single versions with their reference, as (model, window, drift)."""
+    rows = connection.execute(_newest(DRIFT, model_id, segment))
+    return [(row.model_id, row.window, decoded(row.fields, Drift)) for row in rows]
+
+
+def _newest(kind: str, model_id: int | None, segment: str | None) -> Select[tuple[int, str, str]]:
     query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(
         latest.c.kind == kind, latest.c.version != ALL_VERSIONS
     )
@@ -66,22 +86,21 @@ def newest(
         query = query.where(latest.c.model_id == model_id)
     if segment is not None:
         query = query.where(latest.c.segment == segment)
-    query = query.order_by(latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
-    return [(row[0], row[1], msgspec.json.decode(row[2])) for row in connection.execute(query)]
+    return query.order_by(latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
 
 
-def overall(connection: Connection, model_id: int | None = None) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return the newest evaluations of models as a whole, as (model, window, fields): over all versions, or of the only one."""
+def overall(connection: Connection, model_id: int | None = None) -> list[tuple[int, str, Evaluation]]:
+    """Return the newest evaluations of models as a whole, as (model, window, evaluation): over all versions, or of the only one."""
     query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(
-        latest.c.kind == "calibration", latest.c.segment == ""
+        latest.c.kind == CALIBRATION, latest.c.segment == ""
     )
     if model_id is not None:
         query = query.where(latest.c.model_id == model_id)
     rows = connection.execute(query.order_by(latest.c.version != ALL_VERSIONS, latest.c.version))
-    found: dict[tuple[int, str], str] = {}
+    chosen: dict[tuple[int, str], str] = {}
     for row in rows:
-        found.setdefault((row[0], row[1]), row[2])
-    return [(number, window, msgspec.json.decode(text)) for (number, window), text in found.items()]
+        chosen.setdefault((row.model_id, row.window), row.fields)
+    return [(number, window, Evaluation.from_json(text)) for (number, window), text in chosen.items()]
 
 
 def retain(connection: Connection, model_id: int, places: Sequence[tuple[str, str, str, str]]) -> None:
@@ -119,10 +138,10 @@ def history(
     start: int,
     end: int,
     limit: int,
-) -> list[Mapping[str, Any]]:
+) -> list[Evaluation]:
     """Return stored evaluations whose window ended within [start, end], oldest first; of too many, the newest.
 
-    They lack the reliability diagram. Without a version there is one for each end: that over all versions, or that of the only one.
+    They lack what is drawn. Without a version there is one for each end: that over all versions, or that of the only one.
     """
     query = select(evaluation.c.fields).where(
         evaluation.c.model_id == model_id,
@@ -136,7 +155,7 @@ def history(
     else:
         query = query.where(or_(evaluation.c.version == ALL_VERSIONS, ~_over_all_versions()))
     rows = connection.execute(query.order_by(evaluation.c.end.desc()).limit(limit)).scalars().all()
-    return [msgspec.json.decode(row) for row in reversed(rows)]
+    return [Evaluation.from_json(row) for row in reversed(rows)]
 
 
 def _over_all_versions() -> ColumnElement[bool]:

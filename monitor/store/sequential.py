@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import msgspec
 from sqlalchemy import Connection, delete, func, select, update
 
 from ..domain.records import LATE_LEVEL
+from ..domain.sequential import Basis, VersionEvidence
 from . import rollups
 from .bulk import among, upsert
+from .documents import decoded, encoded
 from .rollups import Span
 from .schema import clustered, evidence, progress, rollup, series
 
@@ -32,10 +33,10 @@ class Standing:
 
     version: str
     since: int  # predictions from here on count, in event time
-    until: int  # and those before here have been taken in
-    basis: dict[str, Any]  # what it depends on; something else begins it afresh
-    fields: dict[str, Any]  # what it says
-    state: bytes  # empty where it is to begin afresh
+    until: int  # and those before here have been tested
+    basis: Basis
+    evidence: VersionEvidence
+    state: bytes  # empty where the tests are to start again
 
 
 def taken(connection: Connection, model_ids: Sequence[int]) -> dict[int, Taken]:
@@ -63,8 +64,8 @@ def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
             version=row.version,
             since=row.since,
             until=row.until,
-            basis=msgspec.json.decode(row.basis),
-            fields=msgspec.json.decode(row.fields),
+            basis=decoded(row.basis, Basis),
+            evidence=decoded(row.fields, VersionEvidence, version=row.version),
             state=bytes(row.state),
         )
         for row in rows
@@ -82,8 +83,8 @@ def save(connection: Connection, model_id: int, found: Sequence[Standing]) -> No
                 "version": each.version,
                 "since": each.since,
                 "until": each.until,
-                "basis": msgspec.json.encode(each.basis).decode(),
-                "fields": msgspec.json.encode(each.fields).decode(),
+                "basis": encoded(each.basis),
+                "fields": encoded(each.evidence),
                 "state": each.state,
             }
             for each in found
@@ -91,13 +92,13 @@ def save(connection: Connection, model_id: int, found: Sequence[Standing]) -> No
     )
 
 
-def newest(connection: Connection, model_id: int | None = None) -> list[tuple[int, str, dict[str, Any]]]:
-    """Return what the tests say now, as (model, version, fields); those that are to begin afresh say nothing."""
+def newest(connection: Connection, model_id: int | None = None) -> list[tuple[int, VersionEvidence]]:
+    """Return what the tests say now, by model and version; those that are to start again say nothing."""
     query = select(evidence.c.model_id, evidence.c.version, evidence.c.fields).where(func.length(evidence.c.state) > 0)
     if model_id is not None:
         query = query.where(evidence.c.model_id == model_id)
     rows = connection.execute(query.order_by(evidence.c.model_id, evidence.c.version))
-    return [(row[0], row[1], msgspec.json.decode(row[2])) for row in rows]
+    return [(row.model_id, decoded(row.fields, VersionEvidence, version=row.version)) for row in rows]
 
 
 def restart(connection: Connection, model_id: int, version: str, since: int) -> None:

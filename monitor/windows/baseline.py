@@ -8,10 +8,11 @@ import operator
 from collections.abc import Collection
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any
 
 from sqlalchemy import Connection
 
+from ..domain.drift import VALIDATED
+from ..domain.evaluations import Evaluation
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL
 from ..domain.settings import VALIDATION, Model
 from ..domain.times import HOUR, LATEST
@@ -20,8 +21,9 @@ from ..stats.values import UNREAD, read
 from ..store import rollups
 from ..store.rollups import Span
 from .clock import Clocked
+from .drift import Reference
+from .evaluation import Question, evaluation
 from .ranges import Range
-from .scores import VALIDATED, Question, Reference, evaluation, finite
 from .sums import readings
 
 
@@ -62,13 +64,20 @@ def together(parts: Collection[Validation]) -> Validation | None:
 
 
 def evaluated(
-    model: Model, version: str | None, found: Validation | None, scores: Scores, **more: Any
-) -> dict[str, Any]:
-    """Return the evaluation of a whole validation set; of one that is not there, counts of 0 and nothing else."""
-    start, end = (0, 0) if found is None else found.over
-    question = Question(model=model, version=version, segment="", start=start, end=end, scores=scores, **more)
-    fields = finite(evaluation(question, Summary.of([]) if found is None else found.summary, None))
-    return fields if found is not None else fields | {"start": None, "end": None}
+    model: Model, version: str | None, validation: Validation | None, *, scores: Scores, bins: int, by_value: bool
+) -> Evaluation:
+    """Return the evaluation of a whole validation set; of one that is not there, counts of 0 and nothing else.
+
+    Parameters
+    ----------
+    scores, bins, by_value : as of a question
+
+    """
+    start, end = (0, 0) if validation is None else validation.over
+    question = Question(
+        model=model, version=version, segment="", start=start, end=end, scores=scores, bins=bins, by_value=by_value
+    )
+    return evaluation(question, Summary.of([]) if validation is None else validation.summary, None)
 
 
 def may_be_reference(clock: Clocked) -> bool:

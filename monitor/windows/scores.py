@@ -1,370 +1,367 @@
-"""Figures: sums of a window to scores, intervals and a verdict."""
+"""Scores: the figures of windows of probabilities, one row each.
 
-import math
-from collections.abc import Iterator, Mapping, Sequence
+To add one, write its function in `stats` for many windows at once and its row here; API, history, Prometheus, reference and page follow.
+"""
+
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from functools import cached_property
+from typing import Final
 
 import numpy as np
 
-from ..domain.settings import Model
-from ..domain.times import rfc3339
-from ..stats import cox, noise, reliability, scores, selective
-from ..stats.alike import ratio, rows, stacked
-from ..stats.cells import Cells, Floats, place
-from ..stats.classwise import ClassCalibration, class_calibration, sce
-from ..stats.cox import coxes
-from ..stats.decomposition import corps, murphies
-from ..stats.drift import ClassShift, ScoreDrift, class_shift, score_drift
-from ..stats.reliability import Bins, bins_of, emptied
+from ..stats import decomposition, noise, reliability, scores, selective
+from ..stats.alike import ratio
+from ..stats.cells import Cells, Floats
+from ..stats.classwise import sce
+from ..stats.cox import Cox, coxes
+from ..stats.reliability import Bins
+from ..stats.selective import Ranking
 from ..stats.smooth import smooth_eces
-from ..stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
-from ..stats.values import has_scores, score_counts, value_bins
-from . import regression
-
-DEFAULT_BINS: Final = 15
-AT_ONCE: Final = 128
-"""Windows computed together; each takes about 200 kB meanwhile."""
-
-CALIBRATED: Final = "calibrated"
-MISCALIBRATED: Final = "miscalibrated"
-TOO_FEW_LABELS: Final = "too_few_labels"
-FIXED: Final = "fixed"
-FITTED_ON: Final = "champion"
-TRAILING: Final = "trailing"
-VALIDATED: Final = "validation"
-MIDDLE_CELL: Final = int(place([0.5])[0])
-"""The last cell of probabilities that are at most .5."""
+from .figures import COUNT, DEVIATIONS, LOG_ODDS, NATS, RATIO, SCORE, SLOPE, Figure
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Question:
-    """What is to be evaluated: a range that was widened, of one version (None: all) and segment."""
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Windows of probabilities whose sums have one shape, and what several of their figures share.
 
-    model: Model
-    version: str | None
-    segment: str
-    start: int
-    end: int
-    scores: Scores = "served"
-    bins: int = DEFAULT_BINS
-    by_value: bool = True  # where all confidences are verbalised, each distinct value is a bin
-    matured: bool = True
-
-
-Asked = tuple[Question, Summary, Summary | None]
-"""A question, the sums of its window, and those of the equally long window just before."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reference:
-    """What scores are compared with."""
-
-    kind: str  # fixed: a declared range; champion: what serves was fitted on; validation: its set; trailing: the range just before
-    start: int
-    end: int
-
-
-def evaluation(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
-    """Return every figure of a window; what can't be computed is None.
-
-    Parameters
-    ----------
-    question : what the summary is of
-    summary : sums of the window
-    previous : sums of the equally long window just before; its signs sharpen the lower bound
-
+    Arrays have the windows as their leading axis.
     """
-    return evaluations_of([(question, summary, previous)])[0]
+
+    binary: bool
+    bin_count: int  # bins of equal width
+    alphas: Floats  # how often each lower bound may exceed the truth
+    cells: Cells
+    bins: Bins  # of equal width, or one per distinct value
+    before: Bins  # of the equally long windows just before
+    losses: Mapping[str, Floats]  # sums by the names of `stats.summary.LOSSES`
+    classes: Sequence[Floats | None]  # classwise sums of each window, None where there are none
+
+    @cached_property
+    def labelled(self) -> Floats:
+        """Labelled events in the cells: fewer than labels where some values can't be read yet."""
+        return np.asarray(self.cells.n.sum(axis=-1))
+
+    @cached_property
+    def answers(self) -> Cells:
+        """The sums of answers: a binary model's confidences are folded about one half."""
+        return scores.folded(self.cells) if self.binary else self.cells
+
+    @cached_property
+    def bounds(self) -> tuple[Floats, Floats]:
+        """Lower bounds of the ECE, and how far each lies under the truth at even odds."""
+        return noise.ece_lower_bounds(self.bins, self.before, self.alphas)
+
+    @cached_property
+    def debiased_l2_interval(self) -> tuple[Floats, Floats]:
+        """Lower and upper ends of the interval of the debiased L2 error."""
+        return reliability.debiased_l2_intervals(self.bins)
+
+    @cached_property
+    def lines(self) -> Sequence[Cox | None]:
+        """Cox's line of each window, None where it is not identified."""
+        return coxes(self.cells)
+
+    @cached_property
+    def murphy(self) -> Mapping[str, Floats]:
+        """Murphy's terms of the Brier score."""
+        return decomposition.murphies(self.bins)
+
+    @cached_property
+    def corp(self) -> Mapping[str, Floats]:
+        """The CORP terms of the Brier score."""
+        return decomposition.corps(self.cells)
+
+    @cached_property
+    def ranking(self) -> Ranking:
+        """The answers of all windows by confidence."""
+        return selective.rankings(self.cells, binary=self.binary)
 
 
-def evaluations_of(asked: Sequence[Asked]) -> list[dict[str, Any]]:
-    """Return `evaluation` of many windows, at a fraction of the cost: what costs most is found for all of them together."""
-    windows = [_window(*each) for each in asked if each[0].model.task != "regression"]
-    judged = iter(_together(windows))
-    return [_of_regression(*each) if each[0].model.task == "regression" else next(judged) for each in asked]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Window:
-    """A window of probabilities."""
-
-    question: Question
-    summary: Summary
-    previous: Summary
-    values: Bins | None  # where each distinct value is a bin
-
-    @property
-    def alike(self) -> tuple[bool, Scores, int, int]:
-        """What must agree between windows that are computed together."""
-        asked = self.question
-        return asked.model.task == "binary", asked.scores, asked.bins, 0 if self.values is None else len(self.values.n)
-
-
-def _window(question: Question, summary: Summary, previous: Summary | None) -> _Window:
-    values = value_bins(summary, question.scores) if question.by_value else None
-    return _Window(question=question, summary=summary, previous=previous or Summary.of([]), values=values)
-
-
-def _together(windows: Sequence[_Window]) -> list[dict[str, Any]]:
-    """Return the evaluations of windows in their order, those that are alike computed together."""
-    groups: dict[Any, list[int]] = {}
-    for number, window in enumerate(windows):
-        groups.setdefault(window.alike, []).append(number)
-    found: dict[int, dict[str, Any]] = {}
-    for numbers in groups.values():
-        for first in range(0, len(numbers), AT_ONCE):
-            some = numbers[first : first + AT_ONCE]
-            found |= zip(some, _alike([windows[each] for each in some]), strict=True)
-    return [found[each] for each in range(len(windows))]
-
-
-def _alike(windows: Sequence[_Window]) -> Iterator[dict[str, Any]]:
-    """Yield the evaluations of windows that are alike."""
-    binary, served_or_raw, count, _ = windows[0].alike
-    cells = cells_of([window.summary for window in windows], served_or_raw)
-    bins, before = _bins(windows, cells)
-    answers = scores.folded(cells) if binary else cells
-    alphas = np.array([window.question.model.settings.false_alarm_rate for window in windows])
-    bounds, margins = noise.ece_lower_bounds(bins, before, alphas)
-    lines, ranked = coxes(cells), selective.rankings(cells, binary=binary)
-    found = {
-        "judged": bins.n.sum(axis=-1).astype(np.int64),
-        "margin": margins,
-        "direction": cox.directions(answers, lines),
-        "accuracy": scores.accuracies(answers),
-        **_figures(cells, bins, count),
-        "cox_slope": [None if each is None else each.slope for each in lines],
-        "cox_intercept": [None if each is None else each.intercept for each in lines],
-        **_losses(windows, cells.n.sum(axis=-1)),
-        **_decompositions(cells, bins),
-        "ece_lower_bound": np.maximum(bounds, 0.0),  # nothing was found: the ECE is at least 0
-        "reliability": reliability.reliability_diagrams(bins),
-        "aurc": selective.aurcs(ranked),
-        "risk_coverage": selective.risk_coverages(ranked),
-    }
-    return map(_evaluation, windows, rows(found))
-
-
-def _bins(windows: Sequence[_Window], cells: Cells) -> tuple[Bins, Bins]:
-    """Return the bins of windows and the same ones of the windows before them."""
-    _, scores, count, valued = windows[0].alike
-    if not valued:
-        return bins_of(cells, count), bins_of(cells_of([window.previous for window in windows], scores), count)
-    now = [window.values for window in windows if window.values is not None]
-    before = [value_bins(each.previous, scores, bins) or emptied(bins) for each, bins in zip(windows, now, strict=True)]
-    return stacked(now), stacked(before)
-
-
-def _evaluation(window: _Window, found: dict[str, Any]) -> dict[str, Any]:
-    judged, margin = found.pop("judged"), found.pop("margin")
-    return {
-        **_head(window.question, window.summary),
-        **_verdict(window.question.model, judged, found["ece_lower_bound"], margin),
-        **found,
-        **_classwise(window),
-    }
-
-
-def _of_regression(question: Question, summary: Summary, previous: Summary | None) -> dict[str, Any]:
-    found = regression.figures(summary, previous, alpha=question.model.settings.false_alarm_rate)
-    verdict = _verdict(question.model, summary.labels, found["quantile_ece_lower_bound"], 0.0)
-    return _head(question, summary) | verdict | found
-
-
-def _head(question: Question, summary: Summary) -> dict[str, Any]:
-    return {
-        "model": question.model.name,
-        "version": question.version,
-        "segment": question.segment,
-        "start": rfc3339(question.start),
-        "end": rfc3339(question.end),
-        "scores": question.scores,
-        "predictions": summary.events,
-        "labelled": summary.labels,
-        "label_coverage": summary.labels / summary.events if summary.events else None,
-        "matured": question.matured,
-    }
-
-
-def _verdict(model: Model, labelled: int, bound: float | None, margin: float | None) -> dict[str, Any]:
-    """Return what is said of a model whose ECE is at least `bound`; "calibrated" only where a breach would have shown."""
-    settings = model.settings
-    verdict, needed = _judged(labelled, bound, margin, settings.thresholds["ece"], settings.minimum_labels)
-    return {"verdict": verdict, "labels_needed": needed}
-
-
-def _judged(
-    labelled: int, bound: float | None, margin: float | None, threshold: float, minimum: int
-) -> tuple[str, int]:
-    if bound is not None and labelled >= minimum and bound > threshold:
-        return MISCALIBRATED, 0
-    needed = noise.labels_for_verdict(labelled, None if bound is None else margin, threshold=threshold, minimum=minimum)
-    return (TOO_FEW_LABELS, needed) if needed else (CALIBRATED, 0)
-
-
-def _figures(cells: Cells, bins: Bins, count: int) -> dict[str, Floats]:
-    """Return the calibration errors of each window, and what they are compared with."""
-    low, high = reliability.debiased_l2_intervals(bins)
-    return {
-        "mean_confidence": scores.mean_confidences(cells),
-        "ece": reliability.eces(bins),
-        "ece_null_mean": noise.null_eces(bins)[0],
-        "ece_z": noise.ece_zs(bins),
-        "debiased_l2_squared": reliability.debiased_l2_squares(bins),
-        "debiased_l2": reliability.debiased_l2s(bins),
-        "debiased_l2_low": low,
-        "debiased_l2_high": high,
-        "mce": reliability.mces(bins),
-        "ace": reliability.aces(cells, count),
-        "smooth_ece": smooth_eces(cells),
-        "calibration_in_the_large_z": scores.calibration_in_the_large_zs(cells),
-    }
-
-
-def _decompositions(cells: Cells, bins: Bins) -> dict[str, Floats]:
-    parts = corps(cells)
-    return {
-        **{f"brier_{name}": term for name, term in murphies(bins).items()},
-        "corp_miscalibration": parts["miscalibration"],
-        "corp_discrimination": parts["discrimination"],
-    }
-
-
-def _classwise(window: _Window) -> dict[str, Any]:
-    """Return the SCE and each class's calibration; of a model with too many classes, and of raw scores, no sums are kept."""
-    question, names = window.question, window.question.model.classes or ()
-    if question.model.task != "multiclass" or question.scores != "served" or not 0 < len(names) <= MAX_CLASSES:
-        return {"sce": None, "classes": []}
-    cells = window.summary.classwise(len(names))
-    before = None if window.previous is None else window.previous.classwise(len(names))
-    found = class_calibration(cells, before, bins=question.bins, alpha=_class_alpha(question.model))
-    return {
-        "sce": sce(cells, question.bins),
-        "classes": [_of_class(question.model, name, each) for name, each in zip(names, found, strict=True)],
-    }
-
-
-def _class_alpha(model: Model) -> float:
-    """Return how often the bound of one class may err: classes with thresholds share the model's false-alarm rate."""
-    return model.settings.false_alarm_rate / max(1, len(model.settings.class_thresholds))
-
-
-def _of_class(model: Model, name: str, found: ClassCalibration) -> dict[str, Any]:
-    threshold = model.settings.class_thresholds.get(name)
-    bound = None if found.ece_lower_bound is None else max(found.ece_lower_bound, 0.0)
-    verdict = None
-    if threshold is not None:
-        verdict, _ = _judged(found.labelled, bound, found.margin, threshold, model.settings.minimum_labels)
-    return {
-        "class": name,
-        "labelled": found.labelled,
-        "positives": found.positives,
-        "mean_probability": found.mean_probability,
-        "observed": found.observed,
-        "ece": found.ece,
-        "ece_lower_bound": bound,
-        "threshold": threshold,
-        "verdict": verdict,
-    }
-
-
-def _losses(windows: Sequence[_Window], labelled: Floats) -> dict[str, Floats]:
-    """Return losses per event that is in the cells: less than there are labels where some values can't be read yet."""
-    sums = np.stack([window.summary.losses(window.question.scores) for window in windows], axis=1)
-    found = dict(zip(LOSSES, sums, strict=True))
-    return {
-        "brier": ratio(found["brier"], labelled),
-        "log_loss": ratio(found["log_loss"], labelled),
-        "log_loss_clipped": found["clipped"].astype(np.int64),
-        "spiegelhalter_z": scores.standardised(found["spiegelhalter_numerator"], found["spiegelhalter_denominator"]),
-    }
-
-
-def drift(question: Question, current: Summary, before: Summary, reference: Reference) -> dict[str, Any]:
-    """Return score drift of raw scores against a reference; raw, since a promotion moves the served ones by design."""
-    old, new = _Arrived.of(before), _Arrived.of(current)
-    found = _score_drift(question.model, old, new)
-    settings = question.model.settings
-    enough = min(current.events, before.events) >= settings.minimum_labels
-    fields = [name for name in ScoreDrift.__slots__ if name not in {"n", "m"}]
-    figures = {name: None if found is None else getattr(found, name) for name in fields}
-    return {
-        "model": question.model.name,
-        "version": question.version,
-        "segment": question.segment,
-        "start": rfc3339(question.start),
-        "end": rfc3339(question.end),
-        "reference_kind": reference.kind,
-        "reference_start": rfc3339(reference.start),
-        "reference_end": rfc3339(reference.end),
-        "scores": "raw",
-        "predictions": current.events,
-        "reference_predictions": before.events,
-        **figures,
-        "class_shift": _class_shift(question.model, old, new, enough=enough),
-        "threshold": settings.thresholds["psi"],
-        "enough": enough,
-        "drifted": found is not None and enough and found.drifted(settings.thresholds["psi"]),
-    }
-
-
-@dataclass(frozen=True, slots=True)
-class _Arrived:
-    """What predictions add to sums, in cells of their raw scores, and the sums themselves."""
-
-    summary: Summary
-    count: Floats
-    total: Floats
-
-    @classmethod
-    def of(cls, summary: Summary) -> "_Arrived":
-        cells = summary.cells("raw")
-        return cls(summary, cells.en, cells.esp)
-
-    def sides(self) -> Floats:
-        """Return how many scores are at most .5, and how many above it."""
-        at_most = self.count[: MIDDLE_CELL + 1].sum()
-        return np.array([at_most, self.count.sum() - at_most])
-
-
-def _score_drift(model: Model, old: _Arrived, new: _Arrived) -> ScoreDrift | None:
-    """Return how far scores have moved: confidences, of regression where predictions lie, and scores that are no probability."""
-    if model.task == "regression":
-        return score_drift(old.summary.locations(), new.summary.locations())
-    if has_scores(old.summary) or has_scores(new.summary):
-        then, now = (np.append(each.count, score_counts(each.summary)) for each in (old, new))
-        return score_drift(then, now)
-    return score_drift(old.count, new.count, sums=(old.total, new.total))
-
-
-def _class_shift(model: Model, old: _Arrived, new: _Arrived, *, enough: bool) -> dict[str, Any] | None:
-    """Return how the mix of answers moved; None where answers are no classes, or were not counted for all predictions."""
-    names, *counted = _answers(model, old, new)
-    found: ClassShift | None = None
-    if all(counts.sum() == each.summary.events for counts, each in zip(counted, (old, new), strict=True)):
-        found = class_shift(*counted)
-    if found is None:
-        return None
-    shares = zip(names, found.reference.tolist(), found.current.tolist(), strict=True)
-    return {
-        "classes": [{"class": name, "reference": then, "current": now} for name, then, now in shares],
-        "js": found.js,
-        "js_null_95": found.js_null_95,
-        "js_null_999": found.js_null_999,
-        "shifted": enough and found.shifted(model.settings.thresholds["psi"]),
-    }
-
-
-def _answers(model: Model, old: _Arrived, new: _Arrived) -> tuple[Sequence[str], Floats, Floats]:
-    """Return the names of the classes and how often each was the answer; the answer of a binary model is 1 above .5."""
-    if model.task == "binary":
-        names = model.classes or ("0", "1")
-        return names, old.sides(), new.sides()
-    names = model.classes if model.task == "multiclass" and model.classes and len(model.classes) <= MAX_CLASSES else ()
-    return names, old.summary.predicted(len(names)), new.summary.predicted(len(names))
-
-
-def finite(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return fields with whatever is not finite as None; a figure that can't be computed is never NaN."""
-    return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in fields.items()}
+FIGURES: Final[tuple[Figure[Batch], ...]] = (
+    Figure(
+        name="accuracy",
+        title="Accuracy",
+        of=lambda batch: scores.accuracies(batch.answers),
+        unit=RATIO,
+        listed=True,
+        exported="accuracy_ratio",
+        sentence="Share of answers that were right; of a binary model, class 1 above one half.",
+        worry="When it falls below what the use of the model can bear. It says nothing about calibration: a model can be right less "
+        "often and still know it.",
+        action="Compare it with the mean confidence. Where both fell together, the model knows that it got worse: retrain it. Where only "
+        "the accuracy fell, a new calibrator keeps its confidences honest until then.",
+    ),
+    Figure(
+        name="mean_confidence",
+        title="Mean confidence",
+        of=lambda batch: scores.mean_confidences(batch.cells),
+        unit=RATIO,
+        listed=True,
+        sentence="Mean confidence of the labelled events.",
+        worry="When it lies far from the accuracy; of a binary model, far from how often class 1 happens.",
+        action="Above it the model is overconfident on average, below it underconfident. Refit the calibrator.",
+    ),
+    Figure(
+        name="ece",
+        title="ECE",
+        of=lambda batch: reliability.eces(batch.bins),
+        unit=RATIO,
+        listed=True,
+        exported="ece_ratio",
+        sentence="Expected calibration error: mean gap of confidence and outcome over 15 bins of equal width, weighted by labels.",
+        worry="When its lower bound is above the threshold `ece`. The figure itself is never 0: few labels alone make it large, see "
+        "`ece_null_mean`.",
+        action="Look at the reliability diagram for where the gap lies and at the segments for whose it is, then refit the calibrator.",
+    ),
+    Figure(
+        name="ece_lower_bound",
+        title="ECE, at least",
+        of=lambda batch: np.maximum(batch.bounds[0], 0.0),  # nothing was found: the ECE is at least 0
+        unit=RATIO,
+        listed=True,
+        exported="ece_lower_bound_ratio",
+        sentence="One-sided lower bound of the true ECE, at the model's `false_alarm_rate`; 0 where nothing was found.",
+        worry="When it is above the threshold `ece`: that is the verdict `miscalibrated`, and a calibrated model rarely shows it.",
+        action="Refit the calibrator, or let `recalibration` do it.",
+    ),
+    Figure(
+        name="ece_null_mean",
+        title="ECE by chance",
+        of=lambda batch: noise.null_eces(batch.bins)[0],
+        unit=RATIO,
+        listed=True,
+        exported="ece_null_mean_ratio",
+        sentence="Mean ECE that a calibrated model would show with these confidences and so many labels.",
+        worry="When it is near the threshold: the window has too few labels for its ECE to mean much.",
+        action="Take a longer window, or get more labels.",
+    ),
+    Figure(
+        name="brier",
+        title="Brier score",
+        of=lambda batch: ratio(batch.losses["brier"], batch.labelled),
+        unit=SCORE,
+        listed=True,
+        exported="brier_score",
+        sentence="Brier score, the mean of (p - y)²; of vectors, summed over the classes.",
+        worry="When it rises. It has no level that is good in itself: 0 is perfect, and always saying .5 scores .25.",
+        action="Its parts tell the cause: `corp_miscalibration` is repaired by a calibrator, a loss of `corp_discrimination` only by a "
+        "better model.",
+    ),
+    Figure(
+        name="log_loss",
+        title="Log loss",
+        of=lambda batch: ratio(batch.losses["log_loss"], batch.labelled),
+        unit=NATS,
+        listed=True,
+        exported="log_loss",
+        sentence="Mean log loss in nats; probabilities are clipped at 1e-15.",
+        worry="When it rises while the Brier score does not: a few answers were very sure and wrong.",
+        action="Look at the reliability diagram near 0 and 1, and at `log_loss_clipped`. A calibrator softens unearned certainty.",
+    ),
+    Figure(
+        name="ece_z",
+        title="ECE, z",
+        of=lambda batch: noise.ece_zs(batch.bins),
+        unit=DEVIATIONS,
+        sentence="How many standard deviations the ECE lies above what a calibrated model would show.",
+        worry="From about 3 on: chance hardly explains the error. It says that there is an error, not that it is large.",
+        action="Look at `ece_lower_bound` for its size before you act; with many labels a harmless error has a large z.",
+    ),
+    Figure(
+        name="debiased_l2_squared",
+        title="Squared L2 error",
+        of=lambda batch: reliability.debiased_l2_squares(batch.bins),
+        unit=SCORE,
+        sentence="Mean squared gap of confidence and outcome, less what chance adds to it; it may be negative.",
+        worry="When it stays above 0 window after window. A negative value means that nothing was found.",
+        action="Read `debiased_l2`, its root, which is on the scale of the ECE.",
+    ),
+    Figure(
+        name="debiased_l2",
+        title="L2 error",
+        of=lambda batch: reliability.debiased_l2s(batch.bins),
+        unit=RATIO,
+        sentence="Root of the mean squared gap of confidence and outcome, less what chance adds to it.",
+        worry="When the lower end of its interval is above 0. Unlike the ECE it is not inflated by few labels, so that windows of "
+        "different size compare.",
+        action="Where it is far above the ECE, the error is concentrated: find the bins in the reliability diagram.",
+    ),
+    Figure(
+        name="debiased_l2_low",
+        title="L2 error, low",
+        of=lambda batch: batch.debiased_l2_interval[0],
+        unit=RATIO,
+        sentence="Lower end of the 95 % interval of `debiased_l2`.",
+        worry="When it is above 0: some miscalibration is real.",
+        action="As for `debiased_l2`.",
+    ),
+    Figure(
+        name="debiased_l2_high",
+        title="L2 error, high",
+        of=lambda batch: batch.debiased_l2_interval[1],
+        unit=RATIO,
+        sentence="Upper end of the 95 % interval of `debiased_l2`.",
+        worry="When it is above what the use of the model can bear: a larger error is not excluded.",
+        action="Get more labels, or take a longer window, before you rely on the model being calibrated.",
+    ),
+    Figure(
+        name="mce",
+        title="MCE",
+        of=lambda batch: reliability.mces(batch.bins),
+        unit=RATIO,
+        exported="mce_ratio",
+        sentence="Maximum calibration error: the largest gap of any bin that has at least 30 labels.",
+        worry="When it is large in a bin that decisions depend on. It is noisy: of 30 labels a gap of .15 may well be chance.",
+        action="Find the bin in the reliability diagram and look at its interval.",
+    ),
+    Figure(
+        name="ace",
+        title="ACE",
+        of=lambda batch: reliability.aces(batch.cells, batch.bin_count),
+        unit=RATIO,
+        sentence="Adaptive calibration error: the ECE over bins of equally many labels.",
+        worry="When it differs much from the ECE: most confidences share a few bins of equal width, and errors within those cancel.",
+        action="Trust it more than the ECE where confidences crowd near 0 or 1.",
+    ),
+    Figure(
+        name="sce",
+        title="SCE",
+        of=lambda batch: [None if each is None else sce(each, batch.bin_count) for each in batch.classes],
+        unit=RATIO,
+        sentence="Static calibration error: mean ECE of the single classes of a multiclass model, as served.",
+        worry="When it is above the ECE: the confidence of the answer is right, but the probabilities of other classes are not.",
+        action="Look at the list of classes. Vector scaling repairs single classes, a temperature does not; give classes "
+        "whose errors cost more their own `class_thresholds`.",
+    ),
+    Figure(
+        name="smooth_ece",
+        title="Smooth ECE",
+        of=lambda batch: smooth_eces(batch.cells),
+        unit=RATIO,
+        sentence="Smooth ECE: the calibration error over smoothed confidences instead of bins.",
+        worry="When it tells another story than the ECE, which then depends on where the borders of its bins lie.",
+        action="Believe the smooth one about the trend, and the lower bound of the ECE about the alarm.",
+    ),
+    Figure(
+        name="brier_reliability",
+        title="Brier: reliability",
+        of=lambda batch: batch.murphy["reliability"],
+        unit=SCORE,
+        sentence="Murphy's reliability, the part of the Brier score that is miscalibration, over bins; lower is better.",
+        worry="When it grows: this part of the loss is what a calibrator can take back.",
+        action="Refit the calibrator; the gain in Brier score is about this much, less what chance adds.",
+    ),
+    Figure(
+        name="brier_resolution",
+        title="Brier: resolution",
+        of=lambda batch: batch.murphy["resolution"],
+        unit=SCORE,
+        sentence="Murphy's resolution, what the forecasts gain by telling events apart; higher is better.",
+        worry="When it falls: the model tells right from wrong less well than it did.",
+        action="No calibrator repairs that. Look at score drift and segments, and retrain.",
+    ),
+    Figure(
+        name="brier_uncertainty",
+        title="Brier: uncertainty",
+        of=lambda batch: batch.murphy["uncertainty"],
+        unit=SCORE,
+        sentence="Murphy's uncertainty, r(1 - r) of the base rate r: the Brier score of always forecasting that rate.",
+        worry="When it moves: outcomes have become more or less common, and Brier scores of before and after do not compare.",
+        action="Compare the other parts instead.",
+    ),
+    Figure(
+        name="brier_within_bin_variance",
+        title="Brier: variance within bins",
+        of=lambda batch: batch.murphy["within_bin_variance"],
+        unit=SCORE,
+        sentence="Variance of the confidences within bins: with the covariance it makes Murphy's terms add up to the Brier score.",
+        worry="Never by itself.",
+        action="Where it is large beside the reliability, the bins are too wide for Murphy's terms: read the CORP terms, which need none.",
+    ),
+    Figure(
+        name="brier_within_bin_covariance",
+        title="Brier: covariance within bins",
+        of=lambda batch: batch.murphy["within_bin_covariance"],
+        unit=SCORE,
+        sentence="Twice the covariance of confidences and outcomes within bins, which the Brier score is lower by.",
+        worry="Never by itself.",
+        action="Where it is large, the model tells events apart within single bins: read the CORP terms instead of Murphy's.",
+    ),
+    Figure(
+        name="corp_miscalibration",
+        title="CORP: miscalibration",
+        of=lambda batch: batch.corp["miscalibration"],
+        unit=SCORE,
+        sentence="The part of the Brier score that the best increasing recalibration would take back; lower is better.",
+        worry="When it grows beside the score itself. It is never negative, and a little above 0 by chance.",
+        action="Refit the calibrator. Where this stays high after a refit, the map has the wrong shape: try an isotonic one.",
+    ),
+    Figure(
+        name="corp_discrimination",
+        title="CORP: discrimination",
+        of=lambda batch: batch.corp["discrimination"],
+        unit=SCORE,
+        sentence="What the best increasing recalibration gains over forecasting the base rate; higher is better.",
+        worry="When it falls: the order of the scores says less about the outcomes than it did.",
+        action="No calibrator changes the order. Look at score drift and segments, and retrain.",
+    ),
+    Figure(
+        name="log_loss_clipped",
+        title="Log loss, clipped",
+        of=lambda batch: batch.losses["clipped"].astype(np.int64),
+        unit=COUNT,
+        sentence="Events whose probability was clipped at 1e-15 in the log loss.",
+        worry="When it is not 0: the model called something impossible, and each such event that happens adds 34.5 nats.",
+        action="Find out why the model outputs exact zeros: rounding, a hard rule, or an overflow.",
+    ),
+    Figure(
+        name="cox_slope",
+        title="Cox slope",
+        of=lambda batch: [None if line is None else line.slope for line in batch.lines],
+        unit=SLOPE,
+        sentence="Slope of the outcomes' log odds on those of the confidences: 1 if calibrated, under 1 if confidences are too extreme.",
+        worry="When it is far from 1. Negative means that higher confidence goes with fewer right answers: check the labels first.",
+        action="A slope off 1 is what a temperature repairs.",
+    ),
+    Figure(
+        name="cox_intercept",
+        title="Cox intercept",
+        of=lambda batch: [None if line is None else line.intercept for line in batch.lines],
+        unit=LOG_ODDS,
+        sentence="Log odds of an outcome where the confidence is one half: 0 if calibrated.",
+        worry="When it is far from 0 while the slope is near 1: all confidences are too low (above 0) or too high (below 0).",
+        action="Look for a change of the base rate. Platt scaling repairs slope and intercept, a temperature only the slope.",
+    ),
+    Figure(
+        name="spiegelhalter_z",
+        title="Spiegelhalter's z",
+        of=lambda batch: scores.standardised(
+            batch.losses["spiegelhalter_numerator"], batch.losses["spiegelhalter_denominator"]
+        ),
+        unit=DEVIATIONS,
+        sentence="Spiegelhalter's test that the Brier score is what the confidences promise: standard normal if calibrated.",
+        worry="Beyond 3 in either direction. Above 0 the Brier score is worse than promised. It is blind to confidences near one half.",
+        action="Look at the reliability diagram; the size of the error is in the ECE, not here.",
+    ),
+    Figure(
+        name="calibration_in_the_large_z",
+        title="Calibration in the large, z",
+        of=lambda batch: scores.calibration_in_the_large_zs(batch.cells),
+        unit=DEVIATIONS,
+        sentence="Outcomes less confidences in total, in standard deviations: standard normal if calibrated, above 0 if outcomes exceed.",
+        worry="Beyond 3 in either direction: confidences are off on average, all in one direction.",
+        action="Look for a change of the base rate, such as a season, a campaign or another population; then refit the calibrator.",
+    ),
+    Figure(
+        name="aurc",
+        title="AURC",
+        of=lambda batch: selective.aurcs(batch.ranking),
+        unit=RATIO,
+        sentence="Area under the risk-coverage curve, the mean share of wrong answers among the most confident ones; lower is better.",
+        worry="When it rises: confidence separates right from wrong answers less well, and abstaining helps less.",
+        action="See `GET …/thresholds` for where to abstain now. A calibrator does not change the order, so that a lasting rise asks for "
+        "another model.",
+    ),
+)
+"""The figures of an evaluation of probabilities, in their order."""

@@ -3,14 +3,18 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any, Final
+from typing import Annotated, Final
 
+from msgspec import Meta, Struct
+
+from ..domain.evaluations import Direction, Evaluation, Verdict
+from ..domain.quantities import Count, Ratio
 from ..domain.settings import Model
 from ..stats.discovery import e_bh
 from ..stats.quantiles import pit_bins
 from ..stats.sequential.evidence import window_e_value, window_pit_e_value
 from ..stats.summary import Summary
-from .scores import Question, evaluations_of, finite
+from .evaluation import Asked, Question, evaluations_of
 
 MARGIN: Final = 0.4
 """A segment is flagged when its ECE is beyond this share of the model's threshold: errors that cancel are each small in the total."""
@@ -18,12 +22,40 @@ MARGIN: Final = 0.4
 UNUSUAL: Final = 2.0
 """An ECE so many standard deviations above what a calibrated segment shows is looked at; evidence for a flag takes more."""
 
-FIELDS: Final = (
-    "segment", "predictions", "labelled", "label_coverage", "ece", "ece_lower_bound", "ece_null_mean", "debiased_l2",
-    "debiased_l2_low", "debiased_l2_high", "quantile_ece", "quantile_ece_lower_bound", "direction", "accuracy",
-    "mean_confidence", "brier", "verdict", "labels_needed",
-)  # fmt: skip
-"""What of its evaluation stands in a segment's row; of a regression the quantiles' figures, of other models the rest."""
+
+class SegmentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well one segment is calibrated; of a regression the quantiles' figures, of other models the rest."""
+
+    segment: Annotated[str, Meta(description="`key:value`, of a pair `key,key:value,value`")]
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    ece: float | None
+    ece_lower_bound: float | None
+    ece_null_mean: float | None
+    debiased_l2: float | None
+    debiased_l2_low: float | None
+    debiased_l2_high: float | None
+    quantile_ece: float | None
+    quantile_ece_lower_bound: float | None
+    direction: Direction | None
+    accuracy: float | None
+    mean_confidence: float | None
+    brier: float | None
+    verdict: Verdict
+    labels_needed: Count
+    e_value_log: Annotated[
+        float, Meta(description="evidence that the ECE is beyond `threshold`, as a natural logarithm")
+    ]
+    flagged: bool
+
+    @property
+    def harmlessness(self) -> tuple[bool, float, float, str]:
+        """What puts flagged segments first, then those of the highest lower bound, then of the highest ECE; unknown ones last."""
+        bound = self.quantile_ece_lower_bound if self.ece_lower_bound is None else self.ece_lower_bound
+        error = self.quantile_ece if self.ece is None else self.ece
+        least, size = (math.inf if figure is None else -figure for figure in (bound, error))
+        return not self.flagged, least, size, self.segment
 
 
 def threshold(model: Model) -> float:
@@ -36,7 +68,7 @@ def declared(model: Model, segment: str) -> bool:
     return segment.partition(":")[0] in model.settings.segments
 
 
-def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Summary]) -> list[dict[str, Any]]:
+def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Summary]) -> list[SegmentRow]:
     """Return figures of segments, worst first, each with whether it is flagged.
 
     e-BH over all of them: of the flagged ones, at most the share `false_alarm_rate` is calibrated, on average, however the
@@ -49,30 +81,52 @@ def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Sum
     before : sums of the equally long range just before, by segment; bets take their signs from there too
 
     """
-    parts = [(replace(whole, segment=name), summary, before.get(name)) for name, summary in now.items()]
-    found = flagged(
-        whole.model,
-        [
-            {name: fields.get(name) for name in FIELDS} | {"e_value_log": log_e_value(whole.model, summary, previous)}
-            for fields, (_, summary, previous) in zip(evaluations_of(parts), parts, strict=True)
-        ],
+    asked = [Asked(replace(whole, segment=name), summary, before.get(name)) for name, summary in now.items()]
+    evidence = [log_e_value(whole.model, summary, previous) for _, summary, previous in asked]
+    judged = zip(evaluations_of(asked), evidence, flags(whole.model, evidence), strict=True)
+    rows = [_row(evaluation, log_e, flagged=flagged) for evaluation, log_e, flagged in judged]
+    return sorted(rows, key=lambda row: row.harmlessness)
+
+
+def _row(evaluation: Evaluation, log_e: float, *, flagged: bool) -> SegmentRow:
+    figure = evaluation.figures.get
+    return SegmentRow(
+        segment=evaluation.segment,
+        predictions=evaluation.predictions,
+        labelled=evaluation.labelled,
+        label_coverage=evaluation.label_coverage,
+        ece=figure("ece"),
+        ece_lower_bound=figure("ece_lower_bound"),
+        ece_null_mean=figure("ece_null_mean"),
+        debiased_l2=figure("debiased_l2"),
+        debiased_l2_low=figure("debiased_l2_low"),
+        debiased_l2_high=figure("debiased_l2_high"),
+        quantile_ece=figure("quantile_ece"),
+        quantile_ece_lower_bound=figure("quantile_ece_lower_bound"),
+        direction=evaluation.direction,
+        accuracy=figure("accuracy"),
+        mean_confidence=figure("mean_confidence"),
+        brier=figure("brier"),
+        verdict=evaluation.verdict,
+        labels_needed=evaluation.labels_needed,
+        e_value_log=log_e,
+        flagged=flagged,
     )
-    return sorted(map(finite, found), key=_harmlessness)
 
 
-def flagged(model: Model, rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return the rows of all segments, each with whether it is flagged; an `e_value_log` of None is no evidence at all."""
-    evidence = [math.nan if row["e_value_log"] is None else row["e_value_log"] for row in rows]
-    flags = e_bh(evidence, model.settings.false_alarm_rate).tolist()
-    return [row | {"flagged": flag} for row, flag in zip(rows, flags, strict=True)]
+def flags(model: Model, evidence: Sequence[float | None]) -> list[bool]:
+    """Return which of all segments are flagged, from the logarithms of their e-values; None is no evidence at all."""
+    known = [math.nan if log_e is None else log_e for log_e in evidence]
+    return [bool(flag) for flag in e_bh(known, model.settings.false_alarm_rate)]
 
 
-def worthwhile(model: Model, fields: Mapping[str, Any], summary: Summary, previous: Summary | None) -> float | None:
+def worthwhile(model: Model, evaluation: Evaluation, summary: Summary, previous: Summary | None) -> float | None:
     """Return `log_e_value` of a segment that was evaluated; None, which takes no time, where its ECE is nothing unusual.
 
     To count a small e-value as 0 does the false discovery rate no harm.
     """
-    usual = model.task != "regression" and (fields["ece_z"] is None or fields["ece_z"] < UNUSUAL)
+    z = evaluation.figures.get("ece_z")
+    usual = model.task != "regression" and (z is None or z < UNUSUAL)
     return None if usual else log_e_value(model, summary, previous)
 
 
@@ -83,9 +137,3 @@ def log_e_value(model: Model, summary: Summary, previous: Summary | None) -> flo
         return window_pit_e_value(pit_bins(summary.pit()[:, 0]), earlier, threshold=threshold(model))
     before = None if previous is None else previous.cells("served")
     return window_e_value(summary.cells("served"), before, threshold=threshold(model))
-
-
-def _harmlessness(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what puts flagged segments first, then those of the highest lower bound, then of the highest ECE; what is unknown last."""
-    figures = [row[name] if row[name] is not None else row[f"quantile_{name}"] for name in ("ece_lower_bound", "ece")]
-    return (not row["flagged"], *(math.inf if each is None else -each for each in figures), row["segment"])

@@ -5,19 +5,21 @@ only what was predicted after them is judged by it.
 """
 
 import logging
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import groupby
 from operator import itemgetter
-from typing import Any, Final
+from typing import Annotated, Final, Literal
 
 import numpy as np
+from msgspec import Meta, Struct
 from sqlalchemy import Connection
 
 from ..calibrators.errors import NotIdentified
 from ..calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
 from ..calibrators.logistic import Line, fit_line
+from ..domain.quantities import Moment
 from ..domain.records import DAY_LEVEL, SeriesKey
-from ..domain.times import DAY, HOUR, MINUTE, rfc3339
+from ..domain.times import DAY, HOUR, MINUTE, moment
 from ..stats.cells import Cells, Floats
 from ..stats.summary import VALUE_FIELDS, Scores, Summary
 from ..stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
@@ -170,14 +172,28 @@ def score_line(table: Floats) -> Line:
     return fit_line(scores[used], np.repeat([1.0, 0.0], len(n))[used], weight[used])
 
 
-def shown(maps: Collection[ValueMap], version: str | None) -> Mapping[str, Any] | None:
-    """Return the newest map of a version, or of any, as the API shows it."""
-    found = next((each for each in maps if version in {None, each.version}), None)
-    if found is None:
+class ValueMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How values that are no probabilities are read as ones."""
+
+    version: Annotated[str, Meta(description="the model version that it was fitted for")]
+    family: Literal["agreement", "score"]
+    parameters: Annotated[
+        dict[str, float],
+        Meta(
+            description="agreement: `a` and `b`, k of m is read as (k + a)/(m + a + b); score: `slope` and `intercept` of its log odds"
+        ),
+    ]
+    until: Annotated[Moment, Meta(description="fitted on predictions before this; scores are judged from here on")]
+
+
+def mapping_of(maps: Collection[ValueMap], version: str | None) -> ValueMapping | None:
+    """Return the newest map of a version, or of any."""
+    newest = next((one for one in maps if version in {None, one.version}), None)
+    if newest is None:
         return None
-    return {
-        "version": found.version,
-        "family": found.family,
-        "parameters": found.parameters,
-        "until": rfc3339(found.until),
-    }
+    return ValueMapping(
+        version=newest.version,
+        family=AGREEMENT if newest.family == AGREEMENT else SCORE,
+        parameters=dict(newest.parameters),
+        until=moment(newest.until),
+    )

@@ -19,8 +19,8 @@ from monitor.store import models, rollups
 from monitor.store.engine import Database
 from monitor.store.migrate import upgrade
 from monitor.windows.clock import Clocked, clocked
+from monitor.windows.evaluation import Asked, Question, evaluations_of
 from monitor.windows.ranges import Range
-from monitor.windows.scores import Asked, Question, evaluations_of
 from monitor.windows.sums import Place, in_parts, merged, spans
 from tests.benchmarks.measure import Ratio, processor_seconds
 
@@ -95,7 +95,7 @@ def summed(database: Database, clock: Clocked) -> int:
 
 def evaluated(database: Database, clock: Clocked) -> int:
     """Fetch the rows and turn them into all fields of the evaluations of three windows."""
-    asked = [one for one in comparisons(clock) if one.kind == "calibration"]
+    asked = [one for one in comparisons(clock) if one.reference is None]
     with database.read() as connection:
         parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
         return sum(
@@ -108,7 +108,7 @@ def questions(clock: Clocked, one: Comparison, sums: dict[Range, dict[Place, Sum
     for (version, segment), summary in sums[one.now].items():
         start, end = one.now
         question = Question(model=clock.model, version=version, segment=segment, start=start, end=end)
-        yield question, summary, sums[one.other].get((version, segment))
+        yield Asked(question, summary, sums[one.other].get((version, segment)))
 
 
 def staged(database: Database, clock: Clocked) -> int:

@@ -6,18 +6,17 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ...store import alerts
-from .. import shapes
-from ..answers import answer
+from ..alerts import Alerts
+from ..answers import answer, gives
 from ..dependencies import Context, ModelName, model_named
-from ..shapes import gives
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 
-@router.get("/{model}/alerts", responses=gives(shapes.Alerts))
+@router.get("/{model}/alerts", responses=gives(Alerts))
 def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> Response:
     """List transitions, newest first."""
     with context.database.read() as connection:
         found = alerts.transitions(connection, model_named(connection, model).id, limit)
-    return answer({"alerts": [each.as_json() for each in found]})
+    return answer({"alerts": [alert.shown() for alert in found]})

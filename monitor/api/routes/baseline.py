@@ -9,11 +9,12 @@ from starlette.responses import Response
 from ...domain.errors import BadInput
 from ...stats.cells import BIN_COUNTS
 from ...store import mappings
-from ...windows import baseline, value_maps
-from ...windows.scores import DEFAULT_BINS
-from ..answers import answer
+from ...windows import baseline
+from ...windows.evaluation import DEFAULT_BINS
+from ...windows.value_maps import mapping_of
+from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
-from ..shapes import ReferenceEvaluation, ReferenceRegression, gives
+from ..evaluations import ReferenceEvaluation, ReferenceRegression, shown
 from ..strict import StrictRoute
 from .calibration import wait_for_roll_up
 
@@ -40,6 +41,8 @@ def show_reference(context: Context, now: Now, model: ModelName, query: Annotate
         parts = baseline.of_versions(connection, found)
         maps = mappings.of_model(connection, found.id)
     chosen = baseline.together([part for name, part in parts.items() if version in {None, name}])
-    bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
-    fields = baseline.evaluated(found, version, chosen, query.scores, **bins)
-    return answer(fields if found.task == "regression" else fields | {"mapping": value_maps.shown(maps, version)})
+    evaluation = baseline.evaluated(
+        found, version, chosen, scores=query.scores, bins=query.bins or DEFAULT_BINS, by_value=query.bins is None
+    )
+    no_range = {"start": None, "end": None} if chosen is None else {}
+    return answer(shown(evaluation, mapping_of(maps, version)) | no_range)

@@ -3,30 +3,36 @@
 import re
 import time
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal
+from dataclasses import replace
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
+from msgspec import Struct
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from ...domain.drift import Drift
 from ...domain.errors import BadInput
 from ...domain.names import name_fault
 from ...domain.records import SeriesKey
+from ...domain.sequential import VersionEvidence
 from ...domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
 from ...evaluation.job import reference_of
 from ...stats.cells import BIN_COUNTS
 from ...stats.summary import Summary
 from ...store import evaluations, journal, mappings, rollups, sequential
 from ...store.engine import Database
-from ...windows import baseline, value_maps
+from ...windows import baseline
 from ...windows.clock import Clocked, clocked
+from ...windows.drift import drift
+from ...windows.evaluation import DEFAULT_BINS, Question, evaluation
 from ...windows.ranges import widened
-from ...windows.scores import DEFAULT_BINS, Question, drift, evaluation, finite
 from ...windows.sums import by_place, of_series
-from ..answers import answer
+from ...windows.value_maps import mapping_of
+from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
-from ..shapes import METRICS, Drift, Evaluation, Evidence, History, RegressionEvaluation, gives
+from ..evaluations import METRICS, EvaluationAnswer, History, RegressionEvaluation, shown
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
@@ -97,7 +103,7 @@ def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tupl
     return widened(start, end, clock.progress.minutes_from)
 
 
-@router.get("/{model}/calibration", responses=gives(Evaluation | RegressionEvaluation))
+@router.get("/{model}/calibration", responses=gives(EvaluationAnswer | RegressionEvaluation))
 def show_calibration(
     context: Context, now: Now, model: ModelName, query: Annotated[CalibrationQuery, Query()]
 ) -> Response:
@@ -118,12 +124,13 @@ def show_calibration(
         if clock.model.task == "regression" and query.scores == "raw":
             _check_uncalibrated(of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
         maps = mappings.of_model(connection, clock.model.id)
-    bins = {"bins": query.bins or DEFAULT_BINS, "by_value": query.bins is None}
-    question = _question(query, clock, start, end, scores=query.scores, **bins)
-    found = finite(evaluation(question, summary, before))
-    if clock.model.task == "regression":
-        return answer(found)
-    return answer(found | {"mapping": value_maps.shown(maps, query.version)})
+    question = replace(
+        _question(query, clock, start, end),
+        scores=query.scores,
+        bins=query.bins or DEFAULT_BINS,
+        by_value=query.bins is None,
+    )
+    return answer(shown(evaluation(question, summary, before), mapping_of(maps, query.version)))
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:
@@ -184,10 +191,10 @@ def _segment(connection: Connection, given: str, clock: Clocked) -> str:
     raise BadInput("segment", given, f"must be a declared segment and a value, as in key:value; declared: {declared}")
 
 
-def _question(query: Range, clock: Clocked, start: int, end: int, **more: Any) -> Question:
+def _question(query: Range, clock: Clocked, start: int, end: int) -> Question:
     matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
     return Question(
-        model=clock.model, version=query.version, segment=query.segment, start=start, end=end, matured=matured, **more
+        model=clock.model, version=query.version, segment=query.segment, start=start, end=end, matured=matured
     )
 
 
@@ -204,7 +211,7 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
         before = of_series(connection, clock.model, found.start, found.end, wanted)
         validated = _validated(connection, clock, query, (start, end))
     reference, before = baseline.compared_with(clock, validated, found, before)
-    return answer(finite(drift(_question(query, clock, start, end), current, before, reference)))
+    return answer(drift(_question(query, clock, start, end), current, before, reference))
 
 
 def _validated(
@@ -220,12 +227,18 @@ def _validated(
     return baseline.together([parts[each] for each in served]) if served <= parts.keys() else None
 
 
+class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The sequential tests of a model, by version."""
+
+    evidence: list[VersionEvidence]
+
+
 @router.get("/{model}/evidence", responses=gives(Evidence))
 def show_evidence(context: Context, model: ModelName) -> Response:
     """Return what the sequential tests of each model version say now."""
     with context.database.read() as connection:
-        found = sequential.newest(connection, model_named(connection, model).id)
-    return answer({"evidence": [{"version": version, **fields} for _, version, fields in found]})
+        tests = sequential.newest(connection, model_named(connection, model).id)
+    return answer(Evidence(evidence=[test for _, test in tests]))
 
 
 @router.get("/{model}/history", responses=gives(History))
@@ -249,9 +262,10 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
             end=end,
             limit=query.limit,
         )
+    rows = [stored.as_json() for stored in found]
     if query.metric is None:
-        return answer({"evaluations": found})
-    return answer({"evaluations": [{"end": each["end"], query.metric: each.get(query.metric)} for each in found]})
+        return answer({"evaluations": rows})
+    return answer({"evaluations": [{"end": row["end"], query.metric: row.get(query.metric)} for row in rows]})
 
 
 def _past(query: Range, newest: int) -> tuple[int, int]:

@@ -1,20 +1,23 @@
 """Route about what labels will show that have not come yet, and how often that was right."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Query
+from msgspec import Meta, Struct
+from msgspec.structs import asdict
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...evaluation.estimates import FIGURES, estimated
+from ...domain.estimates import Estimated, Truth
+from ...domain.quantities import Count, Ratio
+from ...evaluation.estimates import estimated
 from ...store import estimates
 from ...store.estimates import Estimate
 from ...windows.clock import Clocked, clocked
-from ..answers import answer
+from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
-from ..shapes import EstimateAnswer, gives
 from ..strict import StrictRoute
 from .calibration import stored_window, wait_for_roll_up
 
@@ -22,6 +25,35 @@ router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRout
 
 ASSUMPTION: Final = "Holds if a confidence is right as often as it was in the window of the map, whatever the mix of confidences is now."
 MOST: Final = 50
+
+
+class EstimateNow(Estimated, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What the labels of the newest window will show."""
+
+    assumption: str
+
+
+class PastEstimate(Estimated, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What was expected before the labels came."""
+
+    truth: Annotated[Truth | None, Meta(description="null until the labels have had their time to come")]
+
+
+class EstimateRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the truth lay inside the interval."""
+
+    judged: Count
+    accuracy: Ratio | None
+    ece: Ratio | None
+    brier: Ratio | None
+
+
+class EstimateAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What is expected now, and what came of it before."""
+
+    estimate: EstimateNow | None
+    record: EstimateRecord
+    past: Annotated[list[PastEstimate], Meta(description="the newest 50, oldest first")]
 
 
 class EstimateQuery(BaseModel):
@@ -49,11 +81,11 @@ def show_estimate(context: Context, now: Now, model: ModelName, query: Annotated
         past = estimates.past(connection, clock.model.id, window, version, MOST)
         truths = estimates.truths(connection, clock.model.id, window, version)
     return answer(
-        {
-            "estimate": None if estimate is None else {**estimate.fields, "assumption": ASSUMPTION},
-            "record": _record(truths),
-            "past": [{**each.fields, "truth": each.truth} for each in past],
-        }
+        EstimateAnswer(
+            estimate=None if estimate is None else EstimateNow(**asdict(estimate.expected), assumption=ASSUMPTION),
+            record=_record(truths),
+            past=[PastEstimate(**asdict(one.expected), truth=one.truth) for one in past],
+        )
     )
 
 
@@ -62,12 +94,20 @@ def _now(connection: Connection, clock: Clocked, window: str, version: str | Non
     end = clock.newest_end
     if end is None or clock.matured_until is None or end <= clock.matured_until:
         return None
-    found = [each for each in estimated(connection, clock, [window], end) if version in {None, each.version}]
-    return max(found, key=lambda each: each.fields["predictions"], default=None)
+    made = [one for one in estimated(connection, clock, [window], end) if version in {None, one.version}]
+    return max(made, key=lambda one: one.expected.predictions, default=None)
 
 
-def _record(truths: Sequence[dict[str, Any]]) -> dict[str, Any]:
+def _record(truths: Sequence[Truth]) -> EstimateRecord:
     """Return how many estimates could be judged, and of each figure the share whose truth lay inside the interval."""
-    inside = [truth["inside"] for truth in truths if truth["inside"] is not None]
-    shares = {name: sum(each[name] for each in inside) / len(inside) if inside else None for name in FIGURES}
-    return {"judged": len(inside), **shares}
+    inside = [truth.inside for truth in truths if truth.inside is not None]
+    return EstimateRecord(
+        judged=len(inside),
+        accuracy=_share([one.accuracy for one in inside]),
+        ece=_share([one.ece for one in inside]),
+        brier=_share([one.brier for one in inside]),
+    )
+
+
+def _share(inside: Sequence[bool]) -> float | None:
+    return sum(inside) / len(inside) if inside else None

@@ -1,7 +1,7 @@
 """Routes about models: settings, state, removal."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
 from msgspec import Meta, Struct
@@ -9,94 +9,22 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from ...alert.miscalibration import MISCALIBRATION
 from ...domain.errors import BadInput, Conflict
+from ...domain.evaluations import MISCALIBRATED, TOO_FEW_LABELS, Evaluation, Verdict
 from ...domain.names import check_model_name
-from ...domain.quantities import Count, Moment, Ratio
+from ...domain.quantities import Count, Moment
 from ...domain.settings import Model, ModelSettings, Recalibration, Task, settings_from, task_from
 from ...domain.times import SECOND, moment, parse_duration
 from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
 from .. import settings
 from ..answers import answer, described, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..evaluations import Listed, ListedRegression, listed
 from ..settings import SettingsBody, settings_answer, settings_of
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
-
-Direction = Literal["overconfident", "underconfident", "none"]
-Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
-
-
-class Bin(Struct, forbid_unknown_fields=True):
-    """A bin of the reliability diagram, open at its lower edge; what can't be said of an empty one is null."""
-
-    lower: float
-    upper: float
-    count: Count
-    mean_confidence: float | None
-    observed: Ratio | None
-    observed_low: Annotated[Ratio | None, Meta(description="95 % interval of `observed`")]
-    observed_high: Ratio | None
-
-
-class Level(Struct, forbid_unknown_fields=True):
-    """A level that predictive distributions stated, and how often it held."""
-
-    level: Ratio
-    observed: Ratio
-    low: Annotated[Ratio, Meta(description="95 % Clopper-Pearson interval of `observed`")]
-    high: Ratio
-
-
-class Latest(Struct, forbid_unknown_fields=True, kw_only=True):
-    """What every evaluation says."""
-
-    window: str
-    verdict: Verdict
-    labels_needed: Annotated[Count, Meta(description="how many more labels a verdict needs")]
-    direction: Direction | None
-    start: Moment
-    end: Moment
-    version: Annotated[str | None, Meta(description="the model version; null for all of them")]
-    predictions: Count
-    labelled: Count
-    label_coverage: Ratio | None
-    matured: Annotated[bool, Meta(description="the labels of all these predictions have had their time to come")]
-
-
-class Listed(Latest, kw_only=True):
-    """The evaluation that says most about a model now."""
-
-    accuracy: float | None
-    mean_confidence: float | None
-    ece: float | None
-    ece_lower_bound: Annotated[float | None, Meta(description="one-sided, at the model's `false_alarm_rate`")]
-    ece_null_mean: Annotated[float | None, Meta(description="the ECE that a calibrated model would show by chance")]
-    brier: float | None
-    log_loss: float | None
-    reliability: list[Bin]
-
-
-class ListedRegression(Latest, kw_only=True):
-    """The evaluation that says most about a regression now. Too narrow is overconfident, too wide underconfident."""
-
-    quantile_ece: Annotated[
-        float | None,
-        Meta(description="mean over the levels .05 to .95 of abs(share of labels at or under it, less the level)"),
-    ]
-    quantile_ece_lower_bound: Annotated[float | None, Meta(description="one-sided, at the model's `false_alarm_rate`")]
-    quantile_ece_null_mean: Annotated[float | None, Meta(description="what a calibrated model would show by chance")]
-    crps: Annotated[float | None, Meta(description="mean continuous ranked probability score, in the label's unit")]
-    bias: Annotated[
-        float | None, Meta(description="mean of prediction less label: above 0 where predictions are too high")
-    ]
-    mean_absolute_error: float | None
-    mean_squared_z: Annotated[
-        float | None,
-        Meta(description="of squared errors over variances, 1 if calibrated; null where quantiles were sent"),
-    ]
-    pit: list[Count]
-    coverage: list[Level]
 
 
 class State(Struct, forbid_unknown_fields=True, kw_only=True):
@@ -139,8 +67,8 @@ def list_models(context: Context, now: Now) -> Response:
         state_of = _states(connection, known)
         waiting, oldest = journal.backlog(connection)
     lag = 0.0 if oldest is None else max(0.0, (now - oldest) / SECOND)
-    listed = [_summary(model, state_of(model)) for model in known]
-    return answer(Models(models=listed, backlog_events=waiting, rollup_lag_seconds=lag))
+    summaries = [_summary(model, state_of(model)) for model in known]
+    return answer(Models(models=summaries, backlog_events=waiting, rollup_lag_seconds=lag))
 
 
 def _summary(model: Model, state: State) -> Summary:
@@ -162,9 +90,9 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
     for model_id, (kind, *_), fires in alerts.known(connection):
         if fires:
             firing.setdefault(model_id, []).append(kind)
-    newest: dict[int, list[tuple[str, Mapping[str, Any]]]] = {}
-    for model_id, window, fields in evaluations.overall(connection, chosen):
-        newest.setdefault(model_id, []).append((window, fields))
+    newest: dict[int, list[tuple[str, Evaluation]]] = {}
+    for model_id, window, evaluation in evaluations.overall(connection, chosen):
+        newest.setdefault(model_id, []).append((window, evaluation))
 
     def state_of(model: Model) -> State:
         evaluation = _most_telling(newest.get(model.id, ()))
@@ -182,22 +110,17 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
     return state_of
 
 
-def _most_telling(newest: Iterable[tuple[str, Mapping[str, Any]]]) -> Listed | ListedRegression | None:
+def _most_telling(newest: Iterable[tuple[str, Evaluation]]) -> Listed | ListedRegression | None:
     """Return the evaluation that says most about now: the shortest window with a verdict, else the one with most labels."""
     by_length = sorted(newest, key=lambda pair: parse_duration("window", pair[0]))
-    judged = [pair for pair in by_length if pair[1]["verdict"] != "too_few_labels"]
-    chosen = judged[0] if judged else max(by_length, key=lambda pair: pair[1]["labelled"], default=None)
-    if chosen is None:
-        return None
-    window, fields = chosen
-    shape = ListedRegression if "pit" in fields else Listed
-    values: dict[str, Any] = {name: fields.get(name) for name in shape.__struct_fields__}
-    return shape(**values | {"window": window})
+    judged = [pair for pair in by_length if pair[1].verdict != TOO_FEW_LABELS]
+    chosen = judged[0] if judged else max(by_length, key=lambda pair: pair[1].labelled, default=None)
+    return None if chosen is None else listed(*chosen)
 
 
 def _verdict(firing: list[str], newest: Listed | ListedRegression | None) -> Verdict | Literal["no_data"]:
-    if "miscalibration" in firing:
-        return "miscalibrated"
+    if MISCALIBRATION in firing:
+        return MISCALIBRATED
     return "no_data" if newest is None else newest.verdict
 
 

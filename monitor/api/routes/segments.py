@@ -6,23 +6,38 @@ from functools import reduce
 from typing import Annotated
 
 from fastapi import APIRouter, Query
+from msgspec import Meta, Struct
 from pydantic import BaseModel, Field
 from starlette.responses import Response
 
+from ...domain.quantities import Moment
 from ...domain.settings import Model
-from ...domain.times import rfc3339
+from ...domain.times import moment
 from ...stats.summary import Summary
 from ...windows import segments
 from ...windows.clock import clocked
-from ...windows.scores import Question
+from ...windows.evaluation import Question
+from ...windows.segments import SegmentRow
 from ...windows.sums import Place, by_place
-from ..answers import answer
+from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
-from ..shapes import Segments, gives
 from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
+
+
+class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Declared segments, worst first."""
+
+    segments: list[SegmentRow]
+    false_discovery_rate: Annotated[
+        float, Meta(description="of the flagged ones, at most this share is calibrated on average")
+    ]
+    threshold: Annotated[float, Meta(description="the ECE up to which a segment counts as calibrated")]
+    start: Moment
+    end: Moment
+    matured: bool
 
 
 class SegmentsQuery(BaseModel):
@@ -53,14 +68,14 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
     whole = Question(model=clock.model, version=query.version, segment="", start=start, end=end, matured=matured)
     here, earlier = (_by_segment(clock.model, sums[each], version) for each in (over, before))
     return answer(
-        {
-            "segments": segments.ranked(whole, here, earlier),
-            "false_discovery_rate": clock.model.settings.false_alarm_rate,
-            "threshold": segments.threshold(clock.model),
-            "start": rfc3339(start),
-            "end": rfc3339(end),
-            "matured": matured,
-        }
+        Segments(
+            segments=segments.ranked(whole, here, earlier),
+            false_discovery_rate=clock.model.settings.false_alarm_rate,
+            threshold=segments.threshold(clock.model),
+            start=moment(start),
+            end=moment(end),
+            matured=matured,
+        )
     )
 
 

@@ -96,7 +96,7 @@ class Stream:
     def said(self):
         """Return what the sequential tests say, by version."""
         with self.feed.database.read() as connection:
-            return {version: fields for _, version, fields in tests_of.newest(connection, self.model.id)}
+            return {test.version: test for _, test in tests_of.newest(connection, self.model.id)}
 
     def audit(self, action):
         with self.feed.database.read() as connection:
@@ -141,7 +141,7 @@ def test_sequential_alarm_fires_says_why_ends_and_its_test_begins_afresh(stream_
     assert ended.at >= fired.at + DAY
     for _ in range(4):
         one.pass_time()
-    assert one.said()[""]["log_e"] < 2
+    assert one.said()[""].log_e < 2
     assert len(one.states()) == 2
 
 

@@ -4,7 +4,7 @@ import math
 
 import pytest
 
-from monitor.api.shapes import FIELDS
+from monitor.api.evaluations import Stored
 
 # The example of a paper's length: twelve forecasts and what came true (Brier .2154166667, log loss .6296595316, …).
 P = [0.05, 0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85, 0.95, 0.5, 0.9]
@@ -204,7 +204,16 @@ def test_a_model_without_events_has_nothing_to_say(api):
     api.put("m", status=201)
     found = api.get(CALIBRATION)
     assert (found["verdict"], found["labels_needed"], found["matured"]) == ("too_few_labels", 500, False)
-    figures = set(FIELDS) - {"model", "version", "segment", "start", "end", "scores", "predictions", "labelled"}
+    figures = set(Stored.__struct_fields__) - {
+        "model",
+        "version",
+        "segment",
+        "start",
+        "end",
+        "scores",
+        "predictions",
+        "labelled",
+    }
     silent = {name: found[name] for name in figures if found[name] is not None}
     assert silent == {
         "verdict": "too_few_labels", "labels_needed": 500, "matured": False, "log_loss_clipped": 0,
@@ -384,8 +393,8 @@ def test_history_is_what_was_evaluated_oldest_first(judged):
 def test_history_equals_an_evaluation_of_the_same_range(judged):
     for stored in judged.get("/v1/models/m/history", window="1m")["evaluations"]:
         now = judged.get(CALIBRATION, start=stored["start"], end=stored["end"])
-        assert {name: stored[name] for name in FIELDS if name != "version"} == {
-            name: now[name] for name in FIELDS if name != "version"
+        assert {name: stored[name] for name in Stored.__struct_fields__ if name != "version"} == {
+            name: now[name] for name in Stored.__struct_fields__ if name != "version"
         }
 
 

@@ -1,6 +1,7 @@
 """What labels will show before they come: stored, later held against the truth, served, exported and thinned, on both databases."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -10,6 +11,7 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from monitor.api.metrics import CalibrationCollector
+from monitor.domain.estimates import Estimated, EstimateMap, Inside, Truth
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
 from monitor.recalibrate import registry
@@ -30,6 +32,23 @@ def calibrated(p: NDArray[np.float64]) -> NDArray[np.float64]:
 
 def overconfident(p: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.asarray(expit(logit(p) / 2.5))
+
+
+def end_of(made: Estimate) -> int:
+    """Return the end of the window that an estimate is of."""
+    return made.over[1]
+
+
+def some_estimate(version: str, end: int) -> Estimated:
+    """Return what is expected of some four hours."""
+    over = {"start": moment(end - 4 * HOUR), "end": moment(end)}
+    figures = {f"{name}{bound}": 0.5 for name in FIGURES for bound in ("", "_low", "_high")}
+    return Estimated(
+        version=version, window="4h", predictions=480, map=EstimateMap(**over, labelled=480), **over, **figures
+    )
+
+
+NO_TRUTH = Truth(labelled=0, accuracy=None, ece=None, brier=None, inside=None)
 
 
 class Served:
@@ -108,13 +127,13 @@ def test_an_estimate_is_made_once_an_hour_and_later_held_against_the_truth(serve
     served.history(10)
     served.hours(12)
     rows = served.rows("4h")
-    assert [each.end % HOUR for each in rows] == [0] * len(rows)
-    assert len({each.end for each in rows}) == len(rows) == 12
+    assert [end_of(each) % HOUR for each in rows] == [0] * len(rows)
+    assert len({end_of(each) for each in rows}) == len(rows) == 12
     settled = [each for each in rows if each.truth is not None]
-    assert [each.end for each in settled] == [each.end for each in rows][: len(settled)]
+    assert [end_of(each) for each in settled] == [end_of(each) for each in rows][: len(settled)]
     assert 1 < len(settled) < len(rows)
     first = settled[0]
-    assert first.fields["predictions"] == first.truth["labelled"] == 480  # type: ignore[index]
+    assert first.expected.predictions == first.truth.labelled == 480
     assert served.run() == 0
 
 
@@ -125,21 +144,21 @@ def test_the_truth_is_inside_while_the_map_holds_and_outside_once_it_broke(sqlit
     served.hours(11, right=overconfident)
     settled = [each for each in served.rows("4h") if each.truth is not None]
     broke = served.clock() - 11 * HOUR
-    before = [each.truth["inside"] for each in settled if each.end <= broke]  # type: ignore[index]
-    after = [each for each in settled if each.end == broke + 4 * HOUR]
-    assert np.mean([each[name] for each in before for name in FIGURES]) >= 0.8  # few, and they overlap
-    assert [each.truth["inside"] for each in after] == [dict.fromkeys(FIGURES, False)]  # type: ignore[index]
-    assert after[0].truth["ece"] > after[0].fields["ece_high"]  # type: ignore[index]
+    before = [each.truth.inside for each in settled if end_of(each) <= broke]
+    after = [each for each in settled if end_of(each) == broke + 4 * HOUR]
+    assert np.mean([getattr(each, name) for each in before for name in FIGURES]) >= 0.8  # few, and they overlap
+    assert [each.truth.inside for each in after] == [Inside(accuracy=False, ece=False, brier=False)]
+    assert after[0].truth.ece > after[0].expected.ece_high
 
 
 def test_the_map_is_of_labels_that_have_matured(sqlite_serve: Callable[..., Served]) -> None:
     served = sqlite_serve()
     served.history(19)
     served.hours(1)
-    newest = served.rows("12h")[-1].fields
-    assert newest["end"] == rfc3339(served.clock())
-    assert newest["map"]["end"] == rfc3339(served.clock() - 6 * HOUR - MINUTE)
-    assert 12 * 120 - 4 <= newest["map"]["labelled"] <= 12 * 120
+    newest = served.rows("12h")[-1].expected
+    assert newest.end == moment(served.clock())
+    assert newest.map.end == moment(served.clock() - 6 * HOUR - MINUTE)
+    assert 12 * 120 - 4 <= newest.map.labelled <= 12 * 120
 
 
 def test_where_labels_stopped_the_map_is_an_older_one(sqlite_serve: Callable[..., Served]) -> None:
@@ -147,10 +166,10 @@ def test_where_labels_stopped_the_map_is_an_older_one(sqlite_serve: Callable[...
     served.history(16)
     served.hours(23, labelled=False, judged=False)
     served.hours(1, labelled=False)
-    newest = served.rows("4h")[-1].fields
-    assert newest["end"] == rfc3339(served.clock())
-    assert newest["map"]["start"] == rfc3339(served.clock() - 55 * HOUR)  # in whole hours
-    assert newest["map"]["labelled"] == 16 * 120
+    newest = served.rows("4h")[-1].expected
+    assert newest.end == moment(served.clock())
+    assert newest.map.start == moment(served.clock() - 55 * HOUR)  # in whole hours
+    assert newest.map.labelled == 16 * 120
 
 
 @pytest.mark.parametrize("declared", [{"minimum_labels": 10_000}, {"label_delay": 0}])
@@ -173,9 +192,9 @@ def test_neither_the_map_nor_the_window_reaches_back_beyond_a_promotion(sqlite_s
     served.hours(7)
     assert len(served.rows()) == known
     served.hours(4)
-    newest = served.rows("12h")[-1].fields
-    assert (newest["start"], newest["map"]["start"]) == (rfc3339(promoted), rfc3339(promoted))
-    assert newest["map"]["labelled"] < 600
+    newest = served.rows("12h")[-1].expected
+    assert (newest.start, newest.map.start) == (moment(promoted), moment(promoted))
+    assert newest.map.labelled < 600
 
 
 def test_a_truth_of_too_few_labels_is_no_truth(sqlite_serve: Callable[..., Served]) -> None:
@@ -184,10 +203,9 @@ def test_a_truth_of_too_few_labels_is_no_truth(sqlite_serve: Callable[..., Serve
     served.hours(10, labelled=False)
     # Of four hours that matured, one has no labels, then two of them, then three.
     found = [each.truth for each in served.rows("4h") if each.truth is not None]
-    unknown = {"accuracy": None, "ece": None, "brier": None, "inside": None}
-    assert [each["labelled"] for each in found] == [360, 240, 120]
-    assert [each["inside"] is None for each in found] == [False, False, True]
-    assert found[2] == {"labelled": 120, **unknown}
+    assert [each.labelled for each in found] == [360, 240, 120]
+    assert [each.inside is None for each in found] == [False, False, True]
+    assert found[2] == Truth(labelled=120, accuracy=None, ece=None, brier=None, inside=None)
 
 
 def test_versions_have_estimates_of_their_own(sqlite_serve: Callable[..., Served]) -> None:
@@ -197,9 +215,9 @@ def test_versions_have_estimates_of_their_own(sqlite_serve: Callable[..., Served
         served.clock.advance(-timedelta(hours=count))
         served.history(count, per_hour=200, right=overconfident, model_version="b")
     served.run()
-    newest = {each.version: each.fields for each in served.rows()}
-    assert {version: fields["predictions"] for version, fields in newest.items()} == {"a": 12 * 120, "b": 12 * 200}
-    assert newest["a"]["ece_high"] < newest["b"]["ece_low"]
+    newest = {each.version: each.expected for each in served.rows()}
+    assert {version: expected.predictions for version, expected in newest.items()} == {"a": 12 * 120, "b": 12 * 200}
+    assert newest["a"].ece_high < newest["b"].ece_low
 
 
 @pytest.mark.parametrize(("given", "made"), [("score", 0), ("confidence", 2)])
@@ -226,24 +244,20 @@ def test_old_estimates_are_thinned_to_one_a_day_once_they_are_settled(serve: Cal
     served = serve()
     now = 1000 * DAY
     made = [
-        Estimate(id=0, model_id=served.model.id, version=version, window="4h", end=hour * HOUR, fields={})
+        Estimate(id=0, model_id=served.model.id, expected=some_estimate(version, hour * HOUR))
         for version in ("1", "2")
         for hour in range(24, 72)
     ]
     with served.feed.database.write() as connection:
         estimates.add(connection, made, now - 40 * DAY)
-        estimates.add(connection, [*made[:1], Estimate(**{**_plain(made[0]), "end": 0})], now)
+        estimates.add(connection, [*made[:1], replace(made[0], expected=some_estimate("1", 0))], now)
     with served.feed.database.write() as connection:
         rows = estimates.pending(connection, served.model.id, now, 1000)
         assert len(rows) == 97
-        estimates.settle(connection, {each.id: {"labelled": 0} for each in rows if each.version == "1"})
+        estimates.settle(connection, {each.id: NO_TRUTH for each in rows if each.version == "1"})
         assert estimates.thin(connection, before=now - 50 * DAY, daily_before=now - 30 * DAY) == 46
         assert estimates.thin(connection, before=now - 30 * DAY, daily_before=now - 30 * DAY) == 50
-    assert [each.end for each in served.rows()] == [0]
-
-
-def _plain(made: Estimate) -> dict[str, Any]:
-    return {name: getattr(made, name) for name in made.__slots__}
+    assert [end_of(each) for each in served.rows()] == [0]
 
 
 def fill(api: Any, clock: Any, make: Any) -> Served:
@@ -298,11 +312,11 @@ def test_the_api_says_what_is_expected_now_and_how_often_it_was_right(api: Any, 
     for name in FIGURES:
         assert 0 <= now[f"{name}_low"] < now[name] < now[f"{name}_high"] <= 1
     rows = served.rows("4h")
-    assert [each["end"] for each in found["past"]] == [rfc3339(each.end) for each in rows]
+    assert [each["end"] for each in found["past"]] == [rfc3339(end_of(each)) for each in rows]
     judged = [each.truth for each in rows if each.truth is not None]
     assert found["record"]["judged"] == len(judged) == 3
     for name in FIGURES:
-        assert found["record"][name] == pytest.approx(np.mean([each["inside"][name] for each in judged]))
+        assert found["record"][name] == pytest.approx(np.mean([getattr(each.inside, name) for each in judged]))
     came = api.get("/v1/models/m/calibration", start=found["past"][0]["start"], end=found["past"][0]["end"])
     assert {name: came[name] for name in FIGURES} == pytest.approx(
         {name: found["past"][0]["truth"][name] for name in FIGURES}, abs=1e-9
@@ -315,7 +329,7 @@ def test_what_is_expected_is_exported(sqlite_api: Any, clock: Any, make: Any) ->
     for name in ("accuracy", "ece"):
         samples = families[f"calibration_expected_{name}_ratio"].samples
         assert {each.labels["window"]: each.value for each in samples} == {
-            each.window: each.fields[name] for each in served.rows() if each.end == served.clock()
+            each.window: getattr(each.expected, name) for each in served.rows() if end_of(each) == served.clock()
         }
         assert {(*each.labels,) for each in samples} == {("model", "model_version", "segment", "window")}
 

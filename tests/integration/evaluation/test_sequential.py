@@ -11,7 +11,7 @@ from sqlalchemy import func, select, update
 
 from monitor.domain.errors import LeaseLost
 from monitor.domain.records import LATE_LEVEL, Progress
-from monitor.domain.times import HOUR, MINUTE, floor, micros, rfc3339
+from monitor.domain.times import HOUR, MINUTE, floor, micros, moment
 from monitor.evaluation import sequential
 from monitor.recalibrate.registry import promote, register, roll_back
 from monitor.rollup import job
@@ -55,7 +55,7 @@ def counted(feed, model, version=""):
 
 def said(feed, model):
     with feed.database.read() as connection:
-        return {version: fields for _, version, fields in store.newest(connection, model.id)}
+        return {test.version: test for _, test in store.newest(connection, model.id)}
 
 
 def waiting(feed):
@@ -298,7 +298,7 @@ def test_regression_is_tested_by_its_integral_transform(feed, make):
         state(feed, model),
         Evidence.begin().advanced_pit(counts[:2].sum(axis=0), counts[2:].sum(axis=0)[np.newaxis], threshold=THRESHOLD),
     )
-    assert said(feed, model)[""]["log_ratio"] is None
+    assert said(feed, model)[""].log_ratio is None
 
 
 CALIBRATOR = {"method": "platt", "task": "binary", "parameters": {"slope": 1.0, "intercept": 0.0}}
@@ -334,7 +334,7 @@ def test_a_promotion_and_a_rollback_begin_afresh_with_later_predictions(feed, ma
     feed.take(make.label("late", 1), make.prediction("b", 0.25, at=at + 2 * MINUTES), make.label("b", 0))
     take_in(feed, model)
     same(state(feed, model), expected([[(0.25, 0, None)]]))
-    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+    assert said(feed, model)[""].since == moment(micros(at) + MINUTE)
 
 
 def test_cohorts_from_before_a_promotion_that_mature_after_it_are_left_out(feed, make):
@@ -374,11 +374,11 @@ def test_changed_settings_begin_afresh_with_what_was_not_taken_in(feed, make, ch
     take_in(feed, model)
     assert counted(feed, model) == (0, 0)
     fields = said(feed, model)[""]
-    assert (fields["threshold"], fields["false_alarm_rate"]) == (
+    assert (fields.threshold, fields.false_alarm_rate) == (
         model.settings.thresholds["ece"],
         model.settings.false_alarm_rate,
     )
-    assert fields["since"] == rfc3339(micros(at) + MINUTE)
+    assert fields.since == moment(micros(at) + MINUTE)
     feed.clock.advance(10 * MINUTES)
     feed.take(make.label("late", 1), make.prediction("b", 0.25, at=at + MINUTES), make.label("b", 0))
     take_in(feed, model)
@@ -419,7 +419,7 @@ def test_a_restart_counts_what_comes_from_then_on(feed, make):
     feed.take(make.label("c", 1), make.prediction("d", 0.25, at=at + MINUTES), make.label("d", 0))
     take_in(feed, model)
     same(state(feed, model), expected([[(0.25, 0, None)]]))
-    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+    assert said(feed, model)[""].since == moment(micros(at) + MINUTE)
 
 
 def test_a_state_that_cannot_be_read_begins_afresh(feed, make):
@@ -565,7 +565,7 @@ def test_a_model_of_an_earlier_release_is_tested_from_then_on(feed, make):
     feed.take(make.prediction("new", 0.25, at=at + MINUTES), make.label("new", 0))
     take_in(feed, model)
     same(state(feed, model), expected([[(0.25, 0, None)]]))
-    assert said(feed, model)[""]["since"] == rfc3339(micros(at) + MINUTE)
+    assert said(feed, model)[""].since == moment(micros(at) + MINUTE)
 
 
 def test_the_migration_lets_the_tests_of_models_that_are_there_begin_with_what_comes(feed, make):

@@ -240,7 +240,7 @@ def lived(feed, model, mixed, dice, *, with_reference):
             "late": sorted(bytes(blob) for (blob,) in waiting),
             "clusters": sorted((level, bucket, bytes(blob)) for level, bucket, blob in apart),
             "figures": sorted(map(str, figures)),
-            "tests": {version: row.fields for version, row in standings(connection, model.id).items()},
+            "tests": {version: row.evidence for version, row in standings(connection, model.id).items()},
             "alerts": alerts.transitions(connection, model.id, 100),
         }
 

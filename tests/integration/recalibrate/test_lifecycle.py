@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from scipy.special import expit, logit
 
 from monitor.calibrators.compiled import compile_scalar
+from monitor.domain.alerts import RecordedAlert
 from monitor.domain.events import LabelEvent, PredictionEvent
-from monitor.domain.records import Alert, SeriesKey
+from monitor.domain.records import SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
 from monitor.recalibrate import manual, registry
@@ -104,7 +105,7 @@ class Life:
     def judge(self) -> None:
         run_stages(self.feed.database, self.feed.token, now=self.clock, notify=False)
 
-    def transitions(self, kind: str = "miscalibration") -> list[Alert]:
+    def transitions(self, kind: str = "miscalibration") -> list[RecordedAlert]:
         """Return transitions, oldest first."""
         with self.feed.database.read() as connection:
             found = alerts.transitions(connection, self.model.id, 1000)
@@ -458,7 +459,7 @@ def test_late_batch_of_labels_is_judged_by_when_predictions_were_made(feed: Any,
 
 def _verdicts(feed: Any, model: Model) -> set[str]:
     with feed.database.read() as connection:
-        return {fields["verdict"] for _, _, fields in evaluations.newest(connection, model.id)}
+        return {found.verdict for _, _, found in evaluations.newest(connection, model.id)}
 
 
 def _history(one: Life, **asked: Any) -> list[Any]:
@@ -473,10 +474,10 @@ def test_history_has_one_evaluation_for_each_end(life_on_both: Callable[..., Lif
     one.pass_time(60, version="b")
     one.pass_time(60, version="b", span=timedelta(hours=30))
     together, single = _history(one)[1:]
-    assert [each["end"] for each in _history(one)] == sorted({each["end"] for each in _history(one)})
-    assert (together["version"], together["labelled"]) == (None, 100)
-    assert single["version"] == "b"
-    assert [each["labelled"] for each in _history(one, version="a")] == [40, 40]
+    assert [each.end for each in _history(one)] == sorted({each.end for each in _history(one)})
+    assert (together.version, together.labelled) == (None, 100)
+    assert single.version == "b"
+    assert [each.labelled for each in _history(one, version="a")] == [40, 40]
     assert len(_history(one, limit=2)) == 2
 
 
@@ -485,8 +486,8 @@ def test_history_keeps_no_diagrams_but_the_newest_evaluation_does(life_on_both: 
     one.pass_time(40)
     with one.feed.database.read() as connection:
         newest = evaluations.newest(connection, one.model.id)
-    assert all("reliability" not in each for each in _history(one))
-    assert all(len(fields["reliability"]) == 15 for _, _, fields in newest)
+    assert all(each.curves is None for each in _history(one))
+    assert all(len(found.curves.reliability) == 15 for _, _, found in newest)
 
 
 def test_evaluation_over_all_versions_raises_no_alarm_of_its_own(life: Callable[..., Life]) -> None:
@@ -494,11 +495,11 @@ def test_evaluation_over_all_versions_raises_no_alarm_of_its_own(life: Callable[
     for version in ("a", "b") * 3:
         one.pass_time(150, version=version, slope=0.1)
     with one.feed.database.read() as connection:
-        newest = {fields["version"] for _, _, fields in evaluations.newest(connection, one.model.id)}
+        newest = {found.version for _, _, found in evaluations.newest(connection, one.model.id)}
     assert newest == {"a", "b"}
     assert {each.version for each in one.transitions()} == {"a", "b"}
-    assert any(each["version"] is None for each in _history(one))
-    assert ALL_VERSIONS not in {each["version"] for each in _history(one)}
+    assert any(each.version is None for each in _history(one))
+    assert ALL_VERSIONS not in {each.version for each in _history(one)}
 
 
 def test_lower_bound_of_a_sample_holds_for_a_calibrated_one() -> None:

@@ -123,8 +123,8 @@ def test_a_promotion_whose_drift_reverses_is_rolled_back_by_nobody_and_the_audit
         since = aliases(one)[CHAMPION].since_event_time
         (standing,) = store_sequential.standings(connection, one.model.id).values()
     # The sequential tests begin afresh with what is served from the rollback on.
-    assert standing.basis["promoted"] == since
-    assert standing.fields["labels"] == 0
+    assert standing.basis.promoted == since
+    assert standing.evidence.labels == 0
 
 
 def test_a_champion_that_is_right_stays(life: Lives) -> None:

@@ -1,48 +1,78 @@
 """What windows and tests say about alarms, and when an alarm changes by it."""
 
 import math
-from typing import Any
+from datetime import UTC, datetime
 
 import numpy as np
 import pytest
+from msgspec import to_builtins
 
 from monitor.alert.job import watched
 from monitor.alert.miscalibration import SEQUENTIAL, class_finding, sequential_finding, settled, window_finding
 from monitor.alert.missing_labels import Coverage, labels_finding
-from monitor.alert.transitions import FIRING, RESOLVED, Finding, State, in_words, percent, transition
+from monitor.alert.transitions import Finding, in_words, percent, transition
+from monitor.domain.alerts import FIRING, RESOLVED, State
 from monitor.domain.errors import BadInput
+from monitor.domain.evaluations import ClassCalibration, Evaluation, Verdict
+from monitor.domain.sequential import VersionEvidence
 from monitor.domain.settings import CLASS, ModelSettings, settings_from
-from monitor.domain.times import DAY, HOUR, parse_time, rfc3339
+from monitor.domain.times import DAY, HOUR, moment, parse_time
 
 SETTINGS = ModelSettings(class_thresholds={"fraud": 0.02}, alert_policy="window")
 START = parse_time("start", "2026-01-05T00:00:00Z")
 
 
-def evaluated(bound: float | None = 0.06, **fields: Any) -> dict[str, Any]:
-    return {
-        "version": "v1",
-        "segment": "",
-        "start": rfc3339(START),
-        "end": rfc3339(START + DAY),
-        "verdict": "miscalibrated",
-        "labelled": 900,
-        "predictions": 1000,
-        "ece": 0.08,
-        "ece_lower_bound": bound,
-        **fields,
-    }
+def evaluated(bound: float | None = 0.06, name: str = "ece", verdict: Verdict = "miscalibrated") -> Evaluation:
+    return Evaluation(
+        model="m",
+        version="v1",
+        segment="",
+        scores="served",
+        start=moment(START),
+        end=moment(START + DAY),
+        verdict=verdict,
+        labels_needed=0,
+        direction="overconfident",
+        labelled=900,
+        predictions=1000,
+        label_coverage=0.9,
+        matured=True,
+        figures={name: 0.08, f"{name}_lower_bound": bound},
+    )
 
 
-def under_test(value: float, rate: float = 0.01, **fields: Any) -> dict[str, Any]:
-    return {
-        "log_e": math.log(value),
-        "labels": 1240,
-        "threshold": 0.05,
-        "false_alarm_rate": rate,
-        "since": "2026-01-01T00:00:00Z",
-        "until": "2026-01-05T06:00:00Z",
-        **fields,
-    }
+def of_class(bound: float | None = 0.03, verdict: Verdict = "miscalibrated") -> ClassCalibration:
+    return ClassCalibration(
+        name="fraud",
+        labelled=900,
+        positives=90,
+        mean_probability=0.1,
+        observed=0.1,
+        ece=0.04,
+        ece_lower_bound=bound,
+        threshold=0.02,
+        verdict=verdict,
+    )
+
+
+def under_test(value: float, rate: float = 0.01, log_e: float | None = None) -> VersionEvidence:
+    return VersionEvidence(
+        version="v1",
+        log_e=math.log(value) if log_e is None else log_e,
+        log_sr=None,
+        log_ratio=None,
+        labels=1240,
+        steps=12,
+        direction="overconfident",
+        threshold=0.05,
+        false_alarm_rate=rate,
+        since=datetime(2026, 1, 1, tzinfo=UTC),
+        until=datetime(2026, 1, 5, 6, tzinfo=UTC),
+    )
+
+
+def said_where_it_fires(found: Finding) -> str:
+    return in_words("m", found.alarm, found.claim)
 
 
 def test_alarm_fires_on_a_bound_above_the_threshold_and_not_before() -> None:
@@ -69,63 +99,70 @@ def test_alarm_rests_after_it_ended() -> None:
 
 
 def test_bound_of_even_odds_is_what_ends_an_alarm() -> None:
-    found = window_finding(evaluated(0.0, ece_even_odds_bound=0.045), "24h", SETTINGS)
+    found = window_finding(evaluated(0.0), "24h", SETTINGS, evaluated(0.045))
     assert not found.back
-    assert found.evidence["ece_even_odds_bound"] == 0.045
+    assert found.evidence.ece_even_odds_bound == 0.045
+    of_one = class_finding(evaluated(0.0), of_class(0.0), "24h", SETTINGS, of_class(0.019))
+    assert not of_one.back
+    assert of_one.evidence.ece_even_odds_bound == 0.019
 
 
 def test_regression_is_judged_by_its_quantiles() -> None:
-    fields = evaluated()
-    del fields["ece"], fields["ece_lower_bound"]
-    found = window_finding({**fields, "quantile_ece": 0.09, "quantile_ece_lower_bound": 0.07}, "24h", SETTINGS)
+    found = window_finding(evaluated(0.07, "quantile_ece"), "24h", SETTINGS)
     assert found.beyond
-    assert found.evidence["quantile_ece"] == 0.09
-    assert "quantile ECE" in in_words("m", found, FIRING)
+    evidence = to_builtins(found.evidence)
+    assert evidence["quantile_ece"] == 0.08
+    assert not {"ece", "ece_lower_bound", "accuracy"} & evidence.keys()
+    assert "quantile ECE" in said_where_it_fires(found)
 
 
 def test_text_of_the_window_policy_says_its_rate() -> None:
-    said = in_words("m", window_finding(evaluated(), "24h", SETTINGS), FIRING)
+    said = said_where_it_fires(window_finding(evaluated(), "24h", SETTINGS))
     assert said.startswith("m v1: a lower bound of its ECE over 24h, 0.060, is above the threshold 0.05;")
     assert said.endswith("of windows in which it is at or under that, at most 1 % show this")
 
 
 def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
-    assert transition(None, sequential_finding(under_test(99.9), "v1"), SETTINGS) is None
-    found = sequential_finding(under_test(100.1), "v1")
+    assert transition(None, sequential_finding(under_test(99.9)), SETTINGS) is None
+    found = sequential_finding(under_test(100.1))
     assert transition(None, found, SETTINGS) == FIRING
-    assert (found.window, found.segment, found.end) == (SEQUENTIAL, "", parse_time("", "2026-01-05T06:00:00Z"))
-    assert transition(None, sequential_finding(under_test(100.1, rate=0.001), "v1"), SETTINGS) is None
-    assert transition(State(firing=True, since=0), sequential_finding(under_test(1e-9), "v1"), SETTINGS) is None
+    assert (found.alarm.window, found.alarm.segment, found.end) == (
+        SEQUENTIAL,
+        "",
+        parse_time("", "2026-01-05T06:00:00Z"),
+    )
+    assert transition(None, sequential_finding(under_test(100.1, rate=0.001)), SETTINGS) is None
+    assert transition(State(firing=True, since=0), sequential_finding(under_test(1e-9)), SETTINGS) is None
 
 
 def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rate() -> None:
-    assert in_words("m", sequential_finding(under_test(132), "v1"), FIRING) == (
+    assert said_where_it_fires(sequential_finding(under_test(132))) == (
         "m v1: e-value 132 reached 100 = 1/false_alarm_rate on 1,240 labels since 2026-01-01T00:00:00Z; while its ECE stays at or "
         "under 0.05 a model does this with probability at most 1 % however long it is watched"
     )
 
 
 def test_huge_e_value_is_still_a_number() -> None:
-    found = sequential_finding(under_test(1, log_e=9e4), "v1")
-    assert found.evidence["e_value"] <= 1.001e300
-    assert "over 1e+300" in in_words("m", found, FIRING)
+    found = sequential_finding(under_test(1, log_e=9e4))
+    assert found.evidence.e_value <= 1.001e300
+    assert "over 1e+300" in said_where_it_fires(found)
 
 
 def test_window_ends_the_alarm_of_a_sequential_test() -> None:
-    found = settled(window_finding(evaluated(0.0, ece_even_odds_bound=0.01), "24h", SETTINGS))
-    assert found.window == SEQUENTIAL
+    found = settled(window_finding(evaluated(0.0), "24h", SETTINGS, evaluated(0.01)))
+    assert (found.alarm.window, found.evidence.policy) == (SEQUENTIAL, SEQUENTIAL)
     assert transition(State(firing=True, since=START), found, SETTINGS) == RESOLVED
     assert transition(None, found, SETTINGS) is None
-    assert "begins afresh" in in_words("m", found, RESOLVED)
+    assert "begins afresh" in found.relief
 
 
 def test_class_is_judged_by_its_own_threshold() -> None:
-    entry = {"class": "fraud", "ece": 0.04, "ece_lower_bound": 0.03, "threshold": 0.02, "verdict": "miscalibrated"}
-    found = class_finding(evaluated(0.0), entry, "24h", SETTINGS)
-    assert (found.segment, found.beyond) == ("class=fraud", True)
-    assert found.evidence["threshold"] == 0.02
-    assert "(class=fraud): a lower bound of its class-wise ECE" in in_words("m", found, FIRING)
-    few = class_finding(evaluated(0.0), {**entry, "verdict": "too_few_labels"}, "24h", SETTINGS)
+    found = class_finding(evaluated(0.0), of_class(), "24h", SETTINGS)
+    assert (found.alarm.segment, found.beyond) == ("class=fraud", True)
+    assert to_builtins(found.evidence)["class"] == "fraud"
+    assert found.evidence.threshold == 0.02
+    assert "(class=fraud): a lower bound of its class-wise ECE" in said_where_it_fires(found)
+    few = class_finding(evaluated(0.0), of_class(verdict="too_few_labels"), "24h", SETTINGS)
     assert transition(None, few, SETTINGS) is None
 
 
@@ -158,7 +195,7 @@ def covered(now: tuple[int, int], usual: tuple[int, int], before: tuple[int, int
 def test_labels_that_stop_coming_are_missed() -> None:
     found = covered((0, 200), (9000, 10_000))
     assert transition(None, found, SETTINGS) == FIRING
-    said = in_words("m", found, FIRING)
+    said = said_where_it_fires(found)
     assert "0 % of the 200 predictions over 24h whose label is due have one, but 90 % of the 10,000 before;" in said
     assert said.endswith("at most 1 % of windows")
     assert transition(None, covered((120, 200), (9000, 10_000)), SETTINGS) == FIRING

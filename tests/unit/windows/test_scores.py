@@ -4,8 +4,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
+from monitor.domain.evaluations import RiskPoint
 from monitor.domain.settings import Model, ModelSettings
 from monitor.stats import entries
 from monitor.stats.cells import Cells
@@ -16,7 +18,8 @@ from monitor.stats.reliability import distinct
 from monitor.stats.selective import aurc, ranking
 from monitor.stats.smooth import smooth_ece
 from monitor.stats.summary import Summary
-from monitor.windows.scores import Question, evaluation, evaluations_of
+from monitor.windows.evaluation import Question, evaluation, evaluations_of
+from monitor.windows.scores import FIGURES
 
 Floats = NDArray[np.float64]
 CLASSES = ("cat", "dog", "eel")
@@ -65,42 +68,43 @@ def test_every_class_is_listed_with_its_own_calibration() -> None:
     p, labels, now = vectors(1, 900, 0.4)
     _, _, before = vectors(2, 900, 0.4)
     found = evaluation(question(model("multiclass", class_thresholds={"dog": 0.02, "eel": 0.9})), now, before)
-    assert [each["class"] for each in found["classes"]] == list(CLASSES)
-    assert found["sce"] == pytest.approx(np.mean([each["ece"] for each in found["classes"]]), abs=1e-12)
-    assert found["sce"] == pytest.approx(sce_of(classwise_rows(p, labels)), abs=1e-8)
-    assert [each["positives"] for each in found["classes"]] == np.bincount(labels, minlength=3).tolist()
-    assert [each["threshold"] for each in found["classes"]] == [None, 0.02, 0.9]
-    assert [each["verdict"] for each in found["classes"]] == [None, "miscalibrated", "calibrated"]
-    assert min(each["ece_lower_bound"] for each in found["classes"]) > 0.02
+    classes = found.curves.classes
+    assert [each.name for each in classes] == list(CLASSES)
+    assert found.figures["sce"] == pytest.approx(np.mean([each.ece for each in classes]), abs=1e-12)
+    assert found.figures["sce"] == pytest.approx(sce_of(classwise_rows(p, labels)), abs=1e-8)
+    assert [each.positives for each in classes] == np.bincount(labels, minlength=3).tolist()
+    assert [each.threshold for each in classes] == [None, 0.02, 0.9]
+    assert [each.verdict for each in classes] == [None, "miscalibrated", "calibrated"]
+    assert min(each.ece_lower_bound for each in classes) > 0.02
 
 
 def test_classes_with_thresholds_share_the_false_alarm_rate() -> None:
     _, _, now = vectors(1, 900, 0.4)
     alone, shared = (
-        evaluation(question(model("multiclass", class_thresholds=thresholds)), now, now)["classes"][0]
+        evaluation(question(model("multiclass", class_thresholds=thresholds)), now, now).curves.classes[0]
         for thresholds in ({"cat": 0.1}, {"cat": 0.1, "dog": 0.1})
     )
-    assert shared["ece_lower_bound"] < alone["ece_lower_bound"]
+    assert shared.ece_lower_bound < alone.ece_lower_bound
 
 
 def test_without_labels_before_a_class_has_no_verdict() -> None:
     _, _, now = vectors(1, 900, 0.4)
-    found = evaluation(question(model("multiclass", class_thresholds={"dog": 0.02})), now, None)["classes"][1]
-    assert (found["ece_lower_bound"], found["verdict"]) == (None, "too_few_labels")
+    found = evaluation(question(model("multiclass", class_thresholds={"dog": 0.02})), now, None).curves.classes[1]
+    assert (found.ece_lower_bound, found.verdict) == (None, "too_few_labels")
 
 
 @pytest.mark.parametrize("bins", [10, 12, 15, 20, 30])
 def test_sce_is_over_the_bins_that_were_asked_for(bins: int) -> None:
     p, labels, now = vectors(3, 300)
     found = evaluation(question(model("multiclass"), bins=bins), now, None)
-    assert found["sce"] == pytest.approx(sce_of(classwise_rows(p, labels), bins), abs=1e-8)
+    assert found.figures["sce"] == pytest.approx(sce_of(classwise_rows(p, labels), bins), abs=1e-8)
 
 
 def test_no_classes_are_kept_of_raw_scores_or_of_other_tasks() -> None:
     _, _, now = vectors(1, 100)
     for asked in (question(model("multiclass"), scores="raw"), question(model("confidence"))):
         found = evaluation(asked, now, None)
-        assert (found["sce"], found["classes"]) == (None, [])
+        assert (found.figures["sce"], found.curves.classes) == (None, ())
 
 
 def test_curve_and_area_are_of_the_answers_of_a_binary_model() -> None:
@@ -109,36 +113,36 @@ def test_curve_and_area_are_of_the_answers_of_a_binary_model() -> None:
     y = (dice.random(500) < p).astype(np.int64)
     found = evaluation(question(model("binary")), summed(p, y), None)
     answers = distinct(np.maximum(p, 1 - p), (p > 0.5) == y)
-    assert found["aurc"] == pytest.approx(aurc(ranking(answers, binary=False)), abs=1e-4)
-    assert len(found["risk_coverage"]) == 20
-    assert found["risk_coverage"][-1] == {"coverage": 1.0, "risk": pytest.approx(1 - found["accuracy"])}
-    assert found["smooth_ece"] == pytest.approx(smooth_ece(Cells.from_rows(p, y)), abs=1e-6)
+    assert found.figures["aurc"] == pytest.approx(aurc(ranking(answers, binary=False)), abs=1e-4)
+    assert len(found.curves.risk_coverage) == 20
+    assert found.curves.risk_coverage[-1] == RiskPoint(coverage=1.0, risk=pytest.approx(1 - found.figures["accuracy"]))
+    assert found.figures["smooth_ece"] == pytest.approx(smooth_ece(Cells.from_rows(p, y)), abs=1e-6)
 
 
 def test_a_calibrated_verdict_needs_labels_that_would_have_shown_a_breach() -> None:
     few, enough = (
         evaluation(question(model("binary", minimum_labels=200)), binary(5, n), binary(6, n)) for n in (300, 600)
     )
-    assert (few["verdict"], enough["verdict"], enough["labels_needed"]) == ("too_few_labels", "calibrated", 0)
-    assert 100 <= few["labels_needed"] <= 250
-    assert 300 + few["labels_needed"] <= 600
+    assert (few.verdict, enough.verdict, enough.labels_needed) == ("too_few_labels", "calibrated", 0)
+    assert 100 <= few.labels_needed <= 250
+    assert 300 + few.labels_needed <= 600
 
 
 def test_as_many_labels_as_were_missing_bring_a_verdict() -> None:
     alone = model("binary", minimum_labels=100)
     first = evaluation(question(alone), binary(7, 250), None)
-    assert first["verdict"] == "too_few_labels"
-    total = 250 + first["labels_needed"]
-    assert evaluation(question(alone), binary(7, int(total * 1.05)), None)["verdict"] == "calibrated"
-    assert evaluation(question(alone), binary(7, int(total * 0.9)), None)["verdict"] == "too_few_labels"
+    assert first.verdict == "too_few_labels"
+    total = 250 + first.labels_needed
+    assert evaluation(question(alone), binary(7, int(total * 1.05)), None).verdict == "calibrated"
+    assert evaluation(question(alone), binary(7, int(total * 0.9)), None).verdict == "too_few_labels"
 
 
 def test_a_breach_needs_no_more_than_the_minimum() -> None:
     settings = model("binary", minimum_labels=200)
     found = evaluation(question(settings), binary(8, 200, 4.0), binary(9, 200, 4.0))
-    assert (found["verdict"], found["labels_needed"]) == ("miscalibrated", 0)
+    assert (found.verdict, found.labels_needed) == ("miscalibrated", 0)
     few = evaluation(question(settings), binary(8, 199, 4.0), binary(9, 200, 4.0))
-    assert few["verdict"] == "too_few_labels"
+    assert few.verdict == "too_few_labels"
 
 
 def test_windows_together_are_evaluated_as_each_alone() -> None:
@@ -151,7 +155,8 @@ def test_windows_together_are_evaluated_as_each_alone() -> None:
     ]
     for together, each in zip(evaluations_of(asked), asked, strict=True):
         alone = evaluation(*each)
-        assert together.keys() == alone.keys()
-        numbers = {name: value for name, value in alone.items() if isinstance(value, float)}
-        assert {name: together[name] for name in numbers} == pytest.approx(numbers, abs=1e-8)
-        assert [together[name] is None for name in alone] == [value is None for value in alone.values()]
+        assert together.figures == pytest.approx(alone.figures, abs=1e-8)
+        assert list(together.figures) == [figure.name for figure in FIGURES]
+        numbers = replace(alone, figures={}, curves=None)
+        assert replace(together, figures={}, curves=None) == numbers
+        assert [each.count for each in together.curves.reliability] == [each.count for each in alone.curves.reliability]

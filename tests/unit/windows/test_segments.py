@@ -10,7 +10,7 @@ from monitor.domain.settings import Model, ModelSettings
 from monitor.stats import entries as of
 from monitor.stats.sequential.evidence import window_pit_e_value
 from monitor.stats.summary import Summary
-from monitor.windows.scores import Question
+from monitor.windows.evaluation import Question
 from monitor.windows.segments import MARGIN, declared, log_e_value, ranked
 from tests.benchmarks.segments import CONFIDENCES, RATE, tally
 
@@ -57,12 +57,17 @@ def test_the_worst_come_first() -> None:
         "country:few": summary(4, 0.25, 5),
     }
     rows = ranked(WHOLE, now, {})
-    assert [row["segment"] for row in rows][:2] == ["country:worst", "country:some"]
-    assert [row["flagged"] for row in rows] == [True, True, False, False, False]
-    assert rows[-1]["segment"] == "country:none"
-    bounds = [row["ece_lower_bound"] for row in rows[2:-1]]
+    assert [row.segment for row in rows][:2] == ["country:worst", "country:some"]
+    assert [row.flagged for row in rows] == [True, True, False, False, False]
+    assert rows[-1].segment == "country:none"
+    bounds = [row.ece_lower_bound for row in rows[2:-1]]
     assert bounds == sorted(bounds, reverse=True)
-    assert [rows[-1][name] for name in ("ece", "ece_lower_bound", "e_value_log", "labelled")] == [None, None, 0.0, 0]
+    assert [getattr(rows[-1], name) for name in ("ece", "ece_lower_bound", "e_value_log", "labelled")] == [
+        None,
+        None,
+        0.0,
+        0,
+    ]
 
 
 def test_a_flag_takes_more_evidence_the_more_segments_there_are() -> None:
@@ -70,9 +75,7 @@ def test_a_flag_takes_more_evidence_the_more_segments_there_are() -> None:
     seed, log_e = next(each for each in evidence.items() if np.log(100) < each[1] < np.log(100 * 40))
     off = {"country:off": summary(seed, 0.12, 600)}
     many = off | {f"country:{i}": summary(100 + i, 0.0, 50) for i in range(int(np.exp(log_e) / 100) + 1)}
-    flags = [
-        [row["flagged"] for row in ranked(WHOLE, now, {}) if row["segment"] == "country:off"] for now in (off, many)
-    ]
+    flags = [[row.flagged for row in ranked(WHOLE, now, {}) if row.segment == "country:off"] for now in (off, many)]
     assert flags == [[True], [False]]
 
 

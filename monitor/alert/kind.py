@@ -1,0 +1,70 @@
+"""Kind: what a kind of alert is made of, and what its alarms are judged from."""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from sqlalchemy import Connection
+
+from ..domain.alerts import Alarm, Alert, State
+from ..domain.drift import Drift
+from ..domain.evaluations import Evaluation
+from ..domain.settings import Model, ModelSettings
+from ..windows.clock import Clocked
+from .transitions import Finding
+
+Watched = tuple[str, str]
+"""Window and segment of an alarm; every version has one of its own."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watch:
+    """A model whose alarms are judged, and what that needs."""
+
+    connection: Connection
+    clock: Clocked
+    now: int
+    states: Mapping[Alarm, State]
+    evaluations: Sequence[tuple[str, Evaluation]]  # the newest of each version as a whole, with the window
+    drifts: Sequence[tuple[str, Drift]]
+    promoted: int | None  # when what serves now began to, in event time
+
+    @property
+    def model(self) -> Model:
+        """The model."""
+        return self.clock.model
+
+    @property
+    def settings(self) -> ModelSettings:
+        """Its settings."""
+        return self.clock.model.settings
+
+    def versions(self) -> set[str]:
+        """Return the versions that have traffic."""
+        evaluated = {evaluation.version or "" for _, evaluation in self.evaluations}
+        return evaluated | {drift.version or "" for _, drift in self.drifts}
+
+    def fires(self, alarm: Alarm) -> bool:
+        """Return whether an alarm fires."""
+        state = self.states.get(alarm)
+        return state is not None and state.firing
+
+    def firing(self, kind: str) -> Iterator[tuple[Alarm, int]]:
+        """Yield each alarm of a kind that fires on a version as a whole, and since when."""
+        for alarm, state in self.states.items():
+            if state.firing and (alarm.kind, alarm.segment) == (kind, ""):
+                yield alarm, state.since
+
+
+def nothing_else(_connection: Connection, _model_id: int, _alert: Alert) -> None:
+    """Change nothing but the alarm."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kind:
+    """A kind of alert."""
+
+    name: str  # in the API, in Prometheus and in the store
+    sentence: str  # when it fires
+    watched: Callable[[ModelSettings], Iterable[Watched]]
+    findings: Callable[[Watch], Iterator[Finding]]
+    recorded: Callable[[Connection, int, Alert], None] = nothing_else  # what a transition changes besides

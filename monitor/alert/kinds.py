@@ -1,0 +1,13 @@
+"""Kinds: all kinds of alerts, one module each; API, metrics and documentation take their names from here."""
+
+from typing import Final
+
+from . import miscalibration, missing_labels, score_drift, stale_clients
+from .kind import Kind
+
+KINDS: Final[tuple[Kind, ...]] = (
+    miscalibration.KIND,
+    score_drift.KIND,
+    missing_labels.KIND,
+    stale_clients.KIND,
+)

@@ -1,0 +1,25 @@
+"""Alerts as they are answered: transitions, whose kinds are those that there are."""
+
+from typing import Annotated
+
+from msgspec import Meta, Struct
+
+from ..alert.kinds import KINDS
+from ..domain.alerts import Transition
+
+KIND = Meta(
+    description="; ".join(f"`{kind.name}`: {kind.sentence.rstrip('.')}" for kind in KINDS),
+    extra_json_schema={"enum": [kind.name for kind in KINDS]},
+)
+
+
+class AlertAnswer(Transition, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A transition of an alarm."""
+
+    kind: Annotated[str, KIND]
+
+
+class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Transitions, newest first."""
+
+    alerts: list[AlertAnswer]

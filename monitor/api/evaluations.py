@@ -1,0 +1,143 @@
+"""Evaluations as they are answered: a field for each row of the figure tables beside what every evaluation says."""
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, Final, TypeVar, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from ..domain.evaluations import Curves, Evaluation, Flag, Levels, ScoresKind, Window
+from ..domain.quantities import Count, Moment
+from ..windows import regression, scores
+from ..windows.figures import COUNT, Figure
+from ..windows.value_maps import ValueMapping
+
+Answer = TypeVar("Answer", bound=type[Struct])
+Field = tuple[str, Any]
+
+
+def with_figures(table: Iterable[Figure[Any]], *, listed: bool = False) -> Callable[[Answer], Answer]:
+    """Return a decorator that gives a struct a field for each row of a table, or for those that are shown in lists."""
+    chosen = [figure for figure in table if figure.listed or not listed]
+    return _with([(figure.name, Annotated[_type(figure), Meta(description=figure.sentence)]) for figure in chosen])
+
+
+def _type(figure: Figure[Any]) -> Any:
+    return Count if figure.unit == COUNT else float | None
+
+
+def with_fields(part: type[Struct], *names: str) -> Callable[[Answer], Answer]:
+    """Return a decorator that gives a struct fields of another one, all of them by default."""
+    hints = get_type_hints(part, include_extras=True)
+    return _with([(name, hints[name]) for name in names or part.__struct_fields__])
+
+
+def _with(fields: list[Field]) -> Callable[[Answer], Answer]:
+    def extended(answer: Answer) -> Answer:
+        namespace = {"__doc__": answer.__doc__}
+        return msgspec.defstruct(  # type: ignore[return-value]  # a subclass, under the same name
+            answer.__name__,
+            fields,
+            bases=(answer,),
+            namespace=namespace,
+            module=__name__,
+            frozen=True,
+            kw_only=True,
+            forbid_unknown_fields=True,
+        )
+
+    return extended
+
+
+class Placed(Window, frozen=True, kw_only=True):
+    """An evaluation with what it is of."""
+
+    model: str
+    segment: Annotated[str, Meta(description="`key:value`, empty for the model as a whole")]
+    scores: ScoresKind
+
+
+@with_figures(scores.FIGURES)
+class Stored(Placed, frozen=True, kw_only=True):
+    """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
+
+
+@with_fields(Flag)
+class StoredSegment(Stored, frozen=True, kw_only=True):
+    """A stored evaluation of a segment."""
+
+
+@with_fields(Curves)
+class EvaluationAnswer(Stored, frozen=True, kw_only=True):
+    """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
+
+    mapping: Annotated[
+        ValueMapping | None,
+        Meta(description="the newest of the version, or of any; null where values are probabilities"),
+    ]
+
+
+class ReferenceEvaluation(EvaluationAnswer, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well predictions of the validation set were calibrated. A figure that can't be computed is null."""
+
+    start: Annotated[Moment | None, Meta(description="of the hours that they lie in; null where there are none")]  # type: ignore[assignment]
+    end: Annotated[Moment | None, Meta(description="likewise")]  # type: ignore[assignment]
+
+
+@with_figures(regression.FIGURES)
+class StoredRegression(Placed, frozen=True, kw_only=True):
+    """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
+
+
+@with_fields(Levels)
+class RegressionEvaluation(StoredRegression, frozen=True, kw_only=True):
+    """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
+
+
+class ReferenceRegression(RegressionEvaluation, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well predictive distributions of the validation set were calibrated. A figure that can't be computed is null."""
+
+    start: Annotated[Moment | None, Meta(description="of the hours that they lie in; null where there are none")]  # type: ignore[assignment]
+    end: Annotated[Moment | None, Meta(description="likewise")]  # type: ignore[assignment]
+
+
+class History(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Stored evaluations, oldest first; with `metric`, each is its end and that field."""
+
+    evaluations: list[Stored | StoredSegment | StoredRegression | dict[str, Any]]
+
+
+class Latest(Window, frozen=True, kw_only=True):
+    """The evaluation that says most about now, with the window that it is of."""
+
+    window: str
+
+
+@with_figures(scores.FIGURES, listed=True)
+@with_fields(Curves, "reliability")
+class Listed(Latest, frozen=True, kw_only=True):
+    """The evaluation that says most about a model now."""
+
+
+@with_figures(regression.FIGURES, listed=True)
+@with_fields(Levels, "pit", "coverage")
+class ListedRegression(Latest, frozen=True, kw_only=True):
+    """The evaluation that says most about a regression now. Too narrow is overconfident, too wide underconfident."""
+
+
+METRICS: Final = tuple(dict.fromkeys((*StoredSegment.__struct_fields__, *StoredRegression.__struct_fields__)))
+"""What a history may be asked for."""
+
+
+def shown(evaluation: Evaluation, mapping: ValueMapping | None) -> dict[str, object]:
+    """Return an evaluation as it is answered, with how its values are read, which a regression has not."""
+    fields = evaluation.as_json()
+    return fields if evaluation.curves is None else fields | {"mapping": mapping}
+
+
+def listed(window: str, evaluation: Evaluation) -> Listed | ListedRegression:
+    """Return what of an evaluation stands in the list of models."""
+    struct = Listed if evaluation.levels is None else ListedRegression
+    fields = {"window": window, **evaluation.as_json()}
+    chosen: dict[str, Any] = {name: fields.get(name) for name in struct.__struct_fields__}
+    return struct(**chosen)

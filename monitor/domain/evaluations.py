@@ -1,0 +1,170 @@
+"""Evaluations: what a window of predictions showed, as it is stored and answered."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct, field
+
+from .quantities import Count, Moment, Ratio
+from .times import micros
+
+Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
+Direction = Literal["overconfident", "underconfident", "none"]
+ScoresKind = Literal["served", "raw"]
+
+CALIBRATED: Final = "calibrated"
+MISCALIBRATED: Final = "miscalibrated"
+TOO_FEW_LABELS: Final = "too_few_labels"
+
+Figures = Mapping[str, float | None]
+"""Figures by name; one that can't be computed is None, never NaN."""
+
+
+class Bin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A bin of the reliability diagram, open at its lower edge; what can't be said of an empty one is null."""
+
+    lower: float
+    upper: float
+    count: Count
+    mean_confidence: float | None
+    observed: Ratio | None
+    observed_low: Annotated[Ratio | None, Meta(description="95 % interval of `observed`")]
+    observed_high: Ratio | None
+
+
+class RiskPoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How often the answers of highest confidence are wrong, and how many of all they are."""
+
+    coverage: Ratio
+    risk: Ratio
+
+
+class ClassCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How well the probability of one class is calibrated. A figure that can't be computed is null."""
+
+    name: str = field(name="class")
+    labelled: Count
+    positives: Annotated[Count, Meta(description="labels that are the class")]
+    mean_probability: Ratio | None
+    observed: Annotated[Ratio | None, Meta(description="share of positives")]
+    ece: Ratio | None
+    ece_lower_bound: Annotated[
+        Ratio | None,
+        Meta(
+            description="one-sided; classes with thresholds share the model's `false_alarm_rate`. Null without 100 labels in the "
+            "window before"
+        ),
+    ]
+    threshold: Annotated[float | None, Meta(description="of the model's `class_thresholds`")]
+    verdict: Annotated[Verdict | None, Meta(description="null without a threshold")]
+
+
+class Curves(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a window of probabilities is drawn."""
+
+    reliability: tuple[Bin, ...]
+    risk_coverage: Annotated[tuple[RiskPoint, ...], Meta(description="at up to 20 coverages")]
+    classes: Annotated[
+        tuple[ClassCalibration, ...], Meta(description="of multiclass models with up to 100 classes, as served")
+    ]
+
+
+class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A level that predictive distributions stated, and how often it held."""
+
+    level: Ratio
+    observed: Ratio
+    low: Annotated[Ratio, Meta(description="95 % Clopper-Pearson interval of `observed`")]
+    high: Ratio
+
+
+class Levels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What of a window of predictive distributions is drawn."""
+
+    pit: Annotated[
+        tuple[Count, ...],
+        Meta(min_length=20, max_length=20, description="labels per equal bin of the probability integral transform"),
+    ]
+    coverage: Annotated[tuple[Level, ...], Meta(description="of central intervals that were stated")]
+    quantiles: Annotated[
+        tuple[Level, ...], Meta(description="of quantiles that were stated, where labels lie at or under them")
+    ]
+
+
+class Flag(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Whether a segment is off, judged among all segments of its version and window."""
+
+    e_value_log: Annotated[
+        float | None, Meta(description="evidence as in the list of segments; null where the ECE is usual")
+    ]
+    flagged: Annotated[
+        bool, Meta(description="among the segments of its version and window, false discoveries controlled")
+    ]
+
+
+class Window(Struct, frozen=True, kw_only=True):
+    """What every evaluation says."""
+
+    verdict: Verdict
+    labels_needed: Annotated[Count, Meta(description="how many more labels a verdict needs")]
+    direction: Direction | None
+    start: Moment
+    end: Moment
+    version: Annotated[str | None, Meta(description="the model version; null for all of them")]
+    predictions: Count
+    labelled: Count
+    label_coverage: Ratio | None
+    matured: Annotated[bool, Meta(description="the labels of all these predictions have had their time to come")]
+
+
+class Evaluation(Window, frozen=True, kw_only=True):
+    """How well the predictions of a window were calibrated, of one version or all, and of one segment or the whole."""
+
+    model: str
+    segment: Annotated[str, Meta(description="`key:value`, empty for the model as a whole")]
+    scores: ScoresKind
+    figures: Figures
+    curves: Curves | None = None  # None in the history, and of distributions
+    levels: Levels | None = None  # None in the history, and of probabilities
+    flag: Flag | None = None  # of declared segments
+
+    @property
+    def over(self) -> tuple[int, int]:
+        """Beginning and end of the window, in microseconds."""
+        return micros(self.start), micros(self.end)
+
+    @property
+    def error(self) -> str:
+        """The name of the figure that the verdict is about; beside it stand its `_lower_bound` and its `_null_mean`."""
+        return "quantile_ece" if "quantile_ece" in self.figures else "ece"
+
+    @property
+    def error_lower_bound(self) -> float | None:
+        """The lower bound of that figure, None without labels for one."""
+        return self.figures[f"{self.error}_lower_bound"]
+
+    def as_json(self) -> dict[str, object]:
+        """Return it as it is stored and answered: flat, each figure under its own name."""
+        parts = [part for part in (self.curves, self.levels, self.flag) if part is not None]
+        fields = {name: getattr(self, name) for name in _HEAD} | dict(self.figures)
+        return fields | {name: getattr(part, name) for part in parts for name in part.__struct_fields__}
+
+    @classmethod
+    def from_json(cls, text: str) -> "Evaluation":
+        """Return a stored evaluation; what an earlier version did not store is unknown, what a later one added is left out."""
+        stored: dict[str, Any] = _UNKNOWN | msgspec.json.decode(text)
+        head = {name: stored.pop(name) for name in _HEAD}
+        parts = {
+            part: {name: stored.pop(name) for name in struct.__struct_fields__}
+            for part, struct in _PARTS.items()
+            if struct.__struct_fields__[0] in stored
+        }
+        figures = {name: value for name, value in stored.items() if value is None or isinstance(value, int | float)}
+        return msgspec.convert({**head, **parts, "figures": figures}, cls)
+
+
+_PARTS: Final[Mapping[str, type[Struct]]] = {"curves": Curves, "levels": Levels, "flag": Flag}
+_HEAD: Final = tuple(name for name in Evaluation.__struct_fields__ if name not in {"figures", *_PARTS})
+_UNKNOWN: Final = {"labels_needed": 0, "direction": None, "label_coverage": None, "matured": True}
+"""What evaluations of early versions lack."""
