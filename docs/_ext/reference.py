@@ -5,6 +5,7 @@ from typing import Any, Final
 
 import commands
 import families
+import figures
 import http_api
 import metrics
 import settings
@@ -18,6 +19,8 @@ PAGES: Final[dict[str, Callable[[], str]]] = {
     "event-fields": http_api.event_fields,
     "http-calls": http_api.calls,
     "http-shapes": http_api.shapes,
+    "probability-figures": figures.of_probabilities,
+    "distribution-figures": figures.of_distributions,
     "metrics": metrics.exported,
     "commands": commands.listed,
     "calibrator-families": families.listed,

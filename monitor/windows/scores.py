@@ -241,7 +241,7 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         unit=RATIO,
         sentence="Smooth ECE: the calibration error over smoothed confidences instead of bins.",
         worry="When it tells another story than the ECE, which then depends on where the borders of its bins lie.",
-        action="Believe the smooth one about the trend, and the lower bound of the ECE about the alarm.",
+        action="Believe the smooth one about the trend, and the lower bound of the ECE about the verdict.",
     ),
     Figure(
         name="brier_reliability",

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import msgspec
@@ -23,6 +24,8 @@ from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import SETTINGS
 from monitor.runtime.config import PREFIX, Settings
 from monitor.store.engine import Database
+from monitor.windows import regression, scores
+from monitor.windows.figures import Figure
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -114,6 +117,15 @@ def test_every_field_of_an_event_is_in_the_reference_with_its_meaning(page: Page
     meanings = {row[0]: row[-1] for row in tables(page("reference/events"))[place]}
     assert {"type", *(field.encode_name for field in msgspec.structs.fields(event))} == set(meanings)
     assert [name for name, meaning in meanings.items() if not meaning] == ["type"]
+
+
+@pytest.mark.parametrize("figure", [*scores.FIGURES, *regression.FIGURES], ids=lambda figure: figure.name)
+def test_every_figure_is_explained(page: Page, figure: Figure[Any]):
+    (section,) = [
+        each for each in page("explanation/figures").iter("section") if text_of(each.find("title")) == figure.title
+    ]
+    texts = (figure.sentence, f"When to worry. {figure.worry}", f"What to do. {figure.action}")
+    assert [text for text in texts if text.replace("`", "") not in text_of(section)] == []
 
 
 def test_every_metric_is_in_the_reference(page: Page, sqlite_database: Database):
