@@ -58,10 +58,8 @@ def _ended(watch: Watch) -> Iterator[Alert]:
     for alarm, state in watch.states.items():
         is_watched = (alarm.kind, alarm.window, alarm.segment) in asked
         if state.firing and not (is_watched and alarm.version in serving):
-            why = "is not watched any more" if alarm.version in serving else "has no traffic any more"
-            of = f" of {alarm.segment}" if alarm.segment else ""
-            name = f"{watch.model.name} {alarm.version}".strip()
-            summary = f"{name}: {alarm.kind}{of} over {alarm.window} ends: it {why}"
+            why = "it is no longer watched" if alarm.version in serving else "this version has no more traffic"
+            summary = in_words(watch.model.name, alarm, f"The alert {alarm.kind} over {alarm.window} ends: {why}.")
             at = max(watch.clock.matured_until or watch.clock.newest_end or 0, state.since)
             yield Alert(at=at, alarm=alarm, state=RESOLVED, evidence=Evidence(summary=summary))
 

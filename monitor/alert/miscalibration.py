@@ -134,7 +134,7 @@ def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even:
         seen,
         bound,
         enough=even is not None or seen.verdict != TOO_FEW_LABELS,
-        name="quantile ECE" if of_quantiles else "ECE",
+        name="Quantile ECE" if of_quantiles else "ECE",
         evidence=evidence,
     )
 
@@ -176,7 +176,7 @@ def class_finding(
         seen,
         found.ece_lower_bound if even is None else even.ece_lower_bound,
         enough=even is not None or found.verdict != TOO_FEW_LABELS,
-        name="class-wise ECE",
+        name="Class-wise ECE",
         evidence=evidence,
     )
 
@@ -192,8 +192,7 @@ def _bounded(
 ) -> Finding:
     value, threshold, rate = bound or 0.0, evidence.threshold, evidence.false_alarm_rate
     start, end = seen.over
-    said = f"a lower bound of its {name} over {alarm.window}, {value:.3f}, is"
-    chance = f"of windows in which it is at or under that, at most {percent(rate)} show this"
+    said = f"{name} over {alarm.window} is"
     return Finding(
         alarm=alarm,
         start=start,
@@ -201,8 +200,9 @@ def _bounded(
         enough=enough and bound is not None,
         beyond=value > threshold,
         back=value < RESOLVED_SHARE * threshold,
-        claim=f"{said} above the threshold {threshold:g}; {chance}",
-        relief=f"{said} back under the threshold {threshold:g}",
+        claim=f"{said} at least {value:.3f} (threshold {threshold:g}). At most {percent(rate)} of windows within the threshold would "
+        "show this.",
+        relief=f"{said} about {value:.3f}, back under the threshold {threshold:g}.",
         evidence=evidence,
     )
 
@@ -218,9 +218,9 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
     """
     rate, threshold, log_e = test.false_alarm_rate, test.threshold, test.log_e or 0.0
     claim = (
-        f"e-value {e_value(log_e)} reached {1 / rate:.6g} = 1/false_alarm_rate on {test.labels:,} labels since "
-        f"{rfc3339(micros(test.since))}; while its {name} stays at or under {threshold:g} a model does this with probability at most "
-        f"{percent(rate)} however long it is watched"
+        f"{name} is above {threshold:g}: {test.labels:,} labels since {rfc3339(micros(test.since))} gave an e-value of {e_value(log_e)} "
+        f"(it fires at {1 / rate:.6g}). A model within the threshold reaches that with probability at most {percent(rate)}, however long "
+        "it is watched."
     )
     return Finding(
         alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, ""),
@@ -264,7 +264,7 @@ def settled(finding: Finding) -> Finding:
         alarm=finding.alarm._replace(window=SEQUENTIAL),
         beyond=False,
         claim="",
-        relief=f"{finding.relief}; its test begins afresh",
+        relief=f"{finding.relief} The sequential test starts again.",
         evidence=structs.replace(finding.evidence, policy=SEQUENTIAL),
     )
 
@@ -310,7 +310,7 @@ def _class_of(seen: Evaluation | None, name: str) -> ClassCalibration | None:
 
 def _of_tests(watch: Watch) -> Iterator[Finding]:
     """Yield what the sequential tests say where their alarm does not fire, and what a window says where it does."""
-    name = "quantile ECE" if watch.model.task == "regression" else "ECE"
+    name = "Quantile ECE" if watch.model.task == "regression" else "ECE"
     firing = {alarm.version: since for alarm, since in watch.firing(MISCALIBRATION) if alarm.window == SEQUENTIAL}
     for _, test in sequential.newest(watch.connection, watch.model.id):
         if test.version not in firing:

@@ -107,7 +107,7 @@ def labels_finding(
     expected = min(usual.share, week_before.at_least(rate)) if comparable else usual.share
     highest, lowest = now.at_most(rate), now.at_least(EVEN_ODDS)
     said = f"{percent(now.share)} of the {now.predictions:,} predictions over {window} whose label is due have one"
-    usually = f"{percent(usual.share)} of the {usual.predictions:,} before"
+    usually = percent(usual.share)
     return Finding(
         alarm=Alarm(MISSING_LABELS, window, version, ""),
         start=over[0],
@@ -116,8 +116,8 @@ def labels_finding(
         beyond=highest < FEWER_SHARE * expected,
         back=lowest >= BACK_SHARE * usual.share,
         anew=False,
-        claim=f"{said}, but {usually}; by chance so few come in at most {percent(rate)} of windows",
-        relief=f"{said} again, as {usually}",
+        claim=f"{said}; usually {usually} do. By chance, at most {percent(rate)} of windows show so few.",
+        relief=f"{said} again; usually {usually} do.",
         evidence=LabelsEvidence(
             label_coverage=now.share,
             label_coverage_upper_bound=highest,

@@ -40,7 +40,7 @@ def drift_finding(drift: Drift, window: str) -> Finding:
     """Return what a comparison with the reference says about the alarm on drift."""
     psi, threshold = drift.psi, drift.threshold
     start, end = drift.over
-    said = f"PSI over {window}, {0.0 if psi is None else psi:.3f}, is"
+    said = f"PSI over {window} is {psi or 0.0:.3f}"
     return Finding(
         alarm=Alarm(SCORE_DRIFT, window, drift.version or "", drift.segment),
         start=start,
@@ -48,8 +48,8 @@ def drift_finding(drift: Drift, window: str) -> Finding:
         enough=drift.enough and psi is not None,
         beyond=drift.drifted,
         back=psi is not None and psi < RESOLVED_SHARE * threshold,
-        claim=f"{said} above the threshold {threshold:g}",
-        relief=f"{said} back under the threshold {threshold:g}",
+        claim=f"{said} (threshold {threshold:g}). By chance alone it exceeds {drift.psi_null_999 or 0.0:.3f} once in 1,000 windows.",
+        relief=f"{said}, back under the threshold {threshold:g}.",
         evidence=DriftEvidence(
             psi=psi,
             psi_null_95=drift.psi_null_95,

@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.alerts import Alarm, Evidence
+from ..domain.names import version_name
 from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
 from ..domain.times import MINUTE, duration_text, micros, moment, rfc3339
@@ -65,9 +66,9 @@ def clients_finding(
     shares = {number: count / total for number, count in sorted(served.items()) if count}
     wrong = {number: share for number, share in shares.items() if number not in right}
     share = sum(wrong.values())
-    of = f"of the {total:,} predictions from {rfc3339(over[0])} on"
-    should = f"they should be since {rfc3339(since)}, with {_named(champion)}"
-    served_with = ", ".join(f"{percent(each)} with {_named(number)}" for number, each in wrong.items())
+    of = f"of {total:,} predictions since {rfc3339(over[0])} were"
+    served_by, unlike = _served_by(champion, since)
+    instead = ", ".join(f"{percent(each)} by {version_name(number)}" for number, each in wrong.items())
     return Finding(
         alarm=Alarm(STALE, duration_text(settings.stale_after), version, ""),
         start=over[0],
@@ -76,8 +77,8 @@ def clients_finding(
         beyond=share > STALE_SHARE,
         back=share < FRESH_SHARE,
         anew=False,
-        claim=f"{of}, {percent(share)} were served otherwise than {should}: {served_with}",
-        relief=f"{of}, {percent(1 - share)} were served as {should}",
+        claim=f"{percent(share)} {of} {unlike}. Instead: {instead}.",
+        relief=f"{percent(1 - share)} {of} {served_by}.",
         evidence=ClientsEvidence(
             champion=champion,
             champion_since=moment(since),
@@ -91,8 +92,13 @@ def clients_finding(
     )
 
 
-def _named(number: int | None) -> str:
-    return f"calibrator {number}" if number else "no calibrator"
+def _served_by(champion: int | None, since: int) -> tuple[str, str]:
+    """Return in words what predictions should be served by, and what they are where they are not."""
+    if not champion:
+        none = f"none is in service since {rfc3339(since)}"
+        return f"served by no calibrator, as {none}", f"served by a calibrator, although {none}"
+    served = f"served by {version_name(champion)}, promoted at {rfc3339(since)}"
+    return served, f"not {served}"
 
 
 FEWEST: Final = 50

@@ -236,10 +236,10 @@ _NAMES: Final = {"miscalibration": "Alarm on calibration", "score_drift": "Alarm
 def _evidence(alert: Alert) -> str:
     evidence = alert.evidence
     if alert.kind != "miscalibration" or evidence.ece is None:
-        return f"{evidence.summary}."
+        return evidence.summary
     return (
-        f"{evidence.summary} (ECE {evidence.ece:.3f}, {evidence.direction}, {evidence.labelled:,} labels: "
-        f"confidence {evidence.mean_confidence:.0%}, right {evidence.accuracy:.0%})."
+        f"{evidence.summary} {evidence.labelled:,} labels, ECE {evidence.ece:.3f}, {evidence.direction}: "
+        f"confidence {evidence.mean_confidence:.0%}, right {evidence.accuracy:.0%}."
     )
 
 

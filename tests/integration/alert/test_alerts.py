@@ -132,8 +132,8 @@ def test_sequential_alarm_fires_says_why_ends_and_its_test_begins_afresh(stream_
     assert fired.evidence["policy"] == SEQUENTIAL
     assert fired.evidence["e_value"] >= 100
     assert fired.evidence["labels"] > 600
-    assert "reached 100 = 1/false_alarm_rate on" in fired.evidence["summary"]
-    assert "probability at most 1 % however long it is watched" in fired.evidence["summary"]
+    assert "(it fires at 100)" in fired.evidence["summary"]
+    assert "probability at most 1 %, however long it is watched." in fired.evidence["summary"]
     one.until(lambda: len(one.states()) > 1)
     ended = one.transitions()[-1]
     assert one.states() == [(SEQUENTIAL, "", "firing"), (SEQUENTIAL, "", "resolved")]
@@ -186,12 +186,12 @@ def test_policy_can_be_switched_while_an_alarm_fires(stream):
     one.pass_time(slope=BROKEN)
     ends = [each for each in one.transitions()[before:] if each.state == "resolved"]
     assert {each.window for each in ends} == {window for window, *_ in one.states()[:before]}
-    assert all("is not watched any more" in each.evidence["summary"] for each in ends)
+    assert all("it is no longer watched" in each.evidence["summary"] for each in ends)
     one.until(lambda: (SEQUENTIAL, "", "firing") in one.states(), slope=BROKEN)
     one.declare(alert_policy="window")
     one.judge()
     assert (SEQUENTIAL, "", "resolved") in one.states()
-    assert "is not watched any more" in [e for e in one.transitions() if e.window == SEQUENTIAL][-1].evidence["summary"]
+    assert "it is no longer watched" in [e for e in one.transitions() if e.window == SEQUENTIAL][-1].evidence["summary"]
     one.pass_time(slope=BROKEN)
     assert [state for window, _, state in one.states() if window == SEQUENTIAL] == ["firing", "resolved"]
 
@@ -202,7 +202,7 @@ def test_sequential_alarm_ends_when_its_version_serves_no_more(stream):
     for _ in range(3):
         one.pass_time(40, version="new")
     assert one.states() == [(SEQUENTIAL, "", "firing"), (SEQUENTIAL, "", "resolved")]
-    assert "has no traffic any more" in one.transitions()[-1].evidence["summary"]
+    assert "this version has no more traffic" in one.transitions()[-1].evidence["summary"]
 
 
 def test_calibrated_model_is_left_in_peace_by_both_policies(stream):
@@ -219,7 +219,7 @@ def test_window_policy_fires_no_sequential_alarm_and_says_its_rate(stream):
     one.until(one.states, slope=BROKEN)
     (fired,) = one.transitions()
     assert fired.window == "24h"
-    assert "at most 1 % show this" in fired.evidence["summary"]
+    assert "At most 1 % of windows within the threshold would show this." in fired.evidence["summary"]
 
 
 def test_labels_that_stop_coming_are_missed_until_they_are_back(stream_on_both):
@@ -234,7 +234,7 @@ def test_labels_that_stop_coming_are_missed_until_they_are_back(stream_on_both):
     evidence_of = fired["24h"].evidence
     assert evidence_of["label_coverage"] < 0.75
     assert 0.85 < evidence_of["usual_label_coverage"] < 0.95
-    assert "whose label is due have one, but" in evidence_of["summary"]
+    assert "whose label is due have one; usually" in evidence_of["summary"]
     for _ in range(3):
         one.pass_time(200, labelled=0.9)
     assert one.states(MISSING_LABELS) == [("24h", "", "firing"), ("24h", "", "resolved")]
@@ -341,7 +341,7 @@ def test_class_has_an_alarm_of_its_own_under_either_policy(stream_on_both, polic
     fired = one.transitions()[0]
     assert fired.evidence["class"] == "c"
     assert fired.evidence["threshold"] == 0.03
-    assert "(class=c): a lower bound of its class-wise ECE over 24h" in fired.evidence["summary"]
+    assert "(class=c): Class-wise ECE over 24h is at least" in fired.evidence["summary"]
     assert one.audit("refuse") == one.audit("register") == []
     for _ in range(6):
         multiclass(one, 300)
@@ -362,4 +362,8 @@ def test_alarm_of_a_class_ends_when_its_threshold_is_taken_back(stream):
     assert one.states() == [("24h", "class=c", "firing")]
     one.declare(class_thresholds={})
     one.judge()
-    assert one.transitions()[-1].evidence["summary"].endswith("ends: it is not watched any more")
+    assert (
+        one.transitions()[-1]
+        .evidence["summary"]
+        .endswith("(class=c): The alert miscalibration over 24h ends: it is no longer watched.")
+    )

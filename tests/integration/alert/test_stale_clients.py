@@ -118,12 +118,12 @@ def test_clients_that_do_not_follow_are_told_of_and_those_that_do_end_it(service
     since = fired.evidence["champion_since"]
     assert since <= rfc3339(promoted)
     said = fired.evidence["summary"]
-    assert f"50 % were served otherwise than they should be since {since}, with calibrator 1: 50 % with no" in said
+    assert f"were not served by calibrator 1, promoted at {since}. Instead: 50 % by no calibrator." in said
     one.serve(15, c1=1)
     assert one.states() == ["firing", "resolved"]
     one.serve(30, c1=1)
     assert one.states() == ["firing", "resolved"]
-    assert "100 % were served as they should be since" in one.transitions()[-1].evidence["summary"]
+    assert f"were served by calibrator 1, promoted at {since}." in one.transitions()[-1].evidence["summary"]
 
 
 def test_clients_may_be_given_no_time_at_all(service):
@@ -182,7 +182,8 @@ def test_what_was_rolled_back_to_identity_must_not_be_served(service):
     one.serve(30, c0=0.5, c1=0.5)
     (fired,) = one.transitions()
     assert fired.evidence["champion"] is None
-    assert ", with no calibrator: 50 % with calibrator 1" in fired.evidence["summary"]
+    assert "although none is in service since" in fired.evidence["summary"]
+    assert fired.evidence["summary"].endswith("Instead: 50 % by calibrator 1.")
     one.serve(15, c0=1)
     assert one.states() == ["firing", "resolved"]
 
@@ -222,7 +223,7 @@ def test_versions_of_a_model_are_judged_apart(service):
     assert {(each.version, each.state) for each in one.transitions()} == {("old", "firing")}
     one.serve(90, version="new", c1=1, per_step=1)
     assert [each.state for each in one.transitions()] == ["firing", "resolved"]
-    assert "has no traffic any more" in one.transitions()[-1].evidence["summary"]
+    assert "this version has no more traffic" in one.transitions()[-1].evidence["summary"]
 
 
 def test_how_long_clients_may_take_is_a_setting(service):

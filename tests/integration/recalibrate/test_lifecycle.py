@@ -325,7 +325,7 @@ def test_alarm_ends_when_its_version_serves_no_more(life_on_both: Callable[..., 
         one.pass_time(50, version="new")
     ends = [each for each in one.transitions() if each.state == "resolved"]
     assert {each.version for each in ends} == {"old"}
-    assert all("no traffic" in each.evidence["summary"] for each in ends)
+    assert all("no more traffic" in each.evidence["summary"] for each in ends)
     firing = {each.window for each in one.transitions() if each.state == "firing"}
     assert {each.window for each in ends} == firing
 

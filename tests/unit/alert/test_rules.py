@@ -10,8 +10,10 @@ from msgspec import to_builtins
 from monitor.alert.job import watched
 from monitor.alert.miscalibration import SEQUENTIAL, class_finding, sequential_finding, settled, window_finding
 from monitor.alert.missing_labels import Coverage, labels_finding
+from monitor.alert.score_drift import drift_finding
 from monitor.alert.transitions import Finding, in_words, percent, transition
 from monitor.domain.alerts import FIRING, RESOLVED, State
+from monitor.domain.drift import Drift
 from monitor.domain.errors import BadInput
 from monitor.domain.evaluations import ClassCalibration, Evaluation, Verdict
 from monitor.domain.sequential import VersionEvidence
@@ -113,13 +115,14 @@ def test_regression_is_judged_by_its_quantiles() -> None:
     evidence = to_builtins(found.evidence)
     assert evidence["quantile_ece"] == 0.08
     assert not {"ece", "ece_lower_bound", "accuracy"} & evidence.keys()
-    assert "quantile ECE" in said_where_it_fires(found)
+    assert said_where_it_fires(found).startswith("m v1: Quantile ECE over 24h is at least 0.070 (threshold 0.05).")
 
 
 def test_text_of_the_window_policy_says_its_rate() -> None:
     said = said_where_it_fires(window_finding(evaluated(), "24h", SETTINGS))
-    assert said.startswith("m v1: a lower bound of its ECE over 24h, 0.060, is above the threshold 0.05;")
-    assert said.endswith("of windows in which it is at or under that, at most 1 % show this")
+    assert said == (
+        "m v1: ECE over 24h is at least 0.060 (threshold 0.05). At most 1 % of windows within the threshold would show this."
+    )
 
 
 def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
@@ -137,8 +140,8 @@ def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
 
 def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rate() -> None:
     assert said_where_it_fires(sequential_finding(under_test(132))) == (
-        "m v1: e-value 132 reached 100 = 1/false_alarm_rate on 1,240 labels since 2026-01-01T00:00:00Z; while its ECE stays at or "
-        "under 0.05 a model does this with probability at most 1 % however long it is watched"
+        "m v1: ECE is above 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave an e-value of 132 (it fires at 100). A model within the "
+        "threshold reaches that with probability at most 1 %, however long it is watched."
     )
 
 
@@ -153,7 +156,9 @@ def test_window_ends_the_alarm_of_a_sequential_test() -> None:
     assert (found.alarm.window, found.evidence.policy) == (SEQUENTIAL, SEQUENTIAL)
     assert transition(State(firing=True, since=START), found, SETTINGS) == RESOLVED
     assert transition(None, found, SETTINGS) is None
-    assert "begins afresh" in found.relief
+    assert (
+        found.relief == "ECE over 24h is about 0.010, back under the threshold 0.05. The sequential test starts again."
+    )
 
 
 def test_class_is_judged_by_its_own_threshold() -> None:
@@ -161,7 +166,9 @@ def test_class_is_judged_by_its_own_threshold() -> None:
     assert (found.alarm.segment, found.beyond) == ("class=fraud", True)
     assert to_builtins(found.evidence)["class"] == "fraud"
     assert found.evidence.threshold == 0.02
-    assert "(class=fraud): a lower bound of its class-wise ECE" in said_where_it_fires(found)
+    assert "m v1 (class=fraud): Class-wise ECE over 24h is at least 0.030 (threshold 0.02)." in said_where_it_fires(
+        found
+    )
     few = class_finding(evaluated(0.0), of_class(verdict="too_few_labels"), "24h", SETTINGS)
     assert transition(None, few, SETTINGS) is None
 
@@ -177,6 +184,47 @@ def test_either_policy_watches_labels_and_classes_by_windows() -> None:
     assert by_window - by_test == {("miscalibration", window, "") for window in SETTINGS.windows}
     assert by_test - by_window == {("miscalibration", SEQUENTIAL, "")}
     assert {("miscalibration", "1h", "class=fraud"), ("missing_labels", "24h", "")} <= by_test
+
+
+def drifted(psi: float | None, *, beyond: bool) -> Drift:
+    return Drift(
+        model="m",
+        version="v1",
+        segment="",
+        start=moment(START),
+        end=moment(START + DAY),
+        reference_kind="trailing",
+        reference_start=moment(START - DAY),
+        reference_end=moment(START),
+        scores="raw",
+        predictions=1000,
+        reference_predictions=1000,
+        psi=psi,
+        psi_null_95=0.034,
+        psi_null_999=0.056,
+        ks=None,
+        ks_null_95=None,
+        js=None,
+        js_null_95=None,
+        wasserstein=None,
+        wasserstein_null_95=None,
+        class_shift=None,
+        threshold=0.2,
+        enough=True,
+        drifted=beyond,
+    )
+
+
+def test_drift_is_told_beside_what_chance_does() -> None:
+    found = drift_finding(drifted(0.31, beyond=True), "7d")
+    assert transition(None, found, SETTINGS) == FIRING
+    assert said_where_it_fires(found) == (
+        "m v1: PSI over 7d is 0.310 (threshold 0.2). By chance alone it exceeds 0.056 once in 1,000 windows."
+    )
+    back = drift_finding(drifted(0.12, beyond=False), "7d")
+    assert transition(State(firing=True, since=START), back, SETTINGS) == RESOLVED
+    assert back.relief == "PSI over 7d is 0.120, back under the threshold 0.2."
+    assert transition(None, drift_finding(drifted(None, beyond=False), "7d"), SETTINGS) is None
 
 
 def covered(now: tuple[int, int], usual: tuple[int, int], before: tuple[int, int] = (0, 0)) -> Finding:
@@ -196,8 +244,10 @@ def test_labels_that_stop_coming_are_missed() -> None:
     found = covered((0, 200), (9000, 10_000))
     assert transition(None, found, SETTINGS) == FIRING
     said = said_where_it_fires(found)
-    assert "0 % of the 200 predictions over 24h whose label is due have one, but 90 % of the 10,000 before;" in said
-    assert said.endswith("at most 1 % of windows")
+    assert said == (
+        "m v1: 0 % of the 200 predictions over 24h whose label is due have one; usually 90 % do. By chance, at most 1 % of windows show "
+        "so few."
+    )
     assert transition(None, covered((120, 200), (9000, 10_000)), SETTINGS) == FIRING
 
 
