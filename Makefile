@@ -1,7 +1,8 @@
 # Everything works from a clean clone with Python >= 3.11 and make; paths are relative, so a folder with spaces is fine.
 .POSIX:
 .SUFFIXES:
-.PHONY: install demo test test-unit test-tools check check-js docs format bench soak lock migration dashboards clean
+.PHONY: install demo test test-unit test-tools docs format hooks bench soak lock migration dashboards clean
+.PHONY: check check-style check-types check-imports check-spelling check-files check-docs check-js
 
 PYTHON = python3
 PY = .venv/bin/python
@@ -16,21 +17,30 @@ install: .venv/server.stamp
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
 		|| { echo "calwatch needs Python 3.11 or newer: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@echo "Making .venv with $$($(PYTHON) --version)."
+	@$(PYTHON) -m venv .venv
 
 # Every package is pinned with its hash; the project itself is installed last, editable, and brings nothing.
 .venv/server.stamp: .venv/bin/python pyproject.toml $(REQUIREMENTS)/server.txt
-	$(PIP) install --require-hashes -r $(REQUIREMENTS)/server.txt
-	$(PIP) install --no-deps --no-build-isolation --editable .
+	$(call packages,server,The server)
+	@echo "Installing calwatch itself."
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@echo "Ready: .venv/bin/calwatch --help"
 	@touch $@
 
 .venv/demo.stamp: .venv/server.stamp $(REQUIREMENTS)/demo.txt
-	$(PIP) install --require-hashes -r $(REQUIREMENTS)/demo.txt
+	$(call packages,demo,The demo)
 	@touch $@
 
 .venv/dev.stamp: .venv/server.stamp $(REQUIREMENTS)/dev.txt
-	$(PIP) install --require-hashes -r $(REQUIREMENTS)/dev.txt
+	$(call packages,dev,Checks and tests)
 	@touch $@
+
+# $(call packages,LIST,WHO): install what a list pins, after saying how much that is.
+define packages
+	@echo "$(2): installing what is missing of $$(grep -c == $(REQUIREMENTS)/$(1).txt) packages, each checked by its hash."
+	@$(PIP) install --require-hashes -r $(REQUIREMENTS)/$(1).txt
+endef
 
 demo: .venv/demo.stamp
 	@$(PY) -m monitor.demo $(if $(filter 1,$(DEMO_EXIT)),--exit)
@@ -46,21 +56,43 @@ test: .venv/dev.stamp test-tools
 test-unit: .venv/dev.stamp
 	$(PY) -m pytest $(SPREAD) tests/unit $(TEST_ARGS)
 
+# The slowest first, as many at once as there are processors; what one says is not mixed with what another says.
 check: .venv/dev.stamp
-	$(PY) -m ruff check .
-	$(PY) -m ruff format --check .
+	@$(MAKE) --no-print-directory --keep-going --jobs=$(shell $(PY) -c 'import os; print(os.cpu_count())') $(UNMIXED) \
+		check-types docs check-docs check-js check-style check-imports check-spelling check-files
+	@echo "All checks passed."
+
+UNMIXED = $(shell $(MAKE) --help | grep -o -e --output-sync | head -n 1)
+
+check-style: .venv/dev.stamp
+	$(PY) -m ruff check --quiet .
+	$(PY) -m ruff format --check --quiet .
+
+check-types: .venv/dev.stamp
 	$(PY) -m mypy
-	.venv/bin/lint-imports
-	$(MAKE) check-js
-	$(MAKE) docs
-	$(PY) -m pytest -q tests/unit/project/test_docs.py
+
+check-imports: .venv/dev.stamp
+	.venv/bin/lint-imports --no-logo
+
+check-spelling: .venv/dev.stamp
+	.venv/bin/codespell
+
+check-files: .venv/dev.stamp
+	$(PY) .ci/files.py
+
+check-docs: .venv/dev.stamp
+	$(PY) -m pytest -q tests/unit/project
 
 check-js: .venv/dev.stamp
-	@sh tests/js/check.sh
+	sh tests/js/check.sh
 
 # The reference is generated from the code, and every warning is an error: a broken link, an unknown name.
 docs: .venv/dev.stamp
 	$(PY) -m sphinx -q -n -W --keep-going -j auto docs docs/_build/html
+
+# Before each commit, the quick ones of these checks.
+hooks: .venv/dev.stamp
+	.venv/bin/pre-commit install
 
 format: .venv/dev.stamp
 	$(PY) -m ruff check --fix-only .

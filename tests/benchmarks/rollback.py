@@ -86,11 +86,11 @@ def _taken_back(scene: Scene, runs: int, labels: int, seed: int, look: int) -> F
     return taken
 
 
-def late(sizes: tuple[float, ...], befores: tuple[int, ...], runs: int) -> str:
+def late(sizes: tuple[float, ...], earlier: tuple[int, ...], runs: int) -> str:
     """Return a table of delays in labels."""
     body: list[list[object]] = []
     for ece in sizes:
-        for before in befores:
+        for before in earlier:
             scene = Scene(ece=ece, before=before)
             found = reversals(scene, runs=runs, longest=30_000)
             half, most = (float(np.quantile(found.delays, share)) for share in (0.5, 0.95))
@@ -121,6 +121,6 @@ def wrong(runs: int, labels: int) -> str:
 
 def run() -> Iterator[str]:
     """Yield the tables."""
-    sizes, befores = (0.05, 0.10, 0.17), (0, 2_000, 20_000)
-    yield "Labels from a reversal to the rollback, 200 runs:\n\n" + late(sizes, befores, 200)
+    sizes, earlier = (0.05, 0.10, 0.17), (0, 2_000, 20_000)
+    yield "Labels from a reversal to the rollback, 200 runs:\n\n" + late(sizes, earlier, 200)
     yield "False rollbacks:\n\n" + wrong(200, 100_000)

@@ -65,10 +65,10 @@ def judged(dice: np.random.Generator, name: str, others: float, *, history: bool
     The first two segments are broken, the rest off by `others`, up or down.
     """
     offs = [OFF, -OFF, *(others * (-1) ** i for i in range(SEGMENTS - 2))]
-    befores = [segment(dice, name, off) if history else None for off in offs]
+    earlier = [segment(dice, name, off) if history else None for off in offs]
     parts = [segment(dice, name, off) for off in offs]
     evidence = [
-        window_e_value(part, before, threshold=MARGIN * THRESHOLD) for part, before in zip(parts, befores, strict=True)
+        window_e_value(part, before, threshold=MARGIN * THRESHOLD) for part, before in zip(parts, earlier, strict=True)
     ]
     bound = ece_lower_bound(bins_of(reduce(operator.add, parts)), None, alpha=RATE)
     return e_bh(evidence, RATE).tolist(), bound is not None and bound <= THRESHOLD
