@@ -32,7 +32,7 @@ LOOK_SECONDS = 1.0
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
-def main() -> None:
+def run() -> None:
     """Run the command; a mistake of the user's is one line, not a traceback."""
     try:
         app()

@@ -7,12 +7,10 @@ back-off, and patient writers (jobs) let urgent ones (ingest) go first.
 import sqlite3
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event, make_url, text
-from sqlalchemy.exc import DBAPIError, InterfaceError, OperationalError
-from sqlalchemy.exc import TimeoutError as PoolTimeout
+from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, text
 from sqlalchemy.pool import QueuePool
 
 from ..domain.errors import ConfigError, Unavailable
@@ -153,11 +151,11 @@ def savepoint(connection: Connection) -> Iterator[None]:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except (OperationalError, InterfaceError) as error:
+    except (exc.OperationalError, exc.InterfaceError) as error:
         raise Unavailable(f"the database does not answer: {error.orig}") from error
-    except PoolTimeout as error:
+    except exc.TimeoutError as error:
         raise Unavailable("all connections to the database are taken") from error
-    except DBAPIError as error:
+    except exc.DBAPIError as error:
         if error.connection_invalidated:
             raise Unavailable(f"the connection to the database broke: {error.orig}") from error
         raise
@@ -201,12 +199,13 @@ def _sqlite_engine(url: str) -> Engine:
 
 
 def _sqlite_module() -> Any:
-    try:
-        import pysqlite3.dbapi2 as bundled  # noqa: PLC0415 - only where it is installed
-    except ImportError:
-        bundled = None
-    for module in (bundled, sqlite3):
-        if module is not None and is_sound(module.sqlite_version_info):
+    modules: list[Any] = [sqlite3]
+    with suppress(ImportError):
+        from pysqlite3 import dbapi2  # noqa: PLC0415 - only where it is installed
+
+        modules.insert(0, dbapi2)
+    for module in modules:
+        if is_sound(module.sqlite_version_info):
             return module
     raise ConfigError(
         f"SQLite {sqlite3.sqlite_version} can corrupt its write-ahead log; install pysqlite3, which brings a sound one, "

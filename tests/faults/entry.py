@@ -202,7 +202,7 @@ def run(argv: list[str], environment: dict[str, str], log: str, faults: list[Any
         BUILDS[name]()
     for fault in faults:
         set_trap(fault)
-    monitor.cli.main.main()
+    monitor.cli.main.run()
 
 
 def start(arguments: dict[str, Any]) -> int:
