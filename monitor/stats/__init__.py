@@ -1,1 +1,1 @@
-"""Pure statistics of calibration: NumPy and SciPy, no I/O, no clock, no logging."""
+"""Pure statistics of calibration, with NumPy and SciPy: no I/O, no clock, no log."""

@@ -1,7 +1,7 @@
-"""Alike: windows that are computed together, at a fraction of the cost of one after another.
+"""Tools for computing many windows at once, at a fraction of the cost of one after another.
 
-Sums of many windows are a record like that of one, whose arrays have the windows as a leading axis; a function for many
-works along the last axis. What can't be computed is NaN in an array, and None where a figure of one window is returned.
+Sums of many windows are a record like that of one, whose arrays have the windows as a leading axis; functions for many
+work along the last axis. An undefined figure is NaN in an array, and None for a single window.
 """
 
 import math
@@ -18,19 +18,19 @@ Record = TypeVar("Record")
 
 
 def stacked(windows: Sequence[Record]) -> Record:
-    """Return records of arrays of one shape as one record, with a leading axis.
+    """Return records of equally shaped arrays as one record with a leading axis.
 
     >>> from monitor.stats.cells import Cells
     >>> stacked([Cells.from_rows([0.5], [1])] * 3).n.shape
     (3, 402)
     """
-    kind = type(windows[0])
-    names = [field.name for field in fields(cast("Any", kind))]
-    return kind(**{name: np.stack([getattr(each, name) for each in windows]) for name in names})
+    record = type(windows[0])
+    names = [field.name for field in fields(cast("Any", record))]
+    return record(**{name: np.stack([getattr(window, name) for window in windows]) for name in names})
 
 
 def known(figure: Any) -> float | None:
-    """Return a figure of one window, None where it can't be computed.
+    """Return a figure of one window, None if it is NaN.
 
     >>> known(np.array([0.5])), known(np.nan)
     (0.5, None)
@@ -40,13 +40,13 @@ def known(figure: Any) -> float | None:
 
 
 def ratio(total: Floats, count: Floats) -> Floats:
-    """Return total/count, NaN where the count is not positive.
+    """Return total/count, NaN unless the count is positive.
 
     >>> ratio(np.array([1.0, 2.0]), np.array([4.0, 0.0])).tolist()
     [0.25, nan]
     """
-    found: Floats = np.divide(total, count, out=np.full(np.shape(count), np.nan), where=np.asarray(count) > 0)
-    return found
+    quotient: Floats = np.divide(total, count, out=np.full(np.shape(count), np.nan), where=np.asarray(count) > 0)
+    return quotient
 
 
 def placed(places: Integers, weights: Floats, size: int) -> Floats:
@@ -62,7 +62,7 @@ def placed(places: Integers, weights: Floats, size: int) -> Floats:
 
 
 def rows(columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return one object per window from columns by name; NaN in an array is None.
+    """Return one object per window from named columns; NaN in an array becomes None.
 
     >>> rows({"segment": ["a", "b"], "ece": np.array([0.1, np.nan])})
     [{'segment': 'a', 'ece': 0.1}, {'segment': 'b', 'ece': None}]

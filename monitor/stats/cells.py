@@ -1,9 +1,8 @@
-"""Cells: the fixed, fine partition of [0, 1] in which confidences are summed.
+"""The fixed, fine partition of [0, 1] into cells, in which confidences are summed.
 
-A confidence belongs to one cell. Cells are right-closed, (lower, upper], and the two ends p = 0 and p = 1 have cells
-of their own. The edges are the sixtieths, so that 10, 12, 15, 20 and 30 equal-width bins are unions of cells, and a
-logistic grid, so that the last thousandth below 1 (where modern networks put most of their answers) is resolved as
-well as the middle.
+Cells are right-closed, (lower, upper], and the two ends p = 0 and p = 1 have cells of their own. The edges are the
+sixtieths, so that 10, 12, 15, 20 and 30 equal-width bins are unions of cells, and a logistic grid, so that the last
+thousandth below 1 (where modern networks put most of their answers) is resolved as well as the middle.
 """
 
 from dataclasses import dataclass
@@ -58,7 +57,7 @@ def place(p: ArrayLike) -> Integers:
 
 
 def interval(cell: int) -> str:
-    """Return the confidences that a cell holds, as an interval.
+    """Return the confidences in a cell as an interval.
 
     >>> interval(0), interval(CELLS - 1), interval(int(place([0.49])[0]))
     ('[0, 0]', '[1, 1]', '(0.483333333333, 0.5]')
@@ -69,7 +68,7 @@ def interval(cell: int) -> str:
 
 
 def bin_of_cell(bins: int) -> Integers:
-    """Return the equal-width bin that each cell lies in.
+    """Return the equal-width bin of each cell.
 
     Parameters
     ----------
@@ -89,13 +88,13 @@ def bin_of_cell(bins: int) -> Integers:
         raise ValueError(f"bins is {bins}; it must be one of {', '.join(map(str, BIN_COUNTS))}")
     sixtieth_edges = np.arange(SIXTIETHS + 1) / SIXTIETHS
     edges = sixtieth_edges[:: SIXTIETHS // bins]
-    found = np.searchsorted(edges, EDGES, side="left") - 1
-    return np.concatenate([np.clip(found, 0, bins - 1), [bins - 1]]).astype(np.int64)
+    place_of_edge = np.searchsorted(edges, EDGES, side="left") - 1
+    return np.concatenate([np.clip(place_of_edge, 0, bins - 1), [bins - 1]]).astype(np.int64)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cells:
-    """Sums over scored events, cell by cell; every array has shape (CELLS,) and is float64.
+    """Sums of scored events per cell; every array has shape (CELLS,) and is float64.
 
     p is the confidence and y the outcome, 0 or 1. "Half" is a random half of the labelled events, fixed per event.
     """
@@ -113,7 +112,7 @@ class Cells:
 
     @classmethod
     def from_rows(cls, p: ArrayLike, y: ArrayLike, half: ArrayLike | None = None) -> "Cells":
-        """Return the sums of labelled events given one by one; without `half`, every second event is in the half."""
+        """Return the sums of labelled events; without `half`, every second event is in the half."""
         confidence = np.asarray(p, dtype=np.float64)
         outcome = np.asarray(y, dtype=np.float64)
         chosen = np.arange(len(confidence)) % 2 == 1 if half is None else np.asarray(half, dtype=bool)

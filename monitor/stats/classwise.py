@@ -1,4 +1,4 @@
-"""Calibration class by class: each class's probability against whether it was the label."""
+"""Calibration per class: the probability of each class against the labels."""
 
 from dataclasses import dataclass
 
@@ -13,19 +13,19 @@ N, SP, SY = range(3)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassCalibration:
-    """How well the probability of one class is calibrated."""
+    """Calibration figures of one class."""
 
     labelled: int  # events with a label
-    positives: int  # those whose label is the class
+    positives: int  # labelled events of the class
     mean_probability: float | None
     observed: float | None  # share of positives
     ece: float | None
-    ece_lower_bound: float | None  # None without an earlier window to take signs from
-    margin: float | None  # how far that bound lies under the true ECE at even odds
+    ece_lower_bound: float | None  # None without an earlier window for its signs
+    margin: float | None  # distance by which the bound falls short of the true ECE at even odds
 
 
 def classwise_rows(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
-    """Return the classwise sums of labelled vectors given one by one; shape (classes, 60, 3): n, Σp and Σy.
+    """Return classwise sums of labelled vectors, n, Σp and Σy; shape (classes, 60, 3).
 
     Parameters
     ----------
@@ -42,19 +42,19 @@ def classwise_rows(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
     happened = np.asarray(labels)[:, None] == np.arange(p.shape[1])
     edges = np.arange(SIXTIETHS + 1) / SIXTIETHS
     sixtieth = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, SIXTIETHS - 1)
-    found = np.zeros((p.shape[1], SIXTIETHS, 3))
+    sums = np.zeros((p.shape[1], SIXTIETHS, 3))
     index = np.broadcast_to(np.arange(p.shape[1]), p.shape)
     for field, weights in enumerate((np.ones_like(p), p, happened)):
-        np.add.at(found[..., field], (index, sixtieth), weights)
-    return found
+        np.add.at(sums[..., field], (index, sixtieth), weights)
+    return sums
 
 
 def classwise_bins(cells: Floats, bins: int) -> Floats:
-    """Return classwise sums over `bins` equal-width bins, a divisor of 60, exactly; shape (classes, bins, 3)."""
+    """Return classwise sums over `bins` equal-width bins, exactly, where `bins` divides 60; shape (classes, bins, 3)."""
     if SIXTIETHS % bins:
         raise ValueError(f"bins is {bins}; it must divide {SIXTIETHS}")
-    found: Floats = cells.reshape(len(cells), bins, SIXTIETHS // bins, 3).sum(axis=2)
-    return found
+    binned: Floats = cells.reshape(len(cells), bins, SIXTIETHS // bins, 3).sum(axis=2)
+    return binned
 
 
 def classwise_ece(binned: Floats) -> Floats:
@@ -68,18 +68,18 @@ def classwise_ece(binned: Floats) -> Floats:
     """
     total = binned[..., N].sum(axis=1)
     gaps = np.abs(binned[..., SP] - binned[..., SY]).sum(axis=1)
-    found: Floats = np.where(total > 0, gaps / np.maximum(total, 1), np.nan)
-    return found
+    errors: Floats = np.where(total > 0, gaps / np.maximum(total, 1), np.nan)
+    return errors
 
 
 def sce(cells: Floats, bins: int = 15) -> float | None:
-    """Return the static calibration error: the mean over all declared classes of the binary ECE of each; None without events.
+    """Return the static calibration error, the mean binary ECE of all declared classes; None without events.
 
-    Classes that no label named count too. Exact for bins that divide 60. Nixon et al. 2019 (doi:10.48550/arXiv.1904.01685).
+    Classes without labels count too. Exact for bins that divide 60. Nixon et al. 2019 (doi:10.48550/arXiv.1904.01685).
 
     Parameters
     ----------
-    cells : array of shape (classes, 60, 3), as `Summary.classwise` gives it
+    cells : array of shape (classes, 60, 3), from `Summary.classwise`
     bins : 10, 12, 15, 20, 30 or 60
 
     Raises
@@ -98,15 +98,15 @@ def sce(cells: Floats, bins: int = 15) -> float | None:
 
 
 def class_calibration(cells: Floats, previous: Floats | None, *, bins: int, alpha: float) -> list[ClassCalibration]:
-    """Return each class's calibration, with a lower bound of its ECE that takes its signs from the window before.
+    """Return the calibration of each class, with a lower bound of its ECE by the signs of the previous window.
 
-    No random half is kept class by class: without an earlier window of at least 100 labels there is no bound.
+    There is no random half per class: without a previous window of at least 100 labels there is no bound.
 
     Parameters
     ----------
-    cells, previous : arrays of shape (classes, 60, 3), of the window and of the disjoint one just before
+    cells, previous : arrays of shape (classes, 60, 3), of the window and of the disjoint previous one
     bins : 10, 12, 15, 20, 30 or 60
-    alpha : how often the bound of one class may exceed the truth
+    alpha : probability with which the bound of one class may exceed the truth
 
     Examples
     --------
@@ -123,7 +123,7 @@ def class_calibration(cells: Floats, previous: Floats | None, *, bins: int, alph
 
 
 def _bounds(binned: Floats, previous: Floats | None, errors: Floats, bins: int, alpha: float) -> tuple[Floats, Floats]:
-    """Return bounds and their margins, NaN where there are none."""
+    """Return bounds and margins, NaN for classes without a bound."""
     before = np.zeros_like(binned) if previous is None else classwise_bins(previous, bins)
     sign = np.sign(before[..., SP] - before[..., SY])
     bounds, margins = signed_sum_lower_bounds(binned[..., N], binned[..., SY], binned[..., SP], sign, alpha)
@@ -132,7 +132,7 @@ def _bounds(binned: Floats, previous: Floats | None, errors: Floats, bins: int, 
 
 
 def _of_class(n: float, positives: float, *figures: float) -> ClassCalibration:
-    mean, observed, error, bound, margin = (each if n > 0 and each == each else None for each in figures)  # noqa: PLR0124 - NaN
+    mean, observed, error, bound, margin = (figure if n > 0 and figure == figure else None for figure in figures)  # noqa: PLR0124 - NaN
     return ClassCalibration(
         labelled=int(n),
         positives=int(positives),

@@ -1,4 +1,4 @@
-"""Conformal prediction: sets of answers that hold the right one as often as promised, whatever the model."""
+"""Conformal prediction: sets of answers that contain the right one with a promised probability, for any model."""
 
 import math
 from dataclasses import dataclass
@@ -11,19 +11,19 @@ from numpy.typing import ArrayLike, NDArray
 from .cells import Floats
 
 RATE: Final = 0.005
-"""How far one event moves the level of adaptive sets."""
+"""Step of the level of adaptive sets per event."""
 
 WARM_UP: Final = 100
-"""Labelled events that come before adaptive sets are judged."""
+"""Labelled events before adaptive sets are judged."""
 
 EVERYTHING: Final = 1.0
-"""A threshold that every answer's score is at most: all answers are in the set."""
+"""The threshold at which all answers are in the set."""
 
 NOTHING: Final = -1.0
 
 
 def rank(n: float, coverage: float) -> int:
-    """Return which of n scores in ascending order is the threshold: ⌈(n + 1)(1 - alpha)⌉; beyond n there is none.
+    """Return the rank of the threshold among n ascending scores, ⌈(n + 1)(1 - alpha)⌉; above n there is none.
 
     >>> rank(99, 0.9), rank(8, 0.9)
     (90, 9)
@@ -32,16 +32,16 @@ def rank(n: float, coverage: float) -> int:
 
 
 def conformal_threshold(scores: ArrayLike, weights: ArrayLike, coverage: float) -> float:
-    """Return the score up to which answers are in the set: the ⌈(n + 1)(1 - alpha)⌉-th smallest, 1 where n is too small for that.
+    """Return the largest score of answers in the set: the ⌈(n + 1)(1 - alpha)⌉-th smallest, or 1 if n is too small.
 
-    The score of an answer is 1 less its probability. Where scores of old and new events are exchangeable, the set holds the right
-    answer with a probability from 1 - alpha up to 1 - alpha + 1/(n + 1), and beyond by the share of old scores that tie at the threshold.
+    The score of an answer is 1 - its probability. If scores of old and new events are exchangeable, the set contains the right
+    answer with a probability from 1 - alpha to 1 - alpha + 1/(n + 1), plus the share of old scores that tie at the threshold.
     Vovk, Gammerman & Shafer 2005 (doi:10.1007/b106715); Angelopoulos & Bates 2023 (doi:10.1561/2200000101).
 
     Parameters
     ----------
-    scores : array of shape (m,), in [0, 1], of the right answers; of events in cells the upper end
-    weights : array of shape (m,), how many events have each score
+    scores : array of shape (m,), in [0, 1], of the right answers; for events in cells the upper end
+    weights : array of shape (m,), number of events with each score
     coverage : 1 - alpha
 
     Examples
@@ -61,7 +61,7 @@ def conformal_threshold(scores: ArrayLike, weights: ArrayLike, coverage: float) 
 
 
 def binary_scores(lower: ArrayLike, upper: ArrayLike, n: ArrayLike, sy: ArrayLike) -> tuple[Floats, Floats]:
-    """Return the scores of right answers of a binary model, at their upper ends, and how many events have them.
+    """Return the scores of a binary model's right answers, at the upper ends of cells, and their numbers of events.
 
     An event with y = 1 has the score 1 - p, one with y = 0 the score p.
 
@@ -88,7 +88,7 @@ def binary_scores(lower: ArrayLike, upper: ArrayLike, n: ArrayLike, sy: ArrayLik
 
 
 def vector_scores(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
-    """Return 1 less the probability of each event's right answer; shape (n,).
+    """Return 1 - the probability of each event's right answer; shape (n,).
 
     >>> vector_scores([[0.75, 0.25], [0.5, 0.5]], [1, 0]).tolist()
     [0.75, 0.5]
@@ -98,15 +98,15 @@ def vector_scores(probabilities: ArrayLike, labels: ArrayLike) -> Floats:
 
 
 def prediction_sets(probabilities: ArrayLike, threshold: float) -> NDArray[np.bool_]:
-    """Return which answers are in each event's set: those whose score, 1 less their probability, is at most the threshold.
+    """Return the prediction set of each event: the answers whose score, 1 - their probability, is at most the threshold.
 
     Parameters
     ----------
-    probabilities : array of shape (n, K), or (n,) of class 1 of two
+    probabilities : array of shape (n, K), or (n,) for class 1 of a binary model
 
     Returns
     -------
-    array of shape (n, K), of two classes (n, 2) with class 0 first
+    array of shape (n, K), for a binary model (n, 2) with class 0 first
 
     Examples
     --------
@@ -121,36 +121,36 @@ def prediction_sets(probabilities: ArrayLike, threshold: float) -> NDArray[np.bo
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Adapted:
-    """Where adaptive sets have come to."""
+    """The state of adaptive sets."""
 
-    alpha: float  # the level now; at 0 or less all answers are in, at 1 or more none
+    alpha: float  # present level; at 0 or less sets hold all answers, at 1 or more none
     threshold: float
-    labelled: int  # events that were judged
-    covered: float  # how many of them had the right answer in their set
+    labelled: int  # judged events
+    covered: float  # judged events whose set held the right answer
 
     @property
     def coverage(self) -> float | None:
-        """The share of sets that held the right answer; None before any was judged."""
+        """The share of sets that held the right answer; None before any event was judged."""
         return self.covered / self.labelled if self.labelled else None
 
 
 def adapted(
     moments: ArrayLike, scores: ArrayLike, weights: ArrayLike, *, coverage: float, rate: float = RATE
 ) -> Adapted:
-    """Return the level at which sets hold the right answer as often as promised although scores drift.
+    """Return the level at which sets keep their promised coverage although scores drift.
 
     Adaptive conformal inference (Gibbs & Candès 2021, doi:10.48550/arXiv.2106.00170): alpha ← alpha + rate·(target - err), event by
-    event, with a threshold from all events before. The events of one moment are judged by one threshold, and their mean error moves
-    the level once, by 1 - (1 - rate)ⁿ instead of the rate: what n steps come to where errors fall as alpha rises, never more than 1,
-    and the rate itself for n = 1. The mean of the errors, so weighted, tends to the target whatever the scores do.
+    event, with a threshold from all earlier events. The n events of one moment are judged by one threshold, and their mean error moves
+    the level once, by 1 - (1 - rate)ⁿ instead of the rate: the sum of n steps if errors fall as alpha rises, never more than 1,
+    and the rate itself for n = 1. The mean of the errors, so weighted, tends to the target for any scores.
 
     Parameters
     ----------
-    moments : array of shape (m,), when; those that are equal are taken together
+    moments : array of shape (m,), times; events of equal times are judged together
     scores : array of shape (m,), of right answers, in [0, 1]
-    weights : array of shape (m,), how many events have each
+    weights : array of shape (m,), number of events with each score
     coverage : 1 - target
-    rate : of the steps
+    rate : step per event
 
     Examples
     --------
@@ -183,7 +183,7 @@ def adapted(
 
 
 def _quantile(values: Floats, held: Floats, total: float, alpha: float) -> float:
-    """Return the threshold of a level, over distinct scores in ascending order of which so many are held."""
+    """Return the threshold of a level from distinct ascending scores and their counts."""
     wanted = rank(total, 1.0 - alpha)
     if wanted > total:
         return EVERYTHING

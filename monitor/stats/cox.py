@@ -1,4 +1,4 @@
-"""Cox's recalibration line: outcomes regressed on the log odds of the confidences, and the direction of a model's error."""
+"""Cox's recalibration line, a regression of outcomes on the log odds of confidences, and the direction of a model's error."""
 
 import math
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ CLIP: Final = 1e-6
 STEPS: Final = 60
 HALVINGS: Final = 40
 TOLERANCE: Final = 1e-7
-"""Of the last step: Newton's method squares errors, so that what is left after it is rounding."""
+"""Largest last step: Newton's method squares errors, so only rounding remains after it."""
 SIGNIFICANT: Final = 1.96
 
 Booleans = NDArray[np.bool_]
@@ -26,7 +26,7 @@ Direction = Literal["overconfident", "underconfident", "none"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cox:
-    """The line logit P(y = 1) = intercept + slope·logit p; slope 1 and intercept 0 are calibrated, a slope under 1 is overconfident."""
+    """The line logit P(y = 1) = intercept + slope·logit p: calibrated at slope 1 and intercept 0, overconfident at slopes below 1."""
 
     slope: float
     intercept: float
@@ -43,10 +43,10 @@ class Offset:
 
 
 def cox(cells: Cells) -> Cox | None:
-    """Return Cox's slope and intercept by maximum likelihood, or None where they are not identified.
+    """Return Cox's slope and intercept by maximum likelihood, or None if they are not identified.
 
-    Not identified: no events, one class only, one confidence only, or confidences that separate the classes (the slope is then infinite).
-    Each cell enters as two groups, its events with y = 1 and those with y = 0, each at its own mean confidence, clipped to
+    They are not identified without events, with one class or one confidence only, or if confidences separate the classes (the slope is
+    then infinite). Each cell enters as two groups, its events with y = 1 and those with y = 0, each at its mean confidence, clipped to
     [1e-6, 1 - 1e-6]. Damped Newton steps. Cox 1958 (doi:10.1093/biomet/45.3-4.562).
 
     Examples
@@ -61,22 +61,22 @@ def cox(cells: Cells) -> Cox | None:
 
 def coxes(cells: Cells) -> list[Cox | None]:
     """Return the `cox` of each window."""
-    found: list[Cox | None] = [None] * len(cells.n)
+    lines: list[Cox | None] = [None] * len(cells.n)
     identified, problem = _identified(cells)
     if problem is None:
-        return found
+        return lines
     solved, coefficients, covariance = _newton(problem, free=2)
     back = np.stack([np.ones(len(problem.middle)), -problem.middle], axis=1)
     variance = np.einsum("wi,wij,wj->w", back, covariance, back)
     for i in np.flatnonzero(solved).tolist():
         height, slope = coefficients[i].tolist()
-        found[identified[i]] = Cox(
+        lines[identified[i]] = Cox(
             slope=slope,
             intercept=height - slope * float(problem.middle[i]),
             slope_error=math.sqrt(covariance[i, 1, 1]),
             intercept_error=math.sqrt(variance[i]),
         )
-    return found
+    return lines
 
 
 def offset(cells: Cells) -> Offset | None:
@@ -101,7 +101,7 @@ def offset(cells: Cells) -> Offset | None:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Regressions:
-    """Weighted logistic regressions side by side, one for each window: log odds are height + slope·(x - middle)."""
+    """Weighted logistic regressions, one per window: log odds are height + slope·(x - middle)."""
 
     window: Integers  # of each group, ascending, shape (groups,)
     first: Integers  # the first group of each window, shape (windows,)
@@ -112,36 +112,36 @@ class _Regressions:
 
     @classmethod
     def of(cls, window: Integers, x: Floats, weight: Floats, sign: Floats) -> "_Regressions":
-        """Return regressions of groups whose windows are numbered upwards from 0 without a gap."""
+        """Return regressions of groups whose windows are numbered from 0 without gaps."""
         first = np.flatnonzero(np.diff(window, prepend=-1)).astype(np.int64)
         return cls(window=window, first=first, x=x, weight=weight, sign=sign, middle=np.zeros(len(first)))
 
     def centred(self) -> "_Regressions":
-        """Return the same with the mean of x as the middle, so that the two coefficients hardly depend on each other."""
+        """Return the regressions with the mean of x as the middle, so that the coefficients are nearly independent."""
         middle = self._sums(self.weight * self.x) / self._sums(self.weight)
         return replace(self, x=self.x - middle[self.window], middle=middle)
 
     def among(self, chosen: Booleans) -> "_Regressions":
-        """Return only the chosen windows, shape (windows,)."""
+        """Return the chosen windows."""
         kept = chosen[self.window]
         number = np.cumsum(chosen) - 1
-        found = _Regressions.of(
+        regressions = _Regressions.of(
             number[self.window[kept]].astype(np.int64), self.x[kept], self.weight[kept], self.sign[kept]
         )
-        return replace(found, middle=self.middle[chosen])
+        return replace(regressions, middle=self.middle[chosen])
 
     def separated(self) -> Booleans:
-        """Return whether only one outcome occurs or the confidences tell the two apart, shape (windows,)."""
+        """Return whether only one outcome occurs or confidences separate the two; shape (windows,)."""
         lowest, highest = (
             [np.where(self.sign == outcome, self.x, empty) for outcome in (1, -1)] for empty in (np.inf, -np.inf)
         )
         least_one, least_zero = (np.minimum.reduceat(each, self.first) for each in lowest)
         most_one, most_zero = (np.maximum.reduceat(each, self.first) for each in highest)
-        found: Booleans = (least_one >= most_zero) | (most_one <= least_zero)
-        return found
+        separates: Booleans = (least_one >= most_zero) | (most_one <= least_zero)
+        return separates
 
     def derivatives(self, coefficients: Floats) -> tuple[Floats, Floats, Floats]:
-        """Return at coefficients of shape (windows, 2) the loss, the direction in which it falls and its second derivatives."""
+        """Return the loss at coefficients of shape (windows, 2), its negative gradient and its second derivatives."""
         odds = self.sign * (coefficients[self.window, 0] + coefficients[self.window, 1] * self.x)
         small = np.exp(-np.abs(odds))
         loss = self.weight * (np.log1p(small) + np.maximum(-odds, 0.0))
@@ -159,7 +159,7 @@ class _Regressions:
 
 
 def _observations(cells: Cells, windows: Integers) -> _Regressions:
-    """Return log odds, number of events and sign of the outcome, one per cell and outcome that occurs; all windows have events."""
+    """Return log odds, number of events and sign of the outcome per occupied cell and outcome; all windows have events."""
     n, sy, sp, spy = (getattr(cells, name)[windows] for name in ("n", "sy", "sp", "spy"))
     counts, totals = np.concatenate([sy, n - sy], axis=1), np.concatenate([spy, sp - spy], axis=1)
     window, column = np.nonzero(counts > 0)
@@ -170,7 +170,7 @@ def _observations(cells: Cells, windows: Integers) -> _Regressions:
 
 
 def _identified(cells: Cells) -> tuple[list[int], _Regressions | None]:
-    """Return which windows have a line at all, and their regressions."""
+    """Return the windows whose line is identified, and their regressions."""
     filled = np.flatnonzero(cells.n.any(axis=-1))
     if not len(filled):
         return [], None
@@ -180,20 +180,20 @@ def _identified(cells: Cells) -> tuple[list[int], _Regressions | None]:
 
 
 def _newton(problem: _Regressions, *, free: int) -> tuple[Booleans, Floats, Floats]:
-    """Return which windows settled, their coefficients from slope 1 and intercept 0 on, and the covariances; damped steps.
+    """Return the windows that converged, their coefficients and covariances; damped steps from slope 1 and intercept 0.
 
     Only the first `free` coefficients move.
     """
     windows = len(problem.middle)
-    found, covariance = np.stack([problem.middle, np.ones(windows)], axis=1), np.zeros((windows, 2, 2))
+    coefficients, covariance = np.stack([problem.middle, np.ones(windows)], axis=1), np.zeros((windows, 2, 2))
     solved, number = np.zeros(windows, dtype=bool), np.arange(windows)
-    at, (loss, gradient, curvature) = found, problem.derivatives(found)
+    at, (loss, gradient, curvature) = coefficients, problem.derivatives(coefficients)
     for _ in range(STEPS):
         inverse = _inverted(curvature, free)
         step = np.einsum("wij,wj->wi", inverse, gradient)
         settled = np.abs(step).max(axis=1, initial=0) <= TOLERANCE * (1 + np.abs(at).max(axis=1, initial=0))
         done = number[settled]
-        solved[done], found[done], covariance[done] = True, (at + step)[settled], inverse[settled]
+        solved[done], coefficients[done], covariance[done] = True, (at + step)[settled], inverse[settled]
         going = ~settled & np.isfinite(step).all(axis=1)
         if not going.any():
             break
@@ -206,24 +206,24 @@ def _newton(problem: _Regressions, *, free: int) -> tuple[Booleans, Floats, Floa
                 loss[going],
             )
         at, loss, gradient, curvature = _damped(problem, at, step, loss)
-    return solved, found, covariance
+    return solved, coefficients, covariance
 
 
 def _inverted(curvature: Floats, free: int) -> Floats:
-    """Return the covariances, not finite where there is none; a coefficient that does not move has none."""
-    found = np.zeros_like(curvature)
+    """Return the covariances, not finite for singular windows; a fixed coefficient has none."""
+    covariance = np.zeros_like(curvature)
     (a, b), (_, c) = curvature[:, 0].T, curvature[:, 1].T
     with np.errstate(divide="ignore", invalid="ignore"):
         if free == 1:
-            found[:, 0, 0] = 1 / a
+            covariance[:, 0, 0] = 1 / a
         else:
-            found[:] = np.stack([np.stack([c, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
-            found /= (a * c - b * b)[:, None, None]
-    return found
+            covariance[:] = np.stack([np.stack([c, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
+            covariance /= (a * c - b * b)[:, None, None]
+    return covariance
 
 
 def _damped(problem: _Regressions, start: Floats, step: Floats, loss: Floats) -> tuple[Floats, Floats, Floats, Floats]:
-    """Return where the steps lead, with loss and derivatives there; each step is halved until its loss falls."""
+    """Return the coefficients after a step, with loss and derivatives; each step is halved until the loss falls."""
     allowed = loss * (1 + 1e-14)  # rounding, close to the minimum
     for _ in range(HALVINGS):
         candidate = start + step
@@ -236,10 +236,10 @@ def _damped(problem: _Regressions, start: Floats, step: Floats, loss: Floats) ->
 
 
 def direction(cells: Cells, line: Cox | None, *, binary: bool) -> Direction:
-    """Return whether the model's answers are surer than they should be, less sure, or neither to a significant degree.
+    """Return whether a model is significantly overconfident, underconfident, or neither.
 
-    First the sign of Σ(confidence - right) over answers where it is significant (abs(z) ≥ 1.96), a binary model's forecasts being folded
-    about .5 into answers; failing that Cox's slope where 1 lies outside its 95 % interval: below 1 is overconfident.
+    The sign of Σ(confidence - right) over answers decides if it is significant (abs(z) ≥ 1.96), with forecasts of a binary model folded
+    about .5 into answers; otherwise Cox's slope if 1 lies outside its 95 % interval: below 1 is overconfident.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def direction(cells: Cells, line: Cox | None, *, binary: bool) -> Direction:
 
 
 def directions(answers: Cells, lines: Sequence[Cox | None]) -> list[Direction]:
-    """Return the `direction` of each window, from the sums of its answers: a binary model's are folded."""
+    """Return the `direction` of each window from the sums of its answers, folded for a binary model."""
     gaps, variances = (answers.sp - answers.sy).sum(axis=-1), (answers.sp - answers.spp).sum(axis=-1)
     return [_direction(*row) for row in zip(gaps.tolist(), variances.tolist(), lines, strict=True)]
 

@@ -1,4 +1,4 @@
-"""Discovery: which of many hypotheses to reject, so that few of the rejections are false."""
+"""Control of the false discovery rate over many hypotheses."""
 
 from collections.abc import Callable
 from typing import Final
@@ -14,10 +14,10 @@ MOST: Final = 1.0
 
 
 def e_bh(log_e_values: ArrayLike, rate: float) -> Flags:
-    """Return which null hypotheses e-BH rejects: of the rejected ones at most a share `rate` is true, on average.
+    """Return the null hypotheses that e-BH rejects, of which on average at most a share `rate` is true.
 
     With K hypotheses and e-values in descending order e₁ ≥ e₂ ≥ …, the first k* are rejected, where k* is the largest k with
-    k·eₖ/K ≥ 1/rate. This holds however the e-values depend on one another. NaN is an e-value of 0: nothing is known.
+    k·eₖ/K ≥ 1/rate. This holds under any dependence between e-values. NaN counts as an e-value of 0, no evidence.
     Wang & Ramdas 2022 (doi:10.1111/rssb.12489).
 
     Parameters
@@ -46,10 +46,10 @@ def e_bh(log_e_values: ArrayLike, rate: float) -> Flags:
 
 
 def benjamini_hochberg(p_values: ArrayLike, rate: float) -> Flags:
-    """Return which null hypotheses are rejected at a false discovery rate, from p-values that are independent.
+    """Return the null hypotheses that Benjamini-Hochberg rejects, from independent p-values.
 
     With K hypotheses and p-values in ascending order, the first k* are rejected, where k* is the largest k with
-    pₖ ≤ rate·k/K. Positive dependence does no harm; arbitrary dependence may. NaN is a p-value of 1: nothing is known.
+    pₖ ≤ rate·k/K. Positive dependence does no harm; arbitrary dependence may. NaN counts as a p-value of 1, no evidence.
     Benjamini & Hochberg 1995 (doi:10.1111/j.2517-6161.1995.tb02031.x).
 
     Parameters
@@ -80,7 +80,7 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float) -> Flags:
 
 
 def _first(surprise: Floats, limit: Callable[[Floats], Floats]) -> Flags:
-    """Return the k* smallest, where k* is the largest k whose k-th smallest value is at most the limit for the share k/K."""
+    """Return the k* smallest values, where k* is the largest k whose k-th smallest is at most the limit for k/K."""
     order = np.argsort(surprise, kind="stable")
     ranks = np.arange(1.0, len(surprise) + 1)
     within = np.flatnonzero(surprise[order] <= limit(ranks / max(1, len(surprise))))

@@ -1,4 +1,4 @@
-"""Score drift: how far confidences have moved from a reference, and how far chance alone would move them."""
+"""Score drift: distances of confidences from a reference, and their null quantiles."""
 
 import math
 from dataclasses import dataclass
@@ -15,11 +15,11 @@ from .reliability import equal_mass
 BINS: Final = 10
 SMOOTHING: Final = 0.5
 PSI_PER_JS: Final = 8
-"""Both divergences are χ² distances to second order: 8·JS is about PSI."""
+"""Ratio of PSI to the Jensen-Shannon divergence, both χ² distances to second order."""
 
 _PATHS: Final = 1000
 _SEED: Final = 2026
-"""With it the quantiles of so few paths are within 2 % of those of 40,000, over even, tied and lopsided distributions."""
+"""A seed with which quantiles of these few paths are within 2 % of those of 40,000, for even, tied and skewed distributions."""
 
 _WITHIN: Final = 1.96 / math.sqrt(12)
 """The 97.5th percentile of a normal variable, with the standard deviation of a uniform one as its unit."""
@@ -27,7 +27,7 @@ _WITHIN: Final = 1.96 / math.sqrt(12)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ScoreDrift:
-    """Distances between two samples of confidences, each with the quantile that two samples of one source reach at these sizes."""
+    """Distances between two samples of confidences, with their quantiles for two samples of one source at these sizes."""
 
     psi: float
     psi_null_95: float
@@ -42,13 +42,13 @@ class ScoreDrift:
     m: int  # events now
 
     def drifted(self, threshold: float) -> bool:
-        """Return whether the PSI is above its threshold and above what chance does once in a thousand times."""
+        """Return whether the PSI exceeds its threshold and its 99.9 % null quantile."""
         return self.psi > threshold and self.psi > self.psi_null_999
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClassShift:
-    """How far the mix of answers has moved from a reference."""
+    """Distance of the mix of answers from a reference."""
 
     reference: Floats  # share of each class, shape (classes,)
     current: Floats
@@ -57,21 +57,21 @@ class ClassShift:
     js_null_999: float
 
     def shifted(self, threshold: float) -> bool:
-        """Return whether 8·JS, which is about the PSI, is above a threshold and JS above what chance does once in a thousand times."""
+        """Return whether 8·JS, which is about the PSI, exceeds a threshold, and JS its 99.9 % null quantile."""
         return self.js * PSI_PER_JS > threshold and self.js > self.js_null_999
 
 
 def score_drift(
     reference: ArrayLike, current: ArrayLike, bins: int = BINS, *, sums: tuple[ArrayLike, ArrayLike] | None = None
 ) -> ScoreDrift | None:
-    """Return how far confidences have moved from a reference.
+    """Return the distances of confidences from a reference.
 
     PSI and the Jensen-Shannon divergence are over equal-mass bins of the reference, cells never split, .5 added to each
     count: PSI = Σ(q - r)·ln(q/r), JS = Σ[r·ln(r/h) + q·ln(q/h)]/2 with h = (r + q)/2. Without drift PSI/(1/n + 1/m) and
-    8·JS/(n/(n + b/4)² + m/(m + b/4)²) are about chi-squared with one degree less than there are b bins.
+    8·JS/(n/(n + b/4)² + m/(m + b/4)²) are about chi-squared with b - 1 degrees of freedom for b bins.
     KS is the largest distance of the two distribution functions at the edges of the cells, Wasserstein-1 the area between them,
     from the cells' means, and never less than the distance of the two means. Their null quantiles are those of a Brownian bridge
-    over the pooled cells, times √(1/n + 1/m). A reference in one single cell is compared as three bins: below, in and above it.
+    over the pooled cells, times √(1/n + 1/m). A reference within one cell is compared in three bins: below, in and above it.
     Simulated without drift, n and m from 50 to 100,000, PSI exceeds its 95 % quantile in 2 to 8 % of cases, JS in 2 to 7 %,
     KS in 3 to 7 %, Wasserstein in 3 to 7 %, and PSI its 99.9 % quantile in up to .3 %.
     Lin 1991 (doi:10.1109/18.61115), Yurdakul & Naranjo 2020 (doi:10.21314/JRMV.2020.227), Barrio, Giné & Matrán 1999
@@ -80,12 +80,12 @@ def score_drift(
     Parameters
     ----------
     reference, current : arrays of shape (cells,), events in each cell in ascending order of confidence
-    bins : how many equal-mass bins to aim at
-    sums : of both samples the sum of the confidences in each cell, of shape (CELLS,); without them there is no Wasserstein distance
+    bins : number of equal-mass bins aimed at
+    sums : sums of confidences per cell of both samples, of shape (CELLS,); without them there is no Wasserstein distance
 
     Returns
     -------
-    the distances, None where either sample is empty
+    the distances, None if either sample is empty
 
     Examples
     --------
@@ -120,18 +120,18 @@ def score_drift(
 
 
 def class_shift(reference: ArrayLike, current: ArrayLike) -> ClassShift | None:
-    """Return how far the mix of answers has moved from a reference.
+    """Return the distance of the mix of answers from a reference.
 
-    The Jensen-Shannon divergence of the shares of the classes that either sample has, .5 added to each count, with its null
+    This is the Jensen-Shannon divergence of the shares of all classes in either sample, .5 added to each count, with null
     quantiles as for scores. With many rare classes the quantiles are conservative. Lin 1991 (doi:10.1109/18.61115).
 
     Parameters
     ----------
-    reference, current : arrays of shape (classes,), how often each class was the answer
+    reference, current : arrays of shape (classes,), number of answers per class
 
     Returns
     -------
-    shares and divergence, None where either sample is empty
+    shares and divergence, None if either sample is empty
 
     Examples
     --------
@@ -156,7 +156,7 @@ def class_shift(reference: ArrayLike, current: ArrayLike) -> ClassShift | None:
 
 
 def _bins_of_reference(counts: Floats, bins: int) -> tuple[Integers, int]:
-    """Return the bin of every cell and the degrees of freedom; cells that the reference never used join the occupied one below."""
+    """Return the bin of every cell and the degrees of freedom; a cell without reference events joins the occupied one below."""
     occupied = np.flatnonzero(counts)
     if len(occupied) == 1:
         return np.sign(np.arange(len(counts)) - occupied[0]).astype(np.int64) + 1, 1
@@ -181,7 +181,7 @@ def _jensen_shannon(r: Floats, q: Floats) -> float:
 
 
 def _jensen_shannon_null(degrees: int, n: float, m: float, share: float) -> float:
-    """Return the quantile that two samples of one source exceed in a share of cases; .5 added to each count draws them together."""
+    """Return a null quantile of the divergence; the .5 added to each count makes samples more alike."""
     if degrees == 0:
         return 0.0
     shrunk = sum(size / (size + (degrees + 1) * SMOOTHING / 2) ** 2 for size in (n, m))
@@ -191,7 +191,7 @@ def _jensen_shannon_null(degrees: int, n: float, m: float, share: float) -> floa
 def _wasserstein(
     before: Floats, now: Floats, sums: tuple[ArrayLike, ArrayLike], apart: Floats, bridges: "_Bridges"
 ) -> tuple[float, float]:
-    """Return the distance and its null quantile before it is scaled with the sizes."""
+    """Return the distance, and its null quantile before scaling with the sizes."""
     old, new = (np.asarray(each, dtype=np.float64) for each in sums)
     counts = before + now
     occupied = np.flatnonzero(counts)
@@ -203,20 +203,20 @@ def _wasserstein(
 
 @lru_cache(maxsize=1)
 def _widths() -> Floats:
-    """Return how wide each cell is; those of 0 and 1 are points."""
+    """Return the width of each cell, 0 for those of 0 and 1."""
     return np.concatenate([[0.0], np.diff(EDGES), [0.0]])
 
 
 @dataclass(frozen=True, slots=True)
 class _Bridges:
-    """Absolute values of Brownian bridges where a distribution function has its steps."""
+    """Absolute values of Brownian bridges at the steps of a distribution function."""
 
     place: Integers  # of each step among the heights below
     values: NDArray[np.float32]  # at each height that has steps, ascending; shape (heights, paths)
 
     @classmethod
     def over(cls, counts: Floats) -> "_Bridges":
-        """Return bridges over a distribution: each is read at the heights that the distribution function takes short of 1."""
+        """Return bridges at the values of a distribution function below 1."""
         heights = np.cumsum(counts[counts > 0])[:-1] / counts.sum()
         simulated = _heights()
         nearest = np.searchsorted((simulated[1:] + simulated[:-1]) / 2, heights)
@@ -228,7 +228,7 @@ class _Bridges:
         return _quantile(self.values.max(axis=0, initial=0.0))
 
     def area(self, gaps: Floats) -> float:
-        """Return the 95 % quantile of the area under it; each step is as wide as the gap after it."""
+        """Return the 95 % quantile of the area under a bridge, whose steps have the widths of the gaps after them."""
         weights = np.bincount(self.place, weights=gaps, minlength=len(self.values))
         return _quantile(weights.astype(np.float32) @ self.values)
 
@@ -240,17 +240,17 @@ def _quantile(values: NDArray[np.float32]) -> float:
 
 @lru_cache(maxsize=1)
 def _heights() -> Floats:
-    """Return the heights at which bridges are simulated: 255 even ones, and finer ones next to 0 and 1."""
+    """Return the heights of the simulated bridges: 255 even ones, and finer ones near 0 and 1."""
     ends = 2.0 ** -np.arange(8.5, 20.0, 0.5)
-    found: Floats = np.unique(np.concatenate([np.arange(1, 256) / 256, ends, 1 - ends]))
-    return found
+    heights: Floats = np.unique(np.concatenate([np.arange(1, 256) / 256, ends, 1 - ends]))
+    return heights
 
 
 @lru_cache(maxsize=1)
 def _paths() -> NDArray[np.float32]:
-    """Return absolute values of Brownian bridges, the same at each call; shape (heights, paths)."""
+    """Return absolute values of Brownian bridges, equal on every call; shape (heights, paths)."""
     heights = _heights()
     steps = np.sqrt(np.diff(heights, prepend=0.0, append=1.0))
     walks = np.cumsum(steps[:, None] * np.random.default_rng(_SEED).standard_normal((len(steps), _PATHS)), axis=0)
-    found: NDArray[np.float32] = np.abs(walks[:-1] - heights[:, None] * walks[-1]).astype(np.float32)
-    return found
+    paths_of_bridges: NDArray[np.float32] = np.abs(walks[:-1] - heights[:, None] * walks[-1]).astype(np.float32)
+    return paths_of_bridges

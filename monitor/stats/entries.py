@@ -1,7 +1,7 @@
-"""What one event adds to a summary, as entries (event, slot, value).
+"""The entries (event, slot, value) that events add to summaries.
 
-Losses are computed with the standard library's logarithm, one by one: NumPy's differs in the last bit from one
-processor to another, and a rollup must be reproducible anywhere.
+Losses use the standard library's logarithm, one by one: NumPy's differs in the last bit between processors, and a rollup
+must be reproducible on all of them.
 """
 
 import math
@@ -33,7 +33,7 @@ _CLASS_EDGES: Final = np.arange(SIXTIETHS + 1) / SIXTIETHS
 
 
 class Scored(NamedTuple):
-    """One score of one event: its confidence under one kind, and its losses once the outcome is known."""
+    """One score of an event, with its kind, and its losses once the outcome is known."""
 
     event: int
     half: bool
@@ -46,7 +46,7 @@ class Scored(NamedTuple):
 
 
 def log_loss(q: float) -> tuple[float, bool]:
-    """Return -ln q of the probability given to what happened, and whether q had to be clipped."""
+    """Return -ln q of the outcome's probability q, and whether q was clipped."""
     return (-math.log(LOG_CLIP), True) if q < LOG_CLIP else (-math.log(q), False)
 
 
@@ -77,7 +77,7 @@ def top(vector: list[float]) -> int:
 
 
 def of_arrivals(events: Sequence[int], kinds: Sequence[Kind], p: Sequence[float]) -> Entries:
-    """Return what predictions add when they arrive: their count and their confidence, per kind of score."""
+    """Return the entries of arriving predictions: their count and confidence per kind of score."""
     rows = np.array(events, dtype=np.int64)
     values = np.array(p, dtype=np.float64)
     base = np.array([_BASE[kind] for kind in kinds], dtype=np.int64) + place(values) * _CELL_STRIDE
@@ -92,13 +92,13 @@ def of_counts(events: list[int], name: str) -> Entries:
 
 
 def of_answers(events: Sequence[int], classes: Sequence[int]) -> Entries:
-    """Return what answers add when they arrive: one for the class that each is."""
+    """Return the entries of arriving answers: one for the class of each."""
     rows = np.array(events, dtype=np.int64)
     return rows, predicted_slot(0) + np.array(classes, dtype=np.int64), np.ones_like(rows)
 
 
 def of_outcomes(scored: list[Scored]) -> Entries:
-    """Return what labelled scores add: cell sums and losses."""
+    """Return the entries of labelled scores: cell sums and losses."""
     if not scored:
         return joined([])
     event, in_half, kinds, confidence, outcomes, log_losses, clips, briers = zip(*scored, strict=True)
@@ -134,7 +134,7 @@ def of_outcomes(scored: list[Scored]) -> Entries:
 
 
 def of_classes(events: list[int], vectors: list[list[float]], truths: list[int]) -> Entries:
-    """Return what labelled vectors add to their classes' cells; all vectors have the same length."""
+    """Return the entries of labelled vectors in the cells of their classes; all vectors have the same length."""
     table = np.array(vectors, dtype=np.float64)
     count, classes = table.shape
     rows = np.repeat(np.array(events, dtype=np.int64), classes)
@@ -148,13 +148,13 @@ def of_classes(events: list[int], vectors: list[list[float]], truths: list[int])
 
 
 def negated(entries: Entries) -> Entries:
-    """Return the entries that take back what the given ones added."""
+    """Return entries that subtract others."""
     rows, slots, values = entries
     return rows, slots, -values
 
 
 def joined(parts: list[Entries]) -> Entries:
-    """Return all entries as one, without those of value 0."""
+    """Return all entries together, without those of value 0."""
     if not parts:
         empty: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         return empty, empty, empty
@@ -173,7 +173,7 @@ def expanded(entries: Entries, counts: Integers, targets: Integers) -> Entries:
     Parameters
     ----------
     entries : entries whose rows are events
-    counts : how many targets each event has; shape (events,)
+    counts : number of targets per event; shape (events,)
     targets : the targets of the first event, then those of the second, and so on; shape (sum of counts,)
 
     Returns
@@ -187,7 +187,7 @@ def expanded(entries: Entries, counts: Integers, targets: Integers) -> Entries:
 
 
 def repeated(rows: Integers, counts: Integers) -> Integers:
-    """Return, for each row in turn, the places of its parts, where row i has `counts[i]` parts, one after another.
+    """Return the positions of the parts of each row in turn, where row i has `counts[i]` consecutive parts.
 
     >>> repeated(np.array([2, 0]), np.array([2, 1, 3])).tolist()
     [3, 4, 5, 0, 1]

@@ -1,4 +1,4 @@
-"""Expectation: what a window will show once its labels come, if the calibration map of an earlier window still holds."""
+"""Estimates of a window's figures before its labels arrive, from the calibration map of an earlier window."""
 
 import math
 from collections.abc import Sequence
@@ -15,16 +15,16 @@ from .scores import CELLS_TO_HALF
 
 BINS: Final = 15
 FARTHEST: Final = 9.0
-"""Logits are held within ±9, that is p within [.000123, .999877]: what lies beyond is too close to 0 or 1 to matter."""
+"""Logits are clipped to ±9, that is p to [.000123, .999877]."""
 
 STEP: Final = 0.5
 KNOTS: Final[Floats] = np.arange(-FARTHEST, FARTHEST + STEP / 2, STEP)
 ROUGHNESS: Final = (0.15, 0.6)
-"""How much the map may bend at a knot, in logits: nearly a line, or nearly anything."""
+"""Standard deviations of the map's bend at a knot, in logits, from nearly a line to nearly free."""
 
 LEVEL_SCALE: Final = 1.0
 SLOPE_SCALE: Final = 0.5
-"""How far the line lies from the identity before any label is seen, as standard deviations of its height and its slope."""
+"""Prior standard deviations of the line's height and slope around the identity."""
 
 DRAWS: Final = 1000
 LONGEST_STEP: Final = 3.0
@@ -34,7 +34,7 @@ TOLERANCE: Final = 1e-3
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expectation:
-    """Figures that labels will show, each with an interval for what they will show, not for its mean."""
+    """Estimated figures, each with an interval for the figure itself, not for its mean."""
 
     accuracy: float
     accuracy_low: float
@@ -49,55 +49,55 @@ class Expectation:
 
 @dataclass(frozen=True, slots=True)
 class Curve:
-    """A calibration map of one roughness: shifts of the logit at the knots."""
+    """A calibration map of one roughness, as shifts of the logit at the knots."""
 
     shift: Floats  # (knots,)
     covariance: Floats  # (knots, knots), given the labels
-    sampling: Floats  # (knots, knots), its part that noise of the labels gives to the line
+    sampling: Floats  # (knots, knots), the part due to label noise in the line
     evidence: float  # log marginal likelihood, up to a constant
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What is to be labelled: occupied cells of a window."""
+    """The occupied cells of a window whose labels are to come."""
 
     p: Floats  # (cells,) mean confidence
-    n: Floats  # (cells,) labels that will come
-    unseen: float  # share of predictions whose label will not come
+    n: Floats  # (cells,) future labels
+    unseen: float  # share of predictions that stay unlabelled
     low: Floats  # (cells,) 1 where a binary model's answer is 0
-    spread: Floats  # (bins, cells) which bin a cell lies in
+    spread: Floats  # (bins, cells) membership of cells in bins
 
 
 def expected(
     known: Cells, coming: Cells, *, binary: bool, coverage: float = 1.0, seed: int = SEED
 ) -> Expectation | None:
-    """Return accuracy, ECE and Brier score that labels will show if the calibration map has not changed.
+    """Return the accuracy, ECE and Brier score expected of a window if the calibration map has not changed.
 
     The map is logit r(p) = x + f(x), x = logit p, with f a linear spline whose second differences are Gaussian with a standard
     deviation that is averaged over `ROUGHNESS` by marginal likelihood, around a line that is 0 (the identity) give or take
-    `LEVEL_SCALE` and `SLOPE_SCALE`. Where labels are plenty it follows them; where there are none it keeps its direction, and its
-    variance grows. (Isotonic regression is constant there, and as sure as ever.)
+    `LEVEL_SCALE` and `SLOPE_SCALE`. It follows the labels where there are many; elsewhere it continues as a line, with growing
+    variance. (Isotonic regression is constant there, without more variance.)
 
     - accuracy = Σ r / N; of a binary model's answers with 1 - r in place of r where p ≤ .5
     - brier = Σ (p² + r(1 - 2p)) / N, of the single confidence; for a model of several classes that is the top-label one
-    - ece = Σ_b E abs(G_b) / N over 15 bins, with G_b ~ N(Σ(p - r), W_b) the gap that the labels will show, noise W_b included, as
-      every ECE includes it. The noise S that the labels of the known window give to the line would inflate it: with μ̂ ~ N(μ, S),
-      E abs(N(μ̂, W - S)) is unbiased. Of bends the prior has learned its scale, so that μ ~ N(μ̂, P) given the labels: W + P - S.
+    - ece = Σ_b E abs(G_b) / N over 15 bins, with G_b ~ N(Σ(p - r), W_b) the future gap, noise W_b included, as in
+      every ECE. The noise S of the line from the known labels would inflate it: with μ̂ ~ N(μ, S), E abs(N(μ̂, W - S)) is
+      unbiased. For bends, whose scale the prior has learned, μ ~ N(μ̂, P) given the labels: W + P - S.
 
-    Intervals hold both noises: that of the map and that of the labels to come. Accuracy and Brier score: of the beta distribution
-    of the same mean and variance. ECE: the estimate plus quantiles of its error, from `DRAWS` seeded draws.
-    Measured on uniform, top-label and rare-event scores, calibrated or off, with 500 to 20,000 labels, also where the two windows have
-    other scores: the later truth lies inside in 89 to 99 of 100 windows. A map that goes up and down by half a logit several times is
-    smoothed unless labels are plenty: its ECE is expected too low, and the truth lies inside in 75 to 90 of 100.
+    Intervals include the noise of the map and that of the future labels. For accuracy and Brier score they are of the beta distribution
+    of the same mean and variance, for the ECE the estimate plus quantiles of its error, from `DRAWS` seeded draws.
+    Measured on uniform, top-label and rare-event scores, calibrated or off, with 500 to 20,000 labels, also where the scores of the two
+    windows differ: the later truth lies inside in 89 to 99 of 100 windows. A map that oscillates by half a logit is smoothed unless
+    labels are many: its expected ECE is too low, and the truth lies inside in 75 to 90 of 100.
 
     Eilers & Marx 1996 (doi:10.1214/ss/1038425655), Marra & Wood 2012 (doi:10.1111/j.1467-9469.2011.00760.x).
 
     Parameters
     ----------
-    known : sums of a window whose labels have matured; only its labelled events count
-    coming : sums of the window in question; all its events count, and none of its labels
+    known : sums of a window with matured labels; only its labelled events count
+    coming : sums of the window to be estimated; all its events count, its labels do not
     binary : the confidence is that of class 1, not of the answer
-    coverage : share of the coming window's predictions that will get a label, in (0, 1]
+    coverage : share of the coming window's predictions that will be labelled, in (0, 1]
     seed : of the Philox generator
 
     Returns
@@ -119,7 +119,7 @@ def expected(
 def expected_under(
     curves: Sequence[Curve], coming: Cells, *, binary: bool, coverage: float = 1.0, seed: int = SEED
 ) -> Expectation | None:
-    """Return what `expected` does, under a calibration map that serves several windows; None without events.
+    """Return the result of `expected` for one of several windows with the same calibration map; None without events.
 
     Examples
     --------
@@ -148,7 +148,7 @@ def expected_under(
 
 
 def calibration_map(known: Cells) -> tuple[Curve, ...] | None:
-    """Return the map of labelled events at each roughness; None without any.
+    """Return the calibration map of labelled events at each roughness; None without any.
 
     Examples
     --------
@@ -186,19 +186,19 @@ def _logit(p: Floats) -> Floats:
 
 
 def _hats(x: Floats) -> Floats:
-    """Return how much each knot counts at each logit; shape (cells, knots)."""
+    """Return the weight of each knot at each logit; shape (cells, knots)."""
     return np.asarray(np.maximum(0.0, 1.0 - np.abs(x[:, None] - KNOTS) / STEP))
 
 
 def _bends() -> Floats:
-    found = np.zeros((len(KNOTS) - 2, len(KNOTS)))
+    bends = np.zeros((len(KNOTS) - 2, len(KNOTS)))
     for i in range(len(KNOTS) - 2):
-        found[i, i : i + 3] = (1.0, -2.0, 1.0)
-    return found
+        bends[i, i : i + 3] = (1.0, -2.0, 1.0)
+    return bends
 
 
 def _line() -> Floats:
-    """Return what a curve is as a straight line: its height at 0, and its slope from end to end, each as a share of its scale."""
+    """Return a curve's line: its height at 0 and its slope from end to end, in units of their prior scales."""
     height, slope = np.zeros(len(KNOTS)), np.zeros(len(KNOTS))
     height[len(KNOTS) // 2] = 1 / LEVEL_SCALE
     slope[[0, -1]] = np.array([-1.0, 1.0]) / (2 * FARTHEST * SLOPE_SCALE)
@@ -212,7 +212,7 @@ _LINES: Final[Floats] = np.stack([np.ones_like(KNOTS), KNOTS], axis=1)
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """Labelled events, cell by cell."""
+    """Labelled events per cell."""
 
     x: Floats  # (cells,) logits
     hats: Floats  # (cells, knots)
@@ -220,7 +220,7 @@ class _Seen:
     sy: Floats  # (cells,)
 
     def information(self, shift: Floats) -> Floats:
-        """Return what the labels say about the shifts at the knots."""
+        """Return the Fisher information of the labels about the shifts."""
         rate = expit(self.x + self.hats @ shift)
         return self.weighed(self.n * rate * (1 - rate))
 
@@ -237,15 +237,15 @@ class _Seen:
         return float(self.sy @ eta - self.n @ np.logaddexp(0.0, eta))
 
     def start(self, prior: Floats) -> Floats:
-        """Return shifts by least squares on the logits of the observed shares, each with one outcome more, as forecast."""
-        found = np.log((self.sy + expit(self.x)) / (self.n - self.sy + expit(-self.x)))
-        rate = expit(found)
+        """Return shifts by least squares on the logits of observed shares, each with one outcome added as forecast."""
+        logits = np.log((self.sy + expit(self.x)) / (self.n - self.sy + expit(-self.x)))
+        rate = expit(logits)
         weight = self.n * rate * (1 - rate)
-        return np.asarray(np.linalg.solve(self.weighed(weight) + prior, self.hats.T @ (weight * (found - self.x))))
+        return np.asarray(np.linalg.solve(self.weighed(weight) + prior, self.hats.T @ (weight * (logits - self.x))))
 
 
 def _curve(seen: _Seen, prior: Floats) -> Curve:
-    """Return the most likely curve by damped Newton steps, with its variance by Laplace's approximation."""
+    """Return the most likely curve, by damped Newton steps, and its variance by Laplace's approximation."""
     shift = seen.start(prior)
     for _ in range(ITERATIONS):
         step = np.linalg.solve(seen.information(shift) + prior, seen.score(shift) - prior @ shift)
@@ -261,7 +261,7 @@ def _curve(seen: _Seen, prior: Floats) -> Curve:
 
 
 def _of_the_line(information: Floats) -> Floats:
-    """Return the variance that other labels would have given to the curve's line, which is hardly shrunk."""
+    """Return the sampling variance of the curve's line, which is hardly shrunk."""
     seen = _LINES.T @ information @ _LINES
     line = np.linalg.inv(seen + _LINES.T @ _STRAIGHT @ _LINES)
     return np.asarray(_LINES @ (line @ seen @ line) @ _LINES.T)
@@ -269,12 +269,12 @@ def _of_the_line(information: Floats) -> Floats:
 
 @dataclass(frozen=True, slots=True)
 class _Outlook:
-    """Means and variances of what the labels will show, averaged over curves."""
+    """Means and variances of the future figures, averaged over curves."""
 
     accuracy: tuple[float, float]
     brier: tuple[float, float]
     gap: Floats  # (bins,) Σ(p - r), as a share of all labels
-    noise: Floats  # (bins,) variance of what the labels add
+    noise: Floats  # (bins,) variance from the labels
     sampling: Floats  # (bins, bins)
     unknown: Floats  # (bins, bins) the rest of the map's variance
 
@@ -318,7 +318,7 @@ class _Outlook:
 
 
 def _spread(share: Floats, outcome: Floats, value: Floats, unseen: float, total: float) -> float:
-    """Return the variance of a mean over labels: of their outcomes, and of which predictions get one."""
+    """Return the variance of a mean over labels, from outcomes and from the choice of labelled predictions."""
     return float(share @ (outcome + unseen * (value - share @ value) ** 2)) / total
 
 
@@ -346,24 +346,24 @@ def _mean_abs(mean: Floats, variance: Floats) -> Floats:
 def _ece(outlook: _Outlook, seed: int) -> tuple[float, float, float]:
     estimated, unknown = np.diag(outlook.sampling), np.diag(outlook.unknown)
     width = np.maximum(outlook.noise + unknown - estimated, 0.0)
-    found = float(_mean_abs(outlook.gap, width))
+    ece = float(_mean_abs(outlook.gap, width))
     centre = np.sign(outlook.gap) * np.sqrt(np.maximum(outlook.gap**2 - estimated, 0.0))
     one, two, three = _normals(seed)
     again = _mean_abs(centre + one @ _root(outlook.sampling), width)
     truth = np.abs(centre + two @ _root(outlook.unknown) + three * np.sqrt(outlook.noise)).sum(axis=1)
     low, high = np.quantile(truth - again, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    found = min(found, 1.0)
-    return found, min(max(found + float(low), 0.0), found), max(min(found + float(high), 1.0), found)
+    ece = min(ece, 1.0)
+    return ece, min(max(ece + float(low), 0.0), ece), max(min(ece + float(high), 1.0), ece)
 
 
 @lru_cache(maxsize=4)
 def _normals(seed: int) -> Floats:
-    found: Floats = np.random.Generator(np.random.Philox(seed)).standard_normal((3, DRAWS, BINS))
-    found.setflags(write=False)
-    return found
+    normals: Floats = np.random.Generator(np.random.Philox(seed)).standard_normal((3, DRAWS, BINS))
+    normals.setflags(write=False)
+    return normals
 
 
 def _root(covariance: Floats) -> Floats:
-    """Return a matrix whose product with its transpose, in this order, is a covariance."""
+    """Return a matrix A with A·Aᵀ equal to a covariance."""
     values, vectors = np.linalg.eigh(covariance)
     return np.asarray((vectors * np.sqrt(np.maximum(values, 0.0))).T)

@@ -1,4 +1,4 @@
-"""Impact: what a threshold selects before and after a calibrator moves the scores."""
+"""Events that a threshold selects before and after a calibrator changes the scores."""
 
 from dataclasses import dataclass
 
@@ -9,50 +9,50 @@ from .cells import CELLS, Floats, place
 from .thresholds import CUTS, Steps, share_interval
 
 MOST_TILT = 1 / 6
-"""The steepest line that is a density on an interval puts its mean a sixth of the width off the middle."""
+"""Largest distance of the mean from the middle, in widths, of a linear density on an interval."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """Scores under a calibrator, cell by cell or event by event; arrays of shape (m,).
+    """Scores under a calibrator, per cell or per event; arrays of shape (m,).
 
-    A cell's scores lie between `lower`, which it does not hold, and `upper`, which it does; an event's are one.
+    A cell's scores lie in (lower, upper]; an event has lower = upper.
     """
 
     lower: Floats
     upper: Floats
     mean: Floats  # the score at the mean of all its events
-    tilt: Floats  # how far that mean lies off the middle before the calibrator, in widths; 0 of an event
+    tilt: Floats  # distance of that mean from the middle before the calibrator, in widths; 0 for an event
     n: Floats  # labelled events
-    sy: Floats  # those of them that came true
+    sy: Floats  # labelled events with outcome 1
     events: Floats  # all events
 
     @property
     def keeps_order(self) -> bool:
-        """Whether no higher cell has lower scores; events have no order to keep."""
+        """Whether scores never fall from one cell to the next; always true for events."""
         return bool((self.upper >= self.lower).all())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selected:
-    """What a threshold selects of a range of time."""
+    """The events that a threshold selects in a range of time."""
 
-    events: float  # an estimate where the threshold lies within a cell
-    low: float  # at least, and at most, so many
+    events: float  # an estimate if the threshold lies within a cell
+    low: float  # lower and upper bound
     high: float
     share: float | None  # of all events
-    expected_precision: float | None  # if the scores of the newer calibrator hold
+    expected_precision: float | None  # by the scores of the newer calibrator
     labelled: float
-    precision: float | None  # as labels show it
+    precision: float | None  # by labels
     precision_low: float | None  # 95 % interval
     precision_high: float | None
 
 
 def shares_above(view: View, threshold: float) -> tuple[Floats, NDArray[np.bool_]]:
-    """Return the share of each entry's events with a score above a threshold, and whether that is an estimate.
+    """Return the share of each entry's events above a threshold, and whether it is an estimate.
 
-    In a cell that the threshold cuts, the density is taken to be the line with the cell's mean: at u widths from its lower end,
-    (1 - u) + 6t·u(1 - u) lie above, t the mean's distance from the middle in widths.
+    In a cell that the threshold cuts, the density is assumed to be linear with the cell's mean: a share of (1 - u) + 6t·u(1 - u) lies
+    above a threshold u widths from the lower end, with t the mean's distance from the middle in widths.
 
     Returns
     -------
@@ -79,12 +79,12 @@ def shares_above(view: View, threshold: float) -> tuple[Floats, NDArray[np.bool_
 
 
 def selected(view: View, threshold: float, *, below: bool, chances: Floats) -> Selected:
-    """Return what a threshold selects, above it (`score > threshold`) or below (`score <= threshold`).
+    """Return the events that a threshold selects, above it (`score > threshold`) or below (`score <= threshold`).
 
     Parameters
     ----------
-    view : under the calibrator whose scores are compared with the threshold
-    chances : array of shape (m,), how likely each entry's events are to come true, as the newer calibrator says
+    view : scores that are compared with the threshold
+    chances : array of shape (m,), probability of each entry's outcome by the newer calibrator
 
     Examples
     --------
@@ -117,13 +117,13 @@ def selected(view: View, threshold: float, *, below: bool, chances: Floats) -> S
 
 
 def steps_of(view: View, exact: NDArray[np.bool_] | None = None) -> Steps | None:
-    """Return the steps that a scale of scores can be cut into; None where a calibrator does not keep the order of scores.
+    """Return the steps into which a scale of scores can be cut; None if the calibrator does not keep the order of scores.
 
     Parameters
     ----------
-    view : of all cells in ascending order, or of events, which are put into cells by their score
-    exact : array of shape (cells,), of cells: whether the scores after each are all higher than its upper end; where they are not,
-        no threshold on the score can tell the cell from the next one, and both are one step
+    view : all cells in ascending order, or events, which are put into cells by their score
+    exact : array of shape (cells,), whether all scores after a cell are above its upper end; if not, no threshold can separate the
+        cell from the next one, and both are one step
 
     Examples
     --------

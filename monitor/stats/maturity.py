@@ -1,4 +1,4 @@
-"""Maturity: how long labels take to come, while many are still to come, and whether early labels are like late ones."""
+"""Delays of labels, estimated while many are still to come, and the difference of early and late labels."""
 
 import math
 from dataclasses import dataclass
@@ -10,17 +10,17 @@ from scipy.special import ndtri
 from .cells import Floats
 
 LEAST_EXPOSED: Final = 0.02
-"""The curve ends where fewer than this share of the predictions are old enough to tell: a few old ones would decide it alone."""
+"""Smallest share of predictions old enough for a point of the curve, so that a few old ones do not decide it alone."""
 
 WARNING_Z: Final = 3.29
-"""Chance alone exceeds it once in 1,000 times."""
+"""The two-sided 99.9 % quantile of a normal variable."""
 
 WARNING_DIFFERENCE: Final = 0.02
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ages:
-    """Predictions by how old they are; each array is of shape (groups,), a group's ages are spread evenly between its two."""
+    """Predictions by age, evenly spread within each group's two ages; arrays of shape (groups,)."""
 
     youngest: Floats
     oldest: Floats
@@ -28,11 +28,11 @@ class Ages:
     unlabelled: Floats
 
     def older(self, ages: Floats, counts: Floats) -> Floats:
-        """Return how many of the counted are older than each age, of shape (ages,)."""
+        """Return the number of predictions older than each age, of shape (ages,)."""
         width = np.maximum(self.oldest - self.youngest, 1e-9)
         share = np.clip((self.oldest - ages[:, None]) / width, 0.0, 1.0)
-        found: Floats = share @ counts
-        return found
+        older_predictions: Floats = share @ counts
+        return older_predictions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,33 +44,33 @@ class Arrivals:
 
     @property
     def ever(self) -> float:
-        """The share that is ever labelled, as far as can be seen yet."""
+        """The share of predictions that are ever labelled, as far as known."""
         return float(self.share[-1]) if len(self.share) else 0.0
 
     def quantile(self, part: float) -> float | None:
-        """Return the delay within which this part of the labels come that ever come; None where none came."""
+        """Return the delay within which a share of all labels arrive; None without labels."""
         if self.ever <= 0:
             return None
         return float(self.delay[np.searchsorted(self.share, part * self.ever * (1 - 1e-12))])
 
 
 def arrivals(lower: Floats, upper: Floats, labels: Floats, ages: Ages, least: float = LEAST_EXPOSED) -> Arrivals:
-    """Return how labels come, by the life-table estimate, which counts what is still unlabelled only for as long as it was watched.
+    """Return the life-table estimate of label delays, in which unlabelled predictions count only up to their age.
 
     With d labels in a bucket of delays (l, u], r predictions that were unlabelled at l and w of them younger than u, the bucket's
     hazard is h = d/(r - w/2), and the share labelled within u is 1 - Π(1 - h) over the buckets so far. Delays of the labels seen
-    so far alone are too short while predictions are young: those that take long have not been seen.
+    so far are too short while predictions are young, since long ones have not been seen yet.
 
     Parameters
     ----------
     lower, upper : bounds of the buckets in which labels were seen, ascending, of shape (buckets,)
-    labels : how many labels were seen in each, of shape (buckets,)
+    labels : number of labels per bucket, of shape (buckets,)
     ages : of all predictions
-    least : buckets for which a smaller share of predictions is old enough are left out
+    least : smallest share of predictions old enough for a bucket; buckets with less are left out
 
     Returns
     -------
-    the curve at the upper bounds of the buckets; shares are of predictions
+    the curve at the upper bounds of the buckets, in shares of predictions
 
     References
     ----------
@@ -103,7 +103,7 @@ def arrivals(lower: Floats, upper: Floats, labels: Floats, ages: Ages, least: fl
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Gap:
-    """Sums of labelled predictions: outcomes, confidences, and squared differences of the two."""
+    """Sums over labelled predictions: outcomes, confidences, and squared differences of the two."""
 
     n: float
     sy: float
@@ -117,13 +117,13 @@ class Gap:
 
     @property
     def variance(self) -> float:
-        """The variance of that mean, from the spread of the differences themselves; a calibrated model is not assumed."""
+        """The variance of that mean, from the observed spread, without assuming calibration."""
         return max(self.squares / self.n - self.mean**2, 0.0) / max(self.n - 1, 1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GapDifference:
-    """How the gap of early labels differs from that of late ones."""
+    """The difference between the gaps of early and late labels."""
 
     early: float
     late: float
@@ -134,15 +134,15 @@ class GapDifference:
 
     @property
     def warns(self) -> bool:
-        """Return whether the two differ by more than chance would, and by enough to matter."""
+        """Return whether the difference is significant and large enough to matter."""
         return self.z is not None and abs(self.z) > WARNING_Z and abs(self.difference) > WARNING_DIFFERENCE
 
 
 def gap_difference(early: Gap, late: Gap) -> GapDifference | None:
-    """Return early gap - late gap with its 95 % interval and z, where a gap is the mean of y - p; None where a side has under two.
+    """Return early gap - late gap with its 95 % interval and z, a gap being the mean of y - p; None if a side has fewer than two labels.
 
-    With s² the variance of y - p within a side, z = (early - late)/√(s²_e/n_e + s²_l/n_l) (Welch). Where early labels are not like
-    late ones, figures of predictions whose labels are still coming say something else than they will in the end.
+    With s² the variance of y - p within a side, z = (early - late)/√(s²_e/n_e + s²_l/n_l) (Welch). If early labels differ from
+    late ones, figures of predictions whose labels are still arriving are biased.
 
     References
     ----------

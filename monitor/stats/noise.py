@@ -1,4 +1,4 @@
-"""Noise: the ECE that a calibrated model shows anyway, and the part of an observed ECE that is not noise."""
+"""The ECE of a calibrated model due to noise, and lower bounds of the true ECE."""
 
 import math
 from typing import Final
@@ -31,16 +31,16 @@ def null_ece(bins: Bins) -> tuple[float, float] | None:
 
 
 def null_eces(bins: Bins) -> tuple[Floats, Floats]:
-    """Return the `null_ece` of each window: means, and standard deviations."""
-    total, variance = bins.n.sum(axis=-1), np.maximum(bins.sp - bins.spp, 0.0)  # rounding may leave it a hair under 0
+    """Return the `null_ece` of each window: means and standard deviations."""
+    total, variance = bins.n.sum(axis=-1), np.maximum(bins.sp - bins.spp, 0.0)  # rounding may leave it slightly below 0
     spread = np.sqrt((1 - 2 / math.pi) * variance.sum(axis=-1))
     return ratio(MEAN_ABS_NORMAL * np.sqrt(variance).sum(axis=-1), total), ratio(spread, total)
 
 
 def ece_z(bins: Bins) -> float | None:
-    """Return how many standard deviations the ECE lies above what a calibrated model would show.
+    """Return the ECE's distance above that of a calibrated model, in standard deviations.
 
-    None without events, and where every confidence is 0 or 1, since a calibrated model would then show no noise at all.
+    None without events, and if every confidence is 0 or 1, since a calibrated model then has no noise.
 
     Examples
     --------
@@ -58,21 +58,21 @@ def ece_zs(bins: Bins) -> Floats:
 
 
 def signs(bins: Bins) -> Floats:
-    """Return +1 where a bin is overconfident, -1 where it is underconfident and 0 where it says nothing, of shape (bins,)."""
+    """Return +1 for overconfident bins, -1 for underconfident ones and 0 for others; shape (bins,)."""
     return np.sign(bins.sp - bins.sy)
 
 
 def signed_sum_lower_bound(n: Floats, sy: Floats, sp: Floats, sign: Floats, alpha: float) -> float | None:
-    """Return a one-sided lower bound of the true ECE at level 1 - alpha, given signs that these outcomes had no part in.
+    """Return a one-sided lower bound of the true ECE at level 1 - alpha, for signs independent of these outcomes.
 
     Σ s(Sp - Sy)/N - z·√(Σ s²·n·m(1 - m))/N with m = (Sy + .5)/(n + 1). For any signs in [-1, 1] the sum's expectation is at most
-    the true ECE, so the bound is conservative; it is negative where nothing was found. Signs from overlapping events make it false.
+    the true ECE, so the bound is conservative; it may be negative. Signs from the same events would invalidate it.
 
     Parameters
     ----------
     n, sy, sp : arrays of shape (bins,), count, Σy and Σp of labelled events
-    sign : array of shape (bins,), the direction in which each bin is believed to be off
-    alpha : how often the bound may exceed the truth, in (0, 1)
+    sign : array of shape (bins,), the assumed direction of each bin's error
+    alpha : probability with which the bound may exceed the truth, in (0, 1)
 
     Returns
     -------
@@ -92,19 +92,19 @@ def _margins(n: Floats, sy: Floats, sign: Floats | float, alpha: float | Floats)
     """Return z·√(Σ s²·n·m(1 - m))/N along the last axis, m = (Sy + .5)/(n + 1); 0 without events."""
     rate = (sy + 0.5) / (n + 1)
     spread = np.sqrt((sign**2 * n * rate * (1 - rate)).sum(axis=-1))
-    found: Floats = ndtri(1 - alpha) * spread / np.maximum(n.sum(axis=-1), 1)
-    return found
+    margins: Floats = ndtri(1 - alpha) * spread / np.maximum(n.sum(axis=-1), 1)
+    return margins
 
 
 def signed_sum_lower_bounds(
     n: Floats, sy: Floats, sp: Floats, sign: Floats, alpha: float | Floats
 ) -> tuple[Floats, Floats]:
-    """Return `signed_sum_lower_bound` along the last axis, and by how much chance alone makes a bound fall short where all signs are right.
+    """Return `signed_sum_lower_bound` along the last axis, and the margin by which it falls short of the truth if all signs are right.
 
     Parameters
     ----------
     n, sy, sp, sign : arrays of shape (series, bins)
-    alpha : how often each bound may exceed the truth, in (0, 1), one or of shape (series,)
+    alpha : probability with which each bound may exceed the truth, in (0, 1), one or of shape (series,)
 
     Returns
     -------
@@ -122,12 +122,12 @@ def signed_sum_lower_bounds(
 
 
 def previous_lower_bound(bins: Bins, previous: Bins, alpha: float) -> float | None:
-    """Return the bound over this window with the signs of a disjoint earlier one: sharpest once a fault has lasted."""
+    """Return the bound of this window by the signs of a disjoint earlier one, sharpest for lasting faults."""
     return signed_sum_lower_bound(bins.n, bins.sy, bins.sp, signs(previous), alpha)
 
 
 def split_lower_bound(bins: Bins, alpha: float) -> float | None:
-    """Return the bound over the events outside the random half with the signs of the half: sees a fault as soon as it is here."""
+    """Return the bound of the events outside the random half by the signs of the half, which detects new faults."""
     direction = np.sign(bins.hsp - bins.hsy)
     return signed_sum_lower_bound(bins.n - bins.hn, bins.sy - bins.hsy, bins.sp - bins.hsp, direction, alpha)
 
@@ -137,20 +137,20 @@ def ece_lower_bound(
 ) -> float | None:
     """Return a lower bound of the window's true ECE that holds with probability 1 - alpha.
 
-    The larger of `previous_lower_bound` and `split_lower_bound`, each at alpha/2, so that together they err at most alpha. Where the
-    previous window is missing or has fewer than `minimum` labels, `split_lower_bound` alone at alpha. Signs of the previous window
-    alone would be blind to a sudden fault until the whole previous window lies behind it. Never above the ECE itself.
+    The larger of `previous_lower_bound` and `split_lower_bound`, each at alpha/2, so that together they err at most alpha. Without a
+    previous window of at least `minimum` labels it is `split_lower_bound` alone, at alpha. Signs of the previous window alone would
+    miss a sudden fault until the whole previous window lies behind it. The bound is never above the ECE itself.
 
     Parameters
     ----------
     bins : the window's sums
-    previous : sums of the equally long, disjoint window just before, in the same bins, or None
-    alpha : how often the bound may exceed the truth, in (0, 1)
-    minimum : labels that the previous window needs for its signs to be used
+    previous : sums of the previous, equally long and disjoint window in the same bins, or None
+    alpha : probability with which the bound may exceed the truth, in (0, 1)
+    minimum : labels needed in the previous window for the use of its signs
 
     Returns
     -------
-    the bound in units of confidence, negative where nothing was found; None without events outside the half
+    the bound in units of confidence, which may be negative; None without events outside the half
 
     Examples
     --------
@@ -165,7 +165,7 @@ def ece_lower_bound(
 def ece_lower_bounds(
     bins: Bins, previous: Bins, alpha: float | Floats, minimum: float = FEWEST_FOR_SIGNS
 ) -> tuple[Floats, Floats]:
-    """Return the `ece_lower_bound` and the `ece_margin` of each window; where there is none before, the previous one is empty."""
+    """Return the `ece_lower_bound` and the `ece_margin` of each window; a missing previous window has empty sums."""
     signed = (previous.n.sum(axis=-1) >= minimum) & bins.n.any(axis=-1)
     n, sy, sp = bins.n - bins.hn, bins.sy - bins.hsy, bins.sp - bins.hsp
     direction, share = np.sign(bins.hsp - bins.hsy), np.where(signed, alpha / 2, alpha)
@@ -177,11 +177,10 @@ def ece_lower_bounds(
 
 
 def ece_margin(bins: Bins, previous: Bins | None, *, alpha: float, minimum: float = FEWEST_FOR_SIGNS) -> float | None:
-    """Return how far `ece_lower_bound` lies under the true ECE at even odds, in units of confidence, where its signs are right.
+    """Return the distance of `ece_lower_bound` below the true ECE at even odds, in units of confidence, if its signs are right.
 
-    z times the spread of the sharpest bound that it takes the larger of. A model that is off by a threshold and this margin exceeds the
-    threshold at even odds: where the margin is above the threshold, not even twice the threshold would have been seen. None without
-    events that a bound could be taken over.
+    This is z times the spread of the sharpest of its bounds. A model whose ECE is threshold + margin exceeds the threshold at even
+    odds; with a margin above the threshold, not even twice the threshold would be detected. None without events for a bound.
 
     Examples
     --------
@@ -194,10 +193,10 @@ def ece_margin(bins: Bins, previous: Bins | None, *, alpha: float, minimum: floa
 
 
 def labels_for_verdict(labelled: int, margin: float | None, *, threshold: float, minimum: int) -> int:
-    """Return how many labels are missing before a window may be called calibrated, 0 if none.
+    """Return the number of further labels before a window may be called calibrated.
 
-    Those up to `minimum`, and as many as bring the margin of the bound, which shrinks as 1/√n, down to the threshold: n·(margin/threshold)²
-    in all; what is missing of these is rounded up to two significant digits.
+    At least `minimum` labels are needed, and n·(margin/threshold)², with which the margin of the bound, which shrinks as 1/√n, equals
+    the threshold; the latter's missing labels are rounded up to two significant digits.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Quantile calibration: whether labels fall below each level of their predictive distributions as often as they should."""
+"""Quantile calibration: the share of labels below each level of their predictive distributions, against the level."""
 
 import math
 from dataclasses import dataclass
@@ -15,18 +15,18 @@ from .summary import PIT_CELLS
 
 PIT_BINS: Final = 20
 LEVELS: Final[Floats] = np.arange(1, PIT_BINS) / PIT_BINS
-"""The levels .05, .10 … .95 that the error is a mean over."""
+"""The levels .05, .10 … .95 of the error."""
 
 SIGNIFICANT: Final = 1.96
 PRIOR_COUNT: Final = 1.0
-"""Spread evenly over the bins, it keeps a variance from being 0 because nothing fell elsewhere yet."""
+"""Events added evenly over the bins, which keep the variance above 0 while all events are in one bin."""
 
 Direction = Literal["overconfident", "underconfident", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Held:
-    """How often a stated level held, with a 95 % interval."""
+    """The share of cases in which a stated level held, with a 95 % interval."""
 
     level: float
     observed: float
@@ -40,12 +40,12 @@ def pit_bins(cells: ArrayLike) -> Floats:
     >>> pit_bins([1] * 200).tolist() == [10.0] * 20
     True
     """
-    found: Floats = np.asarray(cells, dtype=np.float64).reshape(PIT_BINS, PIT_CELLS // PIT_BINS).sum(axis=1)
-    return found
+    binned: Floats = np.asarray(cells, dtype=np.float64).reshape(PIT_BINS, PIT_CELLS // PIT_BINS).sum(axis=1)
+    return binned
 
 
 def quantile_ece(counts: Floats) -> float | None:
-    """Return the quantile calibration error: the mean over the levels q = .05 … .95 of abs(share of PIT <= q, less q).
+    """Return the quantile calibration error, the mean over the levels q = .05 … .95 of abs(share of PIT <= q, - q).
 
     Kuleshov, Fenner & Ermon 2018 (arXiv:1807.00263) square it; here it is in units of frequency, as the ECE is.
 
@@ -68,13 +68,13 @@ def quantile_ece(counts: Floats) -> float | None:
 
 
 def _excess(counts: Floats) -> Floats:
-    """Return for each level how many more events have a PIT at or under it than should; shape (19,)."""
-    found: Floats = np.cumsum(counts)[:-1] - counts.sum() * LEVELS
-    return found
+    """Return the excess of events with a PIT of at most each level over the expected number; shape (19,)."""
+    excess: Floats = np.cumsum(counts)[:-1] - counts.sum() * LEVELS
+    return excess
 
 
 def quantile_ece_null_mean(counts: Floats) -> float | None:
-    """Return the mean quantile calibration error of right distributions: the mean over q of √(2q(1 - q)/(πN)); None without events.
+    """Return the mean quantile calibration error of correct distributions, the mean over q of √(2q(1 - q)/(πN)); None without events.
 
     >>> round(quantile_ece_null_mean(np.full(20, 50.0)), 5)
     0.01031
@@ -84,17 +84,17 @@ def quantile_ece_null_mean(counts: Floats) -> float | None:
 
 
 def signed_lower_bound(counts: Floats, signs: Floats, alpha: float) -> float | None:
-    """Return a one-sided lower bound of the true quantile calibration error at level 1 - alpha, given independent signs.
+    """Return a one-sided lower bound of the true quantile calibration error at level 1 - alpha, for independent signs.
 
     Each event counts g = mean over q of s_q·(1[PIT <= q] - q), whose expectation is at most the true error for any signs in
-    [-1, 1]. The bound is the mean of g less z·(its standard deviation)/√N, the latter from the counts, one event spread evenly
-    over the bins added. Negative where nothing was found.
+    [-1, 1]. The bound is the mean of g - z·(its standard deviation)/√N, the latter from the counts with one event added evenly
+    over the bins. It may be negative.
 
     Parameters
     ----------
     counts : array of shape (20,), labelled events in equal bins of the PIT
-    signs : array of shape (19,), the direction in which each level is believed to be off, from other events
-    alpha : how often the bound may exceed the truth, in (0, 1)
+    signs : array of shape (19,), the assumed direction of each level's error, from other events
+    alpha : probability with which the bound may exceed the truth, in (0, 1)
 
     Examples
     --------
@@ -118,20 +118,20 @@ def quantile_ece_lower_bound(
 ) -> float | None:
     """Return a lower bound of the window's true quantile calibration error that holds with probability 1 - alpha.
 
-    As for the ECE: the larger of two signed sums, each at alpha/2. One takes its signs from the equally long, disjoint window just
-    before, the other from a random half of the events and is over the rest. Without a previous window of at least `minimum`
-    labels the latter alone, at alpha. Never above the error itself.
+    As for the ECE it is the larger of two signed sums, each at alpha/2. One takes its signs from the previous, equally long and
+    disjoint window, the other from a random half of the events and is over the rest. Without a previous window of at least `minimum`
+    labels it is the latter alone, at alpha. It is never above the error itself.
 
     Parameters
     ----------
     cells : array of shape (200, 2), labelled events in equal cells of the PIT, all of them and those of the half
     previous : the same of the window before, or None
-    alpha : how often the bound may exceed the truth, in (0, 1)
-    minimum : labels that the previous window needs for its signs to be used
+    alpha : probability with which the bound may exceed the truth, in (0, 1)
+    minimum : labels needed in the previous window for the use of its signs
 
     Returns
     -------
-    the bound, negative where nothing was found; None without events outside the half
+    the bound, which may be negative; None without events outside the half
 
     Examples
     --------
@@ -148,15 +148,15 @@ def quantile_ece_lower_bound(
     if before is not None and usable:
         bounds.append(signed_lower_bound(counts, np.sign(_excess(before)), share))
     seen = quantile_ece(counts)
-    found = [bound for bound in bounds if bound is not None]
-    return min(max(found), seen) if found and seen is not None else None
+    known = [bound for bound in bounds if bound is not None]
+    return min(max(known), seen) if known and seen is not None else None
 
 
 def direction(cells: Floats) -> Direction | None:
-    """Return whether distributions are too narrow (overconfident), too wide (underconfident), or neither to a significant degree.
+    """Return whether distributions are significantly too narrow (overconfident), too wide (underconfident), or neither.
 
-    By the mean of (PIT - 1/2)², which is 1/12 for right ones with variance 1/180: more where labels fall into the tails more often
-    than stated, less where into the middle; significant from 1.96 standard deviations on. None without events.
+    The test is on the mean of (PIT - 1/2)², which is 1/12 with variance 1/180 for correct distributions: larger if labels fall into the
+    tails too often, smaller if into the middle; significant from 1.96 standard deviations. None without events.
 
     Parameters
     ----------
@@ -180,11 +180,11 @@ def direction(cells: Floats) -> Direction | None:
 
 
 def held(stated: Floats) -> list[Held]:
-    """Return how often each level that was stated held.
+    """Return the share of cases in which each stated level held.
 
     Parameters
     ----------
-    stated : array of shape (1001, 2), how often each thousandth was stated, and how often it held
+    stated : array of shape (1001, 2), number of times each thousandth was stated, and held
 
     Examples
     --------

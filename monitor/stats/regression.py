@@ -1,7 +1,7 @@
-"""Predictive distributions of a number: what a label says about one, and what that adds to the sums.
+"""Errors of predictive distributions against labels, and their entries in summaries.
 
-A distribution is stated as mean and standard deviation (then it is normal) or as quantiles. Everything is computed with the
-standard library, one event after another, since a rollup must be reproducible anywhere.
+A distribution is stated as mean and standard deviation (then it is normal) or as quantiles. All is computed with the standard
+library, one event after another, since a rollup must be reproducible on all machines.
 """
 
 import math
@@ -38,15 +38,15 @@ NORMAL_INTERVALS: Final = (
     (950, 1.959963984540054),
     (990, 2.5758293035489004),
 )
-"""Central intervals that a normal distribution states: level in thousandths, and half the width in standard deviations."""
+"""Central intervals of a normal distribution: level in thousandths, and half the width in standard deviations."""
 
 LARGEST_SQUARE: Final = 1e80
-"""Squared errors in units of the standard deviation count as this at the most."""
+"""Limit of squared errors in units of the variance."""
 
 DOUBLINGS: Final = 64
 SLICES: Final = 64
 LOWEST_POWER: Final = -24
-"""Locations from 2⁻²⁴ (6e-8) to 2⁴⁰ (1.1e12) are told apart to a 64th of a doubling; those beyond join the outermost cells."""
+"""Cells resolve locations from 2⁻²⁴ (6e-8) to 2⁴⁰ (1.1e12) to a 64th of a doubling; others join the outermost cells."""
 
 PIT_EDGES: Final = tuple(i / PIT_CELLS for i in range(PIT_CELLS + 1))
 
@@ -62,18 +62,18 @@ Levels = tuple[tuple[int, bool], ...]
 
 
 class Measured(NamedTuple):
-    """What a label says about a predictive distribution."""
+    """The errors of a predictive distribution against a label."""
 
     pit: float  # probability integral transform, F(y)
     crps: float
-    error: float  # mean or median, less the label
-    squared_z: float | None  # of a normal distribution, the squared error in units of its variance
-    intervals: Levels  # central intervals that were stated, and whether y lies in them
-    quantiles: Levels  # quantiles that were stated, and whether y is at or under them
+    error: float  # mean or median - label
+    squared_z: float | None  # squared error of a normal distribution in units of its variance
+    intervals: Levels  # stated central intervals, and whether y lies in them
+    quantiles: Levels  # stated quantiles, and whether y is at most these
 
 
 def of_normal(mean: float, std: float, y: float) -> Measured:
-    """Return what a label says about a normal distribution.
+    """Return the errors of a normal distribution against a label.
 
     With z = (y - mean)/std: PIT = Φ(z); CRPS = std·[z(2Φ(z) - 1) + 2φ(z) - 1/√π]; the central intervals of
     `NORMAL_INTERVALS`, closed. Gneiting & Raftery 2007 (doi:10.1198/016214506000001437).
@@ -105,20 +105,20 @@ def of_normal(mean: float, std: float, y: float) -> Measured:
 
 
 def of_quantiles(levels: tuple[int, ...], values: tuple[float, ...], y: float, *, chance: float) -> Measured:
-    """Return what a label says about stated quantiles.
+    """Return the errors of stated quantiles against a label.
 
-    The PIT is known no closer than to lie between two stated levels, or outside all of them. It is drawn evenly from there by
-    `chance`, so that it is uniform whenever the stated quantiles are right, whatever lies between them: interpolation, or
-    a tail of some shape, would make right quantiles look wrong. Where the label equals quantiles, it lies between the
-    level before the lowest of them and the highest of them. CRPS is twice the mean over the levels of the pinball loss
-    (q - y)(1[y <= q] - τ): all levels count alike, so that uneven ones make it a weighted CRPS, which is proper too.
+    The PIT is only known to lie between two stated levels, or outside all of them. It is drawn evenly from there by `chance`, so that
+    it is uniform if the stated quantiles are correct, whatever lies between them; interpolation, or an assumed tail, would make
+    correct quantiles look wrong. If the label equals quantiles, the PIT lies between the level before the lowest of them and the
+    highest of them. CRPS is twice the mean over the levels of the pinball loss (q - y)(1[y <= q] - τ): all levels have equal weight,
+    so uneven ones make it a weighted CRPS, which is also proper.
     Central intervals are the pairs of levels τ and 1 - τ, closed; a quantile holds where y <= q.
     Smith 1985 (doi:10.1002/for.3980040305), Gneiting & Ranjan 2011 (doi:10.1198/jbes.2010.08110).
 
     Parameters
     ----------
-    levels : in thousandths, rising, at least two
-    values : the quantiles, not falling
+    levels : in thousandths, ascending, at least two
+    values : the quantiles, in non-descending order
     y : the label, in the same unit
     chance : in (0, 1], independent of all else
 
@@ -146,7 +146,7 @@ def of_quantiles(levels: tuple[int, ...], values: tuple[float, ...], y: float, *
 
 
 def _drawn(levels: tuple[int, ...], first: int, last: int, chance: float) -> float:
-    """Return a PIT for a label that lies above the quantiles before `first`, and under those from `last` on."""
+    """Return a PIT for a label above the quantiles before `first` and below those from `last`."""
     low = levels[first - 1] if first else 0
     upper = first if first == last else last - 1
     high = levels[upper] if upper < len(levels) else WHOLE
@@ -155,7 +155,7 @@ def _drawn(levels: tuple[int, ...], first: int, last: int, chance: float) -> flo
 
 @lru_cache(maxsize=4096)
 def _held(levels: tuple[int, ...], first: int, last: int) -> tuple[Levels, Levels]:
-    """Return which intervals and which quantiles hold for a label above those before `first` and under those from `last` on."""
+    """Return the intervals and quantiles that hold for a label above those before `first` and below those from `last`."""
     return (
         tuple((level, low < last and high >= first) for level, low, high in _pairs(levels)),
         tuple((level, place >= first) for place, level in enumerate(levels)),
@@ -164,7 +164,7 @@ def _held(levels: tuple[int, ...], first: int, last: int) -> tuple[Levels, Level
 
 @lru_cache(maxsize=1024)
 def _pairs(levels: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
-    """Return the central intervals among levels: their level, and the places of their ends."""
+    """Return the central intervals among levels: their level, and the positions of their ends."""
     places = {level: place for place, level in enumerate(levels)}
     return tuple(
         (WHOLE - 2 * level, place, places[WHOLE - level])
@@ -174,7 +174,7 @@ def _pairs(levels: tuple[int, ...]) -> tuple[tuple[int, int, int], ...]:
 
 
 def median(levels: Sequence[int], values: Sequence[float]) -> float:
-    """Return the median of stated quantiles: linear between the nearest levels, the outermost value where .5 lies outside.
+    """Return the median of stated quantiles: linear between the nearest levels, or the outermost value if .5 lies outside.
 
     >>> median((250, 750), (1.0, 3.0)), median((500, 900), (1.0, 3.0)), median((600, 900), (1.0, 3.0))
     (2.0, 1.0, 1.0)
@@ -189,7 +189,7 @@ def median(levels: Sequence[int], values: Sequence[float]) -> float:
 
 
 def location(values: ArrayLike) -> Integers:
-    """Return the cell that each prediction lies in: 64 even slices of each doubling, either side of 0, in ascending order.
+    """Return the cell of each prediction: 64 even slices per doubling on either side of 0, in ascending order.
 
     Parameters
     ----------
@@ -197,7 +197,7 @@ def location(values: ArrayLike) -> Integers:
 
     Returns
     -------
-    array of shape (n,), integers in [0, 8193); 0 itself has the cell 4096
+    array of shape (n,), integers in [0, 8193), 4096 for 0
 
     Examples
     --------
@@ -216,7 +216,7 @@ def location(values: ArrayLike) -> Integers:
 def chunks(values: ArrayLike) -> tuple[Integers, Integers, Integers]:
     """Return amounts, rounded half to even to multiples of 2⁻²⁷², in chunks of 32 bits with the amount's sign.
 
-    Chunk k is worth 2^(32k - 272), so that sums of chunks are exact whatever the amounts' magnitudes, and can be taken in any order.
+    Chunk k has the unit 2^(32k - 272), so that sums of chunks are exact for amounts of any magnitude, in any order.
 
     Parameters
     ----------
@@ -224,7 +224,7 @@ def chunks(values: ArrayLike) -> tuple[Integers, Integers, Integers]:
 
     Returns
     -------
-    which amount, which chunk, and its value; arrays of shape (m,), without chunks of value 0
+    position of the amount, number of the chunk, and its value; arrays of shape (m,), without chunks of value 0
 
     Examples
     --------
@@ -251,19 +251,19 @@ _MASK: Final = (1 << AMOUNT_BITS) - 1
 
 
 def of_locations(events: Sequence[int], values: Sequence[float]) -> Entries:
-    """Return what predictions add when they arrive: where they lie."""
+    """Return the entries of arriving predictions: their locations."""
     rows = np.array(events, dtype=np.int64)
     return rows, location_slot(0) + location(values), np.ones_like(rows)
 
 
 def of_measured(events: Sequence[int], halves: Sequence[bool], measured: Sequence[Measured]) -> Entries:
-    """Return what labelled predictions add: their PIT, what they stated and whether it held, and their amounts.
+    """Return the entries of labelled predictions: PIT, stated levels and whether they held, and amounts.
 
     Parameters
     ----------
-    events : which event each is of
-    halves : which of them are in the random half
-    measured : what their labels say
+    events : position of each event
+    halves : whether each is in the random half
+    measured : errors of each
 
     """
     if not measured:
@@ -289,7 +289,7 @@ def _stated(events: Sequence[int], measured: Sequence[Measured]) -> Entries:
 
 @lru_cache(maxsize=4096)
 def _slots_of(intervals: Levels, quantiles: Levels) -> Integers:
-    """Return where what was stated and what held is counted; few combinations occur."""
+    """Return the slots of stated levels and of those that held; few combinations occur."""
     levels = [("interval", *each) for each in intervals] + [("quantile", *each) for each in quantiles]
     stated = [stated_slot(kind, level, "stated") for kind, level, _ in levels]
     return np.array(
@@ -300,13 +300,13 @@ def _slots_of(intervals: Levels, quantiles: Levels) -> Integers:
 def _amounts(events: Sequence[int], measured: Sequence[Measured]) -> list[Entries]:
     rows = np.array(events, dtype=np.int64)
     sums = dict(zip(AMOUNTS, zip(*map(amounts_of, measured), strict=True), strict=True))
-    found = []
+    amounts = []
     for name, values in sums.items():
         places, numbers, parts = chunks([0.0 if value is None else value for value in values])
-        found.append((rows[places], numbers + amount_slot(name, 0), parts))
-    return found
+        amounts.append((rows[places], numbers + amount_slot(name, 0), parts))
+    return amounts
 
 
 def amounts_of(measured: Measured) -> tuple[float, float, float, float | None]:
-    """Return what is summed of an event in the label's unit, in the order of `AMOUNTS`."""
+    """Return an event's amounts in the label's unit, in the order of `AMOUNTS`."""
     return measured.crps, measured.error, abs(measured.error), measured.squared_z

@@ -1,6 +1,6 @@
-"""Reliability: confidences against outcomes, bin by bin, and how far apart they are.
+"""Calibration errors and reliability diagrams: confidences against outcomes per bin.
 
-Every function takes sums, never rows, and returns None where a figure can't be computed. Bins are right-closed,
+Every function takes sums, never rows, and returns None for an undefined figure. Bins are right-closed,
 (lower, upper]; p = 0 belongs to the first and p = 1 to the last. A function named in the plural takes the sums of many
 windows and returns an array.
 """
@@ -24,10 +24,10 @@ EVEN: Final = 0.5
 REPLICATES: Final = 200
 SEED: Final = 20120613
 AT_ONCE: Final = 16
-"""Windows computed together: their draws stay in the processor's cache."""
+"""Windows computed together, so that their draws fit the processor's cache."""
 
 NORMAL_FROM: Final = 9.0
-"""Bins whose outcomes have at least this variance are drawn from the normal limit of the binomial, at a tenth of the cost."""
+"""Variance of outcomes from which draws use the normal limit of the binomial, at a tenth of the cost."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Bins:
 
     @classmethod
     def from_rows(cls, p: ArrayLike, y: ArrayLike, bins: int, half: ArrayLike | None = None) -> "Bins":
-        """Return the sums of labelled events given one by one, for any number of bins.
+        """Return the sums of labelled events in any number of bins.
 
         Parameters
         ----------
@@ -81,7 +81,7 @@ class Bins:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReliabilityPoint:
-    """One bin of a reliability diagram; the four figures are None where the bin is empty."""
+    """One bin of a reliability diagram; the four figures of an empty bin are None."""
 
     lower: float
     upper: float
@@ -119,19 +119,19 @@ def bins_of(cells: Cells, bins: int = 15) -> Bins:
 
 
 def emptied(bins: Bins) -> Bins:
-    """Return the same bins without events."""
+    """Return empty bins of the same number."""
     return replace(bins, **dict.fromkeys(SUMS, np.zeros_like(bins.n)))
 
 
 @lru_cache(maxsize=8)
 def _starts(bins: int) -> Integers:
-    found: Integers = np.flatnonzero(np.diff(bin_of_cell(bins), prepend=-1)).astype(np.int64)
-    found.setflags(write=False)
-    return found
+    starts: Integers = np.flatnonzero(np.diff(bin_of_cell(bins), prepend=-1)).astype(np.int64)
+    starts.setflags(write=False)
+    return starts
 
 
 def distinct(p: ArrayLike, y: ArrayLike) -> Cells:
-    """Return sums with one cell per distinct confidence, ascending, so that `ace`, `corp` and `cox` are those of the rows.
+    """Return sums with one cell per distinct confidence, ascending, for which `ace`, `corp` and `cox` equal those of the rows.
 
     Examples
     --------
@@ -172,7 +172,7 @@ def eces(bins: Bins) -> Floats:
 
 
 def mce(bins: Bins, minimum: int = FEWEST_FOR_MCE) -> float | None:
-    """Return the largest gap, max abs(Sp - Sy) / n, over bins with at least `minimum` events; without a minimum it is noise.
+    """Return the largest gap, max abs(Sp - Sy) / n, over bins with at least `minimum` events; in small bins it is noise.
 
     Examples
     --------
@@ -193,7 +193,7 @@ def mces(bins: Bins, minimum: int = FEWEST_FOR_MCE) -> Floats:
 def equal_mass(n: ArrayLike, bins: int) -> Integers:
     """Return the equal-mass bin of each group of tied events, groups in ascending order of confidence.
 
-    A group is never split: it goes to the bin where the middle of its mass lies, floor(bins·(before + n/2) / N). Bins may stay empty.
+    A group is never split: it belongs to the bin of the middle of its mass, floor(bins·(before + n/2) / N). Bins may be empty.
 
     Parameters
     ----------
@@ -213,8 +213,8 @@ def equal_mass(n: ArrayLike, bins: int) -> Integers:
     counts = np.asarray(n, dtype=np.float64)
     reached = np.cumsum(counts, axis=-1)
     middle = np.floor(bins * (reached - counts / 2) / np.maximum(reached[..., -1:], 1))
-    found: Integers = np.minimum(middle, bins - 1).astype(np.int64)
-    return found
+    bin_of_group: Integers = np.minimum(middle, bins - 1).astype(np.int64)
+    return bin_of_group
 
 
 def ace(cells: Cells, bins: int = 15) -> float | None:
@@ -239,7 +239,7 @@ def aces(cells: Cells, bins: int = 15) -> Floats:
 
 
 def root_mean_square_gap(bins: Bins) -> float | None:
-    """Return √(Σ (Sp - Sy)²/n / N), the plain L2 calibration error, which noise inflates: compare `debiased_l2_squared`.
+    """Return √(Σ (Sp - Sy)²/n / N), the L2 calibration error, which noise inflates, unlike `debiased_l2_squared`.
 
     Examples
     --------
@@ -256,7 +256,7 @@ def root_mean_square_gap(bins: Bins) -> float | None:
 def hosmer_lemeshow(bins: Bins) -> float | None:
     """Return Σ (Sp - Sy)² / (Sp(1 - Sp/n)), the Hosmer-Lemeshow statistic (1980, doi:10.1080/03610928008827941).
 
-    None without events and where a bin's mean confidence is exactly 0 or 1.
+    None without events, and if a bin's mean confidence is exactly 0 or 1.
 
     Examples
     --------
@@ -272,9 +272,9 @@ def hosmer_lemeshow(bins: Bins) -> float | None:
 
 
 def debiased_l2_squared(bins: Bins) -> float | None:
-    """Return the squared L2 calibration error with the noise of its bins taken off; it may be negative.
+    """Return the squared L2 calibration error less the noise of its bins; it may be negative.
 
-    Σ [n(Sp/n - m)² - n·m(1 - m)/(n - 1)] / N over bins with n ≥ 2, m = Sy/n; None where no bin has two events.
+    Σ [n(Sp/n - m)² - n·m(1 - m)/(n - 1)] / N over bins with n ≥ 2, m = Sy/n; None if no bin has two events.
     Bröcker 2012 (doi:10.1007/s00382-011-1191-1), Ferro & Fricker 2012 (doi:10.1002/qj.1924), Kumar, Liang & Ma 2019 (arXiv:1909.10155).
 
     Examples
@@ -306,8 +306,8 @@ def debiased_l2(bins: Bins) -> float | None:
 
 def debiased_l2s(bins: Bins) -> Floats:
     """Return the `debiased_l2` of each window."""
-    found: Floats = np.sqrt(np.maximum(debiased_l2_squares(bins), 0.0))
-    return found
+    roots: Floats = np.sqrt(np.maximum(debiased_l2_squares(bins), 0.0))
+    return roots
 
 
 def debiased_l2_interval(
@@ -315,22 +315,22 @@ def debiased_l2_interval(
 ) -> tuple[float, float] | None:
     """Return a two-sided basic-bootstrap interval of the debiased L2 calibration error, as roots of positive parts.
 
-    Given the forecasts, outcomes are drawn anew, Sy* ~ Binomial(n, (Sy + .5)/(n + 1)), and the deviations of their
-    estimates from the squared L2 of that distribution are taken off the estimate. (Deviations from the estimate itself,
-    that is 2·estimate - quantile, would forget that the distribution drawn from keeps the noise that debiasing took off:
-    such an interval misses a calibrated model's truth in 4 of 10 windows.) The generator's seed is fixed: the same sums give
-    the same interval. Davison & Hinkley 1997 (doi:10.1017/CBO9780511802843), §5.2.
+    Given the forecasts, outcomes are resampled, Sy* ~ Binomial(n, (Sy + .5)/(n + 1)), and the deviations of their
+    estimates from the squared L2 of that distribution are subtracted from the estimate. (Deviations from the estimate itself,
+    that is 2·estimate - quantile, would ignore that this distribution keeps the noise that debiasing removed: such an
+    interval misses a calibrated model's truth in 4 of 10 windows.) The generator's seed is fixed, so equal sums give equal
+    intervals. Davison & Hinkley 1997 (doi:10.1017/CBO9780511802843), §5.2.
 
     Parameters
     ----------
     bins : sums by bin
     level : the interval's two-sided level
-    replicates : how many times outcomes are drawn
+    replicates : number of resampled outcomes
     seed : of the Philox generator
 
     Returns
     -------
-    (low, high), in units of confidence; None where no bin has two events
+    (low, high), in units of confidence; None if no bin has two events
 
     Examples
     --------
@@ -355,7 +355,7 @@ def debiased_l2_intervals(
 
 
 def _deviations(n: Floats, sy: Floats, sp: Floats, how: tuple[float, int, int]) -> Floats:
-    """Return the outer quantiles of how far estimates lie from the truth that outcomes are drawn from, shape (windows, 2)."""
+    """Return the outer quantiles of the deviations of estimates from the truth of the draws; shape (windows, 2)."""
     rate = (sy + 0.5) / (n + 1)
     level, replicates, seed = how
     drawn = _debiased(n[:, None], _drawn(n, rate, replicates, seed), sp[:, None])
@@ -368,12 +368,12 @@ def _quantiles(values: Floats, *shares: float) -> Floats:
     under = place.astype(np.int64)
     over = np.minimum(under + 1, values.shape[-1] - 1)
     ordered = np.partition(values, np.unique([under, over]), axis=-1)
-    found: Floats = ordered[..., under] + (ordered[..., over] - ordered[..., under]) * (place - under)
-    return found
+    quantiles: Floats = ordered[..., under] + (ordered[..., over] - ordered[..., under]) * (place - under)
+    return quantiles
 
 
 def _drawn(n: Floats, rate: Floats, replicates: int, seed: int) -> Floats:
-    """Return draws of Binomial(n, rate), those of large variance by their normal limit, of shape (windows, replicates, bins)."""
+    """Return draws of Binomial(n, rate), by the normal limit for large variances; shape (windows, replicates, bins)."""
     variance = n * rate * (1 - rate)
     noise = _normals(replicates, n.shape[1], seed)
     drawn = np.clip((n * rate)[:, None] + noise * np.sqrt(variance)[:, None], 0.0, n[:, None])
@@ -384,41 +384,41 @@ def _drawn(n: Floats, rate: Floats, replicates: int, seed: int) -> Floats:
 
 
 def _few(n: Floats, rate: Floats, chance: Floats) -> Floats:
-    """Return the quantiles of Binomial(n, rate) at chances of shape (cases, replicates): how many values are less likely to be exceeded."""
-    turned = rate > EVEN  # so that the sum below starts where the mass is
+    """Return the quantiles of Binomial(n, rate) at chances of shape (cases, replicates), by counting smaller values."""
+    turned = rate > EVEN  # so that the sum below starts at the bulk of the mass
     odds = np.where(turned, (1 - rate) / rate, rate / (1 - rate))
     chance = np.where(turned[:, None], 1 - chance, chance)
     term = np.maximum(rate, 1 - rate) ** n
-    reached, found = term.copy(), np.zeros_like(chance)
+    reached, smaller = term.copy(), np.zeros_like(chance)
     value = 0
     while (open_ := chance > reached[:, None]).any() and value < n.max():
-        found += open_
+        smaller += open_
         term = term * np.maximum(n - value, 0) / (value + 1) * odds
         reached = reached + term
         value += 1
-    found = np.minimum(found, n[:, None])
-    return np.where(turned[:, None], n[:, None] - found, found)
+    smaller = np.minimum(smaller, n[:, None])
+    return np.where(turned[:, None], n[:, None] - smaller, smaller)
 
 
 @lru_cache(maxsize=16)
 def _normals(replicates: int, bins: int, seed: int) -> Floats:
-    found = np.random.Generator(np.random.Philox(seed)).standard_normal((replicates, bins))
-    found.setflags(write=False)
-    return found
+    normals = np.random.Generator(np.random.Philox(seed)).standard_normal((replicates, bins))
+    normals.setflags(write=False)
+    return normals
 
 
 def _debiased(n: Floats, sy: Floats, sp: Floats) -> Floats:
     """Return the debiased squared error along the last axis, 0 without events."""
     size = np.maximum(n, FEWEST_FOR_VARIANCE)
     terms = ((sp - sy) ** 2 - sy * (size - sy) / (size - 1)) / size
-    found: Floats = (terms * (n >= FEWEST_FOR_VARIANCE)).sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
-    return found
+    debiased: Floats = (terms * (n >= FEWEST_FOR_VARIANCE)).sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
+    return debiased
 
 
 def _squared_distance(n: Floats, sp: Floats, rate: Floats) -> Floats:
     terms = (sp - n * rate) ** 2 / np.maximum(n, 1) * (n >= FEWEST_FOR_VARIANCE)
-    found: Floats = terms.sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
-    return found
+    distance: Floats = terms.sum(axis=-1) / np.maximum(n.sum(axis=-1), 1)
+    return distance
 
 
 def clopper_pearson(k: ArrayLike, n: ArrayLike, level: float = LEVEL) -> tuple[Floats, Floats]:
@@ -462,7 +462,7 @@ def clopper_pearson_upper(k: ArrayLike, n: ArrayLike, level: float = LEVEL) -> F
 
 
 def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoint]:
-    """Return the reliability diagram: one point per bin, empty ones too, with Clopper-Pearson intervals.
+    """Return the reliability diagram, one point per bin, empty ones included, with Clopper-Pearson intervals.
 
     Examples
     --------
@@ -474,15 +474,15 @@ def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoin
 
 
 def reliability_diagrams(bins: Bins, level: float = LEVEL) -> list[list[dict[str, Any]]]:
-    """Return the fields of the `reliability_points` of each window."""
+    """Return the fields of `reliability_points` for each window."""
     windows, size = bins.n.shape
     lower, upper, n, sy, sp = (each.ravel() for each in (bins.lower, bins.upper, bins.n, bins.sy, bins.sp))
     observed_low, observed_high = clopper_pearson(sy, n, level)
-    found = {
+    columns = {
         "mean_confidence": ratio(sp, n),
         "observed": ratio(sy, n),
         "observed_low": np.where(n > 0, observed_low, np.nan),
         "observed_high": np.where(n > 0, observed_high, np.nan),
     }
-    points = rows({"lower": lower, "upper": upper, "count": n.astype(np.int64), **found})
+    points = rows({"lower": lower, "upper": upper, "count": n.astype(np.int64), **columns})
     return [points[first : first + size] for first in range(0, windows * size, size)]

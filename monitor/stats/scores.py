@@ -1,4 +1,4 @@
-"""Scores of a window as a whole, from sums: Brier, accuracy, mean confidence, tests of the mean."""
+"""Scores of a whole window from sums: Brier score, accuracy, mean confidence, tests of the mean."""
 
 from typing import Final
 
@@ -8,7 +8,7 @@ from .alike import known, ratio
 from .cells import EDGES, Cells, Floats
 
 CELLS_TO_HALF: Final = int(np.searchsorted(EDGES, 0.5)) + 1
-"""How many cells hold confidences up to and including .5."""
+"""Number of cells with confidences of at most .5."""
 
 
 def brier(cells: Cells) -> float | None:
@@ -53,7 +53,7 @@ def accuracy(cells: Cells, *, binary: bool) -> float | None:
 
 
 def accuracies(answers: Cells) -> Floats:
-    """Return the `accuracy` of each window, from the sums of its answers: a binary model's are folded."""
+    """Return the `accuracy` of each window from the sums of its answers, folded for a binary model."""
     return ratio(answers.sy.sum(axis=-1), answers.n.sum(axis=-1))
 
 
@@ -88,9 +88,9 @@ def folded(cells: Cells) -> Cells:
 
 
 def calibration_in_the_large_z(cells: Cells) -> float | None:
-    """Return Σ(y - p) / √Σp(1 - p), standard normal for a calibrated model; positive where outcomes exceed forecasts.
+    """Return Σ(y - p) / √Σp(1 - p), standard normal for a calibrated model; positive if outcomes exceed forecasts.
 
-    None without events and where every confidence is 0 or 1.
+    None without events, and if every confidence is 0 or 1.
 
     Examples
     --------
@@ -109,7 +109,7 @@ def calibration_in_the_large_zs(cells: Cells) -> Floats:
 def spiegelhalter_z(numerator: float, denominator: float) -> float | None:
     """Return Spiegelhalter's z, Σ(y - p)(1 - 2p) / √Σ(1 - 2p)²p(1 - p), from its two sums; blind near p = .5.
 
-    None where the denominator is not positive: no events, or every confidence 0, .5 or 1. Spiegelhalter 1986 (doi:10.1002/sim.4780050506).
+    None if the denominator is not positive: no events, or every confidence 0, .5 or 1. Spiegelhalter 1986 (doi:10.1002/sim.4780050506).
 
     Examples
     --------
@@ -121,5 +121,5 @@ def spiegelhalter_z(numerator: float, denominator: float) -> float | None:
 
 
 def standardised(total: Floats, variance: Floats) -> Floats:
-    """Return totals in units of their standard deviations, NaN where those are not positive."""
+    """Return totals in units of their standard deviations, NaN unless these are positive."""
     return ratio(total, np.sqrt(np.maximum(variance, 0.0)))

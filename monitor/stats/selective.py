@@ -1,4 +1,4 @@
-"""Selective prediction: the risk of a model that answers only where its confidence is highest."""
+"""Selective prediction: the risk of a model that answers only at its highest confidences."""
 
 import math
 from dataclasses import dataclass, replace
@@ -15,15 +15,15 @@ from .scores import folded
 POINTS: Final = 20
 MERGED: Final = ("n", "sy", "sp", "spp", "spy")
 NARROW: Final = 1e-6
-"""Spreads of confidences under this are rounding."""
+"""Spreads of confidences below this are rounding."""
 
 SAME: Final = 12
-"""Confidences that agree to so many decimals are tied: 1 - .9 and .1 are."""
+"""Decimals to which tied confidences agree, such as 1 - .9 and .1."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RiskPoint:
-    """The risk of the answers of highest confidence, and how many of all they are; both ratios."""
+    """The risk of the answers of highest confidence, and their share of all answers."""
 
     coverage: float
     risk: float
@@ -31,7 +31,7 @@ class RiskPoint:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ranking:
-    """Answers in groups of tied confidence, the highest first, those of each window after those of the one before it."""
+    """Answers in groups of tied confidence, highest first, window after window."""
 
     total: Floats  # answers of each window, shape (windows,)
     window: Integers  # of each group, shape (groups,), as all that follow
@@ -39,7 +39,7 @@ class Ranking:
     wrong: Floats  # wrong ones among them
     before: Floats  # answers of higher confidence
     wrong_before: Floats  # wrong ones among those
-    late: Floats  # by how many places in all wrong ones come later than spread evenly, as confidences and outcomes of a cell vary together
+    late: Floats  # total shift of wrong answers from an even spread, from the covariance within a cell
 
 
 def ranking(cells: Cells, *, binary: bool) -> Ranking:
@@ -47,7 +47,7 @@ def ranking(cells: Cells, *, binary: bool) -> Ranking:
 
     Parameters
     ----------
-    cells : sums over the fixed cells, or those of `distinct` for a model whose confidences are of its answers
+    cells : sums over the fixed cells, or from `distinct` for a model with confidences of its answers
     binary : whether p is the probability of class 1, not of the answer
 
     Examples
@@ -60,7 +60,7 @@ def ranking(cells: Cells, *, binary: bool) -> Ranking:
 
 
 def rankings(cells: Cells, *, binary: bool) -> Ranking:
-    """Return the `ranking` of many windows in one."""
+    """Return the `ranking` of many windows as one."""
     answers = _merged(folded(cells)) if binary else cells
     full = np.nonzero(answers.n)
     n, sy, sp = (getattr(answers, name)[full] for name in ("n", "sy", "sp"))
@@ -86,26 +86,26 @@ def rankings(cells: Cells, *, binary: bool) -> Ranking:
 
 
 def _merged(answers: Cells) -> Cells:
-    """Return folded sums with what two cells hold of the same confidences in one."""
+    """Return folded sums in which cells of equal confidence are merged."""
     at = place(answers.sp / np.maximum(answers.n, 1))
     return replace(answers, **{name: placed(at, getattr(answers, name), CELLS) for name in MERGED})
 
 
 def _late(answers: Cells, full: tuple[Integers, ...]) -> Floats:
-    """Return n²·cov(p, y)/(√12·sd(p)) of cells: n times the covariance of rank and outcome, were confidences even within a cell."""
+    """Return n²·cov(p, y)/(√12·sd(p)) per cell: n times the covariance of rank and outcome for evenly spread confidences."""
     n, sy, sp, spp, spy = (getattr(answers, name)[full] for name in MERGED)
     spread = np.sqrt(np.maximum(spp / n - (sp / n) ** 2, 0.0))
     together = spy - sp * sy / n
-    found: Floats = np.where(spread > NARROW, n * together / (math.sqrt(12) * np.maximum(spread, NARROW)), 0.0)
-    return found
+    late: Floats = np.where(spread > NARROW, n * together / (math.sqrt(12) * np.maximum(spread, NARROW)), 0.0)
+    return late
 
 
 def aurc(ranked: Ranking) -> float | None:
     """Return the area under the risk-coverage curve, (1/N)·Σᵢ errors(top i)/i, the mean over all orders of ties; None without events.
 
-    Over a group of n tied answers of which the share r is wrong, with i answers and e errors before it, the terms add up to
-    r·n + (e - r·i)·(H(i + n) - H(i)), where H are harmonic numbers. Events of a cell count as tied but for the trend that Σpy and Σp² show
-    within it; over the fixed cells the figure agrees with that of the rows within 1e-5 (measured: 2e-6).
+    For a group of n tied answers of which the share r is wrong, with i answers and e errors before it, the terms add up to
+    r·n + (e - r·i)·(H(i + n) - H(i)), where H are harmonic numbers. Events of a cell count as tied except for the trend given by Σpy and
+    Σp²; over the fixed cells the figure agrees with that of the rows within 1e-5 (measured: 2e-6).
     Geifman, Uziel & El-Yaniv 2019 (doi:10.48550/arXiv.1805.08206).
 
     Examples
@@ -129,7 +129,7 @@ def aurcs(ranked: Ranking) -> Floats:
 def augrc(ranked: Ranking) -> float | None:
     """Return the area under the generalised risk-coverage curve, (1/N²)·Σᵢ errors(top i), the mean over all orders of ties.
 
-    Half the chance that of two answers the one wrong is accepted first. Traub et al. 2024 (doi:10.48550/arXiv.2407.01032).
+    This is half the probability that of two answers a wrong one is accepted first. Traub et al. 2024 (doi:10.48550/arXiv.2407.01032).
 
     Examples
     --------
@@ -146,7 +146,7 @@ def augrc(ranked: Ranking) -> float | None:
 def risk_coverage(ranked: Ranking, points: int = POINTS) -> list[RiskPoint]:
     """Return the risk-coverage curve at evenly spaced coverages up to 1: the share of wrong answers among the most confident.
 
-    Within ties errors are spread evenly. No more points than answers, none without any.
+    Errors are spread evenly within ties. There are at most as many points as answers.
 
     Examples
     --------
@@ -158,16 +158,16 @@ def risk_coverage(ranked: Ranking, points: int = POINTS) -> list[RiskPoint]:
 
 
 def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[dict[str, float]]]:
-    """Return the fields of the `risk_coverage` of each window."""
+    """Return the fields of `risk_coverage` for each window."""
     counts = np.minimum(points, ranked.total).astype(np.int64)
     ends = np.cumsum(counts)
     window = np.repeat(np.arange(len(counts)), counts)
     coverage = (np.arange(len(window)) - (ends - counts)[window] + 1) / counts[window]
     accepted = ranked.total[window] * coverage
     earlier, wrong = np.cumsum(ranked.total) - ranked.total, np.cumsum(ranked.wrong)
-    reached = np.concatenate([[0.0], np.cumsum(ranked.n)])  # over all windows, one after another
+    reached = np.concatenate([[0.0], np.cumsum(ranked.n)])  # over all windows in turn
     errors = np.interp(earlier[window] + accepted, reached, np.concatenate([[0.0], wrong]))
     before = np.interp(earlier, reached, np.concatenate([[0.0], wrong]))
     rows = zip(coverage.tolist(), ((errors - before[window]) / accepted).tolist(), strict=True)
-    found = [{"coverage": each, "risk": risk} for each, risk in rows]
-    return [found[first:last] for first, last in pairwise([0, *ends.tolist()])]
+    curves = [{"coverage": each, "risk": risk} for each, risk in rows]
+    return [curves[first:last] for first, last in pairwise([0, *ends.tolist()])]

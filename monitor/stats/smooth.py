@@ -1,4 +1,4 @@
-"""Smooth calibration error: residuals smoothed by a kernel instead of binned, at the bandwidth that equals the error itself."""
+"""Smooth calibration error: residuals smoothed by a kernel, whose bandwidth equals the error itself, instead of binned."""
 
 from dataclasses import dataclass
 from itertools import pairwise
@@ -11,37 +11,37 @@ from .alike import known, stacked
 from .cells import Cells, Floats, Integers
 
 NODES: Final = (256, 2048, 16_384)
-"""Steps of the grids, each for bandwidths that the one before resolves too coarsely."""
+"""Steps of the grids, each for bandwidths below the resolution of the previous one."""
 
 FEWEST_STEPS: Final = 4.0
-"""How many steps of the grid a bandwidth must span; the error that discretisation leaves is then under 1e-6."""
+"""Smallest number of grid steps per bandwidth, with a discretisation error below 1e-6."""
 
 NARROW: Final = 1e-6
-"""Spreads of confidences under this are rounding."""
+"""Spreads of confidences below this are rounding."""
 
 ROUNDS: Final = 40
 TOLERANCE: Final = 1e-9
 AT_ONCE: Final = 32
-"""Windows computed together: their grids stay in the processor's cache."""
+"""Windows computed together, so that their grids fit the processor's cache."""
 
 
 def smooth_ece(cells: Cells) -> float | None:
     """Return the smooth expected calibration error smECE, a ratio; None without events.
 
-    smECE(h) = ∫₀¹ abs(Σ(y - p)·K(t, p))/N dt, where K is the Gaussian kernel of width h reflected at 0 and 1, and the figure is the one h
-    with smECE(h) = h. Błasiok & Nakkiran 2023 (doi:10.48550/arXiv.2309.12236), definitions 3 and 4.
+    smECE(h) = ∫₀¹ abs(Σ(y - p)·K(t, p))/N dt, where K is the Gaussian kernel of width h reflected at 0 and 1; the figure is the
+    unique h with smECE(h) = h. Błasiok & Nakkiran 2023 (doi:10.48550/arXiv.2309.12236), definitions 3 and 4.
 
     Over the fixed cells the figure agrees with that of the rows within 1e-4 (measured: 9e-5, at 100,000 rows of uniform, top-label and rare
     confidences), over the cells of `distinct` within 1e-6.
 
     The reflected kernel is the heat kernel of [0, 1] with insulated ends, so that smoothing multiplies the cosine series of the residuals
-    by exp(-(πkh)²/2): all reflections, exactly. The authors' program relplot convolves on a grid of its own: it counts the two end
-    nodes in full where half is right, which inflates the integral where much mass lies near 1, and it stops the search for h at steps of
-    1/1024. For the twelve forecasts that the tests work through it prints .12524 where the equation's solution is .12545.
+    by exp(-(πkh)²/2): all reflections, exactly. The authors' program relplot convolves on a grid: it counts the two end nodes in
+    full instead of half, which inflates the integral if much mass lies near 1, and it searches for h in steps of 1/1024. For the
+    twelve forecasts of the tests it gives .12524, while the equation's solution is .12545.
 
     Parameters
     ----------
-    cells : sums over the fixed cells, or those of `distinct`
+    cells : sums over the fixed cells, or from `distinct`
 
     Examples
     --------
@@ -57,17 +57,17 @@ def smooth_eces(cells: Cells) -> Floats:
     """Return the `smooth_ece` of each window."""
     residuals, windows = _Residuals.of(cells), np.arange(len(cells.n))
     parts = [windows[first : first + AT_ONCE] for first in range(0, len(windows), AT_ONCE)]
-    found = np.concatenate([_solved(residuals.among(part)) for part in parts])
-    return np.where(cells.n.any(axis=-1), found, np.nan)
+    errors = np.concatenate([_solved(residuals.among(part)) for part in parts])
+    return np.where(cells.n.any(axis=-1), errors, np.nan)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Residuals:
-    """Residuals of many windows: two atoms for each cell, one standard deviation either side of its mean confidence."""
+    """Residuals of many windows: two atoms per cell, one standard deviation on either side of its mean confidence."""
 
     windows: int
     window: Integers  # of each atom, shape (atoms,)
-    at: Floats  # where it lies
+    at: Floats  # its position
     size: Floats  # per event of its window
 
     @classmethod
@@ -86,7 +86,7 @@ class _Residuals:
         return cls(windows=len(cells.n), window=np.tile(window, 2), at=at, size=size)
 
     def among(self, chosen: Integers) -> "_Residuals":
-        """Return those of some windows, given in ascending order."""
+        """Return the residuals of some windows, in ascending order."""
         number = np.full(self.windows, -1)
         number[chosen] = np.arange(len(chosen))
         window = number[self.window]
@@ -95,16 +95,16 @@ class _Residuals:
 
 
 def _solved(residuals: _Residuals) -> Floats:
-    found = _fixed_points(residuals, NODES[0])
+    bandwidths = _fixed_points(residuals, NODES[0])
     for coarse, fine in pairwise(NODES):
-        again = np.flatnonzero(found * coarse < FEWEST_STEPS)
+        again = np.flatnonzero(bandwidths * coarse < FEWEST_STEPS)
         if len(again):
-            found[again] = _fixed_points(residuals.among(again), fine)
-    return found
+            bandwidths[again] = _fixed_points(residuals.among(again), fine)
+    return bandwidths
 
 
 def _fixed_points(residuals: _Residuals, nodes: int) -> Floats:
-    """Return the bandwidths at which the error equals the bandwidth, shape (windows,), found by secants that stay in a bracket."""
+    """Return the bandwidths that equal their error, by bracketed secants; shape (windows,)."""
     windows = residuals.windows
     series = _series(residuals, nodes)
     low, high = np.abs(series[:, 0]), np.ones(windows)
@@ -125,18 +125,18 @@ def _fixed_points(residuals: _Residuals, nodes: int) -> Floats:
 
 
 def _errors(series: Floats, width: Floats) -> Floats:
-    """Return ∫ abs(smoothed residuals) dt of each window at its bandwidth, shape (windows,)."""
+    """Return ∫ abs(smoothed residuals) dt of each window at its bandwidth; shape (windows,)."""
     nodes = series.shape[1] - 1
     damping = np.exp(-((np.pi * width[:, None] * np.arange(nodes + 1)) ** 2) / 2)
     smoothed = _cosines(series * damping)
     size = np.abs(smoothed)
     total = size.sum(axis=1) - (size[:, 0] + size[:, -1]) / 2
-    found: Floats = (total + _kinks(smoothed, size)) / nodes
-    return found
+    errors: Floats = (total + _kinks(smoothed, size)) / nodes
+    return errors
 
 
 def _kinks(smoothed: Floats, size: Floats) -> Floats:
-    """Return what the trapezoid rule lacks where the residuals change sign, at fraction θ of a step: s·(1/6 - θ(1 - θ)), s the rise."""
+    """Return the correction of the trapezoid rule at sign changes, s·(1/6 - θ(1 - θ)) at fraction θ of a step with rise s."""
     negative = smoothed < 0
     rows, at = np.nonzero(negative[:, :-1] != negative[:, 1:])
     left, right = size[rows, at], size[rows, at + 1]

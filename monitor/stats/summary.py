@@ -1,14 +1,14 @@
-"""The summary: what a time bucket keeps of its events, as a sparse vector of integers.
+"""Summaries of the events of a time bucket, as sparse vectors of integers.
 
-Every figure is a sum, kept as a fixed-point integer (2⁻³⁰), so that addition is associative: any window is the sum of
-its buckets, in any order, bit for bit, and a corrected label subtracts exactly what it once added.
+Every figure is a sum, stored as a fixed-point integer (2⁻³⁰), so that addition is associative: any window is the sum of
+its buckets, in any order, bit for bit, and a corrected label subtracts exactly what it added.
 
-A slot is a place in that vector: a scalar, a field of a cell, or a field of a class's cell. The encoded form is the
+A slot is a position in the vector: a scalar, a field of a cell, or a field of a class's cell. The encoded form is the
 occupied slots in ascending order (uint16, little-endian) followed by their values (int64, little-endian); zeros are
 not stored, so that equal sums are equal bytes.
 
 An event without a raw score counts in the cells of kind "both"; one with a raw score counts in "served" and in "raw".
-Served figures are the sum of the first two, raw ones of the first and the last.
+Served figures are the sum of the first two, raw figures of the first and the last.
 """
 
 from collections.abc import Collection, Iterable, Sequence
@@ -25,7 +25,7 @@ ONE: Final = 1 << 30
 """The fixed-point unit: sums of ratios and losses are multiples of 1/ONE."""
 
 LIMIT: Final = 1 << 62
-"""No sum in a bucket may reach this; int64 ends at twice it."""
+"""Limit of sums in a bucket, half that of int64."""
 
 Kind = Literal["both", "served", "raw"]
 Scores = Literal["served", "raw"]
@@ -36,7 +36,7 @@ TOTALS: Final = ("events", "labels", "late")
 LOSSES: Final = ("log_loss", "clipped", "brier", "spiegelhalter_numerator", "spiegelhalter_denominator")
 CLASS_FIELDS: Final = ("n", "sp", "sy")
 MAX_CLASSES: Final = 100
-"""Classwise cells are kept for models of up to so many classes."""
+"""Largest number of classes with classwise cells."""
 
 PIT_CELLS: Final = 200
 PIT_FIELDS: Final = ("n", "hn")
@@ -44,19 +44,19 @@ PIT_FIELDS: Final = ("n", "hn")
 
 THOUSANDTHS: Final = 1001
 STATED_FIELDS: Final = ("stated", "hits")
-"""Regression: how often a level was stated, and how often it held."""
+"""Regression: number of times a level was stated, and held."""
 
 STATED: Final = ("interval", "quantile")
-"""Levels of central intervals, which hold where the label lies within, and of quantiles, where it lies at or under."""
+"""Levels of central intervals, which hold if the label lies within, and of quantiles, which hold if it is at most these."""
 
 AMOUNTS: Final = ("crps", "error", "absolute_error", "squared_z")
 AMOUNT_CHUNKS: Final = 17
 AMOUNT_BITS: Final = 32
 LOWEST_BIT: Final = -272
-"""Regression: sums in the label's unit, of any magnitude, exact: in chunks of 32 bits, the lowest worth 2⁻²⁷²."""
+"""Regression: exact sums in the label's unit, in chunks of 32 bits, the lowest of unit 2⁻²⁷²."""
 
 LOCATION_CELLS: Final = 8193
-"""Regression: predictions per cell of where they lie, 64 cells per doubling either side of 0."""
+"""Regression: predictions per cell of location, 64 cells per doubling on either side of 0."""
 
 VALUE_FIELDS: Final = ("n", "sy", "en", "hn", "hsy")
 VALUES: Final = {"verbalized": THOUSANDTHS, "agreement": 1325, "score": 2049}
@@ -79,14 +79,14 @@ _VALUE_BASES: Final = {
 }
 SLOTS: Final = _VALUE_BASE + len(VALUE_FIELDS) * sum(VALUES.values())
 _SIZES: Final = np.array([_RESERVED + _KIND_SIZE, _CLASS_BASE, _PIT_BASE, SLOTS])
-"""Where a summary's arrays may end: after the cells of events without a raw score, after all cells, after the classes, after all."""
+"""Possible lengths of a summary's arrays: without cells of raw scores, all cells, also classes, all slots."""
 _CELL_SLOTS: Final = slice(_RESERVED, _KIND_SIZE)
 _LOSS_SLOTS: Final = slice(0, len(LOSSES))
 _UNITS: Final = np.array([[1.0 if name in COUNTED_FIELDS else float(ONE)] for name in CELL_FIELDS])
 _ENTRY_BYTES: Final = 10
 _HALF: Final = 4294967296.0
 _EXACT: Final = 2.0**53
-"""Floats hold and add whole numbers below this exactly."""
+"""Limit below which floats hold and add integers exactly."""
 
 
 def total_slot(name: str) -> int:
@@ -115,7 +115,7 @@ def class_slot(index: int, sixtieth: int, field: str) -> int:
 
 
 def predicted_slot(index: int) -> int:
-    """Return the slot that counts the answers that are a class."""
+    """Return the slot for the number of answers of a class."""
     return _PREDICTED_BASE + index
 
 
@@ -137,7 +137,7 @@ def amount_slot(name: str, chunk: int) -> int:
 
 
 def location_slot(cell: int) -> int:
-    """Return the slot that counts the predictions of a location."""
+    """Return the slot for the number of predictions at a location."""
     return _LOCATION_BASE + cell
 
 
@@ -147,7 +147,7 @@ def value_slot(family: str, place: int, field: str) -> int:
 
 
 def slot_name(slot: int) -> str:
-    """Return what is summed in a slot, in words.
+    """Return the name of the sum in a slot.
 
     >>> slot_name(total_slot("labels")), slot_name(cell_slot("served", 401, "sy")), slot_name(class_slot(2, 0, "n"))
     ('labels', 'served cell [1, 1] sy', 'class 2 sixtieth 0 n')
@@ -268,7 +268,7 @@ def decode_all(blobs: Sequence[bytes]) -> tuple[Integers, Integers, Integers]:
 
 
 def _decoded(blobs: Sequence[bytes]) -> tuple[Integers, NDArray[np.uint16], Integers]:
-    """Return how many entries each encoded summary has, and their slots and values, one after another."""
+    """Return the number of entries of each encoded summary, and all slots and values in turn."""
     lengths = np.fromiter(map(len, blobs), dtype=np.int64, count=len(blobs))
     counts, rest = np.divmod(lengths, _ENTRY_BYTES)
     if rest.any():
@@ -287,7 +287,7 @@ def _decoded(blobs: Sequence[bytes]) -> tuple[Integers, NDArray[np.uint16], Inte
 def cell_sums(
     blobs: Sequence[bytes], kinds: Collection[Kind], fields: Sequence[str]
 ) -> tuple[Integers, Integers, Floats]:
-    """Return fields of the occupied cells of encoded summaries, kinds of score added up.
+    """Return fields of the occupied cells of encoded summaries, summed over kinds of score.
 
     Parameters
     ----------
@@ -297,7 +297,7 @@ def cell_sums(
 
     Returns
     -------
-    rows, cells, sums : which summary and which cell, of shape (m,), in ascending order, and the fields' sums, of shape (m, len(fields))
+    rows, cells, sums : positions of summary and cell, of shape (m,), ascending, and the sums of the fields, of shape (m, len(fields))
 
     """
     rows, slots, values = decode_all(blobs)
@@ -317,8 +317,8 @@ def cell_sums(
 class Summary:
     """The sum of up to two million buckets, in integers wider than a bucket's: `high`·2³² + `low` per slot.
 
-    Both halves are whole numbers below 2⁵³, which floats hold and add exactly, and NumPy adds floats by slot the fastest.
-    Arrays end early where no slot further on has anything.
+    Both halves are integers below 2⁵³, which floats hold and add exactly, and NumPy adds floats by slot fastest.
+    Arrays end early if all further slots are empty.
     """
 
     high: Floats
@@ -344,8 +344,8 @@ class Summary:
         Parameters
         ----------
         blobs : encoded summaries
-        groups : array of shape (blobs,), the group of each
-        chosen : array of shape (sums, groups), which groups each sum is of
+        groups : array of shape (blobs,), the group of each summary
+        chosen : array of shape (sums, groups), the groups of each sum
 
         """
         counts, slots, values = _decoded(blobs)
@@ -370,36 +370,36 @@ class Summary:
 
     @property
     def events(self) -> int:
-        """How many predictions."""
+        """The number of predictions."""
         return self.count(total_slot("events"))
 
     @property
     def labels(self) -> int:
-        """How many of them have a label."""
+        """The number of labelled predictions."""
         return self.count(total_slot("labels"))
 
     @property
     def late(self) -> int:
-        """How many labels came later than the declared delay, by their own time."""
+        """The number of labels later than the declared delay, by their own time."""
         return self.count(total_slot("late"))
 
     def loss(self, scores: Scores, name: str) -> float:
-        """Return a summed loss (or, for `clipped`, its count) of served or of raw scores."""
+        """Return a summed loss, or the number of `clipped` ones, of served or raw scores."""
         total = sum(self.count(loss_slot(kind, name)) for kind in _kinds(scores))
         return float(total) if name == "clipped" else total / ONE
 
     def cells(self, scores: Scores) -> Cells:
-        """Return the sums of served or of raw scores, cell by cell."""
+        """Return the sums of served or raw scores per cell."""
         return _cells(self.scored(scores, _CELL_SLOTS))
 
     def losses(self, scores: Scores) -> Floats:
-        """Return what `loss` does, in the order of LOSSES."""
+        """Return all sums of `loss`, in the order of LOSSES."""
         return self.scored(scores, _LOSS_SLOTS) / [1.0 if name == "clipped" else float(ONE) for name in LOSSES]
 
     def scored(self, scores: Scores, slots: slice) -> Floats:
-        """Return the sums of slots of a kind of score, of both kinds that served or raw scores are."""
-        found, own = (kind_base(kind) + slots.start for kind in _kinds(scores))
-        sums = self._floats(found, slots.stop - slots.start)
+        """Return served (or raw) sums: events without a calibrator plus those with one."""
+        both, own = (kind_base(kind) + slots.start for kind in _kinds(scores))
+        sums = self._floats(both, slots.stop - slots.start)
         return sums + self._floats(own, slots.stop - slots.start) if own < len(self.high) else sums
 
     def classwise(self, classes: int) -> Floats:
@@ -408,27 +408,27 @@ class Summary:
         return np.divide(table, [1.0, float(ONE), 1.0], dtype=np.float64)
 
     def predicted(self, classes: int) -> Floats:
-        """Return how often each class was the answer; shape (classes,)."""
+        """Return the number of answers per class; shape (classes,)."""
         return self._floats(_PREDICTED_BASE, classes)
 
     def pit(self) -> Floats:
-        """Return the labelled events per cell of the probability integral transform, all and of the half; shape (200, 2)."""
+        """Return the labelled events per cell of the probability integral transform, all and those of the half; shape (200, 2)."""
         return self._floats(_PIT_BASE, PIT_CELLS * len(PIT_FIELDS)).reshape(PIT_CELLS, len(PIT_FIELDS))
 
     def stated(self, kind: str) -> Floats:
-        """Return how often each thousandth was stated as a level, and how often it held; shape (1001, 2)."""
-        found = self._floats(_STATED_BASE + STATED.index(kind) * _STATED_SIZE, _STATED_SIZE)
-        return found.reshape(THOUSANDTHS, len(STATED_FIELDS))
+        """Return the number of times each thousandth was stated as a level, and held; shape (1001, 2)."""
+        counts = self._floats(_STATED_BASE + STATED.index(kind) * _STATED_SIZE, _STATED_SIZE)
+        return counts.reshape(THOUSANDTHS, len(STATED_FIELDS))
 
     def amount(self, name: str) -> float:
-        """Return a sum in the label's unit: exact, then rounded once."""
+        """Return a sum in the label's unit, exact but for one rounding."""
         first = amount_slot(name, 0)
         if len(self.high) < first + AMOUNT_CHUNKS:
             return 0.0
         return sum(self.count(first + k) << AMOUNT_BITS * k for k in range(AMOUNT_CHUNKS)) / (1 << -LOWEST_BIT)
 
     def locations(self) -> Floats:
-        """Return the predictions per cell of where they lie; shape (8193,)."""
+        """Return the number of predictions per cell of location; shape (8193,)."""
         return self._floats(_LOCATION_BASE, LOCATION_CELLS)
 
     def values(self, family: str) -> Floats:
@@ -440,8 +440,8 @@ class Summary:
         if len(self.high) < first + size:
             return np.zeros(size)
         part = slice(first, first + size)
-        found: Floats = self.high[part] * _HALF + self.low[part]
-        return found
+        floats: Floats = self.high[part] * _HALF + self.low[part]
+        return floats
 
 
 def cells_of(summaries: Sequence[Summary], scores: Scores) -> Cells:
@@ -460,7 +460,7 @@ def _size(slots: NDArray[np.integer[Any]]) -> int:
 
 
 def _halves(keys: NDArray[np.integer[Any]], values: Integers, size: int, terms: int) -> tuple[Floats, Floats]:
-    """Return the halves of the sums of values by key, of which none has more terms than given."""
+    """Return the halves of the sums of values by key, each of at most the given number of terms."""
     if len(values) and float(np.abs(values).max()) * terms < _EXACT:
         total = np.bincount(keys, weights=values, minlength=size)
         high = np.floor(total / _HALF)

@@ -1,8 +1,8 @@
-"""Thresholds: how far down a scale one may select, or answer, and still be wrong at most so often, with so much confidence.
+"""Thresholds that keep the risk of selecting or answering below a limit, with a stated confidence.
 
-A scale is cut at pre-set places into steps. Steps are added one after another, the surest first, and each prefix is tested: is the
-share of wrong ones among all events like these at most the wanted risk? Where to begin may depend on how many events a prefix has,
-but on no label.
+A scale is cut at fixed places into steps. Steps are added one after another, surest first, and each prefix is tested for the null
+hypothesis that its share of wrong events exceeds the risk. The choice of the first tested prefix may depend on numbers of events,
+but not on labels.
 """
 
 import math
@@ -20,18 +20,18 @@ Ratio = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=0)]
 
 APART: Final = 4
-"""Each later beginning has so many times the events of the one before it."""
+"""Ratio of the numbers of events at successive beginnings."""
 
 POINTS: Final = 20
 INTERVAL: Final = 0.95
 ALL: Final = -1.0
-"""The threshold that every score is above, 0 too."""
+"""The threshold below all scores, 0 included."""
 
 NEARLY_NONE: Final = 1e-12
-"""Smaller risks need more events than there are."""
+"""Smallest supported risk; smaller ones would need too many events."""
 
 CUTS: Final[Floats] = np.concatenate([EDGES[:-1], [np.nextafter(1.0, 0.0), 1.0]])
-"""The upper end of each cell: `p > CUTS[i]` selects exactly the cells after i, `p <= CUTS[i]` the others; shape (CELLS,)."""
+"""The upper end of each cell: `p > CUTS[i]` selects exactly the cells after i; shape (CELLS,)."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +47,7 @@ class Steps:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cutoff:
-    """How far one may go."""
+    """The longest prefix of steps that passes."""
 
     steps: int  # how many are in, in the order in which they are added
     labelled: int
@@ -55,7 +55,7 @@ class Cutoff:
 
 
 def fewest(risk: float, delta: float) -> int:
-    """Return how many events without any error show a risk of at most `risk`, but for a chance of `delta`: ln δ / ln(1 - ε).
+    """Return the number of events without error that prove a risk of at most `risk` at level `delta`, ln δ / ln(1 - ε).
 
     >>> fewest(0.05, 0.05), fewest(0.1, 0.01)
     (59, 44)
@@ -64,25 +64,24 @@ def fewest(risk: float, delta: float) -> int:
 
 
 def cutoff(n: ArrayLike, wrong: ArrayLike, *, risk: float, confidence: float) -> Cutoff | None:
-    """Return the longest prefix of steps whose risk is at most `risk`, which holds with probability `confidence` at the least.
+    """Return the longest prefix of steps whose risk is at most `risk`, with probability `confidence` at least.
 
     The prefix of j steps, with k of N labelled events wrong, has p_j = P(Binomial(N, ε) ≤ k), ε the risk. Prefixes are tested in a
-    fixed order, each at the level that the one before it was tested at, if that one passed (Bauer 1991), and begun at every place
-    where a prefix has 4 times the events of the last beginning; the beginnings share δ = 1 - confidence (the fallback procedure,
-    Bretz et al. 2011, which allows for any dependence between the tests). The first beginning is where N ≥ ln δ / ln(1 - ε), below which
-    no outcome passes. That each prefix that passes is right with probability 1 - δ, all of them at once, lets one choose the longest
-    (Angelopoulos et al. 2021).
+    fixed order, each at the level of the previous one if that passed (Bauer 1991), with a new beginning whenever a prefix has 4 times
+    the events of the last beginning; the beginnings share δ = 1 - confidence (the fallback procedure, Bretz et al. 2011, valid under
+    any dependence between the tests). The first beginning is at N ≥ ln δ / ln(1 - ε), below which no outcome passes. All passing
+    prefixes are right at once with probability 1 - δ, so the longest may be chosen (Angelopoulos et al. 2021).
 
     Parameters
     ----------
-    n : array of shape (steps,), labelled events of each step, in the order in which steps are added
-    wrong : array of shape (steps,), the wrong ones among them
+    n : array of shape (steps,), labelled events of each step, in the order of adding
+    wrong : array of shape (steps,), wrong events among these
     risk : ε, in (0, 1)
     confidence : 1 - δ, in (0, 1)
 
     Returns
     -------
-    None where no prefix passes. Steps without labels at the end are left out.
+    None if no prefix passes. Steps without labels at the end are left out.
 
     Examples
     --------
@@ -110,7 +109,7 @@ def cutoff(n: ArrayLike, wrong: ArrayLike, *, risk: float, confidence: float) ->
 
 
 def _levels(total: Floats, risk: float, delta: float) -> Floats:
-    """Return the share of δ that each prefix is given of its own, from how many events it has."""
+    """Return the own share of δ of each prefix, from its number of events."""
     most = float(total[-1])
     count = 1
     while fewest(risk, delta / (count + 1)) * APART**count <= most:
@@ -123,18 +122,18 @@ def _levels(total: Floats, risk: float, delta: float) -> Floats:
 
 
 def _passed(p: list[float], own: list[float]) -> list[bool]:
-    found = []
+    passed = []
     level = 0.0
     for each, added in zip(p, own, strict=True):
         level += added
         if not each <= level:
             level = 0.0
-        found.append(level > 0.0)
-    return found
+        passed.append(level > 0.0)
+    return passed
 
 
 class PrecisionThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A threshold that gives a wanted precision, with a wanted confidence."""
+    """A threshold with a required precision at a stated confidence."""
 
     threshold: Annotated[float, Meta(description="of scores as served; -1 where it selects all")]
     rule: Annotated[str, Meta(description="such as `score > 0.9`")]
@@ -150,20 +149,20 @@ class PrecisionThreshold(Struct, frozen=True, kw_only=True, forbid_unknown_field
 def precision_threshold(
     steps: Steps, *, precision: float, confidence: float, below: bool = False
 ) -> PrecisionThreshold | None:
-    """Return the threshold that selects the most events and still gives the wanted precision, with the wanted confidence.
+    """Return the threshold that selects the most events with a required precision, at a stated confidence.
 
-    Above a threshold an event is right where its outcome is 1; below it, where that is 0.
+    An event above the threshold is right if its outcome is 1, an event below it if its outcome is 0.
 
     Parameters
     ----------
-    steps : along the scale that is cut
-    precision : 1 - ε, the share of the selected that is to be right
+    steps : of the scale
+    precision : 1 - ε, required share of right events among the selected
     confidence : 1 - δ
     below : select scores of at most the threshold instead of those above it
 
     Returns
     -------
-    None where no threshold can be shown to give that precision
+    None if no threshold provably has that precision
 
     Examples
     --------
@@ -176,18 +175,18 @@ def precision_threshold(
     """
     order = slice(None) if below else slice(None, None, -1)
     wrong = steps.sy if below else steps.n - steps.sy
-    found = cutoff(steps.n[order], wrong[order], risk=1.0 - precision, confidence=confidence)
-    if found is None:
+    cut = cutoff(steps.n[order], wrong[order], risk=1.0 - precision, confidence=confidence)
+    if cut is None:
         return None
-    chosen = float(steps.events[order][: found.steps].sum())
-    low, high = share_interval(found.labelled - found.wrong, found.labelled)
-    threshold, rule = _below(steps, found.steps) if below else _above(steps, found.steps)
+    chosen = float(steps.events[order][: cut.steps].sum())
+    low, high = share_interval(cut.labelled - cut.wrong, cut.labelled)
+    threshold, rule = _below(steps, cut.steps) if below else _above(steps, cut.steps)
     return PrecisionThreshold(
         threshold=threshold,
         rule=rule,
-        labelled=found.labelled,
-        right=found.labelled - found.wrong,
-        precision=1.0 - found.wrong / found.labelled,
+        labelled=cut.labelled,
+        right=cut.labelled - cut.wrong,
+        precision=1.0 - cut.wrong / cut.labelled,
         precision_low=low,
         precision_high=high,
         selected=round(chosen),
@@ -226,7 +225,7 @@ def share_interval(successes: float, trials: float, level: float = INTERVAL) -> 
 
 
 class Answering(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where a model answers; in between it abstains."""
+    """The scores at which a model answers; in between it abstains."""
 
     above: Annotated[
         float | None,
@@ -244,7 +243,7 @@ class Answering(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Abstention:
-    """Steps in the order in which a model that abstains would come to answer them, the surest first."""
+    """Steps in the order in which a selective model answers them, surest first."""
 
     order: Integers  # places of steps
     low: NDArray[np.bool_]  # whether the answer is 0
@@ -252,7 +251,7 @@ class Abstention:
 
     @classmethod
     def of(cls, steps: Steps, *, binary: bool) -> "Abstention":
-        """Return the order by the score at the end of each step that is least sure; of a binary model from both ends."""
+        """Return the order by the least sure score of each step; from both ends for a binary model."""
         lower = np.concatenate([[0.0], steps.upper[:-1]])
         low = (lower + steps.upper) / 2 <= 0.5 if binary else np.zeros(len(lower), dtype=bool)  # noqa: PLR2004 - where the answer changes
         sure = np.where(low, 1.0 - steps.upper, lower)
@@ -262,7 +261,7 @@ class Abstention:
 
     @property
     def wrong(self) -> Floats:
-        """Return how many labelled answers of each step would be wrong."""
+        """Return the number of wrong labelled answers of each step."""
         n, sy = self.steps.n[self.order], self.steps.sy[self.order]
         return np.where(self.low, sy, n - sy)
 
@@ -283,21 +282,21 @@ class Abstention:
 
 
 def abstention(steps: Steps, *, binary: bool, risk: float, confidence: float) -> Answering | None:
-    """Return where to answer so that as many events as possible are answered, and at most the share `risk` of the answers is wrong.
+    """Return the rule that answers the most events with at most the share `risk` of wrong answers.
 
-    The same test as of thresholds. A binary model answers 1 above one score and 0 up to another, and both move towards each other;
+    The test is that of thresholds. A binary model answers 1 above one score and 0 up to another, and both move towards each other;
     any other model answers above one confidence. Geifman & El-Yaniv 2017 (doi:10.48550/arXiv.1705.08500).
 
     Parameters
     ----------
     steps : of the probability of class 1, or of the confidence of the answer
-    binary : which of both
+    binary : whether they are of the probability of class 1
     risk : the largest share of wrong answers, in (0, 1)
     confidence : 1 - δ
 
     Returns
     -------
-    None where no such rule can be shown to be right so often
+    None if no rule provably has that risk
 
     Examples
     --------
@@ -309,15 +308,15 @@ def abstention(steps: Steps, *, binary: bool, risk: float, confidence: float) ->
 
     """
     ordered = Abstention.of(steps, binary=binary)
-    found = cutoff(steps.n[ordered.order], ordered.wrong, risk=risk, confidence=confidence)
-    if found is None:
+    cut = cutoff(steps.n[ordered.order], ordered.wrong, risk=risk, confidence=confidence)
+    if cut is None:
         return None
-    chosen = float(steps.events[ordered.order[: found.steps]].sum())
-    return ordered.answering(found.steps, chosen / float(steps.events.sum()))
+    chosen = float(steps.events[ordered.order[: cut.steps]].sum())
+    return ordered.answering(cut.steps, chosen / float(steps.events.sum()))
 
 
 def risk_coverage_rules(steps: Steps, *, binary: bool, points: int = POINTS) -> list[Answering]:
-    """Return rules of about evenly spaced coverages of the labelled events, up to all of them, with the risk that they showed.
+    """Return rules of about evenly spaced coverages of the labelled events, up to all, with their observed risks.
 
     Examples
     --------

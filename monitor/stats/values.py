@@ -1,8 +1,8 @@
-"""Values: confidences that can't be taken at their word, summed as they came and read as probabilities afterwards.
+"""Confidences that are not probabilities as they stand, summed unchanged and converted to probabilities afterwards.
 
-A verbalised confidence is a probability, of which few distinct ones occur: it stands in the cells, and each distinct
-thousandth is a bin of its own. `agreeing` of `samples` answers estimates a probability with the noise of so few draws, and a score
-(a sequence's log-probability, an entropy) is on no scale of probabilities at all: both are read through a fitted map.
+A verbalised confidence is a probability with few distinct values: it counts in the cells, and each distinct thousandth has a bin of
+its own. `agreeing` of `samples` answers estimates a probability from few draws, and a score (a sequence's log-probability, an
+entropy) has a scale of its own: both are converted by a fitted map.
 """
 
 import math
@@ -33,7 +33,7 @@ from .summary import (
 )
 
 Value = tuple[str, int]
-"""A family of values, and a place in it."""
+"""A family of values, and a place in the family."""
 
 AGREEMENT: Final = "agreement"
 SCORE: Final = "score"
@@ -41,19 +41,19 @@ VERBALIZED: Final = "verbalized"
 
 MOST_SAMPLES: Final = 50
 MOST_VALUES: Final = 101
-"""More distinct verbalised values in a window than this are not few and tied: they are binned as any confidence."""
+"""Largest number of distinct verbalised values with bins of their own."""
 
 SLICES: Final = 16
 LOWEST_POWER: Final = -31
 DOUBLINGS: Final = 64
 _SIDE: Final = SLICES * DOUBLINGS
-"""Score places either side of 0: 16 slices of each doubling, from 2⁻³² to 2³²."""
+"""Score places on either side of 0: 16 slices per doubling, from 2⁻³² to 2³²."""
 
 PRIOR_SPREAD: Final = 3.0
-"""Of log((a + b)/2) under the weak prior that decides what counts leave open."""
+"""Standard deviation of log((a + b)/2) under the weak prior."""
 
 LARGEST_LOG: Final = 9.0
-"""The logarithms of a and b stay within this of 0: from about 1e-4 to 8,000."""
+"""Limit of abs(log a) and abs(log b), so that a and b are from about 1e-4 to 8,000."""
 
 
 def thousandth(p: float) -> int:
@@ -77,9 +77,9 @@ def agreement_place(agreeing: int, samples: int) -> int:
 
 
 def score_place(score: float) -> int:
-    """Return the place of a score; beyond ±2³² the outermost, within ±2⁻³² that of 0.
+    """Return the place of a score: the outermost beyond ±2³², that of 0 within ±2⁻³².
 
-    A doubling has 16 slices of equal width, found without a logarithm, which may differ in its last bit between machines.
+    A doubling has 16 slices of equal width, computed without a logarithm, whose last bit may differ between machines.
 
     >>> score_place(0.0), score_place(-1.0) - score_place(0.0), score_place(1.0) - score_place(0.99), score_place(-1e12)
     (1024, -513, 1, 0)
@@ -94,29 +94,29 @@ def score_place(score: float) -> int:
 def _score_values() -> Floats:
     power, slice_ = np.divmod(np.arange(_SIDE), SLICES)
     middle = np.ldexp(0.5 + (slice_ + 0.5) / (2 * SLICES), power + LOWEST_POWER)
-    found: Floats = np.concatenate([-middle[::-1], [0.0], middle])
-    found.setflags(write=False)
-    return found
+    scores: Floats = np.concatenate([-middle[::-1], [0.0], middle])
+    scores.setflags(write=False)
+    return scores
 
 
 SCORE_VALUES: Final[Floats] = _score_values()
-"""The score that each place stands for, its middle; shape (2049,)."""
+"""The middle score of each place; shape (2049,)."""
 
 _SAMPLES: Final[Integers] = np.repeat(np.arange(1, MOST_SAMPLES + 1), np.arange(2, MOST_SAMPLES + 2))
 _AGREEING: Final[Integers] = np.arange(VALUES[AGREEMENT]) - (_SAMPLES - 1) * (_SAMPLES + 2) // 2
 SHARES: Final[Floats] = _AGREEING / _SAMPLES
-"""The share of answers that agree at each place; shape (1325,)."""
+"""The share of agreeing answers at each place; shape (1325,)."""
 
 
 def of_values(events: Sequence[int], values: Sequence[Value]) -> Entries:
-    """Return what the values of predictions add when they arrive."""
+    """Return the entries of arriving values."""
     return _ones(events, values, "en")
 
 
 def of_labelled_values(
     events: Sequence[int], values: Sequence[Value], y: Sequence[int], half: Sequence[bool]
 ) -> Entries:
-    """Return what the values of predictions add once their outcomes are known."""
+    """Return the entries of values whose outcomes are known."""
     outcomes, halves = np.array(y, dtype=np.int64), np.array(half, dtype=np.int64)
     parts = {"n": np.ones_like(outcomes), "sy": outcomes, "hn": halves, "hsy": outcomes * halves}
     return joined([_times(_ones(events, values, name), counts) for name, counts in parts.items()])
@@ -134,20 +134,20 @@ def _times(entries: Entries, counts: Integers) -> Entries:
 
 
 def has_values(summary: Summary) -> bool:
-    """Return whether a summary may hold values at all; those of most models do not."""
+    """Return whether a summary may hold values; those of most models do not."""
     return len(summary.high) == SLOTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
-    """How values of a model version are read as probabilities; what has no map yet is not read at all."""
+    """The maps from values of a model version to probabilities; a family without a map is not converted."""
 
     agreement: tuple[float, float] | None = None  # a and b: k of m is (k + a)/(m + a + b)
     score: tuple[float, float] | None = None  # slope and intercept: a score is sigmoid(slope · score + intercept)
     score_from: int = 0  # in event time: scores from before it made the map, and are not judged by it
 
     def at(self, moment: int) -> "Reading":
-        """Return how values of predictions from a moment on are read."""
+        """Return the maps for predictions since a moment."""
         return self if moment >= self.score_from else replace(self, score=None)
 
 
@@ -155,16 +155,16 @@ UNREAD: Final = Reading()
 
 
 def read(summary: Summary, reading: Reading, judged: Summary | None = None) -> Summary:
-    """Return a summary in which values stand in the cells, and in the losses, as the probabilities that they are read as.
+    """Return a summary with values converted to probabilities, in its cells and losses.
 
-    The share of answers that agree becomes the raw score, and what it is read as the served one. A score has no raw one.
-    All is in integers, so that sums of what was read are what is read of sums.
+    The share of agreeing answers becomes the raw score, its probability the served one. A score has no raw one.
+    All is in integers, so that conversion and addition commute.
 
     Parameters
     ----------
     summary : sums of one model version
     reading : its maps
-    judged : sums of the same range without what the map of its scores was fitted on; by default the summary itself
+    judged : sums of the same range without the events that the map of scores was fitted on; by default the summary itself
 
     """
     if not has_values(summary):
@@ -187,7 +187,7 @@ def _agreement(table: Floats, found: tuple[float, float] | None) -> list[Entries
 
 
 def _counted(table: Floats, p: Floats, kind: Kind) -> list[Entries]:
-    """Return what events at these places add to the cells and losses of a kind of score, were p their confidence."""
+    """Return the sums that events at these places with confidence p add to the cells and losses of a kind of score."""
     used = np.flatnonzero(table.any(axis=1))
     p = p[used]
     n, sy, en, hn, hsy = (column.astype(np.int64) for column in table[used].T)
@@ -218,31 +218,31 @@ def _losses(used: Integers, p: Floats, n: Integers, sy: Integers, kind: Kind) ->
 
 
 def agreement_probabilities(a: float, b: float) -> Floats:
-    """Return what each share of answers that agree is read as, (k + a)/(m + a + b); shape (1325,).
+    """Return the probability of each share of agreeing answers, (k + a)/(m + a + b); shape (1325,).
 
     >>> round(float(agreement_probabilities(2.0, 1.0)[agreement_place(3, 3)]), 6)
     0.833333
     """
-    found: Floats = (_AGREEING + a) / (_SAMPLES + a + b)
-    return found
+    probabilities: Floats = (_AGREEING + a) / (_SAMPLES + a + b)
+    return probabilities
 
 
 def score_probabilities(slope: float, intercept: float) -> Floats:
-    """Return what the score of each place is read as, sigmoid(slope · score + intercept); shape (2049,)."""
+    """Return the probability of each place's score, sigmoid(slope · score + intercept); shape (2049,)."""
     return np.asarray(expit(slope * SCORE_VALUES + intercept), dtype=np.float64)
 
 
 def beta_binomial(counts: ArrayLike) -> tuple[float, float]:
-    """Return a and b of the beta distribution from which the rates behind k of m most likely came.
+    """Return a and b of the most likely beta distribution of the rates behind counts k of m.
 
     Maximises Σ count · [log B(k + a, m - k + b) - log B(a, b)] over log a and log b. A weak prior, log-normal around a + b = 2 with
-    a spread of 3, decides what counts leave open: with one answer each, or all of them agreeing, there is no maximum. The mean
-    (k + a)/(m + a + b) then takes off each share what so few answers add to it by chance: at m = 3, where rates come from
-    Beta(4, 2), the shares of an honest model have an ECE of .16, their means one of .00.
+    a spread of 3, makes the maximum unique: with one answer each, or all agreeing, the likelihood has none. The mean
+    (k + a)/(m + a + b) removes the noise of few answers from each share: at m = 3, with rates from Beta(4, 2), the shares of
+    an honest model have an ECE of .16, the means one of .00.
 
     Parameters
     ----------
-    counts : array of shape (1325,), events at each place of `agreement_place`
+    counts : array of shape (1325,), events per place of `agreement_place`
 
     Raises
     ------
@@ -281,21 +281,21 @@ def beta_binomial(counts: ArrayLike) -> tuple[float, float]:
     bounds = [(-LARGEST_LOG, LARGEST_LOG)] * 2
     share = min(max(float(weight @ k / (weight @ m)), 0.01), 0.99)
     begin = np.log([2.0 * share, 2.0 * (1.0 - share)])
-    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-8})
-    a, b = np.exp(found.x).tolist()
+    optimum = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"ftol": 1e-13, "gtol": 1e-8})
+    a, b = np.exp(optimum.x).tolist()
     return a, b
 
 
 def value_bins(summary: Summary, scores: Scores, like: Bins | None = None) -> Bins | None:
-    """Return one bin per distinct verbalised value, where every scored event of a window has one; else None.
+    """Return one bin per distinct verbalised value, or None unless every scored event of a window has such a value.
 
-    Values are rounded to thousandths, which moves no figure by more than .0005. A bin's lower and upper end are its value.
+    Values are rounded to thousandths, which changes no figure by more than .0005. A bin's lower and upper end are its value.
 
     Parameters
     ----------
     summary : sums of the window
     scores : served or raw
-    like : the bins of another window, to be given the sums of this one, whatever else this one holds
+    like : bins of another window, to be filled with the sums of this one
 
     Examples
     --------
@@ -325,10 +325,10 @@ def _all_verbalised(summary: Summary, scores: Scores, table: Floats, used: Integ
 
 
 def has_scores(summary: Summary) -> bool:
-    """Return whether a summary counts scores that are no probabilities."""
+    """Return whether a summary counts scores that are not probabilities."""
     return has_values(summary) and bool(score_counts(summary).any())
 
 
 def score_counts(summary: Summary) -> Floats:
-    """Return how many predictions have a score in each place, ascending; shape (2049,)."""
+    """Return the number of predictions per place of scores, ascending; shape (2049,)."""
     return summary.values(SCORE)[:, VALUE_FIELDS.index("en")]

@@ -1,1 +1,1 @@
-"""Sequential tests, valid however often one looks: e-processes, their bets and their ledger."""
+"""Sequential tests that stay valid under continuous monitoring: e-processes, their bets and their ledger."""

@@ -1,7 +1,7 @@
-"""Betting: what a bet against calibration pays on labelled events, computed from their sums.
+"""Payoffs of bets against calibration, from sums of labelled events.
 
-A bet on a witness d stakes a share λ of what it has on every event and pays the factor 1 + λ(d(p)(y - p) - δ). Where the ECE is at most
-δ that factor is 1 or less on average, whatever d, as long as d was chosen before y was known.
+A bet on a witness d stakes a share λ of its wealth on every event and pays the factor 1 + λ(d(p)(y - p) - δ). If the ECE is at most δ,
+the mean factor is at most 1 for any d that was chosen before y was known.
 
 Sums come as entries (row, cell, sums), so that many streams, windows or clusters are computed at once; a row is one of them.
 """
@@ -17,13 +17,13 @@ from ..cells import CELLS, Cells, Floats, Integers
 from .witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SIDES, TEMPERED, UPPER
 
 SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
-"""λ: the shares that are staked."""
+"""λ: the staked shares."""
 
 MOST: Final = 0.95
-"""No bet may lose more than this share of what it has on one event."""
+"""Largest share of its wealth that a bet may lose on one event."""
 
 SUMS: Final = ("n", "sy", "sp", "spp", "spy")
-"""What bets are computed from."""
+"""The sums that bets are computed from."""
 
 INSIDE: Final = 1e-3
 """The likelihood ratio keeps probabilities inside [ε, 1 - ε]."""
@@ -33,7 +33,7 @@ INSIDE: Final = 1e-3
 class Entries:
     """Sums of labelled events by row and cell, in ascending order of row, then cell; arrays have shape (m,)."""
 
-    rows: int  # how many rows there are, with entries or without
+    rows: int  # number of rows, with or without entries
     row: Integers
     cell: Integers
     n: Floats  # events
@@ -51,11 +51,11 @@ class Entries:
 
     @classmethod
     def gathered(cls, rows: int, row: Integers, cell: Integers, sums: Floats) -> "Entries":
-        """Return sums by row and cell, given in any order and parts.
+        """Return sums by row and cell from parts in any order.
 
         Parameters
         ----------
-        rows : how many rows there are
+        rows : number of rows
         row, cell : of each part; shape (m,)
         sums : n, Σy, Σp, Σp² and Σpy of each part; shape (m, 5)
 
@@ -64,8 +64,8 @@ class Entries:
         total = np.zeros((len(keys), len(SUMS)))
         np.add.at(total, place, sums)
         labelled = total[:, 0] > 0
-        found = {name: total[labelled, i] for i, name in enumerate(SUMS)}
-        return cls(rows=rows, row=keys[labelled] // CELLS, cell=keys[labelled] % CELLS, **found)
+        sums_by_name = {name: total[labelled, i] for i, name in enumerate(SUMS)}
+        return cls(rows=rows, row=keys[labelled] // CELLS, cell=keys[labelled] % CELLS, **sums_by_name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,13 +80,13 @@ class Clusters:
 
 
 def shares(threshold: float) -> Floats:
-    """Return the stakes λ at a threshold δ: below 1/(1 + δ), so that no factor can reach 0; shape (5,)."""
-    found: Floats = np.minimum(SHARES, MOST / (1.0 + threshold))
-    return found
+    """Return the stakes λ at a threshold δ, below 1/(1 + δ), so that no factor reaches 0; shape (5,)."""
+    stakes: Floats = np.minimum(SHARES, MOST / (1.0 + threshold))
+    return stakes
 
 
 def by_row(values: Floats, keys: Integers, count: int) -> Floats:
-    """Return sums of values over equal keys along the last axis, which becomes `count` long; keys ascend."""
+    """Return sums of values over equal, ascending keys along the last axis, which gets the length `count`."""
     if count == 1:
         alone: Floats = values.sum(axis=-1, keepdims=True)
         return alone
@@ -107,8 +107,8 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     """Return a lower bound of the summed log factors of each entry's events.
 
     Events with y = 1 and y = 0 have factors f(p) that are linear in p, so log f at their mean m exceeds its mean by at most
-    SS/2·(λd/f_min)², with SS = Σp² - n₁m₁² - n₀m₀² over both groups and f_min the factor's least value in the cell. SS is charged at
-    the smaller f_min of the two groups as far as that group's place in the cell allows, the rest at the other. Exact where SS = 0.
+    SS/2·(λd/f_min)², with SS = Σp² - n₁m₁² - n₀m₀² over both groups and f_min the factor's smallest value in the cell. SS is charged
+    at the smaller f_min of the two groups as far as that group's position in the cell allows, the rest at the other. Exact if SS = 0.
 
     Parameters
     ----------
@@ -139,13 +139,15 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     most_1, most_0 = (n * (m - low) * (high - m) for n, m in ((ones, mean_1), (zeros, mean_0)))
 
     level, gain = 1.0 - share * threshold, share * sign
-    falls = sign > 0  # with p, so that the least is at the upper end and for y = 0, else at the lower end and for y = 1
+    falls = (
+        sign > 0
+    )  # with p: the smallest value is at the upper end and for y = 0, else at the lower end and for y = 1
     worst = level - np.abs(gain) * np.where(falls, high, 1.0 - low)
     at_worst = np.minimum(spread, np.where(falls, most_0, most_1))
     charged = at_worst / worst**2 + (spread - at_worst) / (worst + np.abs(gain)) ** 2
-    found: Floats = ones * np.log(level + gain * (1.0 - mean_1)) + zeros * np.log(level - gain * mean_0)
-    found -= 0.5 * gain**2 * charged
-    return found
+    logs: Floats = ones * np.log(level + gain * (1.0 - mean_1)) + zeros * np.log(level - gain * mean_0)
+    logs -= 0.5 * gain**2 * charged
+    return logs
 
 
 def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
@@ -176,9 +178,9 @@ def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
 
 
 def linear_clustered(clusters: Clusters, learned: Floats, threshold: float) -> Floats:
-    """Return the log payoff of all bets on clusters, whose events share their luck: the product of the clusters' average factors.
+    """Return the log payoff of all bets on clusters of dependent events, the product of the clusters' average factors.
 
-    A cluster's is 1 + λ(mean of d(p)(y - p) - δ), exactly.
+    The factor of a cluster is 1 + λ(mean of d(p)(y - p) - δ), exactly.
 
     Parameters
     ----------
@@ -194,15 +196,15 @@ def linear_clustered(clusters: Clusters, learned: Floats, threshold: float) -> F
     ordered, size = _ordered(clusters)
     sign = np.concatenate([FIXED[:, ordered.cell], learned[:, BIN_OF_CELL[ordered.cell]]])
     mean = by_row(sign * (ordered.sy - ordered.sp), ordered.cluster, len(size)) / size
-    found: Floats = np.log1p(shares(threshold)[:, np.newaxis] * (mean[:, np.newaxis] - threshold)).sum(axis=-1)
-    return found
+    payoffs: Floats = np.log1p(shares(threshold)[:, np.newaxis] * (mean[:, np.newaxis] - threshold)).sum(axis=-1)
+    return payoffs
 
 
 def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) -> Floats:
-    """Return a lower bound of the log payoff of bets where Σp² and Σpy are not known.
+    """Return a lower bound of the log payoff of bets without Σp² and Σpy.
 
-    Within a cell log f is concave in p, so the worst that can be is that all events lie at the cell's two ends, those with the outcome
-    whose factor loses more on the way up at the upper one.
+    Within a cell log f is concave in p, so the worst case has all events at the cell's two ends, with the outcome whose factor falls more
+    at the upper end.
 
     Parameters
     ----------
@@ -224,15 +226,15 @@ def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) ->
     one, zero = np.log(level + gain * (1.0 - low)), np.log(level - gain * low)
     rise_1, rise_0 = np.log(level + gain * (1.0 - high)) - one, np.log(level - gain * high) - zero
     ones_up = np.where(rise_1 < rise_0, np.minimum(ones, upper), np.maximum(upper - zeros, 0.0))
-    found: Floats = (ones * one + zeros * zero + ones_up * rise_1 + (upper - ones_up) * rise_0).sum(axis=-1)
-    return found
+    payoff: Floats = (ones * one + zeros * zero + ones_up * rise_1 + (upper - ones_up) * rise_0).sum(axis=-1)
+    return payoff
 
 
 def ratios(q: Floats, low: Floats, high: Floats, delta: float) -> tuple[Floats, Floats]:
     """Return log e of an event with y = 1 and with y = 0 for the alternative q against "within δ of [low, high]".
 
-    With p̃ = clip(q, low - δ, high + δ), both kept inside [ε, 1 - ε]: log(q/p̃) and log((1 - q)/(1 - p̃)). Where the chance of y = 1
-    lies within δ of [low, high], the factor is 1 or less on average.
+    With p̃ = clip(q, low - δ, high + δ), both kept inside [ε, 1 - ε]: log(q/p̃) and log((1 - q)/(1 - p̃)). If the probability of
+    y = 1 lies within δ of [low, high], the mean factor is at most 1.
 
     Examples
     --------
@@ -259,16 +261,16 @@ def ratio(entries: Entries, delta: float) -> Floats:
 
 
 def ratio_clustered(clusters: Clusters, delta: float) -> Floats:
-    """Return the log likelihood ratio of clusters: the product of their events' average factors; shape (21,)."""
+    """Return the log likelihood ratio of clusters, the product of their average factors; shape (21,)."""
     ordered, size = _ordered(clusters)
     one, zero = (np.exp(table[:, ordered.cell]) for table in _ratio_table(delta))
     paid = ordered.sy * one + (ordered.n - ordered.sy) * zero
-    found: Floats = np.log(by_row(paid, ordered.cluster, len(size)) / size).sum(axis=1)
-    return found
+    ratios_of_clusters: Floats = np.log(by_row(paid, ordered.cluster, len(size)) / size).sum(axis=1)
+    return ratios_of_clusters
 
 
 def _ordered(clusters: Clusters) -> tuple[Clusters, Floats]:
-    """Return clusters numbered from 0 in ascending order, and how many events each has."""
+    """Return clusters numbered from 0 in ascending order, and the number of events of each."""
     _, row = np.unique(clusters.cluster, return_inverse=True)
     order = np.argsort(row, kind="stable")
     cell, n, sy, sp = (getattr(clusters, name)[order] for name in ("cell", "n", "sy", "sp"))

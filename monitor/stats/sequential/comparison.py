@@ -1,9 +1,9 @@
-"""Comparison: whether one map of raw scores is worse than another, told as soon as labels show it and valid however often one looks.
+"""Sequential comparison of two maps of raw scores, valid under continuous monitoring.
 
-Each labelled event gives the difference of two Brier scores, D = (b - y)² - (a - y)²: positive where a, the map on trial, does better
-than b, the other. A bet that a is worse pays the factor 1 - λD, a bet that it is better 1 + λD. Where a is no worse, E[D] >= 0, the
-factor of the first is 1 or less on average, and the chance that what it has won ever reaches 1/alpha is at most alpha (Ville's
-inequality). Of the second the same is true where a is no better.
+Each labelled event gives the difference of two Brier scores, D = (b - y)² - (a - y)²: positive if a, the map on trial, is better
+than b, the other. A bet that a is worse pays the factor 1 - λD, a bet that it is better 1 + λD. If a is no worse, E[D] >= 0, the
+mean factor of the first is at most 1, and its wealth ever reaches 1/alpha with probability at most alpha (Ville's inequality). The same
+holds for the second if a is no better.
 
 Bets on score differences: Henzi and Ziegel 2022, doi:10.1093/biomet/asab047; Choe and Ramdas 2023, doi:10.1287/opre.2021.0792. Betting
 against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009. Restarts: Shin, Ramdas and Rinaldo 2023,
@@ -22,19 +22,19 @@ from .betting import by_row
 Verdict = Literal["worse", "better", "undecided"]
 
 SHARES: Final = np.array([0.03, 0.1, 0.3, 0.9])
-"""λ in units of 1/widest: no bet may lose more than .9 of what it has on one event."""
+"""λ in units of 1/widest: no bet may lose more than .9 of its wealth on one event."""
 
 BLOCK: Final = 500
-"""A new stake joins after so many labels, whatever the steps, so that harm that begins late is found about as fast as at once."""
+"""Labels after which a new stake joins, so that late harm is found about as fast as early harm."""
 
 OF_VECTORS: Final = 2.0
-"""No Brier scores of vectors differ by more."""
+"""Largest difference of Brier scores of vectors."""
 
 IN_UNITS: Final = 1.0
-"""Nor do scores in units of what they can differ by."""
+"""Largest difference of scores in units of their possible difference."""
 
 _MAGIC: Final = b"CWCP"
-_FORMAT: Final = 1  # another once bets or stakes change: what is stored belongs to them
+_FORMAT: Final = 1  # to be raised when bets or stakes change, since stored states depend on them
 _HEADER: Final = struct.Struct("<4sHqq")
 _SIZE: Final = 2 * len(SHARES) + 2
 _SIGNS: Final = np.array([-1.0, 1.0])[:, np.newaxis, np.newaxis]  # bets that it is worse, and that it is better
@@ -44,25 +44,25 @@ _SIGNS: Final = np.array([-1.0, 1.0])[:, np.newaxis, np.newaxis]  # bets that it
 class Pairs:
     """Scores of both maps for the labelled events of one step, the lower the better; arrays have shape (m,)."""
 
-    n: Floats  # events that a row stands for
+    n: Floats  # events of a row
     own: Floats  # Brier score of the map on trial
-    other: Floats  # and of the other one
-    cluster: Integers | None = None  # whose luck a row's events share; below 0: nobody's. None: none do
-    unit: Floats | None = None  # in which a row's difference counts, known before its label; None: 1
+    other: Floats  # Brier score of the other map
+    cluster: Integers | None = None  # cluster of a row's events, negative without one; None: no clusters
+    unit: Floats | None = None  # unit of a row's difference, known before its label; None: 1
 
     @classmethod
     def of_cells(cls, n: Floats, sy: Floats, own: Floats, other: Floats, cluster: Integers | None = None) -> "Pairs":
-        """Return the scores of events that are known by their sums in cells.
+        """Return the scores of events from their sums in cells.
 
-        Both maps are taken at the mean p of a cell's events, whatever their outcomes: as if every p were rounded to that mean, by less
-        than the cell's width w of 1/60. The scores of single events are off by that, their mean in second order only: D by about
-        w²/3·abs(a' - b') = 1e-4·abs(a' - b'). Where a map jumps within a cell, the jump is moved within that cell.
+        Both maps are evaluated at the mean p of a cell's events, as if every p were rounded to that mean, by less than the cell's width
+        w of 1/60. The error of single scores is of that order, that of their mean only of second order: about
+        w²/3·abs(a' - b') = 1e-4·abs(a' - b') in D. A jump of a map within a cell is moved within that cell.
 
         Parameters
         ----------
         n, sy : labelled events and Σy; shape (cells,)
-        own, other : what either map makes of the cell's mean p; shape (cells,)
-        cluster : of each cell's events; shape (cells,)
+        own, other : values of both maps at the cell's mean p; shape (cells,)
+        cluster : cluster of each cell's events; shape (cells,)
 
         """
         count = np.concatenate([sy, n - sy])
@@ -89,8 +89,8 @@ class Pairs:
     def of_quantiles(cls, y: Floats, level: Floats, own: Floats, other: Floats) -> "Pairs":
         """Return the scores of predictive distributions: twice the mean pinball loss over the levels, as `regression.of_quantiles`.
 
-        The pinball loss at τ changes by max(τ, 1 - τ) at most where its quantile changes by 1. A row's difference counts in units of what
-        both maps can differ by there: of a calibrator that widens all distributions alike, in standard deviations as stated.
+        The pinball loss at τ changes by at most max(τ, 1 - τ) if its quantile changes by 1. A row's difference is in units of the maps'
+        possible difference there: for a calibrator that widens all distributions alike, in stated standard deviations.
 
         Parameters
         ----------
@@ -113,7 +113,7 @@ class Pairs:
 
 
 def widest(own: Floats, other: Floats) -> float:
-    """Return by how much the Brier scores of two maps can differ, from what they make of a grid of p: max abs(a - b)·max(a + b, 2 - a - b).
+    """Return the largest difference of the Brier scores of two maps, max abs(a - b)·max(a + b, 2 - a - b) over a grid of p.
 
     Examples
     --------
@@ -122,29 +122,29 @@ def widest(own: Floats, other: Floats) -> float:
 
     """
     total = own + other
-    found = np.abs(own - other) * np.maximum(total, 2.0 - total)
-    return float(found.max(initial=0.0))
+    differences = np.abs(own - other) * np.maximum(total, 2.0 - total)
+    return float(differences.max(initial=0.0))
 
 
 def promised_delay(
     own: Floats, other: Floats, chance: Floats, *, alpha: float, weight: Floats | None = None, before: int = 0
 ) -> float:
-    """Return about how many labels it takes to be sure that a map is worse, from when it becomes so.
+    """Return the approximate number of labels until a map that becomes worse is detected.
 
-    What a bet must win, over what the best of them wins per label: (log(4/alpha) - log w)/max over λ of E[log(1 - λD)], with w the stake
-    that joins next. Half of all runs take no longer, 95 in 100 no longer than twice that.
+    This is the required gain of a bet over the best gain per label, (log(4/alpha) - log w)/max over λ of E[log(1 - λD)], with w the
+    next stake. Half of all runs take no longer, 95 in 100 no longer than twice that.
 
     Parameters
     ----------
-    own, other : what either map makes of some confidences; shape (m,)
-    chance : of y = 1 from then on; shape (m,)
-    alpha : the probability of being wrong
-    weight : how often each confidence comes, all alike by default; shape (m,)
-    before : labels on which the map had been right
+    own, other : values of both maps at some confidences; shape (m,)
+    chance : probability of y = 1 after the change; shape (m,)
+    alpha : probability of a false detection
+    weight : frequency of each confidence, equal by default; shape (m,)
+    before : labels before the change
 
     Returns
     -------
-    labels; infinity where no bet wins
+    number of labels; infinity if no bet wins
 
     Examples
     --------
@@ -167,10 +167,10 @@ def promised_delay(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Comparison:
-    """What the bets on two maps have won after some steps.
+    """The wealth of the bets on two maps after some steps.
 
-    Per bet (a direction and a share λ) M ← e·(M + w), as in `ledger.Ledger`; of the stake 1, what is left after t stakes is 1/(t + 1),
-    and a stake joins at the first step and after every 500 labels.
+    Per bet (a direction and a share λ) M ← e·(M + w), as in `ledger.Ledger`; after t stakes 1/(t + 1) of the stake 1 remains, and a
+    stake joins at the first step and after every 500 labels.
 
     Examples
     --------
@@ -187,8 +187,8 @@ class Comparison:
 
     labels: int
     stakes: int
-    wealth: Floats  # log M of bets that it is worse, and better; shape (2, 4)
-    scores: Floats  # Σ score of the map on trial, and of the other; shape (2,)
+    wealth: Floats  # log M of bets on worse and on better; shape (2, 4)
+    scores: Floats  # Σ score of the map on trial and of the other; shape (2,)
 
     @classmethod
     def begin(cls) -> Self:
@@ -220,7 +220,7 @@ class Comparison:
         return float(np.logaddexp(placed, -np.log(self.stakes + 1.0)))
 
     def verdict(self, alpha: float) -> Verdict:
-        """Return what is sure by now; either answer is ever given wrongly with probability alpha at most.
+        """Return the significant verdict, if any; each verdict is ever wrong with probability at most alpha.
 
         Parameters
         ----------
@@ -233,12 +233,12 @@ class Comparison:
         return "better" if self.log_better >= border else "undecided"
 
     def advanced(self, step: Pairs, bound: float) -> Self:
-        """Return the state after a step; one without labelled events is no step.
+        """Return the state after a step; a step without labelled events changes nothing.
 
         Parameters
         ----------
-        step : of later events than all steps before
-        bound : by how much scores can differ, the same at every step: `widest` of both maps, OF_VECTORS or IN_UNITS
+        step : scores of later events than in all earlier steps
+        bound : largest difference of scores, equal at every step: `widest` of both maps, OF_VECTORS or IN_UNITS
 
         """
         labels = round(float(step.n.sum()))
@@ -262,7 +262,7 @@ class Comparison:
         Raises
         ------
         ValueError
-            when the bytes are no such state, or that of another version of the test, which must begin afresh.
+            when the bytes are no such state, or are from another version of the test, which must start again.
 
         """
         if len(blob) != _HEADER.size + 8 * _SIZE:
@@ -287,12 +287,12 @@ def _payoff(step: Pairs, bound: float) -> Floats:
     n = step.n
     if step.cluster is not None and (step.cluster >= 0).any():
         n, gain = _averaged(n, gain, step.cluster)
-    found: Floats = np.log1p(_SIGNS * SHARES[:, np.newaxis] * gain) @ n
-    return found
+    payoff: Floats = np.log1p(_SIGNS * SHARES[:, np.newaxis] * gain) @ n
+    return payoff
 
 
 def _averaged(n: Floats, gain: Floats, cluster: Integers) -> tuple[Floats, Floats]:
-    """Return rows in which every cluster is one event with the mean gain of its own."""
+    """Return rows in which every cluster is one event with its mean gain."""
     alone = cluster < 0
     order = np.argsort(cluster[~alone], kind="stable")
     names, keys = np.unique(cluster[~alone][order], return_inverse=True)

@@ -1,11 +1,11 @@
-"""Evidence: tests of calibration that stay valid however often one looks.
+"""Sequential tests of calibration, valid under continuous monitoring.
 
-Each step bets on the labelled events of one bucket, with witnesses chosen from earlier steps only. What the bets have won is an
-e-process: where the null holds, the chance that it ever reaches 1/alpha is at most alpha (Ville's inequality).
+Each step bets on the labelled events of one bucket, with witnesses chosen from earlier steps only. The wealth of the bets is an
+e-process: under the null it ever reaches 1/alpha with probability at most alpha (Ville's inequality).
 
-Two nulls are tested. "ECE <= threshold" (E-lin) is what alarms ask; the ECE is that of the cells, the finest that sums can tell, and
-never below that of wider bins. "Every confidence is within δ of the truth" (E-LR, with δ = .02 or the threshold if that is smaller) is
-broken sooner, by likelihood ratios; since a model with a small ECE may break it, it is only reported.
+Two nulls are tested. "ECE <= threshold" (E-lin) is that of alerts, with the ECE over the cells, the finest bins of the sums, never
+below that of wider bins. "Every confidence is within δ of the truth" (E-LR, with δ = .02, or the threshold if that is smaller) is
+rejected sooner, by likelihood ratios; since a model with a small ECE may violate it, it is only reported.
 
 Betting against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009. Restarts: Shin, Ramdas and Rinaldo 2023,
 doi:10.51387/23-NEJSDS51. Averages of e-values: Vovk and Wang 2021, doi:10.1214/20-AOS2020.
@@ -30,14 +30,14 @@ Direction = Literal["overconfident", "underconfident", "none"]
 Kind = Literal["none", "cells", "pit"]
 
 RECENT: Final = 1
-"""The memory whose gaps say how much each half of the confidences counts."""
+"""The memory whose gaps weigh the two halves of the confidences."""
 
 SLIGHT: Final = 0.2
-"""Halves that cancel to less than this share of what they add up to have no direction."""
+"""Smallest share of the halves' total that must remain for a direction."""
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
-_FORMAT: Final = 1  # another once witnesses, shares or alternatives change: what is stored belongs to them
+_FORMAT: Final = 1  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
 _HEADER: Final = struct.Struct("<4sHHqq")
 _SHAPES: Final = ((WITNESSES, len(SHARES)), (WITNESSES, len(SHARES)), (len(LINES),), (len(MEMORIES), BINS))
 _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
@@ -45,7 +45,7 @@ _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Evidence:
-    """What the tests of one stream hold after some steps.
+    """The state of one stream's tests after some steps.
 
     Examples
     --------
@@ -58,7 +58,7 @@ class Evidence:
 
     """
 
-    kind: Kind  # what the steps were of
+    kind: Kind  # the kind of events in the steps
     ledger: Ledger  # of one row
 
     @classmethod
@@ -68,19 +68,19 @@ class Evidence:
 
     @property
     def labels(self) -> int:
-        """How many labelled events have been taken in."""
+        """The number of tested labelled events."""
         return int(self.ledger.labels[0])
 
     @property
     def steps(self) -> int:
-        """How many steps had any."""
+        """The number of steps with labelled events."""
         return int(self.ledger.steps[0])
 
     @property
     def log_e(self) -> float:
-        """The log of the e-process against "ECE <= threshold"; an alarm at log(1/alpha) is false with probability alpha at most.
+        """The log of the e-process against "ECE <= threshold"; an alert at log(1/alpha) is false with probability at most alpha.
 
-        The mean over experts of M, plus the stake that is still to be placed, 1/(t + 1): 0 before any step and never below -log(t + 1).
+        This is the log of the mean over experts of M plus the remaining stake, 1/(t + 1): 0 before any step, never below -log(t + 1).
         """
         return float(self.ledger.log_e[0])
 
@@ -88,7 +88,7 @@ class Evidence:
     def log_sr(self) -> float:
         """The log of the Shiryaev-Roberts form; minus infinity before any step.
 
-        Where the null holds, an alarm at log A takes A steps or more on average to come.
+        Under the null, the mean number of steps until an alert at log A is at least A.
         """
         return float(self.ledger.log_sr[0])
 
@@ -99,14 +99,14 @@ class Evidence:
 
     @property
     def direction(self) -> Direction:
-        """The direction in which the leading witness bets, of a binary model's confidences or of regression."""
+        """The direction of the leading witness, for a binary model's confidences or regression."""
         return self.leaning(binary=True)
 
     def leaning(self, *, binary: bool) -> Direction:
-        """Return the direction in which the leading witness bets; none while the bets have not won anything.
+        """Return the direction of the leading witness; none while the bets have no gain.
 
-        A binary model's forecasts are read as answers, folded about .5. In regression intervals that are too narrow are overconfident,
-        too wide ones underconfident, and a mere shift is neither.
+        Forecasts of a binary model count as answers, folded about .5. In regression, too narrow intervals are overconfident, too wide
+        ones underconfident, and a mere shift is neither.
 
         Parameters
         ----------
@@ -120,7 +120,7 @@ class Evidence:
         return "overconfident" if leaning > 0 else "underconfident"
 
     def _sides(self) -> tuple[float, float]:
-        """Return by how much recent outcomes exceeded confidences below and above the middle, in the directions that the leader bets on."""
+        """Return the recent excess of outcomes over confidences below and above the middle, in the leader's directions."""
         leader = int(np.argmax(logsumexp(self.ledger.wealth[0], axis=1)))
         middle = (BINS - 1) // 2 if self.kind == "pit" else BINS // 2
         gaps = self.ledger.gaps[0, max(RECENT, leader - len(LEANINGS))]
@@ -131,12 +131,12 @@ class Evidence:
         return float(side[0]) * abs(below), float(side[1]) * abs(above)
 
     def advanced(self, cells: Cells, clusters: Clusters | None = None, *, threshold: float) -> Self:
-        """Return the state after a step; one without labelled events is no step.
+        """Return the state after a step; a step without labelled events changes nothing.
 
         Parameters
         ----------
         cells : sums of the step's labelled events without a cluster
-        clusters : sums of those with one; a cluster pays the average of its events' factors, since they share their luck. Events of one
+        clusters : sums of those with one; a cluster pays the average of its events' factors, since they are dependent. Events of one
             cluster in different steps count as independent
         threshold : δ of the null "ECE <= δ"
 
@@ -158,10 +158,10 @@ class Evidence:
         return self._after("cells", self.ledger.after(labels, linear, ratio, betting.by_bin(cell * 0, cell, gap, 1)))
 
     def advanced_through(self, steps: Entries, *, threshold: float) -> Self:
-        """Return the state after several steps at once, as `advanced` would leave it one by one.
+        """Return the state after several steps at once, equal to that of `advanced` one by one.
 
-        What the learned witnesses say depends on outcomes only, not on what was won: so they are found first, step by step, and all
-        bets are then paid together.
+        The learned witnesses depend on outcomes only, not on wealth, so they are computed first, step by step, and all bets are then
+        paid together.
 
         Parameters
         ----------
@@ -193,7 +193,7 @@ class Evidence:
         return self._after("cells", ledger)
 
     def advanced_pit(self, counts: Floats, clusters: Floats | None = None, *, threshold: float) -> Self:
-        """Return the state after a step of a regression model; one without labelled events is no step.
+        """Return the state after a step of a regression; a step without labelled events changes nothing.
 
         The null is "the mean over the levels .05, .10, …, .95 of abs(P(PIT <= q) - q) is at most δ". There is no likelihood ratio.
 
@@ -241,7 +241,7 @@ class Evidence:
         Raises
         ------
         ValueError
-            when the bytes are no such state, or that of another version of the tests, which must begin afresh.
+            when the bytes are no such state, or are from another version of the tests, which must start again.
 
         """
         if len(blob) < _HEADER.size or blob[: len(_MAGIC)] != _MAGIC:
@@ -262,9 +262,9 @@ class Evidence:
 def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) -> float:
     """Return the log e-value of one window against the null "ECE <= threshold".
 
-    The average over experts: fixed witnesses; one learned from `previous`, an earlier window without events in common; and one learned
-    from either random half of this window and judged on the other. An e-value for a single look: where the null holds it averages 1 or
-    less, so that it exceeds 1/alpha with probability alpha at most; sets of them can be judged by e-BH.
+    This is the average over experts: fixed witnesses; one learned from `previous`, an earlier disjoint window; and one learned from each
+    random half of this window and tested on the other. It is an e-value for a single look: under the null its mean is at most 1, so it
+    exceeds 1/alpha with probability at most alpha; sets of them suit e-BH.
 
     Parameters
     ----------
@@ -290,18 +290,18 @@ def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) ->
     learned = np.zeros((1, 0, BINS)) if previous is None else _signs(previous.sy - previous.sp)[np.newaxis, np.newaxis]
     half = (cells.hn, cells.hsy, cells.hsp)
     rest = (cells.n - cells.hn, cells.sy - cells.hsy, cells.sp - cells.hsp)
-    found = [
+    parts = [
         *betting.linear(entries, learned, threshold)[0],
         betting.unseen(*rest, _signs(half[1] - half[2]), threshold),
         betting.unseen(*half, _signs(rest[1] - rest[2]), threshold),
     ]
-    return float(logsumexp(found) - np.log(np.size(found)))
+    return float(logsumexp(parts) - np.log(np.size(parts)))
 
 
 def window_pit_e_value(counts: Floats, previous: Floats | None, *, threshold: float) -> float:
     """Return the log e-value of one window of a regression against the null of `Evidence.advanced_pit`.
 
-    The average over experts, as of `window_e_value`, though none learns from a half of the window itself.
+    This is the average over experts as in `window_e_value`, without those learned from a half of the window.
 
     Parameters
     ----------
@@ -327,8 +327,8 @@ def window_pit_e_value(counts: Floats, previous: Floats | None, *, threshold: fl
         gaps = (np.cumsum(previous)[:-1] - previous.sum() * LEVELS)[np.newaxis]
     says = pit_witnesses(np.sign(gaps))
     share = betting.shares(threshold)[:, np.newaxis]
-    found = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
-    return float(logsumexp(found) - np.log(found.size))
+    payoffs = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
+    return float(logsumexp(payoffs) - np.log(payoffs.size))
 
 
 def _signs(gap: Floats) -> Floats:

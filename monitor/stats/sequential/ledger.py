@@ -1,4 +1,4 @@
-"""The ledger: what sequential tests have won so far, for one stream or many side by side."""
+"""The wealth of sequential tests, for one stream or many side by side."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -19,9 +19,9 @@ WITNESSES: Final = len(FIXED) + len(MEMORIES)
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
-    """What the tests of some rows (streams) have won, as natural logarithms.
+    """The wealth of the tests of several rows (streams), as natural logarithms.
 
-    Per expert (a witness and a share λ) M ← e·(M + w_t) with w_t = 1/(t(t + 1)): every step a new stake joins, so that a fault is found
+    Per expert (a witness and a share λ) M ← e·(M + w_t) with w_t = 1/(t(t + 1)): a new stake joins at every step, so that a fault is found
     about as fast after a long calm as at the start. The Shiryaev-Roberts form adds 1 instead of w_t.
     """
 
@@ -43,7 +43,7 @@ class Ledger:
 
     @property
     def log_e(self) -> Floats:
-        """The log of the mean over experts of M, plus the stake that is still to be placed, 1/(t + 1); shape (rows,)."""
+        """The log of the mean over experts of M plus the remaining stake, 1/(t + 1); shape (rows,)."""
         return self._held(self.wealth.reshape(len(self.steps), -1))
 
     @property
@@ -54,8 +54,8 @@ class Ledger:
     @property
     def log_sr(self) -> Floats:
         """The log of the mean over experts of the Shiryaev-Roberts form; shape (rows,)."""
-        found: Floats = logsumexp(self.roberts, axis=(1, 2)) - np.log(WITNESSES * len(SHARES))
-        return found
+        log_mean: Floats = logsumexp(self.roberts, axis=(1, 2)) - np.log(WITNESSES * len(SHARES))
+        return log_mean
 
     def _held(self, wealth: Floats) -> Floats:
         placed = logsumexp(wealth, axis=1) - np.log(wealth.shape[1])
@@ -70,7 +70,7 @@ class Ledger:
         return self.after(np.bincount(entries.row, entries.n, entries.rows).astype(np.float64), linear, ratio, seen)
 
     def after(self, labels: Floats, linear: Floats, ratio: Floats, seen: Floats) -> "Ledger":
-        """Return the state after a step whose bets paid this.
+        """Return the state after a step with these payoffs.
 
         Parameters
         ----------

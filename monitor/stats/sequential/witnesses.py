@@ -1,8 +1,8 @@
-"""Witnesses: in which direction confidences are suspected to be off, said before the outcomes are known.
+"""Witnesses: suspected directions of miscalibration, chosen before the outcomes are known.
 
-A witness d(p) in [-1, 1] is constant in a cell: +1 where outcomes are suspected to exceed confidences, -1 where they fall short. Fixed
-witnesses take a side below and above the middle, or lean the more the surer the confidence is, which is what a wrong temperature does.
-Learned ones have a sign per twentieth of [0, 1], taken from earlier steps; they find faults of any other shape.
+A witness d(p) in [-1, 1] is constant in a cell: +1 if outcomes are suspected to exceed confidences, -1 if they fall short. Fixed
+witnesses have one sign below and one above the middle, or grow with the distance from it, as under a wrong temperature. Learned ones
+have a sign per twentieth of [0, 1], from earlier steps, and find faults of any other shape.
 """
 
 from itertools import product
@@ -14,25 +14,25 @@ from scipy.special import logit
 from ..cells import EDGES, Floats, Integers, bin_of_cell
 
 BINS: Final = 20
-"""Learned witnesses have one sign per so many equal bins."""
+"""Equal bins of learned witnesses, with one sign each."""
 
 MEMORIES: Final = np.array([500.0, 2000.0, np.inf])
-"""How many labels each learned witness remembers: one that many labels ago counts 1/e."""
+"""Memory of each learned witness in labels, after which a label's weight is 1/e."""
 
 LOWER: Final[Floats] = np.concatenate([[0.0], EDGES])
 UPPER: Final[Floats] = np.concatenate([EDGES, [1.0]])
-"""Cells are (lower, upper], those of 0 and of 1 a point each; shape (CELLS,)."""
+"""Ends of the cells (lower, upper], those of 0 and 1 being points; shape (CELLS,)."""
 
 MIDDLE: Final[Floats] = np.clip((LOWER + UPPER) / 2, 1e-6, 1 - 1e-6)
-"""Where a cell's log odds are taken, finite."""
+"""The point of each cell for its log odds, so that these are finite."""
 
 BIN_OF_CELL: Final[Integers] = bin_of_cell(BINS)
 
 SIDES: Final = np.array([pair for pair in product((-1, 0, 1), repeat=2) if any(pair)])
-"""The side that the first fixed witnesses take below and above the middle; shape (8, 2)."""
+"""The signs of the first fixed witnesses below and above the middle; shape (8, 2)."""
 
 LEANINGS: Final = np.concatenate([SIDES, [(1, -1), (-1, 1)]])
-"""The side of every fixed witness below and above the middle; shape (10, 2)."""
+"""The signs of all fixed witnesses below and above the middle; shape (10, 2)."""
 
 TEMPERED: Final[Floats] = np.clip(logit(MIDDLE) / 0.7, -1.0, 1.0)
 """A wrong temperature is off in proportion to p(1 - p)·logit p, against a variance of p(1 - p): where it is hardly off, a bet only
@@ -57,9 +57,9 @@ _REACHED: Final[Floats] = (np.arange(BINS) <= np.arange(BINS - 1)[:, np.newaxis]
 
 
 def pit_witnesses(learned: Floats) -> Floats:
-    """Return what each witness says of a label in each twentieth of the probability integral transform.
+    """Return the value of each witness in each twentieth of the probability integral transform.
 
-    With a sign s_q per level, g(u) = mean of s_q·(1[u <= q] - q). At the middle level a fixed witness takes the mean of its two sides.
+    With a sign s_q per level, g(u) = mean of s_q·(1[u <= q] - q). At the middle level s_q is the mean of a fixed witness's two signs.
 
     Parameters
     ----------
@@ -70,8 +70,8 @@ def pit_witnesses(learned: Floats) -> Floats:
     array of shape (10 + k, 20)
 
     """
-    found: Floats = np.concatenate([_PIT_SIGNS, learned]) @ _REACHED / len(LEVELS)
-    return found
+    values: Floats = np.concatenate([_PIT_SIGNS, learned]) @ _REACHED / len(LEVELS)
+    return values
 
 
 LINES: Final = np.array(
