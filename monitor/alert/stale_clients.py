@@ -155,7 +155,7 @@ def _canaries(connection: Connection, clock: Clocked, since: int) -> set[int]:
     challenger = versions.aliases(connection, clock.model.id).get(versions.CHALLENGER)
     now = {challenger.number} if challenger is not None and challenger.share is not None else set()
     before = {
-        entry.detail.get("number")
+        entry.detail.number
         for entry in audit.entries(connection, clock.model.id)
         if micros(entry.at) >= since and entry.action in CANARIES
     }

@@ -22,7 +22,9 @@ from .metrics import CalibrationCollector
 from .paths import Calls, Front
 from .routes import (
     alerts,
+    audit,
     baseline,
+    calibrate,
     calibration,
     calibrators,
     estimates,
@@ -46,6 +48,8 @@ ROUTES: Final = (
     estimates,
     labels,
     calibrators,
+    calibrate,
+    audit,
     serving,
     thresholds,
     replay,

@@ -1,15 +1,15 @@
 """Entity tags: who has something already is told that it still stands, and saved the body (RFC 9110, section 13.1.2)."""
 
 from fastapi import Request
+from msgspec import Struct
 from starlette.responses import Response
 
 from .answers import answer
-from .dependencies import JsonObject
 
 NOT_MODIFIED = 304
 
 
-def answer_unless_known(request: Request, tag: str, content: JsonObject) -> Response:
+def answer_unless_known(request: Request, tag: str, content: Struct) -> Response:
     """Return an answer under an entity tag, without a body where `If-None-Match` names the tag."""
     quoted = f'"{tag}"'
     headers = {"ETag": quoted, "Cache-Control": "no-cache"}

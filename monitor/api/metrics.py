@@ -183,7 +183,7 @@ def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Me
         version.add_metric([model.name], float(number or 0))
         document = None if number is None else versions.document(connection, model_id, number)
         if document is not None:
-            info.add_metric([model.name, str(number), document["method"], document["sha256"]], 1.0)
+            info.add_metric([model.name, str(number), document.method, document.sha256], 1.0)
     yield from (info, version)
 
 

@@ -4,7 +4,7 @@ import math
 from typing import Self, TypedDict
 
 from .errors import BadDocument
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .logistic import fit_rising
 from .numeric import ArrayLike, Floats, np
@@ -60,7 +60,7 @@ def _array(parameters: _Parameters) -> Into:
     return into
 
 
-class Beta(Calibrator):
+class Beta(Estimator):
     """Bend the logit: sigmoid(a · log p - b · log(1 - p) + c) with a, b ≥ 0.
 
     p is clipped to [1e-6, 1 - 1e-6]. a = b is Platt's line; a = b = 1, c = 0 changes nothing. The parameters minimise the log loss against

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 
 from .distribution_rows import distributions, objects
-from .estimator import Calibrator
+from .estimator import Estimator
 from .numeric import ArrayLike, Objects
 
 
-class DistributionCalibrator(Calibrator):
+class DistributionCalibrator(Estimator):
     """Base of families that map predictive distributions to predictive distributions."""
 
     def __init__(self, *, task: str = "regression", levels: Sequence[float] | None = None) -> None:

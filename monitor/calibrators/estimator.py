@@ -13,7 +13,7 @@ from .rows import confidences, log_scores, single_rows, vector_rows, vectors
 from .singles import in_pieces
 
 
-class Calibrator:
+class Estimator:
     """Base of all families: `fit` learns parameters, `predict_proba` applies them, a document carries them.
 
     A family describes itself as `family`, keeps the arguments of `__init__` unchanged under their names, and keeps fitted parameters as

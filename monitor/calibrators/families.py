@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from .beta import Beta
 from .errors import BadDocument
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import TASKS, one_of
 from .identity import Identity
 from .isotonic import Isotonic
@@ -22,7 +22,7 @@ from .temperature import Temperature
 from .variance_scaling import VarianceScaling
 from .vector import Vector
 
-FAMILIES: Final[dict[str, type[Calibrator]]] = {
+FAMILIES: Final[dict[str, type[Estimator]]] = {
     estimator.family.method: estimator
     for estimator in (
         Identity,
@@ -41,7 +41,7 @@ FAMILIES: Final[dict[str, type[Calibrator]]] = {
 """The simpler before the richer of one task, as a refit tries them."""
 
 
-def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Calibrator:
+def make(method: str, *, task: str, classes: int | None = None, logits: bool = False) -> Estimator:
     """Return an unfitted calibrator.
 
     Parameters
@@ -76,7 +76,7 @@ def make(method: str, *, task: str, classes: int | None = None, logits: bool = F
     return estimator(**{name: value for name, value in settings.items() if name in accepted})
 
 
-def from_document(document: object, *, logits: bool = False) -> Calibrator:
+def from_document(document: object, *, logits: bool = False) -> Estimator:
     """Return the fitted calibrator that a document describes; a sealed one is held against its hash.
 
     Parameters
@@ -105,7 +105,7 @@ def from_document(document: object, *, logits: bool = False) -> Calibrator:
     return calibrator.set_params(logits=True) if logits else calibrator
 
 
-def of_document(document: object) -> tuple[type[Calibrator], Mapping[str, Any]]:
+def of_document(document: object) -> tuple[type[Estimator], Mapping[str, Any]]:
     """Return the estimator whose method a document names, and the document's fields, still unchecked.
 
     Raises

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Self
 
 from .distribution_rows import distributions, rows_to_fit
 from .distributions import Distributions, OfMany, ToDistribution
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .numeric import ArrayLike, Floats, np
 from .parameters import Unchecked, exactly
@@ -54,7 +54,7 @@ def _of_distributions(_parameters: Unchecked) -> OfMany:
     return lambda levels, values: (levels, values.copy())
 
 
-class Identity(Calibrator):
+class Identity(Estimator):
     """Return probabilities and distributions as they are.
 
     Parameters

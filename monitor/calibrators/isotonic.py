@@ -6,7 +6,7 @@ from itertools import pairwise
 from typing import Final, Self, TypedDict
 
 from .errors import BadDocument
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .numeric import ArrayLike, Floats, Integers, np, optimize
 from .parameters import MOST_KNOTS, Unchecked, as_many, exactly, not_falling, numbers, rising
@@ -69,7 +69,7 @@ def _array(parameters: _Parameters) -> Into:
     return into
 
 
-class Isotonic(Calibrator):
+class Isotonic(Estimator):
     """Map each p to the frequency of right answers, pooled until the map does not decrease.
 
     Equal p are averaged and blocks found by pooling adjacent violators. The map is centered isotonic regression: each block, with all its

@@ -3,7 +3,7 @@
 from typing import Self, TypedDict
 
 from .errors import BadDocument, NotIdentified
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .logistic import fit_rising_line
 from .numeric import ArrayLike
@@ -33,7 +33,7 @@ def _array(parameters: _Parameters) -> Into:
     return line_into(parameters["slope"], parameters["intercept"])
 
 
-class Platt(Calibrator):
+class Platt(Estimator):
     """Move and stretch the logit: sigmoid(slope · logit(p) + intercept).
 
     p is clipped to [1e-6, 1 - 1e-6]. The two parameters minimise the log loss against Platt's smoothed targets, (N₊ + 1)/(N₊ + 2) for

@@ -4,7 +4,7 @@ import math
 from typing import Self, TypedDict
 
 from .errors import BadDocument, NotIdentified
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .logistic import fit_rising
 from .numeric import ArrayLike, Floats, np
@@ -86,7 +86,7 @@ def _array(parameters: _Parameters) -> Into:
     return into
 
 
-class QuadraticLogit(Calibrator):
+class QuadraticLogit(Estimator):
     """Bend the logit: sigmoid(square · l² + slope · l + intercept) with l = logit(p), kept on the side where it rises.
 
     p is clipped to [1e-6, 1 - 1e-6], and to the side of the parabola's vertex on which it rises: beyond the vertex the map is constant, so

@@ -3,7 +3,7 @@
 from bisect import bisect_right
 from typing import Final, Self, TypedDict
 
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .logistic import fit_rising_line
 from .numeric import ArrayLike, Floats, Integers, np, special
@@ -49,7 +49,7 @@ def _array(parameters: _Parameters) -> Into:
     return into
 
 
-class ScalingBinning(Calibrator):
+class ScalingBinning(Estimator):
     """Map each p to the mean of Platt's line over its bin; the bins hold equal weight.
 
     1. Platt's line g is fitted as `Platt` does it.

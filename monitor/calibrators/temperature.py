@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, Final, NotRequired, Self, TypedDict
 
 from .errors import NotIdentified
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .numeric import ArrayLike, Floats, Integers, np
 from .parameters import SMALLEST, Unchecked, count, exactly, number
@@ -95,7 +95,7 @@ def _of_scores(parameters: _Parameters) -> OfMatrix:
     return apply
 
 
-class Temperature(Calibrator):
+class Temperature(Estimator):
     """Divide the scores by a temperature T: T > 1 cures overconfidence.
 
     binary       sigmoid(logit(p) / T)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import NotRequired, Self, TypedDict
 
 from .errors import BadDocument, NotIdentified
-from .estimator import Calibrator
+from .estimator import Estimator
 from .family import Family
 from .multinomial import fit_lines, normal_logs, usable
 from .numeric import ArrayLike, Floats, np
@@ -112,7 +112,7 @@ LINES = Vectors(scalar=_of_vector, scalar_of_logits=_of_logits, array=_of_matrix
 """The forms of every family that has a line for each class."""
 
 
-class Vector(Calibrator):
+class Vector(Estimator):
     """Move and stretch the logarithm of each class's probability: softmax(slopes ∘ log p + intercepts).
 
     p is brought to the sum 1 and each entry to at least 1e-15; logits are brought to log p first, so that both give the same. The 2·K

@@ -3,7 +3,7 @@
 import json
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -11,13 +11,16 @@ from typing import Annotated, Any, Final
 import typer
 
 from ..domain.names import version_name
+from ..domain.times import micros, rfc3339
 from ..recalibrate import manual
 from ..recalibrate.difference import Difference
 from ..recalibrate.manual import Moved
+from ..recalibrate.outcomes import Refitted, Refused
 from ..recalibrate.refit import HOLDOUT
 from ..runtime.config import load
 from ..runtime.wiring import open_database, wall_clock
 from ..store import models, versions
+from ..store.calibrators import Fitted, Gate
 from ..store.engine import Database
 from ..store.impact import DecisionImpact, SelectedBy
 from .output import json_of
@@ -48,17 +51,17 @@ def list_calibrators(model: Name, *, as_json: AsJson = False) -> None:
         documents = versions.documents(connection, found.id)
         aliases = {alias.number: name for name, alias in versions.aliases(connection, found.id).items()}
     if as_json:
-        typer.echo(json.dumps({"calibrators": documents}))
+        typer.echo(json_of({"calibrators": documents}))
         return
-    for each in documents:
-        alias = aliases.get(each["number"], "")
-        typer.echo(f"{each['number']}\t{each['method']}\t{each['created_at']}\t{alias}\t{_judged(each['gate'])}")
+    for document in documents:
+        alias, created = aliases.get(document.number, ""), rfc3339(micros(document.created_at))
+        typer.echo(f"{document.number}\t{document.method}\t{created}\t{alias}\t{_judged(document.gate)}")
     if not documents:
         typer.echo(f"{model} has no calibrator yet")
 
 
-def _judged(gate: Mapping[str, Any] | None) -> str:
-    return "not judged" if gate is None else str(gate["reason"])
+def _judged(gate: Gate | None) -> str:
+    return "not judged" if gate is None else gate.reason
 
 
 @calibrators_app.command("diff")
@@ -117,7 +120,7 @@ def refit(
     )
     with _database() as database:
         outcome = manual.refit_now(database, model, asked, actor=_actor(), now=wall_clock())
-    typer.echo(json.dumps(outcome) if as_json else _refitted(outcome))
+    typer.echo(json_of(outcome) if as_json else _refitted(outcome))
 
 
 def promote(
@@ -170,14 +173,14 @@ def _object_in(path: Path) -> dict[str, Any]:
     return found
 
 
-def _refitted(outcome: Mapping[str, Any]) -> str:
-    if outcome["number"] is not None:
-        served = "promoted" if outcome["promoted"] else "registered, not in service"
-        return f"version {outcome['number']} ({outcome['method']}): {served}\n{outcome['reason']}"
-    if outcome.get("dry_run") and outcome["fitted"] is not None:
-        held = f"\na person would have to decide: {outcome['held']}" if outcome["held"] else ""
-        return f"dry run: a {outcome['fitted']['method']} would be registered\n{outcome['reason']}{held}"
-    return f"refused: {outcome['reason']}"
+def _refitted(outcome: Refitted | Refused) -> str:
+    if isinstance(outcome, Refitted):
+        served = "promoted" if outcome.promoted else "registered, not in service"
+        return f"{version_name(outcome.number)} ({outcome.method}): {served}\n{outcome.reason}"
+    if isinstance(outcome.fitted, Fitted):
+        held = f"\na person would have to decide: {outcome.held}" if outcome.held else ""
+        return f"dry run: a calibrator ({outcome.fitted.method}) would be registered\n{outcome.reason}{held}"
+    return f"refused: {outcome.reason}"
 
 
 def _moved(model: str, moved: Moved) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from ..calibrators.ladder import FEWEST_LABELS
@@ -127,7 +128,7 @@ def fitted(model: Model, found: First) -> Outcome:
 def told(over: Range, version: str | None, outcome: Outcome, holdout: float) -> Outcome:
     """Return an outcome that says that it is from a validation set."""
     outcome = described(over, version, outcome, holdout)
-    return replace(outcome, fitted_from={"source": VALIDATION, **outcome.fitted_from})
+    return replace(outcome, fitted_from=structs.replace(outcome.fitted_from, source=VALIDATION))
 
 
 def noted(connection: Connection, model: Model, found: First) -> bool:

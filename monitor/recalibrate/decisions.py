@@ -9,10 +9,11 @@ from sqlalchemy import Connection
 from ..domain.setting_types import Decision
 from ..domain.settings import Model
 from ..stats.impact import Selected, selected
+from ..store.calibrators import Fitted
 from ..store.impact import DecisionImpact, SelectedBy
 from ..windows.clock import Clocked
 from ..windows.ranges import widened
-from ..windows.raw_scores import Document, Under, known_of
+from ..windows.raw_scores import Under, known_of
 from .thresholds import CONFIDENCE, for_precision, no_precision
 
 
@@ -25,8 +26,8 @@ def last_window(clock: Clocked, now: int) -> tuple[int, int]:
 def impact_of(
     connection: Connection,
     clock: Clocked,
-    candidate: Document | None,
-    incumbent: Document | None,
+    candidate: Fitted | None,
+    incumbent: Fitted | None,
     *,
     now: int = 0,
     confidence: float = CONFIDENCE,

@@ -1,7 +1,6 @@
 """Difference: what one calibrator makes of probabilities against another, and of how much traffic."""
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from msgspec import Meta, Struct
@@ -10,14 +9,14 @@ from scipy.special import ndtri
 
 from ..calibrators.distribution_rows import completed_ranks, groups
 from ..calibrators.distributions import RAREST, Distribution
-from ..calibrators.estimator import Calibrator
+from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
 from ..domain.quantities import Count, Ratio
+from ..store.calibrators import Fitted
 from ..store.impact import DecisionImpact
 
 STEPS: Final = 100
 
-Document = Mapping[str, Any]
 Floats = NDArray[np.float64]
 
 
@@ -56,7 +55,7 @@ class Difference(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def difference(
-    before: Document | None, after: Document | None, *, task: str, classes: int | None, traffic: tuple[Floats, Floats]
+    before: Fitted | None, after: Fitted | None, *, task: str, classes: int | None, traffic: tuple[Floats, Floats]
 ) -> Change:
     """Return the map of two calibrators side by side, and what the second changes about recent traffic.
 
@@ -65,14 +64,14 @@ def difference(
 
     Parameters
     ----------
-    before, after : documents; None for no calibrator
+    before, after : None for no calibrator
     task : `binary`, `confidence`, `multiclass` or `regression`
     classes : the number of classes, which vectors need
     traffic : raw probabilities and how many predictions had about each, arrays of shape (m,)
 
     Examples
     --------
-    >>> halved = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+    >>> halved = Fitted(method="temperature", task="binary", parameters={"temperature": 2.0})
     >>> found = difference(None, halved, task="binary", classes=None, traffic=(np.array([0.9, 0.5]), np.array([1.0, 3.0])))
     >>> found.map[90]
     MapPoint(probability=0.9, before=0.9, after=0.75)
@@ -83,7 +82,7 @@ def difference(
     at = np.arange(STEPS + 1) / STEPS
     if task == "multiclass":
         at = at[at >= 1.0 / (classes or 2)]  # a smaller one is never the answer's
-    curves = [_applied(document, at, task, classes) for document in (before, after)]
+    curves = [_applied(fitted, at, task, classes) for fitted in (before, after)]
     p, n = traffic
     change = np.abs(_applied(after, p, task, classes) - _applied(before, p, task, classes))
     served = n > 0.0
@@ -98,10 +97,10 @@ def difference(
     )
 
 
-def _applied(document: Document | None, p: Floats, task: str, classes: int | None) -> Floats:
-    if document is None or not len(p):
+def _applied(fitted: Fitted | None, p: Floats, task: str, classes: int | None) -> Floats:
+    if fitted is None or not len(p):
         return p
-    calibrator = from_document(document)
+    calibrator = from_document(fitted.working_part)
     if task == "regression":
         return levels_served(calibrator, p)
     if task != "multiclass":
@@ -110,14 +109,14 @@ def _applied(document: Document | None, p: Floats, task: str, classes: int | Non
     return np.asarray(np.mean([shared_evenly(calibrator, p, count, answer) for answer in range(count)], axis=0))
 
 
-def levels_served(calibrator: Calibrator, levels: Floats) -> Floats:
+def levels_served(calibrator: Estimator, levels: Floats) -> Floats:
     """Return at which levels of what is served the quantiles of a normal distribution at stated levels lie; shape (m,)."""
     (served,) = calibrator.predict_proba(np.array([Distribution((), (0.0, 1.0))], dtype=object))
     (group,) = groups(np.repeat(np.array([served], dtype=object), len(levels)))
     return completed_ranks(group, ndtri(np.clip(levels, RAREST, 1.0 - RAREST)))
 
 
-def shared_evenly(calibrator: Calibrator, p: Floats, classes: int, chosen: int) -> Floats:
+def shared_evenly(calibrator: Estimator, p: Floats, classes: int, chosen: int) -> Floats:
     """Return what is served for probabilities of one class, the others sharing the rest evenly; shape (m,)."""
     vectors = np.repeat(((1.0 - p) / (classes - 1))[:, None], classes, axis=1)
     vectors[:, chosen] = p

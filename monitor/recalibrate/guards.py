@@ -6,11 +6,13 @@ much, a better log loss is not enough for `auto`: the version is registered and 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.stats import norm
+
+from ..store.calibrators import Guards, Limited, RateJump, UntrustedLabels
 
 LEVEL: Final = 0.01
 """How often rates that are the same count as a jump, where it is beyond the limit at all."""
@@ -21,7 +23,7 @@ class Guarded:
     """What the guards found."""
 
     held: str | None  # why a person must decide, in words; None: nobody must
-    figures: dict[str, Any]  # JSON, by guard: value and limit
+    figures: Guards
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -113,17 +115,8 @@ def guarded(
 
     """
     reasons = []
-    figures: dict[str, Any] = {"mean_change": {"value": change, "limit": limits["mean_change"]}}
     if jump is not None:
         limit = limits["label_rate_jump"]
-        figures["label_rate_jump"] = {
-            "outcome": named[jump.outcome],
-            "before": jump.before,
-            "after": jump.after,
-            "value": jump.size,
-            "limit": limit,
-            "more_than_chance": jump.sure,
-        }
         if jump.sure and jump.size > limit:
             reasons.append(
                 f"the share of labels that say {named[jump.outcome]} jumped from {jump.before:.3f} in what it was fitted on to "
@@ -134,8 +127,23 @@ def guarded(
             f"it would move what is served by {change:.3f} on average, by more than {limits['mean_change']:g}"
         )
     if untrusted:
-        figures["untrusted_labels"] = {"value": untrusted, "limit": 0}
         reasons.append(
             f"{untrusted} of the {labels} labels that it was fitted on are from sources that are not declared as trusted"
         )
+    figures = Guards(
+        mean_change=Limited(value=change, limit=limits["mean_change"]),
+        label_rate_jump=None if jump is None else _recorded(jump, named, limits["label_rate_jump"]),
+        untrusted_labels=UntrustedLabels(value=untrusted) if untrusted else None,
+    )
     return Guarded(held="; ".join(reasons) or None, figures=figures)
+
+
+def _recorded(jump: Jump, named: Sequence[str], limit: float) -> RateJump:
+    return RateJump(
+        outcome=named[jump.outcome],
+        before=jump.before,
+        after=jump.after,
+        value=jump.size,
+        limit=limit,
+        more_than_chance=jump.sure,
+    )

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 
 from ..calibrators.comparisons import GateResult
-from ..calibrators.estimator import Calibrator
+from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
 from ..calibrators.gate import Segment, judge
 from ..domain.settings import Model
+from ..store.calibrators import Fitted, FittedFrom
 from ..windows.samples import Sample, Segments, joined
 from . import regression
 from .guards import Guarded, guarded, label_rate_jump, mean_change
@@ -25,7 +26,7 @@ class HeldOut:
     later: Sample
     whole: Sample  # with other versions
     now: Any  # what serves now, for the rows of the whole
-    incumbent: Calibrator | None
+    incumbent: Estimator | None
     parts: dict[str, Sample]  # other versions and declared segments
     left_out: Mapping[str, int]
 
@@ -38,14 +39,14 @@ class HeldOut:
         *,
         others: Mapping[str, Sample],
         segments: Segments,
-        incumbent: dict[str, Any] | None,
+        incumbent: Fitted | None,
     ) -> "HeldOut":
         """Return the later part of a sample, joined by what other versions have from the same time on."""
         begin = int(later.at.min())
         beside = {name: each.judging.since(begin) for name, each in others.items()}
         beside = {f"model_version:{name}": each.pooled() for name, each in beside.items() if each.labels}
         whole = joined([later.pooled(), *beside.values()])
-        serving = None if incumbent is None else from_document(incumbent)
+        serving = None if incumbent is None else from_document(incumbent.working_part)
         return cls(
             model=model,
             fitted_on=fitted_on,
@@ -57,7 +58,7 @@ class HeldOut:
             left_out=segments.left_out,
         )
 
-    def judged(self, candidate: Calibrator, share: float, simpler: Calibrator | None = None) -> GateResult:
+    def judged(self, candidate: Estimator, share: float, simpler: Estimator | None = None) -> GateResult:
         """Return what the gate says of a candidate, also against a simpler one that passed."""
         if self.model.task == "regression":
             return regression.judged(
@@ -79,11 +80,11 @@ class HeldOut:
             segments={name: self._part(candidate, part) for name, part in self.parts.items()},
         )
 
-    def _part(self, candidate: Calibrator, part: Sample) -> Segment:
+    def _part(self, candidate: Estimator, part: Sample) -> Segment:
         now = part.x if self.incumbent is None else self.incumbent.predict_proba(part.x)
         return Segment(part.y, candidate.predict_proba(part.x), now, part.weight)
 
-    def guarded(self, candidate: Calibrator) -> Guarded:
+    def guarded(self, candidate: Estimator) -> Guarded:
         """Return whether a person must decide on a candidate that passed."""
         fitted_on = self.fitted_on
         untrusted = 0 if fitted_on is None or fitted_on.trusted is None else fitted_on.part(~fitted_on.trusted).labels
@@ -102,12 +103,14 @@ class HeldOut:
         )
 
     @property
-    def source(self) -> dict[str, Any]:
-        """What a candidate was fitted and judged on, as JSON."""
-        fitted = {} if self.fitted_on is None else {"labels": self.fitted_on.labels}
+    def source(self) -> FittedFrom:
+        """What a candidate was fitted and judged on."""
         trusted = self.model.settings.trusted_sources
-        judging = {} if trusted is None else {"trusted_sources": list(trusted)}
-        return {**fitted, "holdout_labels": self.later.labels, **judging}
+        return FittedFrom(
+            labels=None if self.fitted_on is None else self.fitted_on.labels,
+            holdout_labels=self.later.labels,
+            trusted_sources=None if trusted is None else list(trusted),
+        )
 
 
 def _outcomes_named(model: Model) -> Sequence[str]:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from ..calibrators.families import from_document
 from ..domain.records import SeriesKey
 from ..domain.settings import Model
 from ..store import alerts, audit, models, rollups, versions
-from ..store.audit import Action
+from ..store.audit import Action, Detail
+from ..store.calibrators import Calibrator, Fitted, RefusedGate
 from ..store.engine import Database
 from ..store.lease import hold
 from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
@@ -19,6 +21,7 @@ from ..windows.ranges import first_after, widened
 from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from . import baseline, decisions, registry, regression
 from .onset import Gaps, lower_bound, onset
+from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, tried
 
 LABELS_FACTOR: Final = 3
@@ -45,8 +48,8 @@ FIRST: Final = {
 """What comes before a promotion, in words."""
 
 
-def champion_document(connection: Connection, model: Model) -> dict[str, Any] | None:
-    """Return the document of what serves now, None for identity."""
+def champion_document(connection: Connection, model: Model) -> Calibrator | None:
+    """Return the document of what serves now, None for no calibrator."""
     champion = versions.aliases(connection, model.id).get(CHAMPION)
     if champion is None or champion.number is None:
         return None
@@ -55,13 +58,14 @@ def champion_document(connection: Connection, model: Model) -> dict[str, Any] | 
 
 def conclude(
     connection: Connection, clock: Clocked, outcome: Outcome, *, promote: bool | None, actor: str, now: int
-) -> dict[str, Any]:
-    """Register what a refit came to, and promote or propose it as the policy says; return the answer of the API."""
+) -> Refitted | Refused:
+    """Register what a refit gave, and promote or propose it as the policy says."""
     model = clock.model
-    if outcome.fitted is None:
-        detail = {"reason": outcome.reason, "gate": outcome.gate, "fitted_from": outcome.fitted_from}
+    if outcome.fitted is None or isinstance(outcome.gate, RefusedGate):
+        gate = outcome.gate if isinstance(outcome.gate, RefusedGate) else None
+        detail = Detail(reason=outcome.reason, gate=gate, fitted_from=outcome.fitted_from)
         audit.log(connection, model.id, at=now, actor=actor, action=Action.REFUSE, detail=detail)
-        return {"number": None, "promoted": False, "reason": outcome.reason, "gate": outcome.gate}
+        return Refused(number=None, promoted=False, reason=outcome.reason, gate=gate)
     document = registry.register(
         connection,
         model,
@@ -73,10 +77,10 @@ def conclude(
     )
     impact = decisions.impact_of(connection, clock, document, champion_document(connection, model), now=now)
     # How far traffic has come by now: what was served during the fit does not count for the new version.
-    number, progress = document["number"], models.progress_of(connection, [model.id])[model.id]
+    number, progress = document.number, models.progress_of(connection, [model.id])[model.id]
     destiny = _destiny(model, outcome, promote=promote)
     if destiny == "promote":
-        grounds = {"decisions": impact} if impact else {}
+        grounds = Detail(decisions=impact or None)
         registry.promote(
             connection, model, number, progress, actor=actor, now=now, reason=outcome.reason, grounds=grounds
         )
@@ -88,7 +92,7 @@ def conclude(
         )
     words = (outcome.reason, outcome.held, FIRST.get(destiny or ""))
     reason = "; ".join(each for each in words if each)
-    return {**document, "promoted": destiny == "promote", "reason": reason, "decisions": impact}
+    return Refitted(**structs.asdict(document), promoted=destiny == "promote", reason=reason, decisions=impact)
 
 
 def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | None:
@@ -116,7 +120,7 @@ class Breach:
     others: Mapping[str, Sample]  # of the other versions, by name
     segments: Segments  # declared ones, held out
     champion: Alias | None  # what served when it was found
-    incumbent: dict[str, Any] | None  # its document
+    incumbent: Calibrator | None  # its document
 
 
 def of_version(version: str) -> Callable[[SeriesKey], bool]:
@@ -206,7 +210,7 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
     return (start if promoted is None else max(start, first_after(promoted, kept))), end
 
 
-def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last: Attempt | None) -> Sample | None:
+def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: Attempt | None) -> Sample | None:
     """Return the labels from when a version went wrong, if they are enough, new enough, and the champion itself is wrong on them.
 
     An alarm is about what was served. Where clients lag behind a promotion, or never apply the champion at all, what they serve may be off
@@ -229,15 +233,15 @@ def _answer(model: Model, sample: Sample, incumbent: dict[str, Any] | None, last
     return found if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
 
 
-def _gaps(model: Model, sample: Sample, incumbent: dict[str, Any] | None) -> Gaps:
+def _gaps(model: Model, sample: Sample, incumbent: Fitted | None) -> Gaps:
     """Return how far what the champion would have served is from what came true."""
     if model.task == "regression":
         return regression.gaps_of(sample, incumbent)
-    served = sample.x if incumbent is None else from_document(incumbent).predict_proba(sample.x)
+    served = sample.x if incumbent is None else from_document(incumbent.working_part).predict_proba(sample.x)
     return Gaps.of(sample, served)
 
 
-def answer_breach(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+def answer_breach(database: Database, token: int, model: Model, now: int) -> Refitted | Refused | None:
     """Answer a model's breach, if there is one to be answered; return what a refit came to, None where none was tried."""
     if model.settings.recalibration == "off":
         return None
@@ -257,7 +261,7 @@ def answer_breach(database: Database, token: int, model: Model, now: int) -> dic
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 
-def _first(database: Database, token: int, model: Model, now: int) -> dict[str, Any] | None:
+def _first(database: Database, token: int, model: Model, now: int) -> Refitted | Refused | None:
     """Fit a model's first calibrator on its validation set, if that is due; return what it came to, None where none was tried."""
     with database.read() as connection:
         found = baseline.first(connection, clocked(connection, model, now), now)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Final, Literal
 
 import numpy as np
-from msgspec import UNSET, Struct, UnsetType
+from msgspec import UNSET, Struct, UnsetType, convert
 from sqlalchemy import Connection
 
 from ..calibrators.document import check
@@ -17,7 +17,10 @@ from ..domain.settings import Model
 from ..domain.times import DAY, parse_bound, rfc3339
 from ..stats.values import has_scores
 from ..store import models, rollups, versions
+from ..store.audit import Detail
+from ..store.calibrators import Calibrator, Fitted
 from ..store.engine import Database
+from ..store.impact import DecisionImpact
 from ..windows.baseline import of_versions, together
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import Range, widened
@@ -27,6 +30,7 @@ from . import decisions, registry
 from .baseline import reference_parts, reference_sample, told
 from .difference import Difference, Floats, difference
 from .job import champion_document, conclude
+from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 
 ONLY_SCORES: Final = (
@@ -36,8 +40,6 @@ ONLY_SCORES: Final = (
 NO_VALIDATION: Final = "there is no validation set: no predictions came with `reference: true`"
 RECENT_DAYS: Final = 30
 IDENTITY: Final = "identity"
-
-JsonObject = dict[str, Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,18 +64,18 @@ class _Grounds:
     clock: Clocked
     sample: Sample
     over: Range
-    incumbent: JsonObject | None
+    incumbent: Calibrator | None
     others: Mapping[str, Sample]  # of the other versions, by name, where one version is asked for
     segments: Segments
     unusable: str | None  # why there is nothing to fit, in words; None where there may be
 
 
-def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: int) -> JsonObject:
+def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: int) -> Refitted | Refused:
     """Refit on the labelled raw scores of a range, judge on the latest of them, register what passes.
 
     Returns
     -------
-    the answer of the API; of a dry run what would be registered, without a number
+    the new version; a refusal; of a dry run what would be registered, without a number
 
     Raises
     ------
@@ -170,8 +172,7 @@ def _outcome(asked: Asked, found: _Grounds) -> Outcome:
     }
     try:
         if asked.document is not None:
-            given = _usable(asked.document, model)
-            return judged_document(model, found.sample, given, **judging)
+            return judged_document(model, found.sample, _usable(asked.document, model), **judging)
         return refit(model, found.sample, method=asked.method, **judging)
     except BadInput as error:
         if error.field != "holdout":
@@ -179,32 +180,32 @@ def _outcome(asked: Asked, found: _Grounds) -> Outcome:
         return refused(error.reason, found.sample)
 
 
-def _usable(document: Mapping[str, Any], model: Model) -> JsonObject:
-    """Return the working part of a document of this model's task."""
+def _usable(document: Mapping[str, Any], model: Model) -> Fitted:
+    """Return what a document describes, which must be of this model's task."""
     try:
         checked = check({name: document[name] for name in ("method", "task", "parameters") if name in document})
     except BadDocument as error:
         raise BadInput(f"document.{error.field}", error.value, error.reason) from error
     if checked.task != (model.task or checked.task):
         raise BadInput("document.task", checked.task, f"the model's task is {model.task}")
-    return checked._asdict()
+    return convert(checked._asdict(), Fitted)
 
 
-def _tried(outcome: Outcome) -> JsonObject:
-    return {
-        "number": None,
-        "promoted": False,
-        "dry_run": True,
-        "reason": outcome.reason,
-        "held": outcome.held,
-        "gate": outcome.gate,
-        "passed": outcome.passed,
-        "fitted": outcome.fitted,
-        "fitted_from": outcome.fitted_from,
-    }
+def _tried(outcome: Outcome) -> Refused:
+    return Refused(
+        number=None,
+        promoted=False,
+        dry_run=True,
+        reason=outcome.reason,
+        held=outcome.held,
+        gate=outcome.gate,
+        passed=outcome.passed,
+        fitted=outcome.fitted,
+        fitted_from=outcome.fitted_from,
+    )
 
 
-def _unchanged_since(connection: Connection, model: Model, incumbent: JsonObject | None) -> Model:
+def _unchanged_since(connection: Connection, model: Model, incumbent: Calibrator | None) -> Model:
     """Lock the model, whose champion must be the one that a candidate was judged against; return it as it is declared now.
 
     Raises
@@ -241,18 +242,18 @@ def promote(
         if dry_run:
             return _preview(connection, model, number, now)
         progress = models.progress_of(connection, [model.id])[model.id]
-        impact = _impact(connection, model, number, now)
-        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason, grounds=impact)
+        grounds = Detail(decisions=_impact(connection, model, number, now))
+        registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason, grounds=grounds)
     return Moved(champion=number)
 
 
-def _impact(connection: Connection, model: Model, number: int, now: int) -> JsonObject:
-    """Return what declared decisions select before and after a promotion, for the audit log; nothing where none is declared."""
+def _impact(connection: Connection, model: Model, number: int, now: int) -> list[DecisionImpact] | None:
+    """Return what declared decisions select before and after a promotion, None where none is declared."""
     if not model.settings.decisions:
-        return {}
+        return None
     clock, candidate = clocked(connection, model, now), _document(connection, model, number)
     incumbent = champion_document(connection, model)
-    return {"decisions": decisions.impact_of(connection, clock, candidate, incumbent, now=now)}
+    return decisions.impact_of(connection, clock, candidate, incumbent, now=now)
 
 
 def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> Moved:
@@ -306,11 +307,11 @@ def compared(connection: Connection, model: Model, before: int | None, after: in
     )
 
 
-def _document(connection: Connection, model: Model, number: int) -> JsonObject:
-    found = versions.document(connection, model.id, number)
-    if found is None:
+def _document(connection: Connection, model: Model, number: int) -> Calibrator:
+    document = versions.document(connection, model.id, number)
+    if document is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
-    return found
+    return document
 
 
 def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:

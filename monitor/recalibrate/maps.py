@@ -1,13 +1,14 @@
 """Map of a calibrator: the curves that a page draws, for every family."""
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import numpy as np
 from msgspec import Meta, Struct
 
-from ..calibrators.estimator import Calibrator
+from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
+from ..store.calibrators import Calibrator, Fitted
 from .difference import Floats, levels_served, shared_evenly
 
 STEPS: Final = 100
@@ -43,23 +44,22 @@ class CalibratorMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     y_label: str
 
 
-def map_of(document: dict[str, Any], *, classes: Sequence[str] | None) -> CalibratorMap:
+def map_of(fitted: Fitted, *, classes: Sequence[str] | None) -> CalibratorMap:
     """Return the map of a calibrator.
 
     Parameters
     ----------
-    document : of the calibrator, sealed or not
     classes : the model's classes, which vectors need
 
     Examples
     --------
-    >>> found = map_of({"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}, classes=None)
+    >>> found = map_of(Fitted(method="temperature", task="binary", parameters={"temperature": 2.0}), classes=None)
     >>> (curve,) = found.curves
     >>> curve.x[90], curve.y[90]
     (0.9, 0.75)
 
     """
-    calibrator = from_document(document)
+    calibrator = from_document(fitted.working_part)
     x_label, y_label = "raw probability", "served probability"
     if calibrator.task == "regression":
         x_label, y_label = "stated level", "level as served"
@@ -68,12 +68,11 @@ def map_of(document: dict[str, Any], *, classes: Sequence[str] | None) -> Calibr
         curves = _of_classes(calibrator, classes or ("0", "1"))
     else:
         curves = [_curve(None, calibrator.predict_proba(AT))]
-    return CalibratorMap(
-        number=document.get("number"), method=calibrator.method, curves=curves, x_label=x_label, y_label=y_label
-    )
+    number = fitted.number if isinstance(fitted, Calibrator) else None
+    return CalibratorMap(number=number, method=calibrator.method, curves=curves, x_label=x_label, y_label=y_label)
 
 
-def _of_classes(calibrator: Calibrator, classes: Sequence[str]) -> list[Curve]:
+def _of_classes(calibrator: Estimator, classes: Sequence[str]) -> list[Curve]:
     """Return a curve for each class, or one where all are the same."""
     chosen = _most_changed(calibrator, len(classes)) if len(classes) > MOST_CURVES else range(len(classes))
     curves = [_curve(classes[k], shared_evenly(calibrator, AT, len(classes), k)) for k in chosen]
@@ -81,7 +80,7 @@ def _of_classes(calibrator: Calibrator, classes: Sequence[str]) -> list[Curve]:
     return [_curve(None, np.array(curves[0].y))] if same else curves
 
 
-def _most_changed(calibrator: Calibrator, classes: int) -> list[int]:
+def _most_changed(calibrator: Estimator, classes: int) -> list[int]:
     """Return the classes whose probability of a half changes most, in their order."""
     change = [abs(shared_evenly(calibrator, MIDDLE, classes, k)[0] - MIDDLE[0]) for k in range(classes)]
     return sorted(np.argsort(change)[-MOST_CURVES:].tolist())

@@ -20,6 +20,7 @@ from ..stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
 from ..stats.sequential.witnesses import LOWER, MIDDLE, UPPER
 from ..stats.summary import Kind, cell_sums
 from ..store import rollups, sequential
+from ..store.calibrators import Fitted
 from ..store.rollups import Span
 from ..windows.clock import Clocked
 from ..windows.samples import Sample, raw_sample
@@ -50,7 +51,7 @@ class Maps:
     bound: float  # by how much their scores can differ
 
     @classmethod
-    def of(cls, model: Model, own: dict[str, Any] | None, other: dict[str, Any] | None) -> "Maps":
+    def of(cls, model: Model, own: Fitted | None, other: Fitted | None) -> "Maps":
         """Return the maps that documents describe; None stands for identity."""
         maps = _map(own), _map(other)
         if model.task in BOUNDS:
@@ -59,8 +60,8 @@ class Maps:
         return cls(*maps, widest(maps[0](grid), maps[1](grid)))
 
 
-def _map(document: dict[str, Any] | None) -> Map:
-    return np.asarray if document is None else from_document(document).predict_proba
+def _map(fitted: Fitted | None) -> Map:
+    return np.asarray if fitted is None else from_document(fitted.working_part).predict_proba
 
 
 def border_of(connection: Connection, clock: Clocked) -> int:

@@ -5,21 +5,21 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from types import MappingProxyType
-from typing import Any, Final
+from typing import Final
 
-import msgspec
 import numpy as np
+from msgspec import convert, structs, to_builtins
 
 from ..calibrators.comparisons import GateResult
 from ..calibrators.errors import NotIdentified
-from ..calibrators.estimator import Calibrator
+from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document, make
 from ..calibrators.gate import FEWEST_ROWS
-from ..calibrators.hashing import Fitted
 from ..calibrators.ladder import PER_CLASS, ladder, objection_of_classes, shares
 from ..domain.errors import BadInput
 from ..domain.settings import Model
-from ..domain.times import rfc3339
+from ..domain.times import moment
+from ..store.calibrators import Fitted, FittedFrom, Gate, Judged, Reason, RefusedGate
 from ..windows.samples import Sample, Segments
 from .holdout import HeldOut
 from .regression import distribution_ladder
@@ -35,10 +35,10 @@ class Outcome:
     """What a refit came to."""
 
     fitted: Fitted | None  # None when nothing may serve
-    gate: dict[str, Any] | None  # the evidence; None when nothing was held out
+    gate: Gate | RefusedGate | None  # the evidence; None when nothing was held out
     reason: str  # for a person
     passed: bool
-    fitted_from: dict[str, Any]
+    fitted_from: FittedFrom
     held: str | None = None  # why a person must decide, although it passed; None: nobody must
 
 
@@ -48,7 +48,7 @@ def refit(
     *,
     method: str,
     holdout: float,
-    incumbent: dict[str, Any] | None,
+    incumbent: Fitted | None,
     others: Mapping[str, Sample] = MappingProxyType({}),
     segments: Segments = NO_SEGMENTS,
 ) -> Outcome:
@@ -93,7 +93,7 @@ def tried(
     sample: Sample,
     *,
     holdout: float,
-    incumbent: dict[str, Any] | None,
+    incumbent: Fitted | None,
     others: Mapping[str, Sample],
     segments: Segments,
 ) -> Outcome:
@@ -109,10 +109,10 @@ def tried(
 def judged_document(
     model: Model,
     sample: Sample,
-    document: dict[str, Any],
+    fitted: Fitted,
     *,
     holdout: float,
-    incumbent: dict[str, Any] | None,
+    incumbent: Fitted | None,
     others: Mapping[str, Sample] = MappingProxyType({}),
     segments: Segments = NO_SEGMENTS,
 ) -> Outcome:
@@ -120,28 +120,28 @@ def judged_document(
 
     Parameters
     ----------
-    document : `{"method", "task", "parameters"}`, not sealed
+    fitted : elsewhere
     model, sample, holdout, incumbent, others, segments : as of `refit`; with nothing held out it is not judged
 
     Raises
     ------
     BadDocument
-        when the document is not valid.
+        when it is not valid.
     BadInput
         when it does not fit the model, or the sample can't be split.
 
     """
-    given = from_document(document)
-    _check_fits(model, given)
+    calibrator = from_document(fitted.working_part)
+    _check_fits(model, calibrator)
     if holdout <= 0:
-        return replace(_unjudged(given, 0), fitted_from={"registered": True, "labels": 0})
+        return replace(_unjudged(calibrator, 0), fitted_from=FittedFrom(registered=True, labels=0))
     few = _too_few_to_judge(model, sample, holdout) if sample.labels else "there are no labels to judge it on"
     if few is not None:
         return refused(few, sample)
     _, later = sample.split(holdout)
     held_out = HeldOut.of(model, None, later, others=others, segments=segments, incumbent=incumbent)
-    outcome = _gated(held_out, lambda _: given, (given.method,), {})
-    return replace(outcome, fitted_from={"registered": True} | outcome.fitted_from)
+    outcome = _gated(held_out, lambda _: calibrator, (calibrator.method,), {})
+    return replace(outcome, fitted_from=structs.replace(outcome.fitted_from, registered=True))
 
 
 def _check_method(model: Model, method: str) -> None:
@@ -153,7 +153,7 @@ def _check_method(model: Model, method: str) -> None:
         raise BadInput("method", method, str(error)) from error
 
 
-def _check_fits(model: Model, given: Calibrator) -> None:
+def _check_fits(model: Model, given: Estimator) -> None:
     if given.task != _task(model):
         raise BadInput("document.task", given.task, f"must be {_task(model)}, as the model's")
     if model.task == "multiclass" and model.classes is not None:
@@ -222,10 +222,10 @@ def _fitting(
 
 def refused(reason: str, sample: Sample) -> Outcome:
     """Return the outcome of a refit that came to nothing."""
-    return Outcome(fitted=None, gate=None, reason=reason, passed=False, fitted_from={"labels": sample.labels})
+    return Outcome(fitted=None, gate=None, reason=reason, passed=False, fitted_from=FittedFrom(labels=sample.labels))
 
 
-def _fit(model: Model, sample: Sample, method: str) -> Calibrator:
+def _fit(model: Model, sample: Sample, method: str) -> Estimator:
     return make(method, task=_task(model), classes=_count(model)).fit(sample.x, sample.y, sample.weight)
 
 
@@ -239,42 +239,50 @@ def _ungated(model: Model, sample: Sample, methods: Sequence[str]) -> Outcome:
     return refused("; ".join(reasons), sample)
 
 
-def _unjudged(calibrator: Calibrator, labels: int) -> Outcome:
+def _unjudged(calibrator: Estimator, labels: int) -> Outcome:
     return Outcome(
-        fitted=calibrator.to_document(),
+        fitted=_fitted(calibrator),
         gate=None,
         reason="nothing was held out, so nothing was judged: only a person can promote this version",
         passed=False,
-        fitted_from={"labels": labels},
+        fitted_from=FittedFrom(labels=labels),
     )
 
 
+def _fitted(calibrator: Estimator) -> Fitted:
+    return convert(calibrator.to_document(), Fitted)
+
+
 def _gated(
-    held_out: HeldOut, fit: Callable[[str], Calibrator], methods: Sequence[str], skipped: Mapping[str, str]
+    held_out: HeldOut, fit: Callable[[str], Estimator], methods: Sequence[str], skipped: Mapping[str, str]
 ) -> Outcome:
-    judged: dict[str, GateResult] = {}
+    results: dict[str, GateResult] = {}
     portions = shares(methods)
     untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
-    chosen: Calibrator | None = None
+    chosen: Estimator | None = None
     for method in methods:
         try:
             fitted = fit(method)
         except NotIdentified as error:
             untried[method] = f"not fitted: {error}"
             continue
-        judged[method] = held_out.judged(fitted, portions[method], simpler=chosen)
-        chosen = fitted if judged[method].passed else chosen
-    beside = {"candidates_judged": list(judged), "not_tried": untried, "segments_left_out": dict(held_out.left_out)}
+        results[method] = held_out.judged(fitted, portions[method], simpler=chosen)
+        chosen = fitted if results[method].passed else chosen
     if chosen is not None:
-        others = {name: {"reason": result.reason} for name, result in judged.items() if name != chosen.method}
-        return _passed(held_out, chosen, {**_evidence(judged[chosen.method]), **beside, "others": others})
-    gate = {"passed": False, "judged": {method: _evidence(result) for method, result in judged.items()}, **beside}
-    return Outcome(fitted=None, gate=gate, reason=_refusal(judged, untried), passed=False, fitted_from=held_out.source)
+        return _passed(held_out, chosen, results, untried)
+    gate = RefusedGate(
+        passed=False,
+        judged={method: _judged(result) for method, result in results.items()},
+        candidates_judged=list(results),
+        not_tried=untried,
+        segments_left_out=dict(held_out.left_out),
+    )
+    reason = _refusal(results, untried)
+    return Outcome(fitted=None, gate=gate, reason=reason, passed=False, fitted_from=held_out.source)
 
 
-def _evidence(result: GateResult) -> dict[str, Any]:
-    """Return the evidence on a candidate as JSON."""
-    return {**msgspec.to_builtins(result.evidence), "passed": result.passed, "reason": result.reason}
+def _judged(result: GateResult) -> Judged:
+    return convert({**to_builtins(result.evidence), "passed": result.passed, "reason": result.reason}, Judged)
 
 
 def _refusal(judged: Mapping[str, GateResult], untried: Mapping[str, str]) -> str:
@@ -289,29 +297,40 @@ def _refusal(judged: Mapping[str, GateResult], untried: Mapping[str, str]) -> st
     return "; ".join([*said, *(f"{method}: {why}" for method, why in untried.items())])
 
 
-def _passed(held_out: HeldOut, fitted: Calibrator, evidence: dict[str, Any]) -> Outcome:
-    found = held_out.guarded(fitted)
-    gate = {"passed": True, "method": fitted.method, **evidence, "guards": found.figures, "held": found.held}
+def _passed(
+    held_out: HeldOut, chosen: Estimator, results: Mapping[str, GateResult], untried: Mapping[str, str]
+) -> Outcome:
+    guarded, evidence = held_out.guarded(chosen), _judged(results[chosen.method])
+    gate = Gate(
+        **structs.asdict(evidence),
+        method=chosen.method,
+        candidates_judged=list(results),
+        not_tried=untried,
+        segments_left_out=dict(held_out.left_out),
+        others={method: Reason(reason=other.reason) for method, other in results.items() if method != chosen.method},
+        guards=guarded.figures,
+        held=guarded.held,
+    )
+    held = "" if guarded.held is None else f". A person must decide, since {guarded.held}"
     return Outcome(
-        fitted=fitted.to_document(),
+        fitted=_fitted(chosen),
         gate=gate,
-        reason=evidence["reason"]
-        if found.held is None
-        else f"{evidence['reason']}. A person must decide, since {found.held}",
+        reason=f"{evidence.reason}{held}",
         passed=True,
         fitted_from=held_out.source,
-        held=found.held,
+        held=guarded.held,
     )
 
 
 def described(outcome_range: tuple[int, int], version: str | None, outcome: Outcome, holdout: float) -> Outcome:
     """Return an outcome that says which range and version its labels are from."""
     start, end = outcome_range
-    source = {
-        "start": rfc3339(start),
-        "end": rfc3339(end),
-        "model_version": version,
-        "scores": "raw",
-        "holdout": holdout,
-    }
-    return replace(outcome, fitted_from=source | outcome.fitted_from)
+    source = structs.replace(
+        outcome.fitted_from,
+        start=moment(start),
+        end=moment(end),
+        model_version=version,
+        scores="raw",
+        holdout=holdout,
+    )
+    return replace(outcome, fitted_from=source)

@@ -1,36 +1,39 @@
 """Move calibrators in and out of service; every step leaves a line in the audit log, in the same transaction."""
 
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import Any
+from datetime import datetime
+from typing import Annotated, Final
 
+from msgspec import Meta, Struct, UnsetType, structs
 from sqlalchemy import Connection
 
-from ..calibrators.document import seal
 from ..calibrators.ladder import PER_CLASS
 from ..domain.errors import Conflict, NotFound
+from ..domain.quantities import Moment
 from ..domain.records import Progress
 from ..domain.settings import Model
-from ..domain.times import rfc3339
+from ..domain.times import moment, rfc3339
 from ..store import audit, versions
-from ..store.audit import Action
+from ..store.audit import Action, Detail, Entry
+from ..store.calibrators import Calibrator, Fitted, FittedFrom, Gate, sealed
 from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
+
+NO_MORE: Final = Detail()
 
 
 def register(
     connection: Connection,
     model: Model,
-    fitted: Mapping[str, Any],
+    fitted: Fitted,
     *,
-    fitted_from: dict[str, Any],
-    gate: dict[str, Any] | None,
+    fitted_from: FittedFrom,
+    gate: Gate | None,
     actor: str,
     now: int,
-) -> dict[str, Any]:
-    """Store a fitted calibrator as the next version and return its sealed document."""
-    document = seal(
-        _named(fitted, model),
+) -> Calibrator:
+    """Store a fitted calibrator as the next version and return its document."""
+    document = sealed(
+        _with_classes(fitted, model),
         model=model.name,
         number=versions.next_number(connection, model.id),
         fitted_from=fitted_from,
@@ -38,16 +41,16 @@ def register(
         created_at=rfc3339(now),
     )
     versions.add(connection, model.id, document, now)
-    detail = {"number": document["number"], "method": document["method"], "sha256": document["sha256"]}
+    detail = Detail(number=document.number, method=document.method, sha256=document.sha256)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.REGISTER, detail=detail)
     return document
 
 
-def _named(fitted: Mapping[str, Any], model: Model) -> Mapping[str, Any]:
-    """Return a fitted calibrator with the names of the classes, where it has parameters for each: clients may send objects by class."""
-    if fitted["method"] not in PER_CLASS or model.classes is None:
+def _with_classes(fitted: Fitted, model: Model) -> Fitted:
+    """Return a fitted calibrator with the names of the classes where it has parameters for each: clients may send objects by class."""
+    if fitted.method not in PER_CLASS or model.classes is None:
         return fitted
-    return {**fitted, "parameters": {**fitted["parameters"], "classes": list(model.classes)}}
+    return structs.replace(fitted, parameters={**fitted.parameters, "classes": list(model.classes)})
 
 
 def propose(
@@ -60,31 +63,31 @@ def propose(
     now: int,
     held: str | None = None,
 ) -> None:
-    """Let a version wait for a person's word, which it needs anyway or because something held it."""
+    """Let a version wait for a person's decision; `held` says why it needs one although it may promote itself."""
     versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
-    detail = {"number": number} if held is None else {"number": number, "held": held}
+    detail = Detail(number=number, held=held)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.PROPOSE, detail=detail)
 
 
 def shadow(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version be scored on live labels, and serve nothing."""
     versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
-    audit.log(connection, model.id, at=now, actor=actor, action=Action.SHADOW, detail={"number": number})
+    audit.log(connection, model.id, at=now, actor=actor, action=Action.SHADOW, detail=Detail(number=number))
 
 
 def canary(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
     """Let a version serve the share of traffic that the settings give to canaries."""
     share = model.settings.canary
     versions.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
-    detail = {"number": number, "share": share}
+    detail = Detail(number=number, share=share)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.CANARY, detail=detail)
 
 
-def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Mapping[str, Any]) -> None:
-    """Let a canary serve nothing any more and wait for a person's word."""
+def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Detail) -> None:
+    """Let a canary serve nothing any more and wait for a person's decision."""
     challenger = versions.aliases(connection, model.id)[CHALLENGER]
     versions.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
-    detail = {"number": challenger.number, **grounds}
+    detail = structs.replace(grounds, number=challenger.number)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.CANARY_END, detail=detail)
 
 
@@ -96,13 +99,13 @@ def dismiss(
     action: Action,
     actor: str,
     now: int,
-    grounds: Mapping[str, Any],
+    grounds: Detail,
 ) -> None:
     """Take a challenger off trial; the next refit needs as many new labels as after any other attempt."""
     number = versions.aliases(connection, model.id)[CHALLENGER].number
     versions.drop(connection, model.id, CHALLENGER)
     _note_attempt(connection, model, progress, now)
-    audit.log(connection, model.id, at=now, actor=actor, action=action, detail={"number": number, **grounds})
+    audit.log(connection, model.id, at=now, actor=actor, action=action, detail=structs.replace(grounds, number=number))
 
 
 def promote(
@@ -114,9 +117,13 @@ def promote(
     actor: str,
     now: int,
     reason: str,
-    grounds: Mapping[str, Any] = MappingProxyType({}),
+    grounds: Detail = NO_MORE,
 ) -> None:
-    """Put a version in service; the audit log keeps the reason, and what else there is to know.
+    """Put a version in service.
+
+    Parameters
+    ----------
+    reason, grounds : for the audit log, why and on what evidence
 
     Raises
     ------
@@ -134,14 +141,14 @@ def promote(
     at = _serve(connection, model, number, progress, now)
     if CHALLENGER in aliases and aliases[CHALLENGER].number == number:
         versions.drop(connection, model.id, CHALLENGER)
-    detail = {"number": number, "replaced": replaced, "reason": reason, "event_time": at, **grounds}
+    detail = structs.replace(grounds, number=number, replaced=replaced, reason=reason, event_time=at)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.PROMOTE, detail=detail)
 
 
 def roll_back(
     connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, reason: str
 ) -> int | None:
-    """Put back what the champion replaced, None for identity; after a person's rollback, refits wait for a person, and so does a canary.
+    """Put back what the champion replaced, None for no calibrator; refits, and a canary, then wait for a person's decision.
 
     Raises
     ------
@@ -149,32 +156,32 @@ def roll_back(
         when no version is in service.
 
     """
-    restored = _put_back(connection, model, progress, actor=actor, now=now, grounds={"reason": reason})
+    restored = _put_back(connection, model, progress, actor=actor, now=now, grounds=Detail(reason=reason))
     before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=True)
     versions.note_attempt(connection, model.id, replace(before, waits_for_person=True))
     challenger = versions.aliases(connection, model.id).get(CHALLENGER)
     if challenger is not None and challenger.share is not None:
-        ended = {"reason": "after a person's rollback it waits for a person: it serves no share of traffic any more"}
-        end_canary(connection, model, actor=actor, now=now, grounds=ended)
+        grounds = Detail(reason="a person rolled back: it serves no traffic any more and waits for a person's decision")
+        end_canary(connection, model, actor=actor, now=now, grounds=grounds)
     return restored
 
 
 def withdraw(
-    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Mapping[str, Any]
+    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Detail
 ) -> int | None:
-    """Put back what the champion replaced, without a person: refits go on, after as many new labels as any other attempt needs."""
+    """Put back what the champion replaced, without a person; the next refit needs as many new labels as after any other attempt."""
     restored = _put_back(connection, model, progress, actor=actor, now=now, grounds=grounds)
     _note_attempt(connection, model, progress, now)
     return restored
 
 
 def _put_back(
-    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Mapping[str, Any]
+    connection: Connection, model: Model, progress: Progress, *, actor: str, now: int, grounds: Detail
 ) -> int | None:
     restored = replaced(connection, model)
     number = _served(connection, model)[-1]
     at = _serve(connection, model, restored, progress, now)
-    detail = {"number": number, "restored": restored, "event_time": at, **grounds}
+    detail = structs.replace(grounds, number=number, restored=restored, event_time=at)
     audit.log(connection, model.id, at=now, actor=actor, action=Action.ROLLBACK, detail=detail)
     return restored
 
@@ -187,7 +194,7 @@ def _note_attempt(connection: Connection, model: Model, progress: Progress, now:
 
 
 def replaced(connection: Connection, model: Model) -> int | None:
-    """Return what a rollback would put back, None for identity.
+    """Return what a rollback would put back, None for no calibrator.
 
     Raises
     ------
@@ -197,15 +204,15 @@ def replaced(connection: Connection, model: Model) -> int | None:
     """
     served = _served(connection, model)
     if not served:
-        raise Conflict(f"model {model.name} has no calibrator in service: there is nothing to roll back")
+        raise Conflict(f"model {model.name} has no calibrator in service, so there is nothing to roll back")
     return served[-2] if len(served) > 1 else None
 
 
-def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> str:
+def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> datetime:
     """Let a version serve; return from when on, in event time."""
     alias = _alias(number, progress, now)
     versions.move(connection, model.id, CHAMPION, alias)
-    return rfc3339(now if alias.since_event_time is None else alias.since_event_time)
+    return moment(now if alias.since_event_time is None else alias.since_event_time)
 
 
 def _alias(number: int | None, progress: Progress, now: int) -> Alias:
@@ -213,20 +220,32 @@ def _alias(number: int | None, progress: Progress, now: int) -> Alias:
     return Alias(number=number, since=now, since_event_time=watermark)
 
 
-def promotions(connection: Connection, model_id: int) -> list[tuple[str, int | None]]:
-    """Return what was put in service and from when on, in event time, oldest first; None stands for identity."""
-    put = {Action.PROMOTE: "number", Action.ROLLBACK: "restored"}
+class Promotion(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A change of what is in service."""
+
+    at: Annotated[Moment, Meta(description="in event time")]
+    number: Annotated[int | None, Meta(description="null: back to no calibrator")]
+
+
+def promotions(connection: Connection, model_id: int) -> list[Promotion]:
+    """Return the changes of what is in service, oldest first."""
     return [
-        (entry.detail["event_time"], entry.detail[put[entry.action]])
+        Promotion(at=entry.detail.event_time or entry.at, number=_put_in_service(entry))
         for entry in audit.entries(connection, model_id)
-        if entry.action in put
+        if entry.action in {Action.PROMOTE, Action.ROLLBACK}
     ]
+
+
+def _put_in_service(entry: Entry) -> int | None:
+    if entry.action is Action.PROMOTE:
+        return entry.detail.number
+    return None if isinstance(entry.detail.restored, UnsetType) else entry.detail.restored
 
 
 def is_held(connection: Connection, model_id: int, number: int) -> bool:
     """Return whether a version was proposed since something held its promotion."""
     return any(
-        entry.action is Action.PROPOSE and entry.detail["number"] == number and "held" in entry.detail
+        entry.action is Action.PROPOSE and entry.detail.number == number and entry.detail.held is not None
         for entry in audit.entries(connection, model_id)
     )
 
@@ -241,8 +260,8 @@ def _served(connection: Connection, model: Model) -> list[int]:
     """Return the versions that are, or would be after rollbacks, in service: the champion last."""
     stack: list[int] = []
     for entry in audit.entries(connection, model.id):
-        if entry.action is Action.PROMOTE:
-            stack.append(entry.detail["number"])
+        if entry.action is Action.PROMOTE and entry.detail.number is not None:
+            stack.append(entry.detail.number)
         elif entry.action is Action.ROLLBACK and stack:
             stack.pop()
     return stack

@@ -9,11 +9,12 @@ from ..calibrators.comparisons import GateResult
 from ..calibrators.distribution_gate import DistributionSegment, judge_distributions
 from ..calibrators.distribution_rows import completed_ranks, drawn_ranks, groups, quantiles
 from ..calibrators.distributions import WHOLE
-from ..calibrators.estimator import Calibrator
+from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
 from ..calibrators.ladder import FEWEST_LABELS, Ladder, tried
 from ..calibrators.numeric import Floats, Objects
 from ..stats.quantiles import PIT_BINS, signed_lower_bound
+from ..store.calibrators import Fitted
 from ..windows.samples import Sample
 from .onset import Gaps
 
@@ -34,10 +35,10 @@ def distribution_ladder(labels: int) -> Ladder:
 
 def judged(
     rows: Sample,
-    candidate: Calibrator,
+    candidate: Estimator,
     *,
-    incumbent: Calibrator | None,
-    simpler: Calibrator | None,
+    incumbent: Estimator | None,
+    simpler: Estimator | None,
     share: float,
     parts: Mapping[str, Sample],
 ) -> GateResult:
@@ -57,7 +58,7 @@ def judged(
     )
 
 
-def served(calibrator: Calibrator | None, raw: Objects) -> Objects:
+def served(calibrator: Estimator | None, raw: Objects) -> Objects:
     """Return what a calibrator makes of distributions; None changes nothing."""
     if calibrator is None:
         return raw
@@ -85,13 +86,13 @@ def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float
     return float(sample_weight @ moved / sample_weight.sum())
 
 
-def gaps_of(sample: Sample, incumbent: dict[str, Any] | None) -> Gaps:
+def gaps_of(sample: Sample, incumbent: Fitted | None) -> Gaps:
     """Return how often labels fell into each twentieth of what is served for a sample's rows, and how often they should.
 
     The twentieths are of the probability integral transform. They stand where confidences have their bins, so that Σ gap²/variance
     is Pearson's statistic, and what is off now can be dated.
     """
-    calibrator = None if incumbent is None else from_document(incumbent)
+    calibrator = None if incumbent is None else from_document(incumbent.working_part)
     rank = np.empty(len(sample.y))
     for group in groups(served(calibrator, sample.x)):
         rank[group.rows] = drawn_ranks(quantiles(group), sample.y[group.rows])

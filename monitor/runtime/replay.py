@@ -17,17 +17,18 @@ from ..calibrators.families import from_document
 from ..domain.errors import BadInput
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model, ModelSettings, settings_from, task_from
-from ..domain.times import HOUR, MINUTE, ceil, floor, micros, parse_bound, parse_span, rfc3339
+from ..domain.times import HOUR, MINUTE, ceil, floor, parse_bound, parse_span
 from ..recalibrate.job import champion_document
 from ..rollup.effects import effects_of_rows
 from ..rollup.job import write
 from ..rollup.join import Arrival
-from ..store import alerts, audit, events, lease, versions
-from ..store.audit import Action, Entry
+from ..store import events, lease
+from ..store.calibrators import Calibrator
 from ..store.engine import Database
 from ..store.payload import distributions_of, vectors_of, with_distributions, with_vectors
 from ..store.scratch import put_twin, scratch
 from ..windows.clock import clocked
+from .replay_outcome import ReplayOutcome, outcome_of
 from .stages import EVALUATE, stages
 
 MOST_STEPS: Final = 20_000
@@ -144,8 +145,8 @@ def _known(row: PredictionRow, labels: Sequence[LabelRow], delay: int) -> Iterat
 
 def replay_history(
     model: Model, plan: Plan, past: History, *, report: Report = lambda _done, _total: None
-) -> dict[str, Any]:
-    """Return what a policy would have done: `alerts`, `promotions`, `rollbacks`, `evaluations` and what else came of it.
+) -> ReplayOutcome:
+    """Return what a policy would have done.
 
     Raises
     ------
@@ -166,11 +167,11 @@ def replay_history(
         for done, now in enumerate(moments, start=1):
             feed.up_to(now)
             for stage in replayed:
-                outcome = stage.run(database, token, twin, now)
-                evaluations += outcome if stage.name == EVALUATE else 0
+                result = stage.run(database, token, twin, now)
+                evaluations += result if stage.name == EVALUATE else 0
             report(done, len(moments))
         with database.read() as connection:
-            return {**_what_happened(connection, twin), "evaluations": evaluations, "left_out": past.left_out}
+            return outcome_of(connection, twin, evaluations=evaluations, left_out=past.left_out)
 
 
 def _moments(plan: Plan, past: History) -> list[int]:
@@ -234,9 +235,9 @@ def _bare(row: PredictionRow, twin: Model, now: int) -> PredictionRow:
     return replace(bare, p=row.raw, raw=None)
 
 
-def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, Any]) -> list[PredictionRow]:
+def _calibrated(rows: Sequence[PredictionRow], twin: Model, champion: Calibrator) -> list[PredictionRow]:
     """Return predictions as a calibrator would have served them."""
-    number = int(document["number"])
+    number, calibrator = champion.number, from_document(champion.working_part)
     if twin.task == "regression":
         raw = objects(distributions_of(row)[1] for row in rows)
         return [
@@ -247,43 +248,14 @@ def _calibrated(rows: Sequence[PredictionRow], twin: Model, document: dict[str, 
                 calibrator=number,
                 payload=with_distributions(row, after, before),
             )
-            for row, after, before in zip(rows, from_document(document).predict_proba(raw), raw, strict=True)
+            for row, after, before in zip(rows, calibrator.predict_proba(raw), raw, strict=True)
         ]
     if twin.task != "multiclass":
-        served = from_document(document).predict_proba(np.array([row.p for row in rows])).tolist()
+        served = calibrator.predict_proba(np.array([row.p for row in rows])).tolist()
         return [replace(row, p=p, raw=row.p, calibrator=number) for row, p in zip(rows, served, strict=True)]
     vectors = [vectors_of(row, twin.classes)[1] for row in rows]
-    served = from_document(document).predict_proba(np.array(vectors)).tolist()
+    served = calibrator.predict_proba(np.array(vectors)).tolist()
     return [
         replace(row, p=max(after), raw=max(before), calibrator=number, payload=with_vectors(row, after, before))
         for row, after, before in zip(rows, served, vectors, strict=True)
     ]
-
-
-def _what_happened(connection: Connection, twin: Model) -> dict[str, Any]:
-    entries = audit.entries(connection, twin.id)
-    documents = {each["number"]: each for each in versions.documents(connection, twin.id)}
-
-    def steps(*actions: Action) -> list[dict[str, Any]]:
-        return [_step(entry, documents) for entry in reversed(entries) if entry.action in actions]
-
-    return {
-        "alerts": [alert.shown() for alert in alerts.transitions(connection, twin.id, MOST_EVENTS)],
-        "promotions": steps(Action.PROMOTE),
-        "rollbacks": steps(Action.ROLLBACK),
-        "proposals": steps(Action.PROPOSE, Action.SHADOW, Action.CANARY),
-        "refusals": steps(Action.REFUSE),
-    }
-
-
-def _step(entry: Entry, documents: Mapping[int, Mapping[str, Any]]) -> dict[str, Any]:
-    detail = entry.detail
-    document = documents.get(detail.get("number") or 0, {})
-    shown = {name: document.get(name, detail.get(name)) for name in ("method", "fitted_from", "gate")}
-    return {
-        "at": detail.get("event_time", rfc3339(micros(entry.at))),
-        "number": detail.get("number"),
-        **({"restored": detail["restored"]} if "restored" in detail else {}),
-        "reason": detail.get("reason"),
-        **shown,
-    }

@@ -10,12 +10,14 @@ from ..alert.job import judge_alerts
 from ..alert.notify import Send, send_due
 from ..domain.alerts import Alert
 from ..domain.errors import LeaseLost, Unavailable
+from ..domain.names import version_name
 from ..domain.settings import Model
 from ..domain.times import DAY
 from ..evaluation.estimates import estimate_model
 from ..evaluation.job import evaluate_model
 from ..evaluation.sequential import advance_tests
 from ..recalibrate.job import answer_breach
+from ..recalibrate.outcomes import Refitted, Refused
 from ..recalibrate.trials import judge_trials
 from ..rollup.job import roll_up
 from ..store import estimates, evaluations, journal, models
@@ -45,12 +47,13 @@ def _transitions(_model: Model, outcome: list[Alert]) -> list[str]:
     return [f"alert {change.state}: {change.evidence.summary}" for change in outcome]
 
 
-def _refit(model: Model, outcome: dict[str, Any] | None) -> list[str]:
+def _refit(model: Model, outcome: Refitted | Refused | None) -> list[str]:
     if outcome is None:
         return []
-    number = outcome["number"]
-    result = "refused" if number is None else f"version {number}, promoted: {outcome['promoted']}"
-    return [f"refit of {model.name}: {result}: {outcome['reason']}"]
+    result = "refused"
+    if isinstance(outcome, Refitted):
+        result = f"{version_name(outcome.number)}, {'promoted' if outcome.promoted else 'not promoted'}"
+    return [f"refit of {model.name}: {result}: {outcome.reason}"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

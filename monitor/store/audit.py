@@ -1,15 +1,18 @@
 """The audit log of a model's calibrators: every step that anything or anybody took, appended and never changed."""
 
 from enum import StrEnum
-from typing import Annotated, Any, Self
+from typing import Annotated, Self
 
 import msgspec
-from msgspec import Meta, Struct
+from msgspec import UNSET, Meta, Struct, UnsetType
 from sqlalchemy import Connection, insert, select
 
 from ..domain.quantities import Moment
 from ..domain.times import moment
+from .calibrators import FittedFrom, RefusedGate
+from .impact import DecisionImpact
 from .schema import audit
+from .trials import TrialRecord
 
 
 class Action(StrEnum):
@@ -44,16 +47,35 @@ class Action(StrEnum):
 EXPLAINED = "; ".join(f"`{action}`: {action.sentence.rstrip('.')}" for action in Action)
 
 
+class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """What led to a step; each step has some of these fields."""
+
+    number: Annotated[int | None, Meta(description="the version that the step is about")] = None
+    method: str | None = None
+    sha256: str | None = None
+    fitted_from: FittedFrom | None = None
+    gate: Annotated[RefusedGate | UnsetType | None, Meta(description="of a refusal; null: nothing was judged")] = UNSET
+    reason: str | None = None
+    held: Annotated[str | None, Meta(description="why a person must decide")] = None
+    share: Annotated[float | None, Meta(description="of traffic, that a canary serves")] = None
+    replaced: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
+    restored: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
+    event_time: Annotated[Moment | None, Meta(description="of the first predictions that the change may serve")] = None
+    against: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
+    trial: TrialRecord | None = None
+    decisions: list[DecisionImpact] | None = None
+
+
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A step, who took it and when, and what led to it."""
 
     at: Moment
     actor: str
     action: Annotated[Action, Meta(description=EXPLAINED)]
-    detail: dict[str, Any]
+    detail: Detail
 
 
-def log(connection: Connection, model_id: int, *, at: int, actor: str, action: Action, detail: dict[str, Any]) -> None:
+def log(connection: Connection, model_id: int, *, at: int, actor: str, action: Action, detail: Detail) -> None:
     """Append an entry."""
     connection.execute(
         insert(audit).values(
@@ -65,7 +87,7 @@ def log(connection: Connection, model_id: int, *, at: int, actor: str, action: A
 def entries(connection: Connection, model_id: int) -> list[Entry]:
     """Return the log, oldest first."""
     rows = connection.execute(select(audit).where(audit.c.model_id == model_id).order_by(audit.c.id))
+    decode = msgspec.json.Decoder(Detail).decode
     return [
-        Entry(at=moment(row.at), actor=row.actor, action=Action(row.action), detail=msgspec.json.decode(row.detail))
-        for row in rows
+        Entry(at=moment(row.at), actor=row.actor, action=Action(row.action), detail=decode(row.detail)) for row in rows
     ]

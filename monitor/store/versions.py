@@ -1,12 +1,13 @@
 """The registry of calibrators: immutable numbered versions, and aliases that move."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 
 from .bulk import upsert
+from .calibrators import Calibrator, document_of
 from .schema import alias, calibrator, model, refit
 
 CHAMPION: Final = "champion"
@@ -40,30 +41,30 @@ def next_number(connection: Connection, model_id: int) -> int:
     return (newest or 0) + 1
 
 
-def add(connection: Connection, model_id: int, document: dict[str, Any], now: int) -> None:
+def add(connection: Connection, model_id: int, document: Calibrator, now: int) -> None:
     """Store a new version; a number that is taken fails."""
     connection.execute(
         insert(calibrator).values(
             model_id=model_id,
-            number=document["number"],
+            number=document.number,
             document=msgspec.json.encode(document).decode(),
             created_at=now,
         )
     )
 
 
-def document(connection: Connection, model_id: int, number: int) -> dict[str, Any] | None:
+def document(connection: Connection, model_id: int, number: int) -> Calibrator | None:
     """Return a version's document, or None."""
-    found = connection.execute(
+    text = connection.execute(
         select(calibrator.c.document).where(calibrator.c.model_id == model_id, calibrator.c.number == number)
     ).scalar()
-    return None if found is None else msgspec.json.decode(found)
+    return None if text is None else document_of(text)
 
 
-def documents(connection: Connection, model_id: int) -> list[dict[str, Any]]:
+def documents(connection: Connection, model_id: int) -> list[Calibrator]:
     """Return all versions, newest first."""
     query = select(calibrator.c.document).where(calibrator.c.model_id == model_id).order_by(calibrator.c.number.desc())
-    return [msgspec.json.decode(text) for text in connection.execute(query).scalars()]
+    return [document_of(text) for text in connection.execute(query).scalars()]
 
 
 def aliases(connection: Connection, model_id: int) -> dict[str, Alias]:

@@ -9,7 +9,7 @@ from sqlalchemy import Connection
 from ..domain.delays import delay_limit
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Progress
 from ..domain.settings import CHAMPION, VALIDATION, Model
-from ..domain.times import DAY, HOUR, floor, parse_time
+from ..domain.times import DAY, HOUR, floor, micros
 from ..store import coverage, models, versions
 from ..store.coverage import Totals
 from ..store.rollups import Span
@@ -57,13 +57,14 @@ def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validat
     champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
     number = None if champion is None else champion.number
     document = None if number is None else versions.document(connection, model.id, number)
-    source = {} if document is None else document["fitted_from"] or {}
-    if source.get("source") == VALIDATION:
-        return "validation"
-    if not {"start", "end"} <= source.keys():
+    if document is None:
         return None
-    start, end = (parse_time(name, source[name]) for name in ("start", "end"))
-    return start, end
+    source = document.fitted_from
+    if source.source == VALIDATION:
+        return "validation"
+    if source.start is None or source.end is None:
+        return None
+    return micros(source.start), micros(source.end)
 
 
 def learned_now(connection: Connection, model: Model, progress: Progress, now: int) -> int:

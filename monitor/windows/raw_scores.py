@@ -19,12 +19,12 @@ from ..stats.impact import View, steps_of
 from ..stats.summary import Kind, cell_sums
 from ..stats.thresholds import CUTS, Steps
 from ..store import events
+from ..store.calibrators import Calibrator, Fitted, no_calibrator
 from ..store.payload import vectors_of
 from ..store.rows import judged, scores_of, standing, truth_index
 from .clock import Clocked
 from .sums import buckets
 
-Document = Mapping[str, Any]
 Apply = Callable[[Floats], Floats]
 
 MOST_ROWS: Final = 20_000
@@ -62,7 +62,7 @@ class Cellwise:
         """How many events there are."""
         return round(float(self.events.sum()))
 
-    def view(self, document: Document | None) -> View:
+    def view(self, document: Fitted | None) -> View:
         """Return the scores of each cell under a calibrator."""
         apply = applied(document, self.task)
         lower, upper = np.append(0.0, CUTS[:-1]), CUTS
@@ -83,7 +83,7 @@ class Cellwise:
     def _sums(self, values: Floats) -> Floats:
         return np.bincount(self.cell, weights=values, minlength=CELLS).astype(np.float64)
 
-    def steps(self, view: View, document: Document | None) -> Steps | None:
+    def steps(self, view: View, document: Fitted | None) -> Steps | None:
         """Return the steps that what a calibrator makes of the scores can be cut into; None where there is no such place."""
         apply = applied(document, self.task)
         exact = apply(np.minimum(CUTS + RESOLUTION, 1.0)) > apply(CUTS)
@@ -101,14 +101,14 @@ class Cellwise:
             low, high = (middle, high) if float(old(np.array([middle]))[0]) <= threshold else (low, middle)
         return float(new(np.array([high if float(old(np.array([high]))[0]) <= threshold else low]))[0])
 
-    def scores(self, document: Document | None) -> tuple[Integers, Floats, Floats]:
+    def scores(self, document: Fitted | None) -> tuple[Integers, Floats, Floats]:
         """Return the scores of right answers, of a binary model: when, how far from sure, and of how many events."""
         view = self.view(document)
         scores, weights = binary_scores(view.lower[self.cell], view.upper[self.cell], self.n, self.sy)
         used = weights > 0
         return np.tile(self.at, 2)[used], scores[used], weights[used]
 
-    def set_size(self, document: Document | None, threshold: float, since: int) -> float | None:
+    def set_size(self, document: Fitted | None, threshold: float, since: int) -> float | None:
         """Return how many answers the sets of events from a moment on hold on average, cells at their means."""
         sizes = prediction_sets(self.view(document).mean, threshold).sum(axis=1)[self.cell]
         chosen = np.where(self.at >= since, self.events, 0.0)
@@ -135,7 +135,7 @@ class Eventwise:
         """How many events there are."""
         return len(self.at)
 
-    def view(self, document: Document | None) -> View:
+    def view(self, document: Fitted | None) -> View:
         """Return the scores of each event under a calibrator; of vectors, those of their answers."""
         served = self._served(document)
         right = self.y == 1
@@ -155,10 +155,10 @@ class Eventwise:
             events=np.ones(len(served)),
         )
 
-    def _served(self, document: Document | None) -> Floats:
+    def _served(self, document: Fitted | None) -> Floats:
         return applied(document, self.task)(self.x) if len(self.x) else self.x
 
-    def steps(self, view: View, _document: Document | None) -> Steps | None:
+    def steps(self, view: View, _document: Fitted | None) -> Steps | None:
         """Return the steps that what a calibrator makes of the scores is cut into."""
         return steps_of(view)
 
@@ -170,14 +170,14 @@ class Eventwise:
             return None
         return float(rising[len(rising) - 1 - chosen])
 
-    def scores(self, document: Document | None) -> tuple[Integers, Floats, Floats]:
+    def scores(self, document: Fitted | None) -> tuple[Integers, Floats, Floats]:
         """Return the scores of right answers: when, how far from sure, and of how many events."""
         known = self.y >= 0
         served, y = self._served(document)[known], self.y[known]
         found = vector_scores(served, y) if served.ndim > 1 else np.where(y == 1, 1.0 - served, served)
         return self.at[known], found, np.ones(len(found))
 
-    def set_size(self, document: Document | None, threshold: float, since: int) -> float | None:
+    def set_size(self, document: Fitted | None, threshold: float, since: int) -> float | None:
         """Return how many answers the sets of events from a moment on hold on average."""
         chosen = self.at >= since
         if not chosen.any():
@@ -193,7 +193,7 @@ class Under:
     """Raw scores of a range under a calibrator."""
 
     known: Known
-    document: Document | None  # None: identity
+    document: Fitted | None  # None: no calibrator
 
     @cached_property
     def view(self) -> View:
@@ -208,12 +208,12 @@ class Under:
     @property
     def number(self) -> int | None:
         """Which version the calibrator is."""
-        return None if self.document is None else self.document.get("number")
+        return self.document.number if isinstance(self.document, Calibrator) else None
 
 
-def applied(document: Document | None, task: str) -> Apply:
-    """Return what maps raw scores to what a calibrator serves; identity without one."""
-    return from_document(document or {"method": "identity", "task": task, "parameters": {}}).predict_proba
+def applied(document: Fitted | None, task: str) -> Apply:
+    """Return the map from raw scores to those that a calibrator serves; the identity without one."""
+    return from_document((document or no_calibrator(task)).working_part).predict_proba
 
 
 def known_of(connection: Connection, clock: Clocked, start: int, end: int, version: str | None = None) -> Known:

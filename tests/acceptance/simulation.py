@@ -16,7 +16,7 @@ from sqlalchemy import event
 from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
-from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
+from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate.job import champion_document
 from monitor.rollup.job import roll_up
 from monitor.runtime.stages import run_stages
@@ -189,7 +189,7 @@ class Simulation:
     def _champion(self) -> tuple[int | None, Callable[[float], float]]:
         with self.database.read() as connection:
             document = champion_document(connection, self.model)
-        return (None, float) if document is None else (document["number"], compile_scalar(document))
+        return (None, float) if document is None else (document.number, compile_scalar(document.working_part))
 
     def _send(self, batch: list[Any]) -> None:
         row = JournalRow(
@@ -229,8 +229,8 @@ class Simulation:
             predictions=self.sent,
             alarms=alarms,
             promoted_at=promoted,
-            refusals=[each.detail["reason"] for each in entries if each.action == "refuse"],
-            fitted_from=[parse_time("start", each["fitted_from"]["start"]) for each in documents],
+            refusals=[each.detail.reason for each in entries if each.action == "refuse"],
+            fitted_from=[micros(each.fitted_from.start) for each in documents],
             raw_ece=self.world.ece_after(lambda p: p) if broken else None,
             served_ece=self.world.ece_after(np.vectorize(serve)) if broken and number else None,
             labels_to_alarm=self._since_shift(fired),

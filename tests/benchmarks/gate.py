@@ -165,14 +165,14 @@ def promoted(world: World, n: int, seeds: int, flips: Flips = Flips(), *, first:
         elif outcome.passed:
             count += 1
             harmful += rise(outcome, grid, chance) > HARM
-            method = (outcome.fitted or {})["method"]
+            method = outcome.fitted.method
             methods[method] = methods.get(method, 0) + 1
     return Promoted(seeds=seeds, any=count, harmful=harmful, held=held, methods=methods)
 
 
 def rise(outcome: Outcome, grid: Array, chance: Array) -> float:
     """Return by how much the true Brier score rises under what would be served."""
-    served = from_document(outcome.fitted).predict_proba(grid)
+    served = from_document(outcome.fitted.working_part).predict_proba(grid)
     change = (served - chance) ** 2 - (grid - chance) ** 2
     return float(change.mean() if change.ndim == 1 else change.sum(axis=1).mean())
 

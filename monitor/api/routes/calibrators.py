@@ -1,37 +1,34 @@
-"""Routes about calibrators: versions, refit, promotion, rollback, application."""
+"""Routes about calibrators: versions, refit, promotion, rollback."""
 
 from typing import Annotated, Any, Final, Literal
 
 from fastapi import APIRouter, Body, Path, Query, Request
-from msgspec import Struct
+from msgspec import Meta, Struct
 from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...calibrators.families import from_document
-from ...domain.errors import BadInput, NotFound
+from ...domain.errors import NotFound
 from ...domain.settings import Model
 from ...recalibrate import manual, registry
 from ...recalibrate.difference import Difference
-from ...recalibrate.job import champion_document
 from ...recalibrate.manual import Moved
 from ...recalibrate.maps import CalibratorMap, map_of
+from ...recalibrate.outcomes import Refitted, Refused
 from ...recalibrate.refit import HOLDOUT
-from ...recalibrate.trials import shown
-from ...store import audit, versions
-from .. import answers, shapes
-from ..answers import answer
-from ..dependencies import By, Context, JsonObject, ModelName, Now, model_named, usable
+from ...recalibrate.registry import Promotion
+from ...recalibrate.trials import Trial, ongoing
+from ...store import versions
+from ...store.calibrators import Calibrator, no_calibrator
+from ..answers import answer, described, gives
+from ..dependencies import By, Context, ModelName, Now, model_named, usable
 from ..etags import answer_unless_known
 from ..paths import Recognised
-from ..shapes import gives
 from ..strict import StrictRoute
-from .distributions import calibrated, check_kind
 
 router = APIRouter(prefix="/v1/models", tags=["calibrators"], route_class=StrictRoute)
 
 REASON: Final = "asked for by the API"
-MAX_PROBABILITIES: Final = 100_000
 
 
 class Strict(BaseModel):
@@ -79,40 +76,49 @@ WhichOrIdentity = Annotated[
 ]
 
 
-@router.get("/{model}/calibrators", responses=gives(shapes.Calibrators))
+class Calibrators(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """All versions, newest first, and what is in service."""
+
+    calibrators: list[Calibrator]
+    champion: int | None
+    challenger: int | None
+    promotions: Annotated[list[Promotion], Meta(description="oldest first")]
+    trials: list[Trial]
+
+
+@router.get("/{model}/calibrators", responses=gives(Calibrators))
 def list_calibrators(context: Context, model: ModelName) -> Response:
     """List all versions, newest first, with what is in service and what was."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         aliases = versions.aliases(connection, found.id)
+        champion, challenger = (
+            aliases[name].number if name in aliases else None for name in (versions.CHAMPION, versions.CHALLENGER)
+        )
         return answer(
-            {
-                "calibrators": versions.documents(connection, found.id),
-                **{
-                    name: aliases[name].number if name in aliases else None
-                    for name in (versions.CHAMPION, versions.CHALLENGER)
-                },
-                "promotions": [
-                    {"at": at, "number": number} for at, number in registry.promotions(connection, found.id)
-                ],
-                "trials": shown(connection, found),
-            }
+            Calibrators(
+                calibrators=versions.documents(connection, found.id),
+                champion=champion,
+                challenger=challenger,
+                promotions=registry.promotions(connection, found.id),
+                trials=ongoing(connection, found),
+            )
         )
 
 
 @router.get(
     "/{model}/calibrators/{which}",
-    responses=gives(shapes.Calibrator) | {304: {"description": "it is the one that `If-None-Match` names"}},
+    responses=gives(Calibrator) | {304: {"description": "it is the one that `If-None-Match` names"}},
 )
 def show_calibrator(context: Context, model: ModelName, which: Which, request: Request) -> Response:
     """Return one version, the champion or the challenger; `If-None-Match` saves the body."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         document = _document(connection, found, which)
-    return answer_unless_known(request, document["sha256"], document)
+    return answer_unless_known(request, document.sha256, document)
 
 
-def _document(connection: Connection, model: Model, which: str) -> JsonObject:
+def _document(connection: Connection, model: Model, which: str) -> Calibrator:
     number = manual.number_of(which) if which == manual.IDENTITY else manual.named_version(connection, model, which)
     document = None if number is None else versions.document(connection, model.id, number)
     if document is None:
@@ -122,7 +128,7 @@ def _document(connection: Connection, model: Model, which: str) -> JsonObject:
 
 @router.get(
     "/{model}/calibrators/{which}/difference",
-    responses=answers.gives(Difference),
+    responses=gives(Difference),
 )
 def show_difference(
     context: Context,
@@ -139,16 +145,18 @@ def show_difference(
         return answer(manual.compared(connection, found, before, after, now))
 
 
-@router.get("/{model}/calibrators/{which}/map", responses=answers.gives(CalibratorMap))
+@router.get("/{model}/calibrators/{which}/map", responses=gives(CalibratorMap))
 def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Response:
     """Return the curve of a calibrator to draw: what it serves for each raw probability, or stated level of a regression."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        document = plain(found.task or "binary") if which == manual.IDENTITY else _document(connection, found, which)
+        document = (
+            no_calibrator(found.task or "binary") if which == manual.IDENTITY else _document(connection, found, which)
+        )
     return answer(map_of(document, classes=found.classes))
 
 
-@router.post("/{model}/calibrators/rollback", responses=answers.gives(Moved))
+@router.post("/{model}/calibrators/rollback", responses=gives(Moved))
 def roll_back(
     context: Context, caller: By, model: ModelName, asked: Annotated[MoveRequest | None, Body()] = None
 ) -> Response:
@@ -161,7 +169,7 @@ def roll_back(
     )
 
 
-@router.post("/{model}/calibrators/{number}/promote", responses=answers.gives(Moved))
+@router.post("/{model}/calibrators/{number}/promote", responses=gives(Moved))
 def promote(
     context: Context,
     caller: By,
@@ -186,7 +194,8 @@ def promote(
 
 @router.post(
     "/{model}/calibrators",
-    responses=gives(shapes.Refused, "refused, or a dry run: nothing changed") | {201: {"model": shapes.Refitted}},
+    responses=gives(Refused, "refused, or a dry run: nothing changed")
+    | {201: described(Refitted, description="a new version")},
 )
 def refit_now(
     context: Context, caller: By, model: ModelName, asked: Annotated[RefitRequest | None, Body()] = None
@@ -194,61 +203,7 @@ def refit_now(
     """Refit on the labelled raw scores of a range, judge on the latest of them, register what passes."""
     request = asked or RefitRequest()
     usable("version", request.version)
-    concluded = manual.refit_now(
+    outcome = manual.refit_now(
         context.database, model, manual.Asked(**request.model_dump()), actor=caller.name, now=caller.now
     )
-    return answer(concluded, status=200 if concluded["number"] is None else 201)
-
-
-class CalibrateRequest(Strict):
-    """Raw probabilities: numbers, or for a multiclass model vectors; or of a regression raw distributions."""
-
-    probabilities: list[float] | list[list[float]] | None = None
-    distributions: list[dict[str, Any]] | None = Field(
-        default=None, description="each {mean, std} or {quantiles: {level: value}}"
-    )
-
-
-@router.post("/{model}/calibrate", responses=gives(shapes.Calibrated | shapes.CalibratedDistributions))
-def calibrate(context: Context, model: ModelName, asked: CalibrateRequest) -> Response:
-    """Apply the champion; without one, probabilities or distributions come back as they are."""
-    probabilities = asked.probabilities or []
-    if len(probabilities) > MAX_PROBABILITIES:
-        raise BadInput("probabilities", len(probabilities), f"must be at most {MAX_PROBABILITIES} at once")
-    with context.database.read() as connection:
-        found = model_named(connection, model)
-        document = champion_document(connection, found)
-    number = None if document is None else document["number"]
-    check_kind(found, probabilities=asked.probabilities is not None, distributions=asked.distributions is not None)
-    if asked.distributions is not None:
-        return answer({"distributions": calibrated(document, asked.distributions), "calibrator_version": number})
-    if not probabilities:
-        return answer({"probabilities": [], "calibrator_version": number})
-    try:
-        served = from_document(document or plain(_task(found.task, probabilities))).predict_proba(probabilities)
-    except ValueError as error:
-        raise BadInput("probabilities", probabilities[:5], str(error)) from error
-    return answer({"probabilities": served.tolist(), "calibrator_version": number})
-
-
-def plain(task: str) -> JsonObject:
-    """Return the document of no calibrator."""
-    return {"method": "identity", "task": task, "parameters": {}}
-
-
-def _task(task: str | None, probabilities: list[float] | list[list[float]]) -> str:
-    return task or ("multiclass" if isinstance(probabilities[0], list) else "binary")
-
-
-class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All steps, oldest first."""
-
-    audit: list[audit.Entry]
-
-
-@router.get("/{model}/audit", responses=answers.gives(Audit))
-def show_audit(context: Context, model: ModelName) -> Response:
-    """Return every step of the calibrators' life, oldest first."""
-    with context.database.read() as connection:
-        found = model_named(connection, model)
-        return answer(Audit(audit=audit.entries(connection, found.id)))
+    return answer(outcome, status=201 if isinstance(outcome, Refitted) else 200)

@@ -1,61 +1,13 @@
-"""Distributions over HTTP: what a regression's champion makes of some."""
+"""Predictive distributions as JSON: a mean and a standard deviation, or quantiles by level."""
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Any
 
-from ...calibrators.compiled import compile_distribution
+from msgspec import UNSET, Struct, UnsetType
+
 from ...calibrators.distributions import Distribution
 from ...domain.errors import BadInput
 from ...domain.events import MAX_AMOUNT, MAX_LEVELS, level_name, levels_of
-from ...domain.settings import Model
-from ..dependencies import JsonObject
-
-MOST: Final = 10_000
-NO_CALIBRATOR: Final = {"method": "identity", "task": "regression", "parameters": {}}
-
-
-def check_kind(model: Model, *, probabilities: bool, distributions: bool) -> None:
-    """Refuse what a model does not take: distributions where it gives probabilities, probabilities of a regression, both, or neither.
-
-    Raises
-    ------
-    BadInput
-        saying what the model takes.
-
-    """
-    if probabilities and distributions:
-        raise BadInput("distributions", "…", "must be left out beside probabilities")
-    if distributions and model.task not in {None, "regression"}:
-        raise BadInput("distributions", "…", f"must be left out: this {model.task} model takes probabilities")
-    if not distributions and model.task == "regression":
-        raise BadInput(
-            "probabilities", "…", "must be left out: this regression takes distributions, as {mean, std} or {quantiles}"
-        )
-    if not distributions and not probabilities:
-        raise BadInput("probabilities", None, "must be given, or distributions of a regression")
-
-
-def calibrated(document: JsonObject | None, given: list[dict[str, Any]]) -> list[JsonObject]:
-    """Return distributions as a calibrator serves them; None serves them as they are.
-
-    Raises
-    ------
-    BadInput
-        naming the first that is none.
-
-    """
-    if len(given) > MOST:
-        raise BadInput("distributions", len(given), f"must be at most {MOST} at once")
-    apply = compile_distribution(document or NO_CALIBRATOR)
-    found = []
-    for place, each in enumerate(given):
-        try:
-            found.append(fields_of(apply(distribution(each)), named=each.get("quantiles")))
-        except BadInput as error:
-            raise BadInput(f"distributions[{place}].{error.field}", error.value, error.reason) from error
-        except ValueError as error:
-            raise BadInput(f"distributions[{place}]", each, str(error)) from error
-    return found
 
 
 def distribution(given: Mapping[str, Any]) -> Distribution:
@@ -104,8 +56,16 @@ def _amount(name: str, value: Any) -> float:
     return float(value)
 
 
-def fields_of(served: Distribution, named: Mapping[str, Any] | None = None) -> JsonObject:
-    """Return a distribution as fields.
+class Stated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A predictive distribution: mean and standard deviation, or quantiles by level."""
+
+    mean: float | UnsetType = UNSET
+    std: float | UnsetType = UNSET
+    quantiles: dict[str, float] | UnsetType = UNSET
+
+
+def stated(served: Distribution, named: Mapping[str, Any] | None = None) -> Stated:
+    """Return a distribution as it is answered.
 
     Parameters
     ----------
@@ -113,13 +73,16 @@ def fields_of(served: Distribution, named: Mapping[str, Any] | None = None) -> J
 
     Examples
     --------
-    >>> fields_of(Distribution((), (1.0, 2.5))), fields_of(Distribution((50, 950), (1.0, 2.0)), named={".05": 0})
-    ({'mean': 1.0, 'std': 2.5}, {'quantiles': {'.05': 1.0, '0.95': 2.0}})
+    >>> stated(Distribution((), (1.0, 2.5)))
+    Stated(mean=1.0, std=2.5, quantiles=UNSET)
+    >>> stated(Distribution((50, 950), (1.0, 2.0)), named={".05": 0}).quantiles
+    {'.05': 1.0, '0.95': 2.0}
 
     """
     if not served.levels:
-        return dict(zip(("mean", "std"), served.values, strict=True))
+        mean, std = served.values
+        return Stated(mean=mean, std=std)
     names = tuple(named or ())
     spelled = dict(zip(levels_of(names) or (), names, strict=True))
     levels = (spelled.get(level, level_name(level)) for level in served.levels)
-    return {"quantiles": dict(zip(levels, served.values, strict=True))}
+    return Stated(quantiles=dict(zip(levels, served.values, strict=True)))

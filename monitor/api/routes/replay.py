@@ -9,11 +9,11 @@ from starlette.responses import Response
 
 from ...domain.errors import Unavailable
 from ...runtime.replay import history, plan_of, replay_history
-from .. import shapes
-from ..answers import answer, takes
+from ...runtime.replay_outcome import ReplayOutcome
+from ..alerts import AlertAnswer
+from ..answers import answer, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
 from ..settings import settings_body
-from ..shapes import gives
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
@@ -37,11 +37,17 @@ ReplayBody: Final = settings_body(
 )
 
 
-@router.post("/{model}/replay", responses=gives(shapes.Replayed), openapi_extra=takes(ReplayBody))
+class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What a policy would have done, newest first."""
+
+    alerts: tuple[AlertAnswer, ...]
+
+
+@router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody))
 def replay_policy(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
     """Run thresholds, tests and recalibration over stored history as they would have gone; nothing stored changes.
 
-    Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alarms,
+    Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alerts,
     promotions and rollbacks are in event time, newest first.
     """
     if not TURN.acquire(blocking=False):

@@ -26,11 +26,12 @@ from ...recalibrate.thresholds import (
 from ...stats.cells import Floats
 from ...stats.conformal import prediction_sets
 from ...store import versions
+from ...store.calibrators import Calibrator
 from ...store.impact import DecisionImpact
 from ...windows.clock import Clocked, clocked
 from ...windows.raw_scores import Under, applied, known_of
 from ..answers import answer, gives
-from ..dependencies import Context, JsonObject, ModelName, Now, model_named, usable
+from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..strict import StrictRoute
 from .calibration import Range, range_of, wait_for_roll_up
 
@@ -125,8 +126,8 @@ def _range(query: ThresholdsQuery, clock: Clocked, now: int) -> tuple[int, int]:
     return range_of(Range(window=window, start=query.start, end=query.end), clock, clock.matured_until, now)
 
 
-def _document(connection: Connection, model: Model, which: str) -> JsonObject | None:
-    """Return the document of a calibrator, None for identity.
+def _document(connection: Connection, model: Model, which: str) -> Calibrator | None:
+    """Return the document of a calibrator, None for no calibrator.
 
     Raises
     ------
@@ -162,10 +163,10 @@ class SetsOfAMinute:
         self._made: dict[_Key, tuple[int, ConformalSets]] = {}
 
     def sets(
-        self, connection: Connection, clock: Clocked, champion: JsonObject | None, coverage: float, now: int
+        self, connection: Connection, clock: Clocked, champion: Calibrator | None, coverage: float, now: int
     ) -> ConformalSets:
         """Return the prediction sets of the longest window, at most a minute old."""
-        model, sha256 = clock.model, None if champion is None else champion["sha256"]
+        model, sha256 = clock.model, None if champion is None else champion.sha256
         key = (model.id, model.revision, model.created_at, sha256, coverage)
         at, sets = self._made.get(key, (-MINUTE, None))
         if sets is None or not at <= now < at + MINUTE:
@@ -231,7 +232,7 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
     return answer(
         PredictedSets(
             sets=_sets(clock.model, served, conformal.threshold),
-            calibrator_version=None if champion is None else champion["number"],
+            calibrator_version=None if champion is None else champion.number,
             coverage=asked.coverage,
             threshold=conformal.threshold,
             labelled=conformal.labelled,
@@ -240,7 +241,7 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
     )
 
 
-def _served(model: Model, champion: JsonObject | None, asked: PredictSetRequest) -> Floats:
+def _served(model: Model, champion: Calibrator | None, asked: PredictSetRequest) -> Floats:
     """Return what the champion makes of the probabilities: of shape (n,) of a binary model, else (n, classes)."""
     if model.task == "regression":
         raise Conflict(OF_REGRESSIONS)

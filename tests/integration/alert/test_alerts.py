@@ -15,6 +15,7 @@ from monitor.recalibrate.job import champion_document
 from monitor.runtime.stages import run_stage, stage
 from monitor.store import alerts, audit
 from monitor.store import sequential as tests_of
+from monitor.store.audit import Detail
 from monitor.store.schema import secret
 
 BROKEN = 0.4
@@ -82,7 +83,7 @@ class Stream:
     def champion(self):
         with self.feed.database.read() as connection:
             document = champion_document(connection, self.model)
-        return (None, float) if document is None else (document["number"], compile_scalar(document))
+        return (None, float) if document is None else (document.number, compile_scalar(document.working_part))
 
     def transitions(self, kind=MISCALIBRATION):
         """Return transitions, oldest first."""
@@ -165,7 +166,7 @@ def test_proposal_answers_a_sequential_alarm_until_a_person_does(stream):
     for _ in range(9):
         one.pass_time(slope=BROKEN)
     assert one.states() == [(SEQUENTIAL, "", "firing")]
-    assert one.audit("propose") == [{"number": 1}]
+    assert one.audit("propose") == [Detail(number=1)]
     assert one.champion()[0] is None
 
 

@@ -11,10 +11,11 @@ from monitor.domain.times import moment, rfc3339
 from monitor.recalibrate import registry
 from monitor.runtime.stages import run_stage, stage
 from monitor.store import alerts, audit, models, versions
-from monitor.store.audit import Action
+from monitor.store.audit import Action, Detail
+from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.versions import CHALLENGER
 
-HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+HALVED = Fitted(method="temperature", task="binary", parameters={"temperature": 2.0})
 STEP = timedelta(minutes=5)
 
 
@@ -27,7 +28,9 @@ class Service:
         self.sent = 0
         for _ in range(2):
             with feed.database.write() as connection:
-                registry.register(connection, self.model, HALVED, fitted_from={}, gate=None, actor="test", now=clock())
+                registry.register(
+                    connection, self.model, HALVED, fitted_from=FittedFrom(), gate=None, actor="test", now=clock()
+                )
 
     def promote(self, number):
         self._move(registry.promote, number)
@@ -46,7 +49,7 @@ class Service:
             progress = models.progress_of(connection, [self.model.id])[self.model.id]
             if share is None:
                 versions.drop(connection, self.model.id, CHALLENGER)
-                detail = {"number": number}
+                detail = Detail(number=number)
                 audit.log(
                     connection, self.model.id, at=self.clock(), actor="test", action=Action.CANARY_STOP, detail=detail
                 )

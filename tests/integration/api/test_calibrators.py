@@ -11,6 +11,7 @@ import pytest
 
 from monitor.recalibrate import manual, registry
 from monitor.store import models
+from monitor.store.calibrators import FittedFrom, no_calibrator
 
 CALIBRATORS = "/v1/models/m/calibrators"
 TOO_SURE = ((0.9, 14), (0.7, 12), (0.3, 8), (0.1, 6))
@@ -351,18 +352,18 @@ def test_refits_at_once_get_numbers_of_their_own(sure):
 
 
 def test_a_job_and_a_person_who_register_at_once_get_numbers_of_their_own(three):
-    database, at = three.services.database, {"actor": "test", "now": 0, "fitted_from": {}, "gate": None}
-    fitted = {"method": "identity", "task": "binary", "parameters": {}}
+    database, at = three.services.database, {"actor": "test", "now": 0, "fitted_from": FittedFrom(), "gate": None}
+    fitted = no_calibrator("binary")
     numbers, waits = [], threading.Event()
 
     def second():
         waits.set()
         with database.write() as connection:
-            numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at)["number"])
+            numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at).number)
 
     other = threading.Thread(target=second)
     with database.write() as connection:
-        numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at)["number"])
+        numbers.append(registry.register(connection, models.by_name(connection, "m"), fitted, **at).number)
         other.start()
         waits.wait()
         time.sleep(0.3)

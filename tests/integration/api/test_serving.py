@@ -14,6 +14,7 @@ from monitor.client.transport import Answer
 from monitor.domain.errors import BadInput
 from monitor.recalibrate import registry
 from monitor.store import models, versions
+from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 
 SERVING = "/v1/models/m/serving"
@@ -29,7 +30,15 @@ def model(api, tools):
     for fitted in (HALVED, SHIFTED):
         with api.services.database.write() as connection:
             found = models.by_name(connection, "m")
-            registry.register(connection, found, fitted, fitted_from={}, gate=None, actor="test", now=api.clock())
+            registry.register(
+                connection,
+                found,
+                Fitted(**fitted),
+                fitted_from=FittedFrom(),
+                gate=None,
+                actor="test",
+                now=api.clock(),
+            )
     return Versions(api, found)
 
 

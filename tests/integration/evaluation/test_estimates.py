@@ -17,6 +17,7 @@ from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
 from monitor.recalibrate import registry
 from monitor.runtime.stages import run_stage, stage
 from monitor.store import estimates, models
+from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.estimates import Estimate
 
 PATH = "/v1/models/m/estimate"
@@ -104,9 +105,9 @@ class Served:
 
     def promote(self) -> None:
         with self.feed.database.write() as connection:
-            document = {"method": "platt", "task": "binary", "parameters": {"slope": 1.0, "intercept": 0.0}}
+            fitted = Fitted(method="platt", task="binary", parameters={"slope": 1.0, "intercept": 0.0})
             registry.register(
-                connection, self.model, document, fitted_from={}, gate=None, actor="ann", now=self.clock()
+                connection, self.model, fitted, fitted_from=FittedFrom(), gate=None, actor="ann", now=self.clock()
             )
             progress = models.progress_of(connection, [self.model.id])[self.model.id]
             registry.promote(connection, self.model, 1, progress, actor="ann", now=self.clock(), reason="by hand")

@@ -23,6 +23,7 @@ from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Clusters, Evidence
 from monitor.store import models, schema
 from monitor.store import sequential as store
+from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.migrate import _config, upgrade
 
 MINUTES = timedelta(minutes=1)
@@ -301,14 +302,14 @@ def test_regression_is_tested_by_its_integral_transform(feed, make):
     assert said(feed, model)[""].log_ratio is None
 
 
-CALIBRATOR = {"method": "platt", "task": "binary", "parameters": {"slope": 1.0, "intercept": 0.0}}
+CALIBRATOR = Fitted(method="platt", task="binary", parameters={"slope": 1.0, "intercept": 0.0})
 
 
 def put_in_service(feed, model):
     with feed.database.write() as connection:
         now, progress = feed.clock(), models.progress_of(connection, [model.id])[model.id]
-        found = register(connection, model, dict(CALIBRATOR), fitted_from={}, gate=None, actor="t", now=now)
-        promote(connection, model, found["number"], progress, actor="t", now=now, reason="test")
+        document = register(connection, model, CALIBRATOR, fitted_from=FittedFrom(), gate=None, actor="t", now=now)
+        promote(connection, model, document.number, progress, actor="t", now=now, reason="test")
 
 
 def take_out_of_service(feed, model):

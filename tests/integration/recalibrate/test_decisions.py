@@ -94,11 +94,11 @@ def test_a_candidate_shows_what_it_would_select(sure):
 
 
 def test_the_impact_of_a_promotion_is_what_the_api_shows(sure):
-    made = sure.post("/v1/models/m/calibrators", {"method": "platt", "promote": False}, status=201)
+    sure.post("/v1/models/m/calibrators", {"method": "platt", "promote": False}, status=201)
     with sure.services.database.read() as connection:
         clock = clocked(connection, models.named(connection, "m"), sure.clock())
-        found = impact_of(connection, clock, made, None)
-        back = impact_of(connection, clock, None, versions.document(connection, clock.model.id, 1))
+        made = versions.document(connection, clock.model.id, 1)
+        found, back = impact_of(connection, clock, made, None), impact_of(connection, clock, None, made)
     assert to_builtins(found) == sure.get(THRESHOLDS, calibrator="1")["decisions"]
     assert [found[0].before.selected, found[0].after.selected] == [back[0].after.selected, back[0].before.selected]
 

@@ -16,12 +16,13 @@ from monitor.domain.alerts import RecordedAlert
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.records import SeriesKey
 from monitor.domain.settings import Model
-from monitor.domain.times import DAY, HOUR, micros, moment, parse_time
+from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate import manual, registry
 from monitor.recalibrate.job import Breach, breach, champion_document, of_version, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
 from monitor.runtime.stages import run_stage, run_stages, stage
 from monitor.store import alerts, audit, evaluations, models, versions
+from monitor.store.calibrators import Calibrator, Fitted, FittedFrom
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
 from monitor.windows.clock import clocked
@@ -100,7 +101,7 @@ class Life:
     def _champion(self) -> tuple[int | None, Callable[[float], float]]:
         with self.feed.database.read() as connection:
             document = champion_document(connection, self.model)
-        return (None, float) if document is None else (document["number"], compile_scalar(document))
+        return (None, float) if document is None else (document.number, compile_scalar(document.working_part))
 
     def judge(self) -> None:
         run_stages(self.feed.database, self.feed.token, now=self.clock, notify=False)
@@ -114,12 +115,12 @@ class Life:
     def states(self, kind: str = "miscalibration", window: str | None = None) -> list[str]:
         return [each.state for each in self.transitions(kind) if window in {None, each.window}]
 
-    def audit(self, action: str) -> list[dict[str, Any]]:
+    def audit(self, action: str) -> list[audit.Detail]:
         with self.feed.database.read() as connection:
             entries = audit.entries(connection, self.model.id)
         return [each.detail for each in entries if each.action == action]
 
-    def documents(self) -> list[dict[str, Any]]:
+    def documents(self) -> list[Calibrator]:
         with self.feed.database.read() as connection:
             return versions.documents(connection, self.model.id)
 
@@ -164,7 +165,7 @@ def test_breach_is_repaired_once_by_labels_since_it_began(life: Callable[..., Li
     for _ in range(6):
         one.pass_time(150, slope=BROKEN)
     (document,) = one.documents()
-    assert parse_time("start", document["fitted_from"]["start"]) >= broken_from - HOUR
+    assert micros(document.fitted_from.start) >= broken_from - HOUR
     assert one.states()[0] == "firing"
     assert one.states(window="24h")[-1] == "resolved"
     assert len(one.audit("promote")) == 1
@@ -181,7 +182,7 @@ def test_refit_uses_nothing_from_before_the_last_promotion(life_on_both: Callabl
     second, _ = one.documents()
     promoted, *_ = one.audit("promote")
     assert len(one.documents()) == 2
-    assert second["fitted_from"]["start"] > promoted["event_time"]
+    assert second.fitted_from.start > promoted.event_time
 
 
 def test_lagging_clients_are_no_reason_to_fit_again(life: Callable[..., Life]) -> None:
@@ -205,7 +206,7 @@ def test_refit_for_one_version_must_not_harm_another(life_on_both: Callable[...,
         one.pass_time(150, version="broken", slope=BROKEN, span=SIX_HOURS / 2)
     assert {each.version for each in one.transitions()} == {"broken"}
     assert one.champion() is None
-    assert any("does harm in the segment model_version:sound" in each["reason"] for each in one.audit("refuse"))
+    assert any("does harm in the segment model_version:sound" in each.reason for each in one.audit("refuse"))
 
 
 def test_refit_helps_the_version_that_has_labels_while_another_waits(life: Callable[..., Life]) -> None:
@@ -215,7 +216,7 @@ def test_refit_helps_the_version_that_has_labels_while_another_waits(life: Calla
     assert {each.version for each in one.transitions()} == {"a quiet one"}
     for _ in range(6):
         one.pass_time(150, version="b", slope=BROKEN)
-    assert one.documents()[-1]["fitted_from"]["model_version"] == "b"
+    assert one.documents()[-1].fitted_from.model_version == "b"
 
 
 def test_rollback_by_a_person_makes_auto_wait_until_a_person_promotes(life: Callable[..., Life]) -> None:
@@ -265,8 +266,8 @@ def test_nobody_moves_a_calibrator_between_a_last_look_at_the_grounds_of_a_refit
     )
     person = Thread(target=manual.promote, args=(one.feed.database, "m", 1), kwargs=BY_HAND)
     with one.feed.database.write() as connection:
-        document = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
-        registry.register(connection, one.model, document, fitted_from={}, gate=None, actor="ann", now=one.clock())
+        fitted, now = Fitted(method="temperature", task="binary", parameters={"temperature": 2.0}), one.clock()
+        registry.register(connection, one.model, fitted, fitted_from=FittedFrom(), gate=None, actor="ann", now=now)
     with one.feed.database.write() as connection:
         assert stands(connection, one.model, found)
         person.start()
@@ -283,14 +284,14 @@ def test_proposals_do_not_pile_up_while_a_person_thinks(life_on_both: Callable[.
         one.pass_time(150, slope=BROKEN)
     assert len(one.documents()) == 1
     assert one.champion() is None
-    assert one.audit("propose") == [{"number": 1}]
+    assert one.audit("propose") == [audit.Detail(number=1)]
 
 
 def test_refused_refits_come_ever_less_often(life: Callable[..., Life]) -> None:
     one = life()
     for _ in range(24):
         one.pass_time(300, slope=0.0)
-    labels = [each["fitted_from"]["labels"] + each["fitted_from"]["holdout_labels"] for each in one.audit("refuse")]
+    labels = [each.fitted_from.labels + each.fitted_from.holdout_labels for each in one.audit("refuse")]
     assert one.documents() == []
     assert 10 <= len(labels) <= 18
     assert all(later >= earlier + 100 for earlier, later in pairwise(labels[:6]))

@@ -230,7 +230,7 @@ def test_the_audit_log_names_the_key(sqlite_api, tools, monkeypatch):
 def test_a_model_is_repaired_at_a_terminal(sure, terminal, tmp_path):
     assert "has no calibrator yet" in terminal(sure, "calibrators", "list", "m")
     dry = terminal(sure, "refit", "m", "--method", "temperature", "--dry-run", "--start", "2026-01-01T00:00:00Z")
-    assert "dry run: a temperature would be registered" in dry
+    assert "dry run: a calibrator (temperature) would be registered" in dry
     assert audit(sure) == []
     made = json.loads(terminal(sure, "refit", "m", "--method", "temperature", "--no-promote", "--json"))
     assert made["number"] == 1

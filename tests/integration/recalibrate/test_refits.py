@@ -13,6 +13,7 @@ from monitor.domain.settings import Model
 from monitor.domain.times import HOUR, MINUTE, moment
 from monitor.recalibrate import manual
 from monitor.recalibrate.manual import Asked
+from monitor.recalibrate.outcomes import Refitted, Refused
 from monitor.runtime.stages import run_stages
 from monitor.store import audit, versions
 from monitor.windows import samples
@@ -74,7 +75,7 @@ class Traffic:
                 connection, state, self.sample(), holdout=holdout, end=self.over[1], version=version
             )
 
-    def refit(self, **asked: Any) -> dict[str, Any]:
+    def refit(self, **asked: Any) -> Refitted | Refused:
         return manual.refit_now(self.feed.database, "m", Asked(**asked), actor="ann", now=self.clock())
 
     def aliases(self) -> dict[str, int | None]:
@@ -104,9 +105,9 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_by_hand(sqlite_traffi
     one.send(1_800, predicted=in_country("DE"))
     one.send(600, predicted=in_country("NL"), slope=1.3)
     refused = one.refit()
-    assert refused["number"] is None
-    assert "it does harm in the segment country:NL" in refused["reason"]
-    found = refused["gate"]["judged"]["temperature"]["segments"]
+    assert refused.number is None
+    assert "it does harm in the segment country:NL" in refused.reason
+    found = refused.gate.judged["temperature"].segments
     assert found["country:DE"]["log_loss_gain"] > 0 > found["country:NL"]["log_loss_gain_upper_bound"]
     assert found["country:NL"]["rows"] == pytest.approx(180, abs=10)
 
@@ -127,7 +128,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
     with one.feed.database.read() as connection:
         entries = audit.entries(connection, one.model.id)
     assert [each.action for each in entries] == ["refuse"]
-    assert "it does harm in the segment country:NL" in entries[0].detail["reason"]
+    assert "it does harm in the segment country:NL" in entries[0].detail.reason
 
 
 @pytest.mark.parametrize("sources", [None, ("audit",)], ids=["cells", "rows"])
@@ -197,25 +198,25 @@ def test_labels_of_other_sources_neither_judge_nor_are_fitted_on(traffic: Callab
     assert (rows.labels, rows.judging.labels) == (1_500, 1_000)
     assert rows.part(~rows.trusted).right == 0
     made = one.refit(method="temperature")
-    assert made["promoted"]
-    assert made["fitted_from"]["labels"] + made["fitted_from"]["holdout_labels"] == 1_000
-    assert made["parameters"]["temperature"] == pytest.approx(1 / BROKEN, rel=0.35)
+    assert made.promoted
+    assert made.fitted_from.labels + made.fitted_from.holdout_labels == 1_000
+    assert made.parameters["temperature"] == pytest.approx(1 / BROKEN, rel=0.35)
 
 
 def test_without_a_trusted_source_wrong_labels_decide(sqlite_traffic: Callable[..., Traffic]) -> None:
     one = sqlite_traffic(recalibration="auto")
     one.send(1_500, labelled=audited, slope=1.0)
     blind = one.refit()
-    assert blind["promoted"]  # a calibrated model is "repaired" to say that hardly anything comes true
+    assert blind.promoted  # a calibrated model is "repaired" to say that hardly anything comes true
     one.feed.model(label_delay=0, windows=("24h",), recalibration="auto", trusted_sources=("audit",))
     told = one.refit()
-    assert not told["promoted"]
+    assert not told.promoted
 
 
 def test_too_few_trusted_labels_are_refused(sqlite_traffic: Callable[..., Traffic]) -> None:
     one = sqlite_traffic(trusted_sources=("audit", "lab"))
     one.send(600, labelled=lambda i: {"source": "audit"} if i % 10 == 0 else {})
-    assert one.refit()["reason"] == (
+    assert one.refit().reason == (
         "60 of 600 labels are from trusted sources (audit, lab), the only ones that judge: at least 167 are needed to hold out 50"
     )
 
@@ -240,9 +241,9 @@ def test_a_promotion_that_a_guard_holds_waits_for_a_person(sqlite_traffic: Calla
     one.send(1_400, before=timedelta(hours=1))
     one.send(700, spread=0.2)  # later scores are higher, and so is the share of labels 1
     made = one.refit(start="2026-01-05T10:00:00Z")
-    assert (made["number"], made["promoted"]) == (1, False)
-    assert "A person must decide, since the share of labels that say 1 jumped from" in made["reason"]
-    assert made["gate"]["held"] in made["reason"]
+    assert (made.number, made.promoted) == (1, False)
+    assert "A person must decide, since the share of labels that say 1 jumped from" in made.reason
+    assert made.gate.held in made.reason
     assert one.aliases() == {"challenger": 1}
 
 
@@ -254,10 +255,10 @@ def test_a_calibrator_fitted_elsewhere_is_registered_if_it_passes(traffic: Calla
     one.send(1_500)
     bad = {"method": "platt", "task": "binary", "parameters": {"slope": 2.0, "intercept": 0.0}}
     refused = one.refit(document=bad)
-    assert refused["number"] is None
-    assert refused["reason"].startswith("platt: on 450 held-out labels it is no better than no calibrator")
+    assert refused.number is None
+    assert refused.reason.startswith("platt: on 450 held-out labels it is no better than no calibrator")
     good = {"method": "platt", "task": "binary", "parameters": {"slope": BROKEN, "intercept": 0.0}}
     made = one.refit(document=good)
-    assert (made["number"], made["promoted"], made["parameters"]) == (1, True, good["parameters"])
-    assert made["fitted_from"]["registered"] is True
-    assert made["fitted_from"]["holdout_labels"] == 450
+    assert (made.number, made.promoted, made.parameters) == (1, True, good["parameters"])
+    assert made.fitted_from.registered is True
+    assert made.fitted_from.holdout_labels == 450

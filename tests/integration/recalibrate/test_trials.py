@@ -12,6 +12,7 @@ from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, moment
 from monitor.recalibrate import paired_scores, registry, trials
 from monitor.recalibrate.job import conclude, is_due, unanswered
+from monitor.recalibrate.outcomes import Refitted, Refused
 from monitor.recalibrate.paired_scores import Maps, matured_pairs
 from monitor.recalibrate.refit import Outcome
 from monitor.recalibrate.trials import hold, judge_trials
@@ -20,7 +21,9 @@ from monitor.stats.sequential.comparison import Comparison
 from monitor.store import audit, models, versions
 from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
-from monitor.store.trials import Trial
+from monitor.store.audit import Detail
+from monitor.store.calibrators import Fitted, FittedFrom, Task
+from monitor.store.trials import TrialRecord, TrialState
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 from monitor.windows.clock import clocked
 from tests.integration.recalibrate.test_lifecycle import BROKEN, Life
@@ -44,11 +47,11 @@ def life_on_both(feed: Any, clock: Any) -> Lives:
     return lambda **declared: Life(feed, clock, **declared)
 
 
-def temperature(value: float, task: str = "binary") -> dict[str, Any]:
-    return {"method": "temperature", "task": task, "parameters": {"temperature": value}}
+def temperature(value: float, task: Task = "binary") -> Fitted:
+    return Fitted(method="temperature", task=task, parameters={"temperature": value})
 
 
-def put(one: Any, fitted: float | dict[str, Any], how: str = "promote") -> int:
+def put(one: Any, fitted: float | Fitted, how: str = "promote") -> int:
     """Register a temperature, or any document, and promote it or put it on trial; return its number."""
     now = one.clock()
     with one.feed.database.write() as connection:
@@ -56,13 +59,13 @@ def put(one: Any, fitted: float | dict[str, Any], how: str = "promote") -> int:
         document = registry.register(
             connection,
             one.model,
-            fitted if isinstance(fitted, dict) else temperature(fitted),
-            fitted_from={},
+            fitted if isinstance(fitted, Fitted) else temperature(fitted),
+            fitted_from=FittedFrom(),
             gate=None,
             actor="calwatch",
             now=now,
         )
-        number = int(document["number"])
+        number = document.number
         if how == "promote":
             registry.promote(connection, one.model, number, progress, actor="calwatch", now=now, reason="it passed")
         else:
@@ -88,7 +91,7 @@ def aliases(one: Life) -> Mapping[str, Alias]:
         return versions.aliases(connection, one.model.id)
 
 
-def held(one: Life) -> Mapping[str, Trial]:
+def held(one: Life) -> Mapping[str, TrialState]:
     with one.feed.database.read() as connection:
         return store.of_model(connection, one.model.id)
 
@@ -112,13 +115,13 @@ def test_a_promotion_whose_drift_reverses_is_rolled_back_by_nobody_and_the_audit
     assert one.champion() == 1
     one.until(lambda: one.champion() is None)
     (entry,) = one.audit("rollback")
-    assert (1, None) == (entry["number"], entry["restored"])
-    assert "version 1 is surely worse than no calibrator, which it replaced" in entry["reason"]
-    trial = entry["trial"]
-    assert trial["role"] == "watch"
-    assert trial["brier"] > trial["brier_other"]
-    assert trial["e_value_log"] > -np.log(0.01)
-    assert 300 <= trial["labels"] <= one.sent
+    assert (1, None) == (entry.number, entry.restored)
+    assert "calibrator 1 is worse than no calibrator, which it replaced" in entry.reason
+    trial = entry.trial
+    assert trial.role == "watch"
+    assert trial.brier > trial.brier_other
+    assert trial.e_value_log > -np.log(0.01)
+    assert 300 <= trial.labels <= one.sent
     with one.feed.database.read() as connection:
         since = aliases(one)[CHAMPION].since_event_time
         (standing,) = store_sequential.standings(connection, one.model.id).values()
@@ -132,7 +135,7 @@ def test_a_champion_that_is_right_stays(life: Lives) -> None:
     put(one, GOOD)
     passes(one, times=6, slope=BROKEN)
     assert one.champion() == 1
-    assert held(one)["watch"].fields["verdict"] == "better"
+    assert held(one)["watch"].findings.verdict == "better"
     assert actions(one) == ["register", "promote"]
 
 
@@ -144,12 +147,12 @@ def test_a_rollback_puts_back_the_version_before_and_that_one_is_watched_on(life
     passes(one, times=6, slope=BROKEN)
     assert one.champion() == 1
     watch = held(one)["watch"]
-    assert (1, None, "better") == (watch.number, watch.against, watch.fields["verdict"])
+    assert (1, None, "better") == (watch.number, watch.against, watch.findings.verdict)
     passes(one, times=10)
     assert one.champion() is None
     assert "watch" not in held(one)
     with one.feed.database.read() as connection:
-        assert [number for _, number in registry.promotions(connection, one.model.id)] == [1, 2, 1, None]
+        assert [each.number for each in registry.promotions(connection, one.model.id)] == [1, 2, 1, None]
 
 
 def test_after_a_rollback_by_itself_refits_need_new_labels_but_nobody(life: Lives) -> None:
@@ -185,7 +188,7 @@ def test_only_auto_rolls_back_while_other_modes_say_so_once(life: Lives, mode: s
     passes(one, times=5)
     assert one.champion() == 1
     assert actions(one) == ["register", "promote", "watch_worse"]
-    assert "surely worse" in one.audit("watch_worse")[0]["reason"]
+    assert "is worse than" in one.audit("watch_worse")[0].reason
     declared(one, recalibration="auto")
     passes(one, 10)
     assert one.champion() is None
@@ -195,12 +198,12 @@ def test_what_is_sure_is_so_at_the_rate_that_is_declared_now(life: Lives) -> Non
     one = life(recalibration="propose", false_alarm_rate=0.3)
     put(one, FLAT)
     passes(one, 60)
-    assert held(one)["watch"].fields["verdict"] == "worse"
+    assert held(one)["watch"].findings.verdict == "worse"
     declared(one, recalibration="auto", false_alarm_rate=1e-6)
     passes(one, 1)
-    found = held(one)["watch"].fields
-    assert found["e_value_log"] < -np.log(1e-6)
-    assert (1, "undecided") == (one.champion(), found["verdict"])
+    found = held(one)["watch"].findings
+    assert found.e_value_log < -np.log(1e-6)
+    assert (1, "undecided") == (one.champion(), found.verdict)
 
 
 def test_a_challenger_in_the_shadow_serves_nothing_and_says_when_it_is_better(life: Lives) -> None:
@@ -211,7 +214,7 @@ def test_a_challenger_in_the_shadow_serves_nothing_and_says_when_it_is_better(li
     assert one.champion() is None
     assert (1, None) == (aliases(one)[CHALLENGER].number, aliases(one)[CHALLENGER].share)
     assert actions(one) == ["register", "shadow", "shadow_better"]  # and it answers the breach: no second refit
-    assert one.audit("shadow_better")[0]["trial"]["verdict"] == "better"
+    assert one.audit("shadow_better")[0].trial.verdict == "better"
 
 
 def test_a_challenger_in_the_shadow_that_is_worse_is_dropped(life: Lives) -> None:
@@ -242,9 +245,9 @@ def test_a_canary_serves_a_share_and_is_promoted_after_enough_labels(life_on_bot
     assert (1, CHALLENGER in aliases(one)) == (one.champion(), False)
     assert actions(one) == ["register", "canary", "promote"]
     (entry,) = one.audit("promote")
-    assert 400 <= entry["trial"]["labels"] <= 600
-    assert "as a canary it served 0 predictions" in entry["reason"]
-    assert [each["name"] for each in entry["decisions"]] == ["review"]
+    assert 400 <= entry.trial.labels <= 600
+    assert "as a canary it served 0 predictions" in entry.reason
+    assert [impact.name for impact in entry.decisions] == ["review"]
 
 
 def test_a_canary_that_does_harm_is_stopped(life: Lives) -> None:
@@ -253,7 +256,7 @@ def test_a_canary_that_does_harm_is_stopped(life: Lives) -> None:
     passes(one)
     assert CHALLENGER not in aliases(one)
     assert actions(one) == ["register", "canary", "canary_stop"]
-    assert "surely worse" in one.audit("canary_stop")[0]["reason"]
+    assert "is worse than" in one.audit("canary_stop")[0].reason
     assert attempt(one).labels == one.sent
 
 
@@ -262,7 +265,7 @@ def test_a_canary_that_is_no_better_is_stopped_in_the_end(life: Lives) -> None:
     put(one, 1.1, "canary")
     passes(one, 100, times=5, slope=1.3)
     assert one.champion() is None
-    assert "no better after 4 times 100 labels" in one.audit("canary_stop")[0]["reason"]
+    assert "no better after 4 times 100 labels" in one.audit("canary_stop")[0].reason
 
 
 def test_a_canary_without_labels_stays_and_says_so_once(life: Lives) -> None:
@@ -310,7 +313,7 @@ def test_a_trial_goes_on_under_another_role_when_settings_change(life: Lives, ma
         declared(one, recalibration=mode)
         passes(one, 50)
         (trial,) = held(one).values()
-        assert (role, one.sent) == (trial.role, trial.fields["labels"])
+        assert (role, one.sent) == (trial.role, trial.findings.labels)
 
 
 def test_after_a_persons_rollback_a_canary_waits_for_a_person_too(life: Lives) -> None:
@@ -348,13 +351,15 @@ def test_what_becomes_of_a_refit_that_passed(
     one = life(**settings)
     answer = concluded(one, promote=promote, held=held_by)
     assert actions(one) == ["register", expected]
-    assert (expected == "promote") == answer["promoted"] == (one.champion() == 1)
-    assert held_by is None or promote or held_by in answer["reason"]
-    assert held_by is None or expected != "propose" or one.audit("propose") == [{"number": 1, "held": held_by}]
+    assert (expected == "promote") == answer.promoted == (one.champion() == 1)
+    assert held_by is None or promote or held_by in answer.reason
+    assert held_by is None or expected != "propose" or one.audit("propose") == [Detail(number=1, held=held_by)]
 
 
-def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> dict[str, Any]:
-    outcome = Outcome(fitted=temperature(2.0), gate={}, reason="it is better", passed=True, fitted_from={}, held=held)
+def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> Refitted | Refused:
+    outcome = Outcome(
+        fitted=temperature(2.0), gate=None, reason="it is better", passed=True, fitted_from=FittedFrom(), held=held
+    )
     with one.feed.database.write() as connection:
         clock = clocked(connection, one.model, one.clock())
         return conclude(connection, clock, outcome, promote=promote, actor="calwatch", now=one.clock())
@@ -400,10 +405,10 @@ def test_each_label_counts_once_and_those_that_come_later_do_not(life_on_both: L
     at = moment(one.clock())
     one.feed.take(make.prediction("late", 0.5, at=at))
     passes(one, 50, times=2, slope=BROKEN)
-    assert held(one)["watch"].fields["labels"] == 100
+    assert held(one)["watch"].findings.labels == 100
     one.feed.take(make.label("late", 1))
     passes(one, 10, times=3, slope=BROKEN)
-    assert held(one)["watch"].fields["labels"] == 130
+    assert held(one)["watch"].findings.labels == 130
     assert judge_trials(one.feed.database, one.feed.token, one.model, one.clock()) == 0
 
 
@@ -414,7 +419,7 @@ def test_a_minute_is_taken_in_when_it_is_over_however_often_one_looks(life: Live
         one.pass_time(5, span=timedelta(seconds=20), judged=False)
         run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
     # Counted are 13 minutes, without the first, in which the calibrator was put in service.
-    assert held(one)["watch"].fields["labels"] == 12 * 15
+    assert held(one)["watch"].findings.labels == 12 * 15
 
 
 def test_a_long_backlog_is_taken_as_if_it_had_been_taken_step_by_step(life: Lives, monkeypatch: Any) -> None:
@@ -501,10 +506,10 @@ def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
         one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
         run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
         run_stage(stage("tests"), one.feed.database, one.feed.token, now=one.clock)
-    found = held(one)["watch"].fields
+    found = held(one)["watch"].findings
     # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
-    assert found["e_value_log"] < 60 * np.log(1.9)
-    assert found["labels"] > 900 or shared == {1}
+    assert found.e_value_log < 60 * np.log(1.9)
+    assert found.labels > 900 or shared == {1}
 
 
 def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> None:
@@ -521,7 +526,7 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
 
     monkeypatch.setattr(trials, "hold", moved)
     run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
-    assert [entry["reason"] for entry in one.audit("rollback")] == ["by hand"]
+    assert [entry.reason for entry in one.audit("rollback")] == ["by hand"]
 
 
 def test_vectors_are_compared_from_rows_a_whole_hour_at_a_time(feed: Any, clock: Any, make: Any) -> None:
@@ -536,7 +541,7 @@ def test_vectors_are_compared_from_rows_a_whole_hour_at_a_time(feed: Any, clock:
             [{"probabilities": each.tolist()} for each in vectors],
             ["abc"[dice.choice(3, p=each)] for each in vectors],
         )
-    assert one.rolled_back()["brier"] > one.rolled_back()["brier_other"] + 0.1
+    assert one.rolled_back().brier > one.rolled_back().brier_other + 0.1
 
 
 @pytest.mark.parametrize("kind", ["normal", "quantiles"])
@@ -545,7 +550,7 @@ def test_distributions_are_compared_by_their_crps(
 ) -> None:
     feed = feed_on(sqlite_database)
     one = Serving(feed, clock, feed.model(task="regression", label_delay=0, recalibration="auto"))
-    put(one, {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 3.0}})
+    put(one, Fitted(method="variance_scaling", task="regression", parameters={"scale": 3.0}))
     dice = np.random.default_rng(5)
     for _ in range(3):
         mean = dice.normal(0.0, 4.0, 200)
@@ -557,8 +562,8 @@ def test_distributions_are_compared_by_their_crps(
         ]
         one.serve(make, stated, dice.normal(mean, 2.0).tolist())
     trial = one.rolled_back()
-    assert (None, None) == (trial["brier"], trial["brier_other"])
-    assert trial["crps"] > trial["crps_other"] > 0.5
+    assert (None, None) == (trial.brier, trial.brier_other)
+    assert trial.crps > trial.crps_other > 0.5
 
 
 class Serving:
@@ -580,13 +585,12 @@ class Serving:
         )
         run_stage(stage("trials"), self.feed.database, self.feed.token, now=self.clock)
 
-    def rolled_back(self) -> dict[str, Any]:
+    def rolled_back(self) -> TrialRecord:
         """Return the trial of the only rollback."""
         with self.feed.database.read() as connection:
             audited = audit.entries(connection, self.model.id)
         (entry,) = [each for each in audited if each.action == "rollback"]
-        found: dict[str, Any] = entry.detail["trial"]
-        return found
+        return entry.detail.trial
 
 
 def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -> None:

@@ -289,4 +289,4 @@ def test_a_drift_that_reverses_is_promoted_and_rolled_back_in_a_replay(sqlite_ap
     promoted, rolled_back = outcome["promotions"][-1], outcome["rollbacks"][-1]
     assert (1, 1, None) == (promoted["number"], rolled_back["number"], rolled_back["restored"])
     assert at_of(promoted) < over < at_of(rolled_back) < over + timedelta(days=6)
-    assert "version 1 is surely worse than no calibrator, which it replaced" in rolled_back["reason"]
+    assert "calibrator 1 is worse than no calibrator, which it replaced" in rolled_back["reason"]

@@ -18,6 +18,7 @@ from monitor.recalibrate.onset import onset
 from monitor.recalibrate.refit import Outcome, refit
 from monitor.recalibrate.regression import gaps_of, lower_bound, mean_change
 from monitor.stats.quantiles import quantile_ece
+from monitor.store.calibrators import Fitted
 from monitor.windows.samples import Sample
 
 MODEL = Model(id=1, name="m", task="regression", classes=None, settings=ModelSettings(), revision=1, created_at=0)
@@ -56,7 +57,7 @@ def test_a_calibrated_regression_is_left_alone(levels: tuple[int, ...]) -> None:
 
 def test_a_width_off_by_a_third_is_repaired() -> None:
     found = [refitted(seed, 2_000, normal(1.3)) for seed in range(12)]
-    methods = [each.fitted["method"] for each in found if each.fitted is not None]
+    methods = [each.fitted.method for each in found if each.fitted is not None]
     assert len(methods) >= 10
     assert methods.count("variance_scaling") >= 9
 
@@ -64,9 +65,9 @@ def test_a_width_off_by_a_third_is_repaired() -> None:
 def test_the_map_of_levels_wins_where_tails_are_heavy_and_width_alone_does_not_help() -> None:
     found = refitted(0, 6_000, heavy)
     assert found.fitted is not None
-    assert (found.fitted["method"], found.passed) == ("pit_isotonic", True)
+    assert (found.fitted.method, found.passed) == ("pit_isotonic", True)
     assert found.gate is not None
-    assert found.gate["candidates_judged"] == ["variance_scaling", "pit_isotonic"]
+    assert found.gate.candidates_judged == ["variance_scaling", "pit_isotonic"]
 
 
 def test_where_both_help_the_map_of_levels_must_beat_the_factor_too() -> None:
@@ -75,11 +76,11 @@ def test_where_both_help_the_map_of_levels_must_beat_the_factor_too() -> None:
 
     earned = refitted(1, 6_000, skewed)
     assert earned.gate is not None
-    assert earned.gate["method"] == "pit_isotonic"
-    assert earned.gate["comparisons"]["simpler"]["gain_in_std_lower_bound"] > 0.0
+    assert earned.gate.method == "pit_isotonic"
+    assert earned.gate.comparisons["simpler"]["gain_in_std_lower_bound"] > 0.0
     plain = refitted(1, 6_000, normal(2.0))
     assert plain.gate is not None
-    assert (plain.gate["method"], plain.gate["candidates_judged"]) == (
+    assert (plain.gate.method, plain.gate.candidates_judged) == (
         "variance_scaling",
         ["variance_scaling", "pit_isotonic"],
     )
@@ -89,7 +90,7 @@ def test_fewer_labels_try_less_or_nothing() -> None:
     assert refitted(2, 199, normal(3.0)).reason == "there are 199 labels; at least 200 are needed"
     few = refitted(2, 999, normal(3.0))
     assert few.gate is not None
-    assert few.gate["candidates_judged"] == ["variance_scaling"]
+    assert few.gate.candidates_judged == ["variance_scaling"]
 
 
 def test_a_refit_must_beat_what_serves() -> None:
@@ -209,7 +210,7 @@ def test_the_gaps_are_those_of_the_quantile_error() -> None:
     assert error is not None
     assert bound is not None
     assert 0.5 * error < bound < error
-    repaired = {"method": "variance_scaling", "task": "regression", "parameters": {"scale": 2.0}}
+    repaired = Fitted(method="variance_scaling", task="regression", parameters={"scale": 2.0})
     right = lower_bound(gaps_of(found, repaired), 0.05)
     assert right is not None
     assert right < 0.01
@@ -244,7 +245,7 @@ def test_a_candidate_that_changes_nothing_is_said_to_be_the_same() -> None:
 def test_a_refusal_names_the_candidate_with_the_most_to_gain() -> None:
     outcome = refitted(2, 1_000, lambda dice, n: 0.12 + dice.standard_normal(n))
     assert outcome.gate is not None
-    judged = outcome.gate["judged"]
-    best = max(judged, key=lambda name: judged[name]["comparisons"]["identity"]["gain_in_std_lower_bound"])
+    judged = outcome.gate.judged
+    best = max(judged, key=lambda name: judged[name].comparisons["identity"]["gain_in_std_lower_bound"])
     assert best != next(iter(judged))
     assert outcome.reason.startswith(f"{best}: ")

@@ -1,9 +1,9 @@
 """Refit: what is promoted, what is refused and why, on labels whose truth is known; the whole of it is `make benchmarks`' gate."""
 
-import json
 from dataclasses import replace
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from scipy.special import expit, logit
@@ -14,6 +14,7 @@ from monitor.domain.errors import BadInput
 from monitor.domain.settings import Model, ModelSettings
 from monitor.recalibrate.guards import guarded, label_rate_jump, mean_change
 from monitor.recalibrate.refit import HOLDOUT, Outcome, judged_document, refit
+from monitor.store.calibrators import Fitted, FittedFrom, RefusedGate, Task
 from monitor.windows.samples import Sample, Segments
 from tests.benchmarks.gate import (
     CALIBRATED,
@@ -87,25 +88,25 @@ def test_a_trusted_source_keeps_wrong_labels_from_doing_harm(one_sided: bool) ->
 def test_a_richer_family_wins_where_it_is_surely_better_than_the_simplest_that_passes() -> None:
     outcome = auto(rows(0, 20_000, slope=1 / 1.5, shift=0.5))
     assert outcome.fitted is not None
-    assert outcome.fitted["method"] == "platt"
+    assert outcome.fitted.method == "platt"
     assert outcome.gate is not None
-    assert outcome.gate["comparisons"]["simpler"]["log_loss_gain_lower_bound"] > 0.0
-    assert "the simpler candidate that passed" in outcome.gate["others"]["beta"]["reason"]
-    assert "isotonic" in outcome.gate["candidates_judged"]
+    assert outcome.gate.comparisons["simpler"]["log_loss_gain_lower_bound"] > 0.0
+    assert "the simpler candidate that passed" in outcome.gate.others["beta"].reason
+    assert "isotonic" in outcome.gate.candidates_judged
 
 
 def test_the_simplest_family_wins_where_no_other_is_surely_better() -> None:
     outcome = auto(rows(0, 5_000, slope=1 / 1.5))
     assert outcome.fitted is not None
-    assert outcome.fitted["method"] == "temperature"
-    assert set(outcome.gate["others"]) == {"platt", "beta", "quadratic_logit"}  # type: ignore[index]
+    assert outcome.fitted.method == "temperature"
+    assert set(outcome.gate.others) == {"platt", "beta", "quadratic_logit"}  # type: ignore[index]
 
 
 def test_a_class_without_labels_is_named_and_takes_no_parameters_of_its_own() -> None:
     sample = sample_of(FIVE, 2_000, 0, Flips())
     outcome = auto(sample.part(sample.y != 3), model_of(FIVE, Flips()))
     assert outcome.gate is not None
-    assert outcome.gate["not_tried"].keys() == {"structured_vector"}
+    assert outcome.gate.not_tried.keys() == {"structured_vector"}
     assert "names the class d; at least 10 of each class are needed" in outcome.reason
     by_name = refit(
         model_of(FIVE, Flips()), sample.part(sample.y != 3), method="vector", holdout=HOLDOUT, incumbent=None
@@ -117,10 +118,10 @@ def test_a_refusal_names_the_best_candidate_and_keeps_the_evidence_of_all() -> N
     outcome = auto(rows(2, 3_000))
     assert not outcome.passed
     assert outcome.gate is not None
-    assert set(outcome.gate["judged"]) == {"temperature", "platt", "beta", "quadratic_logit"}
+    assert set(outcome.gate.judged) == {"temperature", "platt", "beta", "quadratic_logit"}
     assert outcome.reason.count("held-out labels") == 1
     assert "refused too, with less to gain" in outcome.reason
-    assert json.loads(json.dumps(outcome.gate, allow_nan=False)) == outcome.gate
+    assert msgspec.json.decode(msgspec.json.encode(outcome.gate), type=RefusedGate) == outcome.gate
 
 
 def test_one_outcome_only_is_refused_in_words() -> None:
@@ -145,20 +146,20 @@ def test_a_repair_that_harms_a_declared_segment_is_refused() -> None:
     assert not judged.passed
     assert "it does harm in the segment country:nl: its log loss on 600 labels is worse by" in judged.reason
     assert judged.gate is not None
-    assert judged.gate["judged"]["temperature"]["segments_with_few_labels"] == {"country:mt": 40}
-    assert judged.gate["segments_left_out"] == {"x:y": 3}
+    assert judged.gate.judged["temperature"].segments_with_few_labels == {"country:mt": 40}
+    assert judged.gate.segments_left_out == {"x:y": 3}
 
 
 def test_segments_are_judged_against_the_calibrator_in_service() -> None:
     sample, sound = rows(3, 6_000, slope=0.4), rows(4, 600, slope=0.4)
-    incumbent = {"method": "temperature", "task": "binary", "parameters": {"temperature": 1.2}}
+    incumbent = temperature(1.2)
     outcome = auto(sample, incumbent=incumbent, segments=Segments(samples={"a:b": sound}))
     assert outcome.passed
-    served = from_document(incumbent).predict_proba(sound.x)
-    ours = from_document(outcome.fitted).predict_proba(sound.x)
+    served = from_document(incumbent.working_part).predict_proba(sound.x)
+    ours = from_document(outcome.fitted.working_part).predict_proba(sound.x)
     gain = np.log(np.where(sound.y, ours, 1 - ours)) - np.log(np.where(sound.y, served, 1 - served))
     assert outcome.gate is not None
-    assert outcome.gate["segments"]["a:b"]["log_loss_gain"] == pytest.approx(gain.mean(), abs=1e-12)
+    assert outcome.gate.segments["a:b"]["log_loss_gain"] == pytest.approx(gain.mean(), abs=1e-12)
 
 
 # Trusted sources
@@ -178,10 +179,10 @@ def test_trusted_labels_alone_judge_and_are_fitted_on() -> None:
     assert outcome.passed
     assert outcome.held is None
     source = outcome.fitted_from
-    assert source["labels"] + source["holdout_labels"] == int(sample.trusted.sum())  # type: ignore[union-attr]
-    assert source["holdout_labels"] == pytest.approx(0.3 * sample.trusted.sum(), rel=0.02)  # type: ignore[union-attr]
-    assert source["trusted_sources"] == ["audit"]
-    assert expit(logit(0.9) / from_document(outcome.fitted).temperature_) == pytest.approx(0.75, abs=0.04)  # type: ignore[attr-defined]
+    assert source.labels + source.holdout_labels == int(sample.trusted.sum())  # type: ignore[union-attr]
+    assert source.holdout_labels == pytest.approx(0.3 * sample.trusted.sum(), rel=0.02)  # type: ignore[union-attr]
+    assert source.trusted_sources == ["audit"]
+    assert expit(logit(0.9) / from_document(outcome.fitted.working_part).temperature_) == pytest.approx(0.75, abs=0.04)  # type: ignore[attr-defined]
 
 
 def test_too_few_trusted_labels_are_refused_with_the_number_needed() -> None:
@@ -214,8 +215,8 @@ def test_a_jump_of_the_label_rate_is_left_to_a_person() -> None:
     assert outcome.held is not None
     assert outcome.held.startswith("the share of labels that say 1 jumped from 0.5")
     assert outcome.gate is not None
-    assert outcome.gate["held"] == outcome.held
-    assert outcome.gate["guards"]["label_rate_jump"]["value"] > 0.1
+    assert outcome.gate.held == outcome.held
+    assert outcome.gate.guards.label_rate_jump.value > 0.1
 
 
 def test_a_large_change_of_what_is_served_is_left_to_a_person() -> None:
@@ -228,11 +229,9 @@ def test_a_large_change_of_what_is_served_is_left_to_a_person() -> None:
     assert outcome.held is not None
     assert outcome.held.startswith("it would move what is served by 0.")
     later = sample.split(HOLDOUT)[1]
-    moved = np.abs(from_document(outcome.fitted).predict_proba(later.x) - later.x).mean()
+    moved = np.abs(from_document(outcome.fitted.working_part).predict_proba(later.x) - later.x).mean()
     assert outcome.gate is not None
-    assert outcome.gate["guards"]["mean_change"]["value"] == pytest.approx(
-        moved, abs=1e-3
-    )  # a cell stands for its rows
+    assert outcome.gate.guards.mean_change.value == pytest.approx(moved, abs=1e-3)  # a cell stands for its rows
 
 
 def test_a_change_is_measured_from_what_serves_now() -> None:
@@ -241,8 +240,10 @@ def test_a_change_is_measured_from_what_serves_now() -> None:
     assert outcome.gate is not None
     assert outcome.fitted is not None
     whole = sample.split(HOLDOUT)[1].pooled()
-    ours, now = (from_document(each).predict_proba(whole.x) for each in (outcome.fitted, temperature(1.5)))
-    found = outcome.gate["guards"]["mean_change"]["value"]
+    ours, now = (
+        from_document(fitted.working_part).predict_proba(whole.x) for fitted in (outcome.fitted, temperature(1.5))
+    )
+    found = outcome.gate.guards.mean_change.value
     assert found == pytest.approx(mean_change(ours, now, whole.weight), rel=1e-6)
 
 
@@ -251,7 +252,7 @@ def test_labels_of_other_versions_judge_from_when_labels_are_held_out() -> None:
     outcome = auto(sample, others={"other": other})
     assert outcome.gate is not None
     later = int((other.at >= sample.split(HOLDOUT)[1].at.min()).sum())
-    assert outcome.gate["segments"]["model_version:other"]["rows"] == later < 1_000
+    assert outcome.gate.segments["model_version:other"]["rows"] == later < 1_000
 
 
 def test_a_jump_needs_to_be_more_than_chance() -> None:
@@ -284,12 +285,12 @@ def test_mean_change_of_two_classes_is_that_of_one_probability() -> None:
 # Fitted elsewhere
 
 
-def temperature(value: float, task: str = "binary") -> dict[str, Any]:
-    return {"method": "temperature", "task": task, "parameters": {"temperature": value}}
+def temperature(value: float, task: Task = "binary") -> Fitted:
+    return Fitted(method="temperature", task=task, parameters={"temperature": value})
 
 
-def judged(document: dict[str, Any], sample: Sample, model: Model = BINARY, **given: Any) -> Outcome:
-    return judged_document(model, sample, document, **({"holdout": HOLDOUT, "incumbent": None} | given))
+def judged(fitted: Fitted, sample: Sample, model: Model = BINARY, **given: Any) -> Outcome:
+    return judged_document(model, sample, fitted, **({"holdout": HOLDOUT, "incumbent": None} | given))
 
 
 def test_a_calibrator_fitted_elsewhere_passes_the_same_gate_or_not() -> None:
@@ -297,7 +298,7 @@ def test_a_calibrator_fitted_elsewhere_passes_the_same_gate_or_not() -> None:
     good, bad = judged(temperature(2.0), sample), judged(temperature(0.5), sample)
     assert good.passed
     assert good.fitted == temperature(2.0)
-    assert good.fitted_from == {"registered": True, "holdout_labels": 1_500}
+    assert good.fitted_from == FittedFrom(registered=True, holdout_labels=1_500)
     assert (bad.passed, bad.fitted) == (False, None)
     assert bad.reason.startswith("temperature: on 1500 held-out labels it is no better than no calibrator")
     assert not judged(temperature(2.0), sample, incumbent=temperature(2.0)).passed
@@ -323,7 +324,7 @@ def test_a_calibrator_fitted_elsewhere_must_fit_the_model() -> None:
         judged(temperature(2.0, "multiclass"), rows(8, 500))
     with pytest.raises(BadDocument):
         judged(temperature(-1.0), rows(8, 500))
-    three = {"method": "vector", "task": "multiclass", "parameters": {"slopes": [1.0] * 3, "intercepts": [0.0] * 3}}
+    three = Fitted(method="vector", task="multiclass", parameters={"slopes": [1.0] * 3, "intercepts": [0.0] * 3})
     with pytest.raises(BadInput, match=r"document\.parameters"):
         judged(three, sample_of(FIVE, 500, 0, Flips()), model_of(FIVE, Flips()))
 

@@ -10,6 +10,7 @@ from monitor.recalibrate.thresholds import TOO_FLAT, precision_of
 from monitor.stats.cells import place
 from monitor.stats.impact import View, selected, shares_above, steps_of
 from monitor.stats.thresholds import share_interval
+from monitor.store.calibrators import Fitted
 from monitor.windows.raw_scores import Cellwise, Eventwise, Under
 
 EVENTS = 5000
@@ -27,7 +28,7 @@ FLAT = {"method": "scaling_binning", "parameters": {"edges": [0.21, 0.47, 0.77],
 
 
 def document(name):
-    return None if name == "identity" else {"task": "binary", **(CALIBRATORS | {"flat": FLAT})[name]}
+    return None if name == "identity" else Fitted(task="binary", **(CALIBRATORS | {"flat": FLAT})[name])
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +61,7 @@ def eventwise(p, y, every=2):
 @pytest.mark.parametrize("threshold", [0.2, 0.3, 0.45, 0.5, 0.733, 0.9])
 def test_cells_hold_what_single_events_show_between_their_bounds(rows, name, below, threshold):
     p, y = rows
-    served = p if name == "identity" else from_document(document(name)).predict_proba(p)
+    served = p if name == "identity" else from_document(document(name).working_part).predict_proba(p)
     chosen = served <= threshold if below else served > threshold
     view = cellwise(p, y).view(document(name))
     found = selected(view, threshold, below=below, chances=view.mean)
@@ -78,7 +79,7 @@ def test_cells_hold_what_single_events_show_between_their_bounds(rows, name, bel
 def test_single_events_are_counted_one_by_one(rows, threshold):
     p, y = rows
     view = eventwise(p, y).view(document("platt"))
-    served = from_document(document("platt")).predict_proba(p)
+    served = from_document(document("platt").working_part).predict_proba(p)
     found = selected(view, threshold, below=False, chances=view.mean)
     labelled = (served > threshold) & (np.arange(EVENTS) % 2 == 0)
     assert found.events == found.low == found.high == (served > threshold).sum()
@@ -91,7 +92,7 @@ def test_single_events_are_counted_one_by_one(rows, threshold):
 @pytest.mark.parametrize("name", CALIBRATORS)
 def test_steps_are_what_thresholds_on_served_scores_select(rows, name):
     p, y = rows
-    served = p if name == "identity" else from_document(document(name)).predict_proba(p)
+    served = p if name == "identity" else from_document(document(name).working_part).predict_proba(p)
     steps = Under(cellwise(p, y), document(name)).steps
     above = steps.events.sum() - np.cumsum(steps.events)
     rounding = 0.0 if name == "identity" else 1e-15
@@ -115,7 +116,7 @@ def test_a_moved_threshold_selects_as_many_as_before(rows, way):
     p, y = rows
     before, after = (Under(way(p, y), document(name)) for name in ("platt", "temperature"))
     moved = before.known.moved(0.4, before, after)
-    old, new = (from_document(document(name)).predict_proba(p) for name in ("platt", "temperature"))
+    old, new = (from_document(document(name).working_part).predict_proba(p) for name in ("platt", "temperature"))
     assert (new > moved).sum() == (old > 0.4).sum()
     everything, nothing = (before.known.moved(each, before, after) for each in (1e-9, 0.999999))
     assert everything is None
