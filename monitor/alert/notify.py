@@ -1,12 +1,13 @@
-"""Notify: post transitions to a webhook, at least once each, with an id by which repeats can be told."""
+"""Post transitions of alerts to a webhook, each at least once, with an id by which receivers drop repeats."""
 
-import json
 import logging
 import random
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Mapping
+from typing import Final
 
+import msgspec
 import urllib3
+from msgspec import Struct
 
 from ..domain.errors import LeaseLost, Unavailable
 from ..domain.times import SECOND, backoff, rfc3339
@@ -22,28 +23,44 @@ LONGEST_PAUSE: Final = 3600 * SECOND
 SUCCESS: Final = range(200, 300)
 
 Send = Callable[[str, bytes, str], None]
-"""Post a body to a URL under an id; raises when it did not arrive."""
+"""Posts a body to a URL under an id; raises if it did not arrive."""
 
 
 class NotDelivered(Exception):
-    """A notification did not arrive; it is tried again."""
+    """A notification did not arrive; it is repeated."""
 
 
-def payload(due: Due) -> dict[str, Any]:
-    """Return what is posted for a transition."""
+class Notification(Struct, frozen=True, kw_only=True):
+    """The body of a post: a transition of an alert."""
+
+    id: str
+    model: str
+    at: str  # RFC 3339
+    kind: str
+    state: str
+    window: str
+    version: str
+    segment: str
+    summary: str
+    evidence: Mapping[str, object]
+
+
+def body_of(due: Due) -> bytes:
+    """Return the body of the post for a transition."""
     alert = due.alert
-    return {
-        "id": due.id,
-        "model": due.model,
-        "at": rfc3339(alert.at),
-        "kind": alert.kind,
-        "state": alert.state,
-        "window": alert.window,
-        "version": alert.version,
-        "segment": alert.segment,
-        "summary": alert.summary,
-        "evidence": alert.evidence,
-    }
+    notification = Notification(
+        id=due.id,
+        model=due.model,
+        at=rfc3339(alert.at),
+        kind=alert.kind,
+        state=alert.state,
+        window=alert.window,
+        version=alert.version,
+        segment=alert.segment,
+        summary=alert.summary,
+        evidence=alert.evidence,
+    )
+    return msgspec.json.encode(notification)
 
 
 def webhook(timeout: float) -> Send:
@@ -63,32 +80,28 @@ def webhook(timeout: float) -> Send:
 
 
 def send_due(database: Database, token: int, *, now: Callable[[], int], url: str, send: Send, attempts: int) -> int:
-    """Send what has been due longest, one notification; return how many arrived.
+    """Send the notification that has been due longest; return the number of arrived ones.
 
-    The post is not part of any transaction. A process that dies between post and note posts again: at least once.
+    The post is not part of any transaction. A process that dies between the post and its record posts again: at least once.
     """
     with database.read() as connection:
         waiting = alerts.due(connection, now(), limit=1)
-    arrived = 0
     for due in waiting:
         error = _posted(send, url, due)
         with database.write(patient=True) as connection:
             hold(connection, token)
             if error is None:
                 alerts.delivered(connection, due.id, now())
-                arrived += 1
-            else:
-                pause = backoff(
-                    due.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE, least=0.5, uniform=random.uniform
-                )
-                give_up = due.attempts + 1 >= attempts
-                alerts.failed(connection, due.id, next_at=now() + int(pause), error=error, give_up=give_up)
-    return arrived
+                return 1
+            pause = backoff(due.attempts, first=FIRST_PAUSE, longest=LONGEST_PAUSE, least=0.5, uniform=random.uniform)
+            give_up = due.attempts + 1 >= attempts
+            alerts.failed(connection, due.id, next_at=now() + int(pause), error=error, give_up=give_up)
+    return 0
 
 
 def _posted(send: Send, url: str, due: Due) -> str | None:
     try:
-        send(url, json.dumps(payload(due)).encode(), due.id)
+        send(url, body_of(due), due.id)
     except (LeaseLost, Unavailable):
         raise
     except Exception as error:  # noqa: BLE001 - whatever a webhook does, the job goes on

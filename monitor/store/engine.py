@@ -100,7 +100,7 @@ class Database:
     def read(self) -> Iterator[Connection]:
         """Yield a connection that sees one snapshot of the database."""
         self._refuse_when_draining()
-        options: dict[str, Any] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
+        options: dict[str, str] = {} if self.is_sqlite else {"isolation_level": "REPEATABLE READ"}
         with _translated(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
