@@ -29,7 +29,7 @@ WIDTH: Final = 24
 DASH: Final = {"fill": "dash", "dash": [10, 10]}
 GREEN, AMBER, RED, BLUE, GREY = "green", "orange", "red", "blue", "#8e8e8e"
 
-# What the variables choose. The custom value behind "All" of the segment matches the empty label: the model as a whole.
+# Label matchers of the variables. The custom value behind "All" of the segment matches the empty label: the model as a whole.
 WHOLE_MODEL: Final = "^$"
 MODEL: Final = 'model="$model"'
 VERSIONS: Final = f'{MODEL}, model_version=~"$model_version"'
@@ -63,7 +63,7 @@ def build() -> dict[str, Any]:
         for panel in panels:
             board.with_panel(panel)
     built = board.build()
-    # Numbers that stay, so that links to panels do too.
+    # Fixed numbers, so that links to panels stay valid.
     for number, placed in enumerate(built.panels or (), start=1):
         placed.id_val = number
     found: dict[str, Any] = json.loads(json.dumps(built, cls=JSONEncoder))
@@ -71,12 +71,12 @@ def build() -> dict[str, Any]:
 
 
 def text() -> str:
-    """Return what the file is to hold."""
+    """Return the content of the file."""
     return json.dumps(build(), indent=2, sort_keys=True) + "\n"
 
 
 def variables() -> list[Any]:
-    """Return what a reader chooses, each from what the choices before it leave."""
+    """Return the variables, each limited by the choices before it."""
     return [
         dashboard.DatasourceVariable("datasource").label("Data source").type("prometheus"),
         _chosen("model", "Model", "label_values(calibration_window_samples, model)"),
@@ -109,7 +109,7 @@ def _chosen(name: str, label: str, query: str) -> dashboard.QueryVariable:
 
 
 def rows() -> list[tuple[str, list[Panel]]]:
-    """Return the panels under their headings, from the whole to the parts."""
+    """Return the panels under their headings, from the overview to details."""
     return [
         ("All models", [models()]),
         ("$model over $window", [reliability(), ece(), samples(), coverage(), drift(), losses()]),
@@ -117,7 +117,7 @@ def rows() -> list[tuple[str, list[Panel]]]:
             "Tests, segments and labels to come of $model",
             [evidence(), expected_accuracy(), expected_ece(), flagged(), crps()],
         ),
-        ("Alarms and calibrators of $model", [alarms(), calibrator_version(), calibrator()]),
+        ("Alerts and calibrators of $model", [alerts(), calibrator_version(), calibrator()]),
         ("Pipeline", [ingested(), refused(), behind(), job_ages(), trouble()]),
     ]
 
@@ -125,10 +125,10 @@ def rows() -> list[tuple[str, list[Panel]]]:
 def models() -> Panel:
     """Return the table of every version of every model, with its state."""
     shown = f'{BY_MODEL} (calibration_window_samples{{segment=""}})'
-    alarm = 'calibration_alert_active{kind="miscalibration", segment="", window%s"sequential"}'
-    firing = f"{BY_MODEL} ({alarm % '!='}) == 1"
-    # The sequential test is of a version as a whole: where its alarm fires, every window's line says so.
-    tested = f"max by (model, model_version) ({alarm % '='}) == 1"
+    alert = 'calibration_alert_active{kind="miscalibration", segment="", window%s"sequential"}'
+    firing = f"{BY_MODEL} ({alert % '!='}) == 1"
+    # The sequential test covers a version as a whole: if its alert fires, every window's line says so.
+    tested = f"max by (model, model_version) ({alert % '='}) == 1"
     error = f'{BY_MODEL} (calibration_ece_ratio{{segment=""}})'
     serving = "max by (model) (calibration_calibrator_version)"
     columns = {
@@ -155,14 +155,14 @@ def models() -> Panel:
     return _described(
         panel,
         "Models",
-        "One line per model version and window. ECE is the calibration error; `at least` is the bound that alarms go by.",
+        "One line per model version and window. ECE is the calibration error; `at least` is its lower bound, which decides about alerts.",
         WIDTH,
         8,
     )
 
 
 def reliability() -> Panel:
-    """Return the reliability diagram: what was said against what came true, bin by bin."""
+    """Return the reliability diagram: mean confidence against observed frequency per bin."""
     weight = f"sum by (bin) (max by (bin, model_version) (calibration_bin_samples{{{WHOLE}}}))"
     columns = {
         "confidence": _pooled("calibration_bin_confidence_ratio"),
@@ -195,21 +195,21 @@ def reliability() -> Panel:
         panel,
         "Reliability",
         "One point per bin of confidence: below the line the model is overconfident, above it underconfident. The larger the point, the "
-        "more labels. Of the model as a whole; several versions are pooled.",
+        "more labels. It is of the model as a whole; several versions are pooled.",
         WIDTH // 2,
         12,
     )
 
 
 def _pooled(metric: str) -> str:
-    """Return the mean of a bin over the chosen versions, weighted by their labels: exactly what one sum over all gives."""
+    """Return the mean of a bin over the chosen versions, weighted by labels, which equals that of pooled sums."""
     value = f"max by (bin, model_version) ({metric}{{{WHOLE}}})"
     count = f"max by (bin, model_version) (calibration_bin_samples{{{WHOLE}}})"
     return f"sum by (bin) ({value} * {count}) / sum by (bin) ({count} > 0)"
 
 
 def ece() -> Panel:
-    """Return the calibration error with what it is to be compared with."""
+    """Return the calibration error, its lower bound, its null mean and the threshold."""
     panel = _lines(
         {
             "ECE {{model_version}}": f"{BY_VERSION} (calibration_ece_ratio{{{CHOSEN}}})",
@@ -223,18 +223,18 @@ def ece() -> Panel:
     return _described(
         panel,
         "Expected calibration error",
-        "The alarm fires when `at least`, the lower bound, is above the threshold. Chance alone shows as much error as `of a calibrated "
-        "model`. Nothing is drawn where there are too few labels.",
+        "The alert fires when `at least`, the lower bound, is above the threshold. `of a calibrated model` is the error due to chance "
+        "alone. Nothing is drawn with too few labels.",
         WIDTH // 2,
         12,
     )
 
 
 def samples() -> Panel:
-    """Return how many predictions the window has."""
+    """Return the number of predictions in the window."""
     panel = _lines({"{{model_version}} {{segment}}": f"{BY_VERSION} (calibration_window_samples{{{CHOSEN}}})"})
     panel.axis_soft_min(0)
-    return _described(panel, "Predictions in the window", "Of the newest window whose labels have matured.", 6)
+    return _described(panel, "Predictions in the window", "In the newest window with matured labels.", 6)
 
 
 def coverage() -> Panel:
@@ -244,7 +244,7 @@ def coverage() -> Panel:
     return _described(
         panel,
         "Labelled",
-        "The share of the window's predictions whose label has come. Where surely fewer come than usual, the alarm `missing_labels` fires.",
+        "The share of the window's predictions with a label. The alert `missing_labels` fires when it is significantly lower than usual.",
         6,
     )
 
@@ -277,30 +277,30 @@ def losses() -> Panel:
 
 
 def evidence() -> Panel:
-    """Return what the sequential tests say."""
+    """Return the e-values of the sequential tests."""
     panel = _lines(
         {
             "e-value {{model_version}}": f"max by (model_version) (calibration_e_value_log{{{VERSIONS}}})",
-            "alarm": f'max(calibration_threshold{{{MODEL}, metric="e_value_log"}})',
+            "alert": f'max(calibration_threshold{{{MODEL}, metric="e_value_log"}})',
         }
     )
-    panel.decimals(1).override_by_name("alarm", _dashed(RED))
+    panel.decimals(1).override_by_name("alert", _dashed(RED))
     return _described(
         panel,
         "Evidence (natural logarithm of the e-value)",
-        "The sequential test against an error within the threshold, of each version as a whole. A model that is within it ever gets to the "
-        "dashed line, ln(1/false_alarm_rate), with at most that probability, however often one looks.",
+        "The sequential test against an error within the threshold, of each version as a whole. A model within the threshold ever reaches "
+        "the dashed line, ln(1/false_alarm_rate), with at most that probability, under continuous monitoring.",
         8,
     )
 
 
 def expected_accuracy() -> Panel:
-    """Return the accuracy that is expected of the newest predictions beside the one seen last."""
+    """Return the estimated accuracy of the newest predictions beside the last observed one."""
     return _expected("Accuracy", "accuracy")
 
 
 def expected_ece() -> Panel:
-    """Return the calibration error that is expected of the newest predictions beside the one seen last."""
+    """Return the estimated calibration error of the newest predictions beside the last observed one."""
     return _expected("ECE", "ece", limited=True)
 
 
@@ -318,14 +318,14 @@ def _expected(title: str, name: str, *, limited: bool = False) -> Panel:
     return _described(
         panel,
         f"{title}: expected and observed",
-        "Expected of the newest window, whose labels are still to come, if confidences are right as often as they were; observed in the "
-        "newest window whose labels have matured.",
+        "Expected in the newest window, before its labels, if the calibration map has not changed; observed in the newest window with "
+        "matured labels.",
         8,
     )
 
 
 def flagged() -> Panel:
-    """Return which segments are off."""
+    """Return the flagged segments."""
     place = f'{VERSIONS}, segment!="", window="$window"'
     expression = f"max by (segment, model_version) (calibration_segment_flagged{{{place}}})"
     panel = (
@@ -337,8 +337,8 @@ def flagged() -> Panel:
     )
     return _described(
         panel,
-        "Segments that are off",
-        "Flagged where there is evidence for it; of the flagged ones, at most the share `false_alarm_rate` is calibrated, on average.",
+        "Flagged segments",
+        "Segments with evidence of miscalibration; on average at most the share `false_alarm_rate` of them is calibrated.",
         16,
     )
 
@@ -355,8 +355,8 @@ def crps() -> Panel:
     )
 
 
-def alarms() -> Panel:
-    """Return when each alarm of the model fired."""
+def alerts() -> Panel:
+    """Return the states of the model's alerts over time."""
     expression = f"max by (kind, model_version, window, segment) (calibration_alert_active{{{VERSIONS}}})"
     panel = (
         statetimeline.Panel()
@@ -365,23 +365,23 @@ def alarms() -> Panel:
         .show_value(shapes.VisibilityMode.NEVER)
         .legend(_legend())
     )
-    return _described(panel, "Alarms", "Every alarm that ever changed its state.", WIDTH // 2)
+    return _described(panel, "Alerts", "All alerts that ever changed their state.", WIDTH // 2)
 
 
 def calibrator_version() -> Panel:
-    """Return which calibrator served when."""
+    """Return the calibrator in service over time."""
     panel = _lines({"{{model}}": f"max by (model) (calibration_calibrator_version{{{MODEL}}})"})
     panel.decimals(0).axis_soft_min(0).line_interpolation(shapes.LineInterpolation.STEP_AFTER)
     return _described(panel, "Calibrator in service", "Its number; 0 is none. A step down is a rollback.", WIDTH // 4)
 
 
 def calibrator() -> Panel:
-    """Return what serves now."""
+    """Return the calibrator in service now."""
     serving = f"max by (calibrator_version, method, sha256) (calibration_calibrator_info{{{MODEL}}})"
     renamed = {"calibrator_version": "Version", "method": "Method", "sha256": "SHA-256"}
     panel = table.Panel().with_target(_cells(serving, "A")).no_value("none")
     panel.with_transformation(_organised(renamed, list(renamed.values()), hidden=("Time", "Value")))
-    return _described(panel, "Serving now", "The document with this hash is what clients apply.", WIDTH // 4)
+    return _described(panel, "Serving now", "Clients apply the document with this hash.", WIDTH // 4)
 
 
 def ingested() -> Panel:
@@ -389,11 +389,11 @@ def ingested() -> Panel:
     rate = "max by (event_type) (rate(calibration_events_ingested_total[$__rate_interval]))"
     panel = _lines({"{{event_type}}": rate})
     panel.unit("cps").axis_soft_min(0)
-    return _described(panel, "Events", "Predictions and labels rolled up a second, repeats included.", 5)
+    return _described(panel, "Events", "Predictions and labels rolled up per second, repeats included.", 5)
 
 
 def refused() -> Panel:
-    """Return the rate of what did not count."""
+    """Return the rates of rejected, repeated and conflicting events."""
     panel = _lines(
         {
             "rejected: {{reason}}": "max by (reason) (rate(calibration_events_rejected_total[$__rate_interval]))",
@@ -403,11 +403,13 @@ def refused() -> Panel:
         }
     )
     panel.unit("cps").axis_soft_min(0)
-    return _described(panel, "Rejected, repeated, conflicting", "What was sent and did not count, a second.", 5)
+    return _described(
+        panel, "Rejected, repeated, conflicting", "Events per second that were sent and did not count.", 5
+    )
 
 
 def behind() -> Panel:
-    """Return how far the roll-up is behind."""
+    """Return the backlog of the roll-up."""
     panel = _lines(
         {
             "waiting": "max(calibration_journal_backlog_events)",
@@ -415,20 +417,20 @@ def behind() -> Panel:
         }
     )
     panel.axis_soft_min(0).override_by_name("age of the oldest", [_property("unit", "s"), *_on_the_right()])
-    return _described(panel, "Waiting to be rolled up", "Events that are committed but not in the figures yet.", 5)
+    return _described(panel, "Waiting to be rolled up", "Accepted events that are not in the figures yet.", 5)
 
 
 def job_ages() -> Panel:
-    """Return how long ago each job succeeded."""
+    """Return the time since each job's last success."""
     # Prometheus keeps `job` for the name of the scrape; the metric's own label arrives under this name.
     age = "time() - max by (exported_job) (calibration_job_last_success_timestamp_seconds)"
     panel = _lines({"{{exported_job}}": age})
     panel.unit("s").axis_soft_min(0)
-    return _described(panel, "Since a job last succeeded", "Housekeeping runs every hour.", 5)
+    return _described(panel, "Time since a job's last success", "Housekeeping runs every hour.", 5)
 
 
 def trouble() -> Panel:
-    """Return what should be zero."""
+    """Return the counts that should be zero."""
     panel = stat.Panel()
     for name, expression in _lettered(
         (
@@ -441,7 +443,7 @@ def trouble() -> Panel:
         panel.with_target(_cells(expression, name, form=PromQueryFormat.TIME_SERIES).legend_format(legend))
     steps = [model.Threshold(value=None, color=GREEN), model.Threshold(value=1, color=AMBER)]
     panel.thresholds(dashboard.ThresholdsConfig().mode(model.ThresholdsMode.ABSOLUTE).steps(steps)).decimals(0)
-    return _described(panel, "Should be zero", "Events set aside or dropped after they were accepted; failures.", 4)
+    return _described(panel, "Should be zero", "Events quarantined or dropped after they were accepted; failures.", 4)
 
 
 def _described(panel: Panel, title: str, description: str, width: int, height: int = 8) -> Panel:
