@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
+from monitor.alert.kinds import KINDS
 from monitor.runtime.config import Settings
 from monitor.runtime.stages import jobs_of
 from monitor.store import keys
@@ -149,3 +150,9 @@ def test_alert_rules_name_only_jobs_that_are_scheduled(tmp_path: Path) -> None:
 
     assert len(named) >= 2
     assert named <= set(scheduled)
+
+
+def test_every_kind_of_alert_has_a_rule() -> None:
+    rules = (DEPLOY / "prometheus" / "rules.yaml").read_text()
+
+    assert re.findall(r'calibration_alert_active\{kind="(\w+)"\}', rules) == [kind.name for kind in KINDS]
