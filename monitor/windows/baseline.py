@@ -1,7 +1,7 @@
 """Baseline: what a model shows on its validation set, the labelled predictions that are sent with `reference: true`.
 
-They are summed apart, in hours and days, and are never traffic: no window, no alarm and no clock of the model sees them. They give
-scores before any live label has come, and what drift is measured against.
+They are summed apart, in hours and days, and are never traffic: no window, no alert and no clock of the model sees them. They give
+scores before any live label has come, and a reference for drift.
 """
 
 import operator
@@ -29,11 +29,11 @@ from .sums import readings
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Validation:
-    """The sums of a validation set, or of a model version's part of it."""
+    """The sums of a validation set, or of one model version's part of it."""
 
     summary: Summary
     over: Range  # whole hours that its predictions lie in
-    newest: int  # of several versions' parts, the one seen last has the highest number
+    newest: int  # the highest number of its series: of several parts, the one that came last has the highest
 
 
 def of_versions(connection: Connection, model: Model) -> dict[str, Validation]:
@@ -43,30 +43,30 @@ def of_versions(connection: Connection, model: Model) -> dict[str, Validation]:
     stored: dict[str, list[bytes]] = {}
     for number, _, _, blob in rollups.read(connection, list(series), [Span(DAY_LEVEL, 0, LATEST)]):
         stored.setdefault(series[number], []).append(blob)
-    found = {}
+    parts = {}
     for version, blobs in stored.items():
-        numbers = [number for number, each in series.items() if each == version]
+        numbers = [number for number, owner in series.items() if owner == version]
         first, last = rollups.extent(connection, numbers, HOUR_LEVEL) or (0, 0)
         summary = read(Summary.of(blobs), known.get(version, UNREAD))
-        found[version] = Validation(summary=summary, over=(first, last + HOUR), newest=max(numbers))
-    return found
+        parts[version] = Validation(summary=summary, over=(first, last + HOUR), newest=max(numbers))
+    return parts
 
 
 def together(parts: Collection[Validation]) -> Validation | None:
-    """Return several versions' validation sets as one; None of none."""
+    """Return the validation sets of several versions as one, None without any."""
     if not parts:
         return None
     return Validation(
-        summary=reduce(operator.add, (each.summary for each in parts)),
-        over=(min(each.over[0] for each in parts), max(each.over[1] for each in parts)),
-        newest=max(each.newest for each in parts),
+        summary=reduce(operator.add, (part.summary for part in parts)),
+        over=(min(part.over[0] for part in parts), max(part.over[1] for part in parts)),
+        newest=max(part.newest for part in parts),
     )
 
 
 def evaluated(
     model: Model, version: str | None, validation: Validation | None, *, scores: Scores, bins: int, by_value: bool
 ) -> Evaluation:
-    """Return the evaluation of a whole validation set; of one that is not there, counts of 0 and nothing else.
+    """Return the evaluation of a whole validation set; without one, counts of 0 and no figures.
 
     Parameters
     ----------
@@ -81,21 +81,21 @@ def evaluated(
 
 
 def may_be_reference(clock: Clocked) -> bool:
-    """Return whether drift is measured against a validation set, where there is one."""
+    """Return whether drift is measured against the validation set if there is one."""
     declared = clock.model.settings.reference
     return declared in {None, VALIDATION} or clock.fitted_on == VALIDATION
 
 
 def compared_with(
-    clock: Clocked, found: Validation | None, reference: Reference, before: Summary
+    clock: Clocked, validation: Validation | None, reference: Reference, before: Summary
 ) -> tuple[Reference, Summary]:
-    """Return what drift is measured against and its sums: a validation set where there is one that serves, else what is given.
+    """Return the reference of drift and its sums: the validation set where it may be the reference, else `reference` and `before`.
 
     Unless it is declared, it must have the model's `minimum_labels` of predictions: fewer could never show that anything has drifted.
     """
     settings = clock.model.settings
-    if found is None or not may_be_reference(clock):
+    if validation is None or not may_be_reference(clock):
         return reference, before
-    if settings.reference is None and found.summary.events < settings.minimum_labels:
+    if settings.reference is None and validation.summary.events < settings.minimum_labels:
         return reference, before
-    return Reference(kind=VALIDATED, start=found.over[0], end=found.over[1]), found.summary
+    return Reference(kind=VALIDATED, start=validation.over[0], end=validation.over[1]), validation.summary

@@ -1,4 +1,4 @@
-"""Event time of a model: how far its predictions and labels have come, and until when labels have matured."""
+"""Clock: a model's own time, by its events, and until when its labels have matured."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -18,12 +18,12 @@ from .ranges import Range, learned_delay, matured_until, newest_end, own_time
 
 HOURLY: Final = DAY
 
-"""Up to this age, what is unlabelled is told apart by hours."""
+"""Age up to which unlabelled predictions are counted by the hour; older ones by the day."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clocked:
-    """A model with where it stands in its own time."""
+    """A model with its own time."""
 
     model: Model
     now: int
@@ -31,13 +31,11 @@ class Clocked:
     delay: int  # of labels, declared or learned
     matured_until: int | None
     newest_end: int | None
-    fitted_on: Range | Literal["validation"] | None = (
-        None  # what the champion was fitted on, where drift is measured against that
-    )
+    fitted_on: Range | Literal["validation"] | None = None  # by the champion, where drift is measured against that
 
 
 def clocked(connection: Connection, model: Model, now: int) -> Clocked:
-    """Return where a model stands in its own time."""
+    """Return a model with its own time."""
     progress = models.progress_of(connection, [model.id])[model.id]
     declared = model.settings.label_delay
     delay = learned_now(connection, model, progress, now) if declared is None else declared
@@ -53,7 +51,7 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
 
 
 def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
-    """Return the range whose labels the calibrator in service was fitted and judged on, or that it was the validation set."""
+    """Return the range that the champion was fitted and judged on, or that this was the validation set."""
     champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
     number = None if champion is None else champion.number
     document = None if number is None else versions.document(connection, model.id, number)
@@ -68,25 +66,23 @@ def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validat
 
 
 def learned_now(connection: Connection, model: Model, progress: Progress, now: int) -> int:
-    """Return the label delay that is learned from what has come and from what has not come yet."""
+    """Return the learned label delay; predictions that are still unlabelled count."""
     seen = models.delays(connection, model.id)
     return learned_delay(seen, aged(connection, model, progress, seen, now)) if seen else 0
 
 
 def aged(connection: Connection, model: Model, progress: Progress, seen: Collection[int], now: int) -> list[Aged]:
-    """Return how many predictions are unlabelled, by age; those older than the longest delay seen count as one group.
-
-    Ages are told apart by hours up to a day, and by days beyond.
-    """
+    """Return predictions and unlabelled ones by age: by the hour up to a day, by the day up to the longest delay seen, then as one."""
     present = own_time(progress, now)
     if present is None or not seen:
         return []
     longest = delay_limit(max(seen))
     first = floor(present - longest, DAY if longest > HOURLY else HOUR)
     border = max(first, floor(present - HOURLY, DAY)) if longest > HOURLY else first
-    young = [_aged(each, present) for each in coverage.totals(connection, model.id, _coarse(first, border, present))]
-    older = progress.predictions - sum(each.predictions for each in young)
-    unlabelled = progress.predictions - progress.labels - sum(each.unlabelled for each in young)
+    totals = coverage.totals(connection, model.id, _coarse(first, border, present))
+    young = [_aged(bucket, present) for bucket in totals]
+    older = progress.predictions - sum(group.predictions for group in young)
+    unlabelled = progress.predictions - progress.labels - sum(group.unlabelled for group in young)
     ancient = present - first + 1
     return [*young, Aged(youngest=ancient, oldest=ancient, predictions=max(older, 0), unlabelled=max(unlabelled, 0))]
 
@@ -96,10 +92,10 @@ def _coarse(first: int, border: int, present: int) -> list[Span]:
     return [*days, Span(HOUR_LEVEL, border, present + HOUR)]
 
 
-def _aged(found: Totals, present: int) -> Aged:
+def _aged(bucket: Totals, present: int) -> Aged:
     return Aged(
-        youngest=max(0, present - found.begin - LEVEL_STEP[found.level]),
-        oldest=max(0, present - found.begin),
-        predictions=found.predictions,
-        unlabelled=found.predictions - found.labelled,
+        youngest=max(0, present - bucket.begin - LEVEL_STEP[bucket.level]),
+        oldest=max(0, present - bucket.begin),
+        predictions=bucket.predictions,
+        unlabelled=bucket.predictions - bucket.labelled,
     )

@@ -1,4 +1,4 @@
-"""TODO."""
+"""Delays: how long labels take, from those that came and from predictions that still have none."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -11,7 +11,7 @@ from ..stats.summary import ONE
 
 
 class Aged(NamedTuple):
-    """Predictions of one bucket of time, by their ages in microseconds."""
+    """Predictions of one bucket of time, with their ages in microseconds."""
 
     youngest: int
     oldest: int
@@ -20,10 +20,17 @@ class Aged(NamedTuple):
 
 
 def learned(seen: Mapping[int, int], aged: Sequence[Aged]) -> Arrivals:
-    """Return how labels come, from how many were seen per bucket of delay and from what is still unlabelled, by age."""
+    """Return the distribution of the label delay, estimated with unlabelled predictions counted for as long as they were watched.
+
+    Parameters
+    ----------
+    seen : first labels per bucket of delay
+    aged : predictions by age
+
+    """
     buckets = sorted(seen)
     table = np.array(aged, dtype=float).reshape(-1, 4)
-    if not table[:, 2].sum():  # nothing is known of ages: all are as old as they need to be
+    if not table[:, 2].sum():  # ages are unknown: take all as old enough to have their labels
         table = np.array([[np.inf, np.inf, 1.0, 0.0]])
     youngest, oldest, predictions, unlabelled = np.minimum(table, 1e18).T
     return arrivals(
@@ -35,7 +42,7 @@ def learned(seen: Mapping[int, int], aged: Sequence[Aged]) -> Arrivals:
 
 
 def quantile(seen: Mapping[int, int], part: float) -> int | None:
-    """Return the delay within which this part of the labels seen so far came; None where none came."""
+    """Return the delay within which a part of the labels seen so far came, None without any."""
     wanted = part * sum(seen.values())
     total = 0
     for bucket in sorted(seen):
@@ -46,20 +53,20 @@ def quantile(seen: Mapping[int, int], part: float) -> int | None:
 
 
 def median(seen: Mapping[int, Seen]) -> int | None:
-    """Return the delay within which half of the labels seen so far came; None where none came."""
-    return quantile({bucket: each.count for bucket, each in seen.items()}, 0.5)
+    """Return the delay within which half of the labels seen so far came, None without any."""
+    return quantile({bucket: sums.count for bucket, sums in seen.items()}, 0.5)
 
 
 def early_and_late(seen: Mapping[int, Seen]) -> GapDifference | None:
-    """Return how labels that came within the median delay differ from later ones.
+    """Return the difference between labels that came within the median delay and later ones.
 
-    None where one side has next to none, and where labels say nothing of confidences, as those of regressions.
+    None where one side has next to none, and of regressions, whose labels have no confidences beside them.
     """
-    if not any(each.sp or each.squares for each in seen.values()):
+    if not any(sums.sp or sums.squares for sums in seen.values()):
         return None
     middle, nothing = median(seen) or 0, Seen(count=0)
-    early = sum((each for bucket, each in seen.items() if delay_limit(bucket) <= middle), nothing)
-    late = sum((each for bucket, each in seen.items() if delay_limit(bucket) > middle), nothing)
+    early = sum((sums for bucket, sums in seen.items() if delay_limit(bucket) <= middle), nothing)
+    late = sum((sums for bucket, sums in seen.items() if delay_limit(bucket) > middle), nothing)
     return gap_difference(_gap(early), _gap(late))
 
 

@@ -1,4 +1,4 @@
-"""Ranges of time: the days, hours and minutes that they consist of, and until when labels have matured."""
+"""Ranges of time: their days, hours and minutes, and until when labels have matured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
@@ -11,11 +11,11 @@ from .delays import Aged, learned, quantile
 
 LEARNED_SHARE: Final = 0.99
 
-"""A learned label delay is the one within which this share of those labels come that ever come."""
+"""Of all labels that ever come, the share that comes within the learned label delay."""
 
 
 def widened(start: int, end: int, minutes_from: int | None) -> tuple[int, int]:
-    """Return a range widened to whole minutes, or at either edge to whole hours where minutes are no longer kept."""
+    """Return a range widened to whole minutes, or to whole hours at an edge where minutes are no longer kept."""
     kept_from = minutes_from if minutes_from is not None else floor(end, DAY) + DAY
     first = floor(start, MINUTE) if floor(start, HOUR) >= kept_from else floor(start, HOUR)
     last = ceil(end, MINUTE) if floor(end - 1, HOUR) >= kept_from else ceil(end, HOUR)
@@ -48,48 +48,48 @@ def _around(start: int, end: int, level: int) -> list[Span]:
 
 
 def doubled(start: int, end: int, earliest: int) -> list[tuple[int, int]]:
-    """Return a range and ever longer ones with the same end, none of them from before a moment."""
-    found = []
+    """Return a range and ever longer ones with the same end, none of which begins before `earliest`."""
+    ranges = []
     length = end - start
     while earliest < end:
-        found.append((max(end - length, earliest), end))
+        ranges.append((max(end - length, earliest), end))
         if end - length <= earliest:
             break
         length *= 2
-    return found
+    return ranges
 
 
 def merged(parts: Iterable[Span]) -> list[Span]:
-    """Return spans that cover the same buckets, each of them once."""
-    found: list[Span] = []
-    for part in sorted(parts, key=lambda each: (each.level, each.first)):
-        if found and found[-1].level == part.level and part.first <= found[-1].last:
-            found[-1] = Span(part.level, found[-1].first, max(found[-1].last, part.last))
+    """Return spans that cover the same buckets once each."""
+    apart: list[Span] = []
+    for part in sorted(parts, key=lambda span: (span.level, span.first)):
+        if apart and apart[-1].level == part.level and part.first <= apart[-1].last:
+            apart[-1] = Span(part.level, apart[-1].first, max(apart[-1].last, part.last))
         else:
-            found.append(part)
-    return found
+            apart.append(part)
+    return apart
 
 
 def label_delay(settings: ModelSettings, seen: Mapping[int, int], aged: Sequence[Aged] = ()) -> int:
-    """Return the label delay in microseconds: the declared one, else the one learned.
+    """Return the declared label delay in microseconds, or else the learned one.
 
     Parameters
     ----------
-    seen : how many first labels came, per bucket of delay
-    aged : how many predictions are still unlabelled, by age: labels that take long have been seen of old predictions only
+    seen : first labels per bucket of delay
+    aged : predictions by age: only old ones can have shown long delays
 
     """
     return learned_delay(seen, aged) if settings.label_delay is None else settings.label_delay
 
 
 def learned_delay(seen: Mapping[int, int], aged: Sequence[Aged]) -> int:
-    """Return the delay within which nearly all labels come that ever come; 0 while none came."""
-    found = learned(seen, aged).quantile(LEARNED_SHARE) if seen else None
-    return quantile(seen, LEARNED_SHARE) or 0 if found is None else round(found)
+    """Return the delay within which nearly all labels come that ever come, 0 before the first."""
+    estimated = learned(seen, aged).quantile(LEARNED_SHARE) if seen else None
+    return quantile(seen, LEARNED_SHARE) or 0 if estimated is None else round(estimated)
 
 
 def own_time(progress: Progress, now: int) -> int | None:
-    """Return a model's own time: its watermark, and the time that has passed since it got predictions."""
+    """Return a model's own time: its watermark plus the time since it last received predictions."""
     if progress.watermark is None:
         return None
     watermark = min(progress.watermark, now)
@@ -97,10 +97,10 @@ def own_time(progress: Progress, now: int) -> int | None:
 
 
 def matured_until(progress: Progress, delay: int, now: int) -> int | None:
-    """Return the moment before which all predictions have matured, on a whole minute or hour.
+    """Return the whole minute or hour before which all predictions have matured.
 
-    Time is the model's own: its watermark, the newest time that any of its events carries. Under live traffic that is the
-    clock; history that is fed in faster matures faster. Once nothing has come for the length of the delay, all has matured.
+    Time is the model's own: its watermark, the newest time of any of its events. Under live traffic that is the wall clock; history that
+    is sent faster matures faster. Once nothing has come for the length of the delay, everything has matured.
     """
     if progress.newest_prediction is None or progress.watermark is None:
         return None
@@ -118,4 +118,4 @@ def newest_end(progress: Progress) -> int | None:
 
 Range = tuple[int, int]
 
-"""A beginning and an end that were widened already."""
+"""Beginning and end, widened already."""

@@ -1,4 +1,4 @@
-"""Raw scores of a range of time, and what a calibrator makes of them: by sums where those can do, else event by event."""
+"""Raw scores: those of a range of time, and their calibrated values, from sums where those suffice, else event by event."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ Apply = Callable[[Floats], Floats]
 
 MOST_ROWS: Final = 20_000
 MOST_NUMBERS: Final = 5_000_000
-"""Events that are read one by one, where sums can't do, at the most, and numbers in their vectors: the newest ones."""
+"""Events that are read one by one at most, and numbers in their vectors, the newest ones."""
 
 BOTH: Final[tuple[Kind, ...]] = ("both",)
 RAW: Final[tuple[Kind, ...]] = ("raw",)
 AHEAD: Final = 5 * MINUTE
 STEPS_TO_A_CUT: Final = 60
 RESOLUTION: Final = 1e-9
-"""Sums hold scores to about this much: closer ones are one."""
+"""The precision of stored scores."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,16 +50,16 @@ class Cellwise:
     sy: Floats  # those that came true
     events: Floats  # all events
     total: Floats  # Σ of their scores
-    without_raw: int  # events of which only what a calibrator made of them is known
+    without_raw: int  # events whose raw score is unknown
 
     @property
     def labelled(self) -> int:
-        """How many labelled events there are."""
+        """The number of labelled events."""
         return round(float(self.n.sum()))
 
     @property
     def count(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         return round(float(self.events.sum()))
 
     def view(self, document: Fitted | None) -> View:
@@ -84,13 +84,13 @@ class Cellwise:
         return np.bincount(self.cell, weights=values, minlength=CELLS).astype(np.float64)
 
     def steps(self, view: View, document: Fitted | None) -> Steps | None:
-        """Return the steps that what a calibrator makes of the scores can be cut into; None where there is no such place."""
+        """Return the steps at which calibrated scores can be cut, None without any."""
         apply = applied(document, self.task)
         exact = apply(np.minimum(CUTS + RESOLUTION, 1.0)) > apply(CUTS)
         return steps_of(view, exact) if exact.any() else None
 
     def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
-        """Return the threshold that selects, after, what another selected before; None where there is no such one."""
+        """Return the threshold that selects after what another one selected before, None without one."""
         old, new = (applied(each.document, self.task) for each in (before, after))
         in_order = before.view.keeps_order and after.view.keeps_order
         if not in_order or float(old(np.zeros(1))[0]) > threshold:
@@ -102,14 +102,14 @@ class Cellwise:
         return float(new(np.array([high if float(old(np.array([high]))[0]) <= threshold else low]))[0])
 
     def scores(self, document: Fitted | None) -> tuple[Integers, Floats, Floats]:
-        """Return the scores of right answers, of a binary model: when, how far from sure, and of how many events."""
+        """Return the conformal scores of a binary model's right answers, as (time, score, number of events)."""
         view = self.view(document)
         scores, weights = binary_scores(view.lower[self.cell], view.upper[self.cell], self.n, self.sy)
         used = weights > 0
         return np.tile(self.at, 2)[used], scores[used], weights[used]
 
     def set_size(self, document: Fitted | None, threshold: float, since: int) -> float | None:
-        """Return how many answers the sets of events from a moment on hold on average, cells at their means."""
+        """Return the mean prediction-set size of events since `since`, each cell at its mean score."""
         sizes = prediction_sets(self.view(document).mean, threshold).sum(axis=1)[self.cell]
         chosen = np.where(self.at >= since, self.events, 0.0)
         return float(chosen @ sizes / chosen.sum()) if chosen.sum() > 0 else None
@@ -127,12 +127,12 @@ class Eventwise:
 
     @property
     def labelled(self) -> int:
-        """How many labelled events there are."""
+        """The number of labelled events."""
         return int((self.y >= 0).sum())
 
     @property
     def count(self) -> int:
-        """How many events there are."""
+        """The number of events."""
         return len(self.at)
 
     def view(self, document: Fitted | None) -> View:
@@ -159,11 +159,11 @@ class Eventwise:
         return applied(document, self.task)(self.x) if len(self.x) else self.x
 
     def steps(self, view: View, _document: Fitted | None) -> Steps | None:
-        """Return the steps that what a calibrator makes of the scores is cut into."""
+        """Return the steps at which calibrated scores can be cut."""
         return steps_of(view)
 
     def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
-        """Return the threshold that selects as many events after as another did before, but for ties."""
+        """Return the threshold that selects as many events after as another one did before, ties aside."""
         chosen = int((before.view.mean > threshold).sum())
         rising = np.sort(after.view.mean)
         if chosen == len(rising):
@@ -171,14 +171,14 @@ class Eventwise:
         return float(rising[len(rising) - 1 - chosen])
 
     def scores(self, document: Fitted | None) -> tuple[Integers, Floats, Floats]:
-        """Return the scores of right answers: when, how far from sure, and of how many events."""
+        """Return the conformal scores of right answers, as (time, score, number of events)."""
         known = self.y >= 0
         served, y = self._served(document)[known], self.y[known]
         found = vector_scores(served, y) if served.ndim > 1 else np.where(y == 1, 1.0 - served, served)
         return self.at[known], found, np.ones(len(found))
 
     def set_size(self, document: Fitted | None, threshold: float, since: int) -> float | None:
-        """Return how many answers the sets of events from a moment on hold on average."""
+        """Return the mean prediction-set size of events since `since`."""
         chosen = self.at >= since
         if not chosen.any():
             return None
@@ -202,25 +202,25 @@ class Under:
 
     @cached_property
     def steps(self) -> Steps | None:
-        """What they can be cut into."""
+        """The steps at which they can be cut."""
         return self.known.steps(self.view, self.document)
 
     @property
     def number(self) -> int | None:
-        """Which version the calibrator is."""
+        """The number of the calibrator."""
         return self.document.number if isinstance(self.document, Calibrator) else None
 
 
 def applied(document: Fitted | None, task: str) -> Apply:
-    """Return the map from raw scores to those that a calibrator serves; the identity without one."""
+    """Return the map of a calibrator from raw to served scores; identity without one."""
     return from_document((document or no_calibrator(task)).working_part).predict_proba
 
 
 def known_of(connection: Connection, clock: Clocked, start: int, end: int, version: str | None = None) -> Known:
-    """Return the raw scores of a model over a range, of one of its versions or all.
+    """Return the raw scores of a model over a range, of one of its versions or of all.
 
-    Event by event, the newest ones, where a calibrator takes vectors, and where only some sources of labels may judge, which sums
-    do not know; of all others, sums.
+    The newest events one by one, where calibrators take vectors and where only some sources of labels are trusted, which sums do not
+    keep; sums elsewhere.
     """
     wanted = _of(version)
     if clock.model.task == "multiclass" or clock.model.settings.trusted_sources is not None:
@@ -238,7 +238,7 @@ def _cellwise(
     stored = buckets(connection, clock, start, end, wanted)
     plain = [(begin, blob) for key, begin, blob in stored if key.calibrator == 0]
     calibrated = [(begin, blob) for key, begin, blob in stored if key.calibrator != 0]
-    # Under a calibrator, an event without a raw score says only what the calibrator made of it.
+    # Under a calibrator, an event without a raw score has only the calibrated one.
     parts = [_cells(plain, (*BOTH, *RAW)), _cells(calibrated, RAW)]
     at, cell, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
     order = np.argsort(at, kind="stable")

@@ -1,9 +1,10 @@
-"""Labelled raw scores for fitting and judging calibrators: cells where they suffice, rows where vectors are needed."""
+"""Samples: labelled raw scores to fit and judge calibrators on, from cells where those suffice, else from event rows."""
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
+from operator import itemgetter
 from typing import Any, Final
 
 import numpy as np
@@ -30,15 +31,15 @@ from .sums import SEGMENTS_AT_ONCE, buckets
 
 MOST_ROWS: Final = 50_000
 
-"""Rows that a fit reads at the most, where sums are not enough: the newest ones."""
+"""Event rows that a fit reads at most, the newest ones."""
 
 MOST_SEGMENTS: Final = 100
 
-"""Segments that a candidate is judged on, those with most labels."""
+"""Segments that a candidate is judged on at most, those with most labels."""
 
 AHEAD: Final = 5 * MINUTE
 
-"""How far an event's time may lie ahead of its receipt."""
+"""How far the time of an event may be ahead of its receipt."""
 
 Array = NDArray[Any]
 
@@ -55,18 +56,18 @@ class Sample:
 
     @property
     def labels(self) -> int:
-        """How many labelled events the rows stand for."""
+        """The number of labelled events that the rows stand for."""
         return round(float(self.weight.sum()))
 
     @property
     def right(self) -> int:
-        """How many of them have y = 1; of vectors, the right answer."""
+        """The number of them with y = 1; of vectors, with the right answer."""
         outcome = self.y if self.x.ndim == 1 else self.x.argmax(axis=1) == self.y
         return round(float(self.weight @ outcome))
 
     @property
     def judging(self) -> "Sample":
-        """The rows whose labels may judge."""
+        """The rows with trusted labels."""
         return self if self.trusted is None else self.part(self.trusted)
 
     def part(self, chosen: Array) -> "Sample":
@@ -79,7 +80,7 @@ class Sample:
         return self.part(self.at >= moment)
 
     def cut(self, holdout: float) -> int:
-        """Return the moment from which on about the given share of the labels that may judge came.
+        """Return the moment after which about a given share of the trusted labels lies.
 
         Raises
         ------
@@ -101,7 +102,7 @@ class Sample:
         return int(moments[best])
 
     def split(self, holdout: float) -> tuple["Sample", "Sample"]:
-        """Return an earlier part to fit on and a later one, of those that may judge, of about the given share, to judge on.
+        """Return an earlier part to fit on, and a later one of trusted labels, of about the given share, to judge on.
 
         Raises
         ------
@@ -113,7 +114,7 @@ class Sample:
         return self.part(~later), self.part(later).judging
 
     def pooled(self) -> "Sample":
-        """Return single confidences summed over time, a row per cell and outcome at their mean; others as they are.
+        """Return single confidences pooled over time, one row per cell and outcome at its mean; other samples unchanged.
 
         Examples
         --------
@@ -138,7 +139,7 @@ class Segments:
     """The held-out rows of declared segments."""
 
     samples: Mapping[str, Sample] = field(default_factory=dict)
-    left_out: Mapping[str, int] = field(default_factory=dict)  # labels of those beyond the largest ones
+    left_out: Mapping[str, int] = field(default_factory=dict)  # labels of the segments that are too many
 
 
 def raw_sample(
@@ -146,7 +147,7 @@ def raw_sample(
 ) -> Sample:
     """Return the labelled raw scores of the wanted series over a range.
 
-    Sums do not know whom their labels are from: where only some sources may judge, the newest rows are read instead.
+    Sums do not keep the sources of labels: where only some are trusted, the newest event rows are read instead.
     """
     if _by_rows(clock.model):
         return _of_rows(connection, clock.model, start, end, wanted)
@@ -162,12 +163,12 @@ def _of_cells(
 
 
 def _raw_of(stored: Sequence[tuple[bool, int, bytes]]) -> Sample:
-    """Return the raw scores of encoded sums, of which is said whether a calibrator served and when they begin."""
+    """Return the raw scores of encoded sums, given as (whether a calibrator served, beginning, sums)."""
     # Under a calibrator, an event without a raw score says only what the calibrator made of it.
     kinds: dict[bool, tuple[Kind, ...]] = {False: ("both", "raw"), True: ("raw",)}
     return joined(
         [
-            _raw_cells([(begin, blob) for each, begin, blob in stored if each == calibrated], wanted)
+            _raw_cells([(begin, blob) for served, begin, blob in stored if served == calibrated], wanted)
             for calibrated, wanted in kinds.items()
         ]
     )
@@ -203,9 +204,9 @@ def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted:
 def sample_of(
     connection: Connection, model: Model, rows: list[PredictionRow], *, judged_from: int
 ) -> tuple[Sample, Segments]:
-    """Return the labelled raw scores of some predictions in the order of their time, and of declared segments those from a moment on."""
-    found = sorted(_labelled(connection, model, rows), key=lambda row: row.at)
-    return _sample(model, found), _largest(_by_segment(model, [row for row in found if row.at >= judged_from]))
+    """Return the labelled raw scores of some predictions in the order of time, and those of declared segments since `judged_from`."""
+    labelled = sorted(_labelled(connection, model, rows), key=lambda row: row.at)
+    return _sample(model, labelled), _largest(_by_segment(model, [row for row in labelled if row.at >= judged_from]))
 
 
 def _sample(model: Model, rows: Sequence[_Row]) -> Sample:
@@ -230,34 +231,34 @@ def _rows(
     connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> list[_Row]:
     """Return the newest labelled events of a range, in the order of time."""
-    found: list[_Row] = []
+    labelled: list[_Row] = []
     for chunk in events.scan(connection, model.id):
         rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
-        found += _labelled(connection, model, rows)
-        if len(found) >= MOST_ROWS or chunk[-1].received_at < start - AHEAD:
+        labelled += _labelled(connection, model, rows)
+        if len(labelled) >= MOST_ROWS or chunk[-1].received_at < start - AHEAD:
             break
-    return sorted(found[:MOST_ROWS], key=lambda row: row.at)
+    return sorted(labelled[:MOST_ROWS], key=lambda row: row.at)
 
 
 def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[_Row]:
     labels = events.labels_of(connection, [row.key for row in rows])
     sources = model.settings.trusted_sources
-    found = []
+    labelled = []
     for row in rows:
         label = standing(model, labels.get((row.model_id, row.event_id), ()))
         scored = None if label is None else _scored(model, row, label)
         if label is not None and scored is not None:
             values = segments_of(row, model.settings.segments) if model.settings.segments else {}
-            names = (segment_of(each, values) for each in model.settings.segments)
+            names = (segment_of(key, values) for key in model.settings.segments)
             segments = tuple(name for name in names if name is not None)
-            found.append(_Row(row.at, *scored, sources is None or label.source in sources, segments))
-    return found
+            labelled.append(_Row(row.at, *scored, sources is None or label.source in sources, segments))
+    return labelled
 
 
 def _scored(
     model: Model, row: PredictionRow, label: LabelRow
 ) -> tuple[float | list[float] | Distribution, float] | None:
-    """Return the raw score of a prediction and what a label makes of it; None where either is not known."""
+    """Return the raw score and the outcome of a prediction, None where either is unknown."""
     if not _has_raw(row):
         return None
     if model.task == "regression":
@@ -267,11 +268,11 @@ def _scored(
         truth = truth_index(model, label.label)
         return None if truth is None else (vectors_of(row, model.classes)[1], truth)
     kind = "both" if row.raw is None else "raw"
-    return next(((p, y) for each, p, y, *_ in judged(model, row, label.label) if each == kind), None)
+    return next(((p, y) for scored, p, y, *_ in judged(model, row, label.label) if scored == kind), None)
 
 
 def _has_raw(row: PredictionRow) -> bool:
-    """Return whether the model's own vector is known: under a calibrator, only where it was sent beside the served one."""
+    """Return whether the raw score is known: under a calibrator, only where it was sent beside the served one."""
     return row.calibrator is None or row.raw is not None
 
 
@@ -280,7 +281,7 @@ def _series(row: PredictionRow) -> SeriesKey:
 
 
 def joined(parts: Sequence[Sample]) -> Sample:
-    """Return the rows of samples of one kind, at least one, one after the other."""
+    """Return samples of one kind, at least one, as one."""
     trusted = [part.trusted for part in parts if part.trusted is not None]
     return Sample(
         np.concatenate([part.x for part in parts]),
@@ -294,14 +295,14 @@ def joined(parts: Sequence[Sample]) -> Sample:
 def held_out_segments(
     connection: Connection, clock: Clocked, sample: Sample, *, holdout: float, end: int, version: str | None
 ) -> Segments:
-    """Return the raw scores of declared segments from where a sample's holdout begins, the largest ones.
+    """Return the raw scores of the largest declared segments within a sample's holdout.
 
     Parameters
     ----------
-    sample : what `raw_sample` gave for the same version
-    holdout : the share that will be held out; nothing is returned where that can't be done
+    sample : from `raw_sample`, of the same version
+    holdout : the share to hold out; where that is impossible, no segment is returned
     end : of the sample's range
-    version : only predictions of this model version; None: of all
+    version : the model version; None for all
 
     """
     if not clock.model.settings.segments or holdout <= 0 or not sample.labels:
@@ -347,21 +348,19 @@ def _segments_of_cells(
             (keys[n].segment, keys[n].calibrator != 0, begin, blob)
             for n, _, begin, blob in rollups.read(connection, list(keys), parts)
         )
-        for name, found in groupby(stored, key=lambda each: each[0]):
-            yield name, _raw_of([each[1:] for each in found]).pooled()
+        for name, same in groupby(stored, key=itemgetter(0)):
+            yield name, _raw_of([row[1:] for row in same]).pooled()
 
 
-def _largest(found: Iterator[tuple[str, Sample]]) -> Segments:
-    """Return the segments with most labels; of the others only how many they have, so that memory has a bound."""
+def _largest(segments: Iterator[tuple[str, Sample]]) -> Segments:
+    """Return the segments with most labels, and only the counts of the others, which bounds the memory."""
     kept: list[tuple[int, str, Sample]] = []
     left_out: dict[str, int] = {}
-    for name, sample in found:
-        each = (sample.labels, name, sample)
+    for name, sample in segments:
+        segment = (sample.labels, name, sample)
         if len(kept) < MOST_SEGMENTS:
-            heapq.heappush(kept, each)
+            heapq.heappush(kept, segment)
             continue
-        labels, other, _ = heapq.heappushpop(kept, each)
+        labels, other, _ = heapq.heappushpop(kept, segment)
         left_out[other] = labels
-    return Segments(
-        samples={name: sample for _, name, sample in sorted(kept, key=lambda each: each[1])}, left_out=left_out
-    )
+    return Segments(samples={name: sample for _, name, sample in sorted(kept, key=itemgetter(1))}, left_out=left_out)

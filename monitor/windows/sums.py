@@ -5,6 +5,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain, groupby
+from operator import itemgetter
 from typing import Final
 
 import numpy as np
@@ -22,44 +23,45 @@ from .clock import Clocked
 from .ranges import Range, first_after, merged, spans, widened
 
 SEGMENTS_AT_ONCE: Final = 32
+"""Segments whose sums are held in memory together."""
 
 _LEVEL_SHIFT: Final = 32
 
 Place = tuple[str, str]
 
-"""Model version and segment: what is evaluated apart."""
+"""Model version and segment."""
 
 
 def readings(connection: Connection, model: Model) -> dict[str, Reading]:
-    """Return how values of model versions that are no probabilities are read as ones, where there is a map for any."""
+    """Return by model version how values that are no probabilities are read as ones, where there is a map."""
     maps = mappings.of_model(connection, model.id)
     if not maps:
         return {}
     kept = models.progress_of(connection, [model.id])[model.id].minutes_from
-    found: dict[str, Reading] = {}
-    for each in maps:
-        reading = found.get(each.version, UNREAD)
-        values = each.parameters
-        if each.family == AGREEMENT:
+    by_version: dict[str, Reading] = {}
+    for value_map in maps:
+        reading = by_version.get(value_map.version, UNREAD)
+        values = value_map.parameters
+        if value_map.family == AGREEMENT:
             reading = replace(reading, agreement=(values["a"], values["b"]))
         else:
-            begin = first_after(each.until - 1, kept)
+            begin = first_after(value_map.until - 1, kept)
             reading = replace(reading, score=(values["slope"], values["intercept"]), score_from=begin)
-        found[each.version] = reading
-    return found
+        by_version[value_map.version] = reading
+    return by_version
 
 
 def by_place(
     connection: Connection, model: Model, ranges: Collection[Range], segment: str | None = None
 ) -> dict[Range, dict[Place, Summary]]:
-    """Return the sums of several ranges for every version and segment that has any; each stored bucket is read once.
+    """Return the sums of several ranges by version and segment, reading each stored bucket once.
 
-    Values that are no probabilities stand in the cells as what they are read as.
+    Values that are no probabilities are in the cells of the probabilities that they are read as.
 
     Parameters
     ----------
     ranges : may overlap
-    segment : the only segment of interest; by default all are
+    segment : the only one to read; by default all are
 
     """
     series = {n: key for key, n in rollups.series_ids(connection, model.id).items() if segment in {None, key.segment}}
@@ -69,13 +71,17 @@ def by_place(
 def in_parts(
     connection: Connection, model: Model, ranges: Collection[Range]
 ) -> Iterator[dict[Range, dict[Place, Summary]]]:
-    """Yield what `by_place` returns, some segments at a time, so that a model of many takes no more memory than one of few."""
+    """Yield what `by_place` returns, some segments at a time, which bounds the memory of models with many."""
     known = readings(connection, model)
-    series = sorted(rollups.series_ids(connection, model.id).items(), key=lambda each: each[0].segment)
-    segments = [dict(each) for _, each in groupby(((n, key) for key, n in series), key=lambda each: each[1].segment)]
+    series = sorted(((n, key) for key, n in rollups.series_ids(connection, model.id).items()), key=_segment)
+    segments = [list(same) for _, same in groupby(series, key=_segment)]
     for first in range(0, len(segments), SEGMENTS_AT_ONCE):
-        some = dict(chain.from_iterable(each.items() for each in segments[first : first + SEGMENTS_AT_ONCE]))
+        some = dict(chain.from_iterable(segments[first : first + SEGMENTS_AT_ONCE]))
         yield _by_place(connection, ranges, some, known)
+
+
+def _segment(series: tuple[int, SeriesKey]) -> str:
+    return series[1].segment
 
 
 def _by_place(
@@ -86,35 +92,35 @@ def _by_place(
     stored: dict[Place, list[tuple[int, int, bytes]]] = {}
     for number, level, begin, blob in rollups.read(connection, list(series), merged(cut)):
         stored.setdefault((series[number].version, series[number].segment), []).append((level, begin, blob))
-    sums: dict[Range, dict[Place, Summary]] = {each: {} for each in ranges}
-    for place, found in sorted(stored.items()):
-        totals = _totals(found, parts, cut)
-        for each in ranges:
-            total = _read(totals, each, known.get(place[0], UNREAD), parts)
+    sums: dict[Range, dict[Place, Summary]] = {over: {} for over in ranges}
+    for place, buckets_of_place in sorted(stored.items()):
+        totals = _totals(buckets_of_place, parts, cut)
+        for over in ranges:
+            total = _read(totals, over, known.get(place[0], UNREAD), parts)
             if total is not None:
-                sums[each][place] = total
+                sums[over][place] = total
     return sums
 
 
 def _parts(ranges: Collection[Range], known: Collection[Reading]) -> dict[Range, list[Span]]:
-    """Return of what ranges are made, and their parts whose scores may be judged."""
-    later = {(each.score_from, end) for each in known for start, end in ranges if start < each.score_from < end}
-    return {each: spans(*each) for each in {*ranges, *later}}
+    """Return the spans of ranges, and of their parts from where scores may be judged."""
+    later = {(one.score_from, end) for one in known for start, end in ranges if start < one.score_from < end}
+    return {over: spans(*over) for over in {*ranges, *later}}
 
 
 def _totals(
-    found: Sequence[tuple[int, int, bytes]], parts: Mapping[Range, Sequence[Span]], cut: Collection[Span]
+    stored: Sequence[tuple[int, int, bytes]], parts: Mapping[Range, Sequence[Span]], cut: Collection[Span]
 ) -> dict[Range, Summary]:
-    """Return the sum of one place's stored buckets over each range that has any; each bucket is added once.
+    """Return the sums of the stored buckets of one place over each range that has any.
 
-    Buckets are summed between the bounds of all ranges first, to pieces that lie in a span whole or not at all.
+    Buckets are first summed between the bounds of all ranges: each such piece lies wholly inside a span or wholly outside.
     """
-    levels, begins, blobs = (list(column) for column in zip(*found, strict=True))
+    levels, begins, blobs = (list(column) for column in zip(*stored, strict=True))
     level, begin = np.array(levels), np.array(begins)
-    key = level << _LEVEL_SHIFT  # and how many bounds of its level lie at or before it
-    for each in set(levels):
-        bounds = sorted({bound for part in cut if part.level == each for bound in (part.first, part.last)})
-        key[level == each] += np.searchsorted(bounds, begin[level == each], side="right")
+    key = level << _LEVEL_SHIFT  # plus how many bounds of the level lie at or before the bucket
+    for one in set(levels):
+        bounds = sorted({bound for part in cut if part.level == one for bound in (part.first, part.last)})
+        key[level == one] += np.searchsorted(bounds, begin[level == one], side="right")
     _, first, piece = np.unique(key, return_index=True, return_inverse=True)
     chosen = np.array([_within(level[first], begin[first], spans_) for spans_ in parts.values()])
     sums = zip(parts, chosen, Summary.grouped(blobs, piece, chosen), strict=True)
@@ -130,7 +136,7 @@ def _within(level: Integers, begin: Integers, wanted: Sequence[Span]) -> NDArray
 
 
 def _read(totals: Mapping[Range, Summary], over: Range, reading: Reading, parts: Collection[Range]) -> Summary | None:
-    """Return the sum of a range as its values are read; scores only from where their map was not fitted on them."""
+    """Return the sum of a range with its values read as probabilities; scores count only after those that their map was fitted on."""
     whole = totals.get(over)
     if whole is None:
         return None
@@ -143,7 +149,7 @@ def _read(totals: Mapping[Range, Summary], over: Range, reading: Reading, parts:
 def of_series(
     connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Summary:
-    """Return the sum of the wanted series over a range that must be widened already, values as what they are read as."""
+    """Return the sum of the wanted series over a range, widened already, with its values read as probabilities."""
     version_of = {n: key.version for key, n in rollups.series_ids(connection, model.id).items() if wanted(key)}
     known = readings(connection, model)
     parts = _parts([(start, end)], known.values())
@@ -151,17 +157,17 @@ def of_series(
     cut = set(chain.from_iterable(parts.values()))
     for number, level, begin, blob in rollups.read(connection, list(version_of), merged(cut)):
         stored.setdefault(version_of[number], []).append((level, begin, blob))
-    found = (
+    by_version = (
         _read(_totals(rows, parts, cut), (start, end), known.get(version, UNREAD), parts)
         for version, rows in stored.items()
     )
-    return reduce(operator.add, (each for each in found if each is not None), Summary.of([]))
+    return reduce(operator.add, (total for total in by_version if total is not None), Summary.of([]))
 
 
 def buckets(
     connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> list[tuple[SeriesKey, int, bytes]]:
-    """Return the encoded sums of the wanted series for each stored bucket of a range, minutes where they are kept, else hours.
+    """Return the encoded sums of the wanted series by bucket: minutes where they are kept, hours elsewhere.
 
     Returns
     -------
@@ -170,7 +176,7 @@ def buckets(
     """
     series = {n: key for key, n in rollups.series_ids(connection, clock.model.id).items() if wanted(key)}
     read = rollups.read(connection, list(series), _finest(clock.progress, start, end))
-    return sorted(((series[n], begin, blob) for n, _, begin, blob in read), key=lambda each: each[1])
+    return sorted(((series[n], begin, blob) for n, _, begin, blob in read), key=itemgetter(1))
 
 
 def _finest(progress: Progress, start: int, end: int) -> Sequence[Span]:

@@ -1,7 +1,7 @@
-"""Mapped: maps by which values that are no probabilities are read as ones, each made once for a model version, and kept.
+"""Value maps: how values that are no probabilities are read as ones, by maps that are made once for a model version and kept.
 
-The beta distribution behind agreeing answers needs no labels. The line of a score is fitted on the first labels that have matured;
-only what was predicted after them is judged by it.
+The beta distribution behind agreeing answers needs no labels. The line of a score is fitted on the first labels that have matured, and
+only later predictions are judged by it.
 """
 
 import logging
@@ -32,55 +32,54 @@ from .sums import buckets
 log = logging.getLogger(__name__)
 
 FEWEST_AGREEMENTS: Final = 200
-"""Events of which the beta distribution behind agreeing answers is learned."""
+"""Events that the beta distribution behind agreeing answers is learned from, at least."""
 
 EVER: Final = 2**62
 
 
 def cells_of(summary: Summary, scores: Scores, reading: Reading = UNREAD) -> Cells:
-    """Return the cells of a summary of one model version, values that are no probabilities among them as what they are read as.
+    """Return the cells of a model version's summary, with its values read as probabilities.
 
     Parameters
     ----------
-    summary : stored sums, as they are
+    summary : sums as they are stored
     scores : served or raw
-    reading : of the version, from `windowed.readings`; of a bucket, `reading.at(its beginning)`
+    reading : of the version, from `sums.readings`; for one bucket, `reading.at` its beginning
 
     """
     return read(summary, reading).cells(scores)
 
 
 def reader(reading: Reading) -> Callable[[Summary, int | None], Cells]:
-    """Return what gives the served cells of a bucket of one model version.
+    """Return a function from a bucket's stored sums and its beginning to its served cells.
 
-    It takes the bucket's sums, as they are stored, and its beginning, or None for late labels: their scores may have made the map,
-    and are not read.
+    A beginning of None stands for late labels, whose scores are not read: the map may have been fitted on them.
     """
     return lambda summary, begin: cells_of(summary, "served", reading.at(-1 if begin is None else begin))
 
 
 def due(connection: Connection, clock: Clocked) -> list[ValueMap]:
-    """Return the maps that can be made now, of versions that have values and no map for them."""
+    """Return the maps that can be made now, for versions that have values without one."""
     if clock.model.task != "confidence" or clock.newest_end is None:
         return []
-    have = {(each.version, each.family) for each in mappings.of_model(connection, clock.model.id)}
-    found = []
+    made = {(value_map.version, value_map.family) for value_map in mappings.of_model(connection, clock.model.id)}
+    maps = []
     for version, numbers in _versions(connection, clock).items():
-        missing = {AGREEMENT, SCORE} - {family for each, family in have if each == version}
+        missing = {family for family in (AGREEMENT, SCORE) if (version, family) not in made}
         start = clock.newest_end - clock.model.settings.longest_window
         recent = _days(connection, numbers, start, clock.newest_end) if missing else None
         stated = {family for family in missing if recent is not None and recent.values(family).any()}
-        found += [_made(connection, clock, version, family, numbers) for family in sorted(stated)]
-    return [each for each in found if each is not None]
+        maps += [_made(connection, clock, version, family, numbers) for family in sorted(stated)]
+    return [value_map for value_map in maps if value_map is not None]
 
 
 def _versions(connection: Connection, clock: Clocked) -> dict[str, list[int]]:
     """Return the series of each version as a whole."""
-    found: dict[str, list[int]] = {}
+    by_version: dict[str, list[int]] = {}
     for key, number in sorted(rollups.series_ids(connection, clock.model.id).items()):
         if key.segment == "":
-            found.setdefault(key.version, []).append(number)
-    return found
+            by_version.setdefault(key.version, []).append(number)
+    return by_version
 
 
 def _days(connection: Connection, numbers: Sequence[int], start: int, end: int) -> Summary:
@@ -90,19 +89,19 @@ def _days(connection: Connection, numbers: Sequence[int], start: int, end: int) 
 
 def _made(connection: Connection, clock: Clocked, version: str, family: str, numbers: Sequence[int]) -> ValueMap | None:
     ever = _days(connection, numbers, 0, EVER)
-    found = _agreement(clock, ever) if family == AGREEMENT else _score(connection, clock, version, ever)
-    if found is None:
+    fit = _agreement(clock, ever) if family == AGREEMENT else _score(connection, clock, version, ever)
+    if fit is None:
         return None
-    until, parameters = found
+    until, parameters = fit
     log.info("values of %s, version %s, are read by %s from now on: %s", clock.model.name, version, family, parameters)
     return ValueMap(model_id=clock.model.id, version=version, family=family, until=until, parameters=parameters)
 
 
-Found = tuple[int, dict[str, float]]
-"""Until when predictions had a part in a map, and its parameters."""
+Fit = tuple[int, dict[str, float]]
+"""The end of the predictions that a map was fitted on, and its parameters."""
 
 
-def _agreement(clock: Clocked, ever: Summary) -> Found | None:
+def _agreement(clock: Clocked, ever: Summary) -> Fit | None:
     counts = ever.values(AGREEMENT)[:, VALUE_FIELDS.index("en")]
     if counts.sum() < FEWEST_AGREEMENTS:
         return None
@@ -110,7 +109,7 @@ def _agreement(clock: Clocked, ever: Summary) -> Found | None:
     return clock.newest_end or 0, {"a": a, "b": b}
 
 
-def _score(connection: Connection, clock: Clocked, version: str, ever: Summary) -> Found | None:
+def _score(connection: Connection, clock: Clocked, version: str, ever: Summary) -> Fit | None:
     wanted = max(FEWEST_LABELS, clock.model.settings.minimum_labels)
     if not _enough(ever.values(SCORE), wanted) or clock.matured_until is None:
         return None
@@ -133,7 +132,7 @@ def _enough(table: Floats, wanted: int) -> bool:
 
 
 def _matured(connection: Connection, clock: Clocked, version: str, until: int) -> Iterator[tuple[int, Summary]]:
-    """Yield the sums of a version's matured buckets, in the order of time, each with its end."""
+    """Yield the matured buckets of a version in the order of time, as (end, sums)."""
 
     def wanted(key: SeriesKey) -> bool:
         return key.version == version and key.segment == ""
@@ -146,11 +145,11 @@ def _matured(connection: Connection, clock: Clocked, version: str, until: int) -
 
 
 def score_line(table: Floats) -> Line:
-    """Return slope and intercept of P(right) = sigmoid(slope · score + intercept), each place at its middle; of either direction.
+    """Return slope and intercept of P(right) = sigmoid(slope · score + intercept), each score at the middle of its place.
 
     Parameters
     ----------
-    table : array of shape (2049, 5), n and Σy of the places of scores first
+    table : array of shape (2049, 5), a row per place of scores; n and Σy are its first columns
 
     Raises
     ------
