@@ -91,20 +91,29 @@ def test_a_version_is_looked_at_alone(server, shared, open_page):
     assert page.locator(".figures div", has_text="Labels").locator("dd").first.inner_text() == f"{labelled}"
 
 
-def test_a_figure_is_explained_in_the_words_of_the_api(server, shared, open_page):
+def test_figures_are_explained_in_the_words_of_the_api(server, shared, open_page):
     api = server.get("/openapi.json")
-    answer = api["paths"]["/v1/models/{model}/calibration"]["get"]["responses"]["200"]["content"]["application/json"]
-    names = [each["$ref"].rpartition("/")[2] for each in answer["schema"]["anyOf"]]
-    (bound,) = (
-        properties["ece_lower_bound"]["description"]
-        for properties in (api["components"]["schemas"][name]["properties"] for name in names)
-        if "ece_lower_bound" in properties
-    )
+    responses = api["paths"]["/v1/models/{model}/calibration"]["get"]["responses"]
+    answers = responses["200"]["content"]["application/json"]["schema"]["anyOf"]
+    schemas = [api["components"]["schemas"][answer["$ref"].rpartition("/")[2]] for answer in answers]
+    (fields,) = (schema["properties"] for schema in schemas if "brier" in schema["properties"])
+    explained = {
+        name: field["description"].replace("`", "") for name, field in fields.items() if "description" in field
+    }
     page = open_page(model_url(server, shared))
     page.wait_for_selector(".reliability")
-    page.locator(".figures dt", has_text="At least").focus()
-    explained = bound[0].upper() + bound[1:].replace("`", "").removesuffix(".")
-    assert page.inner_text("#tip").splitlines() == ["At least", f"{explained}."]
+    for name, field in (("ECE", "ece"), ("At least", "ece_lower_bound"), ("Brier", "brier")):
+        page.locator(f".figures dt:text-is('{name}')").focus()
+        assert page.inner_text("#tip").splitlines() == [name, explained[field]]
+    page.locator("summary", has_text="More figures").click()
+    shown = page.locator(".window-figures .facts .note").all_inner_texts()
+    answer = server.get(f"/v1/models/{shared}/calibration?window=24h")
+    figures = {name for name, value in answer.items() if type(value) in {int, float} and name in explained}
+    said = {"ece", "ece_lower_bound", "brier", "log_loss", "accuracy", "mean_confidence", "labelled", "label_coverage"}
+    assert sorted(text.lower().rstrip(".") for text in shown) == sorted(
+        explained[name].lower().rstrip(".") for name in figures - said
+    )
+    assert {"mce", "smooth_ece", "debiased_l2"} <= figures
 
 
 # Segments, tests, labels, classes, and tasks with figures of their own

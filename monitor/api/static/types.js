@@ -41,7 +41,7 @@
  */
 
 /**
- * @typedef {object} Evaluation
+ * @typedef {object} EvaluationAnswer
  * @property {Verdict} verdict
  * @property {number} labels_needed
  * @property {Direction | null} direction
@@ -79,7 +79,7 @@
  * @property {Level[]} coverage
  */
 
-/** @typedef {Partial<Evaluation> & Partial<RegressionEvaluation>} AnyEvaluation  Of any task; what another task has is absent. */
+/** @typedef {Partial<EvaluationAnswer> & Partial<RegressionEvaluation>} AnyEvaluation  Of any task; what another task has is absent. */
 
 /**
  * @typedef {object} Listed
@@ -126,12 +126,12 @@
 /**
  * @typedef {object} AlertAnswer
  * @property {string} at
- * @property {"miscalibration" | "score_drift" | "missing_labels" | "stale"} kind
+ * @property {string} kind
  * @property {"firing" | "resolved"} state
  * @property {string} window
  * @property {string} version
  * @property {string} segment
- * @property {Facts} evidence
+ * @property {{ summary?: string }} evidence
  */
 
 /** @typedef {Record<string, unknown>} Facts  Figures and words by name, nested. */

@@ -1,37 +1,14 @@
 /** Verdicts, alerts, segments and calibrators in words. */
 
-/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Facts, Figure, ModelAnswer, Task } from "./types.js" */
+/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Figure, ModelAnswer, Task } from "./types.js" */
 
-import { firstFacts } from "./facts.js";
-import { capital, count, eValue, known, NB, percent, plain, score } from "./format.js";
+import { capital, count, known, NB, percent, plain, score } from "./format.js";
 
 /** @type {Record<string, string>} */
 const STATES = { calibrated: "Calibrated", miscalibrated: "Miscalibrated", too_few_labels: "Too few labels" };
 
-/** @type {Record<string, [firing: string, resolved: string]>} */
-const ALERTS = {
-  miscalibration: ["Miscalibrated", "Calibrated again"],
-  score_drift: ["Scores drifted", "Scores back in range"],
-  missing_labels: ["Labels are missing", "Labels arrive again"],
-  stale: ["Clients do not serve the promoted calibrator", "Clients serve the promoted calibrator"],
-};
-
-/** @type {Record<string, (value: number) => string>} */
-const EVIDENCE = {
-  e_value: (value) => `e-value ${eValue(Math.log(value))}`,
-  ece: (value) => `ECE ${score(value)}`,
-  quantile_ece: (value) => `quantile ECE ${score(value)}`,
-  quantile_ece_lower_bound: (value) => `at least ${score(value)}`,
-  label_coverage: (value) => `${percent(value)} have a label`,
-  usual_label_coverage: (value) => `usually ${percent(value)}`,
-  ece_lower_bound: (value) => `at least ${score(value)}`,
-  psi: (value) => `PSI ${score(value)}`,
-  psi_null_95: (value) => `by chance up to ${score(value)}`,
-  stale_share: (value) => `${percent(value)} of predictions affected`,
-  threshold: (value) => `threshold ${score(value)}`,
-  labelled: (value) => `${count(value)} labels`,
-  labels: (value) => `${count(value)} labels`,
-};
+/** @type {Record<string, string>} */
+const ALERTS = { stale: "Stale clients" };
 
 /**
  * Return the calibration error by which an evaluation is judged, with its name, lower bound and chance level.
@@ -154,27 +131,21 @@ export function whyMissing(evaluation) {
  * @param {AlertAnswer} alert
  */
 export function alertWords({ kind, state, window, version, segment }) {
-  const [firing, resolved] = ALERTS[kind] ?? [plain(kind), `${plain(kind)} resolved`];
-  const about = [
-    window && (window === "sequential" ? "by the sequential test" : `over ${window}`),
-    version && `version ${version}`,
-    segment && segmentName(segment),
-  ];
-  const [first, ...rest] = about.filter(Boolean);
-  return [[state === "resolved" ? resolved : firing, first].filter(Boolean).join(" "), ...rest].join(", ");
+  const name = `${ALERTS[kind] ?? plain(kind)}${state === "resolved" ? " resolved" : ""}`;
+  const over = window && (window === "sequential" ? " by the sequential test" : ` over ${window}`);
+  return [`${name}${over}`, version && `version ${version}`, segment && segmentName(segment)]
+    .filter(Boolean)
+    .join(", ");
 }
 
 /**
- * Put the evidence of an alert in one line.
- * @param {Facts} evidence
+ * Return what an alert found, without the names that stand before it.
+ * @param {AlertAnswer} alert
+ * @param {string} model
  */
-export function evidenceWords(evidence) {
-  const figures = Object.entries(EVIDENCE).flatMap(([name, words]) => {
-    const value = evidence[name];
-    return known(value) ? [words(value)] : [];
-  });
-  if (figures.length) return figures.join(", ");
-  return typeof evidence.summary === "string" ? evidence.summary : firstFacts(evidence, 4);
+export function alertSummary({ evidence: { summary = "" }, version, segment }, model) {
+  const names = `${`${model} ${version}`.trim()}${segment ? ` (${segment})` : ""}: `;
+  return summary.startsWith(names) ? summary.slice(names.length) : summary;
 }
 
 /** @param {AnyEvaluation["direction"]} direction */

@@ -5,7 +5,7 @@
 
 import { el } from "../dom.js";
 import { firstOf, moment, section, trouble } from "../parts.js";
-import { alertWords, evidenceWords } from "../words.js";
+import { alertSummary, alertWords } from "../words.js";
 
 const SHOWN = 8;
 /** @type {(keyof AlertAnswer)[]} */
@@ -14,8 +14,9 @@ const SERIES = ["kind", "window", "version", "segment"];
 /**
  * Draw the section of a model's alerts.
  * @param {Part<Alerts>} alerts
+ * @param {string} model
  */
-export function drawAlerts({ value, error }) {
+export function drawAlerts({ value, error }, model) {
   if (error) return section("alerts", "Alerts", trouble(error));
   const alerts = (value?.alerts ?? []).toSorted((a, b) => Date.parse(b.at) - Date.parse(a.at));
   if (!alerts.length) return section("alerts", "Alerts", el("p", { class: "quiet-words" }, "None so far."));
@@ -26,7 +27,7 @@ export function drawAlerts({ value, error }) {
       el(
         "ol",
         { class: "alert-list" },
-        some.map((alert) => rowOf(alert, isCurrent(alert, alerts))),
+        some.map((alert) => rowOf(alert, isCurrent(alert, alerts), model)),
       ),
     ),
   );
@@ -44,14 +45,15 @@ function isCurrent(alert, alerts) {
 /**
  * @param {AlertAnswer} alert
  * @param {boolean} current
+ * @param {string} model
  */
-function rowOf(alert, current) {
-  const { at, state, evidence } = alert;
+function rowOf(alert, current, model) {
+  const { at, state } = alert;
   return el(
     "li",
     { class: current ? state : "past" },
     moment(at),
-    el("div", null, el("strong", null, alertWords(alert)), el("span", null, evidenceWords(evidence))),
+    el("div", null, el("strong", null, alertWords(alert)), el("span", null, alertSummary(alert, model))),
     el("span", { class: "badge" }, current || state === "resolved" ? state : "fired"),
   );
 }

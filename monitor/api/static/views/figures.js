@@ -1,10 +1,10 @@
-/** The key figures of a window, each with the API's own description as its tooltip. */
+/** The figures of a window, each explained by the API's own description. */
 
 /** @import { AnyEvaluation, OpenApi, Schema } from "../types.js" */
 
 import { get } from "../api.js";
 import { el } from "../dom.js";
-import { capital, compact, known, percent, quantity, score } from "../format.js";
+import { capital, compact, known, percent, plain, quantity, score } from "../format.js";
 import { valueOr } from "../parts.js";
 import { errorOf, whyMissing } from "../words.js";
 
@@ -53,15 +53,30 @@ function described(field, { description }) {
 }
 
 /**
- * Draw the key figures of an evaluation.
+ * Draw the figures of an evaluation: the key figures, and on demand all others that the API describes.
  * @param {AnyEvaluation} evaluation
  */
 export function drawFigures(evaluation) {
+  const entries = entriesOf(evaluation);
+  const shown = new Set(entries.map(([, field]) => field));
+  return el(
+    "div",
+    { class: "window-figures", "data-key": "figures" },
+    keyFigures(evaluation, entries),
+    others(evaluation, shown),
+  );
+}
+
+/**
+ * @param {AnyEvaluation} evaluation
+ * @param {Entry[]} entries
+ */
+function keyFigures(evaluation, entries) {
   const why = whyMissing(evaluation);
   return el(
     "dl",
-    { class: "figures", "data-key": "figures" },
-    entriesOf(evaluation).map(([name, field, form, note]) =>
+    { class: "figures" },
+    entries.map(([name, field, form, note]) =>
       el(
         "div",
         null,
@@ -71,6 +86,29 @@ export function drawFigures(evaluation) {
       ),
     ),
   );
+}
+
+/**
+ * @param {AnyEvaluation} evaluation
+ * @param {Set<string>} shown
+ */
+function others(evaluation, shown) {
+  const rows = Object.entries(evaluation).flatMap(([field, value]) => {
+    const description = descriptions[field];
+    return description && known(value) && !shown.has(field)
+      ? [
+          el(
+            "div",
+            null,
+            el("dt", null, plain(field)),
+            el("dd", null, quantity(value)),
+            el("dd", { class: "note" }, description),
+          ),
+        ]
+      : [];
+  });
+  if (!rows.length) return null;
+  return el("details", null, el("summary", null, "More figures"), el("dl", { class: "facts" }, rows));
 }
 
 /**

@@ -162,7 +162,7 @@ export function drawModel(data, { now }) {
       drawClasses(current),
       drawLabels(labels, estimate),
       drawCalibrators(calibrators, settings, audit),
-      drawAlerts(alerts),
+      drawAlerts(alerts, name),
       backlog(system.value ?? {}),
     ],
   };
