@@ -1,4 +1,4 @@
-"""Alerts: transitions of alarms, and what they rest on."""
+"""Alerts: changes of an alarm's state, and their evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -13,7 +13,7 @@ RESOLVED: Final = "resolved"
 
 
 class Alarm(NamedTuple):
-    """What has a state of its own."""
+    """The identity of an alarm, which has a state of its own."""
 
     kind: str
     window: str
@@ -22,21 +22,21 @@ class Alarm(NamedTuple):
 
 
 class State(NamedTuple):
-    """An alarm as it was: whether it fires and since when, in event time."""
+    """The state of an alarm, and its time in event time."""
 
     firing: bool
     since: int
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """What a transition rests on; each kind of alert adds its own fields."""
+    """Evidence of a transition; each kind of alert adds its own fields."""
 
     summary: str = ""  # one or two sentences for a person
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
-    """A transition of an alarm, as it is found."""
+    """A new transition of an alarm."""
 
     at: int  # in event time
     alarm: Alarm
@@ -46,7 +46,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecordedAlert:
-    """A transition of an alarm, as it was stored by this or an earlier version."""
+    """A stored transition of an alarm, of this or an earlier version."""
 
     at: int  # in event time
     kind: str
@@ -58,11 +58,11 @@ class RecordedAlert:
 
     @property
     def summary(self) -> str:
-        """What is said of it for a person."""
+        """The summary for a person."""
         return str(self.evidence.get("summary", ""))
 
     def shown(self) -> "Transition":
-        """Return it as it is answered."""
+        """Return the answer of the API."""
         return Transition(
             at=moment(self.at),
             kind=self.kind,

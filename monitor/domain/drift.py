@@ -1,4 +1,4 @@
-"""Drift: how far a window's raw scores and answers have moved from a reference, as it is stored and answered."""
+"""Drift of a window's raw scores and answers from a reference, as stored and answered."""
 
 from typing import Annotated, Final, Literal
 
@@ -16,7 +16,7 @@ VALIDATED: Final = "validation"
 
 
 class ClassShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How large a share of the answers a class was."""
+    """Share of answers of a class."""
 
     name: str = field(name="class")
     reference: Ratio
@@ -24,7 +24,7 @@ class ClassShare(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class ClassShift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The mix of answers against that of the reference."""
+    """Mix of answers compared with the reference."""
 
     classes: tuple[ClassShare, ...]
     js: float
@@ -33,13 +33,13 @@ class ClassShift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shifted: Annotated[
         bool,
         Meta(
-            description="8·`js`, about a PSI, is above the threshold of `psi`, and `js` above what chance does once in 1,000"
+            description="8·`js`, which is about a PSI, exceeds the threshold of `psi`, and `js` its 99.9 % null quantile"
         ),
     ]
 
 
 class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Raw scores against a reference, each measure with what chance alone would show in 95 of 100 cases."""
+    """Distances of raw scores from a reference, each with its 95 % quantile under no drift."""
 
     model: str
     version: str | None
@@ -49,7 +49,7 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     reference_kind: Annotated[
         ReferenceKind,
         Meta(
-            description="a declared range, the window just before, what the calibrator in service was fitted on, or the validation set"
+            description="a declared range, the previous window, the data the calibrator in service was fitted on, or the validation set"
         ),
     ]
     reference_start: Moment
@@ -65,10 +65,10 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     js: float | None
     js_null_95: float | None
     wasserstein: Annotated[
-        float | None, Meta(description="in units of confidence; null of other scores than confidences")
+        float | None, Meta(description="in units of confidence; null for scores that are not confidences")
     ]
     wasserstein_null_95: float | None
-    class_shift: Annotated[ClassShift | None, Meta(description="null where answers are not classes that are counted")]
+    class_shift: Annotated[ClassShift | None, Meta(description="null unless answers are counted classes")]
     threshold: float
     enough: Annotated[bool, Meta(description="both sides have the model's `minimum_labels` of predictions")]
     drifted: bool

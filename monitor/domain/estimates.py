@@ -1,4 +1,4 @@
-"""Estimates: what labels that have not come yet will show, and later did show, as it is stored and answered."""
+"""Estimates of a window's figures before its labels arrive, and the true figures later, as stored and answered."""
 
 from typing import Annotated
 
@@ -8,7 +8,7 @@ from .quantities import Count, Moment, Ratio
 
 
 class EstimateMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The window whose calibration map is taken to hold."""
+    """Window whose calibration map is assumed to hold."""
 
     start: Moment
     end: Moment
@@ -16,7 +16,7 @@ class EstimateMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 class Estimated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the labels of a window will show, each figure with a 95 % interval for what they will show."""
+    """Estimated figures of a window, each with a 95 % interval for the figure itself."""
 
     version: str
     window: str
@@ -27,16 +27,16 @@ class Estimated(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     accuracy: Ratio
     accuracy_low: Ratio
     accuracy_high: Ratio
-    ece: Annotated[Ratio, Meta(description="as an evaluation will show it, with the noise of its labels")]
+    ece: Annotated[Ratio, Meta(description="as an evaluation will report it, noise of the labels included")]
     ece_low: Ratio
     ece_high: Ratio
-    brier: Annotated[Ratio, Meta(description="of the single confidence; of several classes, that of the answer")]
+    brier: Annotated[Ratio, Meta(description="of the single confidence; for several classes that of the answer")]
     brier_low: Ratio
     brier_high: Ratio
 
 
 class Inside(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Which figures came out inside their intervals."""
+    """Whether each true figure is inside its interval."""
 
     accuracy: bool
     ece: bool
@@ -44,7 +44,7 @@ class Inside(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Truth(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the labels did show; null where there were fewer than the model's `minimum_labels`."""
+    """True figures of a window; null with fewer labels than the model's `minimum_labels`."""
 
     labelled: Count
     accuracy: Ratio | None

@@ -1,4 +1,4 @@
-"""Evaluations: what a window of predictions showed, as it is stored and answered."""
+"""Evaluations of a window of predictions, as stored and answered."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Final, Literal
@@ -18,11 +18,11 @@ MISCALIBRATED: Final = "miscalibrated"
 TOO_FEW_LABELS: Final = "too_few_labels"
 
 Figures = Mapping[str, float | None]
-"""Figures by name; one that can't be computed is None, never NaN."""
+"""Figures by name; an undefined one is None, never NaN."""
 
 
 class Bin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A bin of the reliability diagram, open at its lower edge; what can't be said of an empty one is null."""
+    """Bin of the reliability diagram, open at its lower edge; figures of an empty bin are null."""
 
     lower: float
     upper: float
@@ -34,18 +34,18 @@ class Bin(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class RiskPoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How often the answers of highest confidence are wrong, and how many of all they are."""
+    """Risk of the answers of highest confidence, and their share of all answers."""
 
     coverage: Ratio
     risk: Ratio
 
 
 class ClassCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How well the probability of one class is calibrated. A figure that can't be computed is null."""
+    """Calibration of one class; an undefined figure is null."""
 
     name: str = field(name="class")
     labelled: Count
-    positives: Annotated[Count, Meta(description="labels that are the class")]
+    positives: Annotated[Count, Meta(description="labels of the class")]
     mean_probability: Ratio | None
     observed: Annotated[Ratio | None, Meta(description="share of positives")]
     ece: Ratio | None
@@ -53,7 +53,7 @@ class ClassCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         Ratio | None,
         Meta(
             description="one-sided; classes with thresholds share the model's `false_alarm_rate`. Null without 100 labels in the "
-            "window before"
+            "previous window"
         ),
     ]
     threshold: Annotated[float | None, Meta(description="of the model's `class_thresholds`")]
@@ -61,7 +61,7 @@ class ClassCalibration(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class Curves(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of a window of probabilities is drawn."""
+    """Curves of a window of probabilities."""
 
     reliability: tuple[Bin, ...]
     risk_coverage: Annotated[tuple[RiskPoint, ...], Meta(description="at up to 20 coverages")]
@@ -71,7 +71,7 @@ class Curves(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A level that predictive distributions stated, and how often it held."""
+    """Stated level of predictive distributions, and the share of labels for which it held."""
 
     level: Ratio
     observed: Ratio
@@ -80,23 +80,23 @@ class Level(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Levels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of a window of predictive distributions is drawn."""
+    """Histogram and levels of a window of predictive distributions."""
 
     pit: Annotated[
         tuple[Count, ...],
         Meta(min_length=20, max_length=20, description="labels per equal bin of the probability integral transform"),
     ]
-    coverage: Annotated[tuple[Level, ...], Meta(description="of central intervals that were stated")]
+    coverage: Annotated[tuple[Level, ...], Meta(description="of stated central intervals")]
     quantiles: Annotated[
-        tuple[Level, ...], Meta(description="of quantiles that were stated, where labels lie at or under them")
+        tuple[Level, ...], Meta(description="of stated quantiles, which hold if the label is at most these")
     ]
 
 
 class Flag(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Whether a segment is off, judged among all segments of its version and window."""
+    """Whether a segment is flagged among all segments of its version and window."""
 
     e_value_log: Annotated[
-        float | None, Meta(description="evidence as in the list of segments; null where the ECE is usual")
+        float | None, Meta(description="evidence as in the list of segments; null if the ECE is usual")
     ]
     flagged: Annotated[
         bool, Meta(description="among the segments of its version and window, false discoveries controlled")
@@ -104,10 +104,10 @@ class Flag(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Window(Struct, frozen=True, kw_only=True):
-    """What every evaluation says."""
+    """The fields of every evaluation."""
 
     verdict: Verdict
-    labels_needed: Annotated[Count, Meta(description="how many more labels a verdict needs")]
+    labels_needed: Annotated[Count, Meta(description="number of further labels for a verdict")]
     direction: Direction | None
     start: Moment
     end: Moment
@@ -115,11 +115,11 @@ class Window(Struct, frozen=True, kw_only=True):
     predictions: Count
     labelled: Count
     label_coverage: Ratio | None
-    matured: Annotated[bool, Meta(description="the labels of all these predictions have had their time to come")]
+    matured: Annotated[bool, Meta(description="the label delay of all these predictions has passed")]
 
 
 class Evaluation(Window, frozen=True, kw_only=True):
-    """How well the predictions of a window were calibrated, of one version or all, and of one segment or the whole."""
+    """Calibration of a window of predictions, of one version or all, and of one segment or the whole."""
 
     model: str
     segment: Annotated[str, Meta(description="`key:value`, empty for the model as a whole")]
@@ -136,23 +136,23 @@ class Evaluation(Window, frozen=True, kw_only=True):
 
     @property
     def error(self) -> str:
-        """The name of the figure that the verdict is about; beside it stand its `_lower_bound` and its `_null_mean`."""
+        """The name of the figure that decides the verdict, which also has a `_lower_bound` and a `_null_mean`."""
         return "quantile_ece" if "quantile_ece" in self.figures else "ece"
 
     @property
     def error_lower_bound(self) -> float | None:
-        """The lower bound of that figure, None without labels for one."""
+        """The lower bound of that figure; None without enough labels."""
         return self.figures[f"{self.error}_lower_bound"]
 
     def as_json(self) -> dict[str, object]:
-        """Return it as it is stored and answered: flat, each figure under its own name."""
+        """Return the flat object that is stored and answered, each figure under its name."""
         parts = [part for part in (self.curves, self.levels, self.flag) if part is not None]
         fields = {name: getattr(self, name) for name in _HEAD} | dict(self.figures)
         return fields | {name: getattr(part, name) for part in parts for name in part.__struct_fields__}
 
     @classmethod
     def from_json(cls, text: str) -> "Evaluation":
-        """Return a stored evaluation; what an earlier version did not store is unknown, what a later one added is left out."""
+        """Return a stored evaluation; fields that an earlier version lacked are unknown, those of a later one are left out."""
         stored: dict[str, Any] = _UNKNOWN | msgspec.json.decode(text)
         head = {name: stored.pop(name) for name in _HEAD}
         parts = {
@@ -167,4 +167,4 @@ class Evaluation(Window, frozen=True, kw_only=True):
 _PARTS: Final[Mapping[str, type[Struct]]] = {"curves": Curves, "levels": Levels, "flag": Flag}
 _HEAD: Final = tuple(name for name in Evaluation.__struct_fields__ if name not in {"figures", *_PARTS})
 _UNKNOWN: Final = {"labels_needed": 0, "direction": None, "label_coverage": None, "matured": True}
-"""What evaluations of early versions lack."""
+"""Fields that evaluations of early versions lack."""

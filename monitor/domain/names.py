@@ -1,4 +1,4 @@
-"""Names of models, versions, classes and segments: what they may consist of, and how a calibrator is called."""
+"""Names of models, versions, classes and segments: their rules, and the name of a calibrator in a sentence."""
 
 import re
 from typing import Final

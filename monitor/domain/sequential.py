@@ -1,4 +1,4 @@
-"""Sequential tests: what those of a model version say, as it is stored and answered."""
+"""Results of the sequential tests of a model version, as stored and answered."""
 
 from typing import Annotated
 
@@ -9,22 +9,22 @@ from .quantities import Count, Moment, Ratio
 
 
 class Basis(Struct, frozen=True, kw_only=True):
-    """What the tests of a version depend on; where that changes they start again."""
+    """Settings that the tests of a version depend on; a change restarts them."""
 
     ece: float  # the threshold
     false_alarm_rate: float
     task: str | None
-    promoted: int | None  # when what serves now began to, in event time
+    promoted: int | None  # start of the calibrator in service, in event time
 
 
 class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the sequential tests of a model version as a whole say; they hold however often one looks."""
+    """Results of the sequential tests of a model version as a whole, valid under continuous monitoring."""
 
     version: str
     log_e: Annotated[
         float | None,
         Meta(
-            description="log of the e-value against an ECE of at most `threshold`; -log `false_alarm_rate` is an alarm"
+            description="log of the e-value against an ECE of at most `threshold`; -log `false_alarm_rate` fires an alert"
         ),
     ]
     log_sr: Annotated[float | None, Meta(description="the same test in its Shiryaev-Roberts form")]
@@ -41,7 +41,7 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     direction: Direction
     threshold: float
     false_alarm_rate: Ratio
-    since: Annotated[Moment, Meta(description="predictions from here on count, in event time")]
+    since: Annotated[Moment, Meta(description="predictions since then count, in event time")]
     until: Annotated[
         Moment, Meta(description="predictions before this have been tested; later labels are added as they arrive")
     ]

@@ -33,7 +33,7 @@ EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 SHARE_TOLERANCE: Final = 1e-6
 
-"""How far a confidence may be from agreeing over samples: clients round."""
+"""Largest difference of a confidence from agreeing / samples, since clients round."""
 
 VERBALIZED_DIGITS: Final = 6
 
@@ -43,7 +43,7 @@ _MANY_DIGITS: Final = re.compile(rb"\d{19}")
 
 
 def fault_of(event: Event, latest: datetime) -> Fault | None:
-    """Return what is wrong with an event whose fields have the right types, or None."""
+    """Return the fault of an event whose fields have the right types, or None."""
     if event.timestamp is not None and not EPOCH <= event.timestamp <= latest:
         return Fault(
             "bad_time",
@@ -148,7 +148,7 @@ def _confidence_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _unstated_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with an event without a confidence; `agreeing` of `samples` may state it instead."""
+    """Return the fault of an event without a confidence; `agreeing` of `samples` may state it instead."""
     if event.raw_confidence is not None:
         return Fault("wrong_form", "raw_confidence is given without confidence: must come with it")
     if event.confidence_source == "self_consistency" or event.agreeing is not None or event.samples is not None:
@@ -162,7 +162,7 @@ def _unstated_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _source_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with the source of a confidence; round a verbalized one, and set that of agreeing answers."""
+    """Return the fault of a confidence's source; round a verbalized one, and set that of agreeing answers."""
     source = event.confidence_source
     own = "confidence" if event.raw_confidence is None else "raw_confidence"
     if source == "self_consistency" or event.agreeing is not None or event.samples is not None:
@@ -216,7 +216,7 @@ def _quantiles_fault(event: PredictionEvent) -> Fault | None:
 
 
 def _raw_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with the model's own distribution beside the calibrated one."""
+    """Return the fault of the model's own distribution beside the calibrated one."""
     mean, std, quantiles = event.raw_mean, event.raw_std, event.raw_quantiles
     if (mean is None) != (std is None):
         given, missing = ("raw_mean", "raw_std") if std is None else ("raw_std", "raw_mean")
@@ -276,7 +276,7 @@ _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
 
 
 def _segments_fault(segments: dict[str, str | int | bool]) -> Fault | None:
-    """Return what is wrong with segments, or turn their values into text."""
+    """Return the fault of segments, or convert their values to text."""
     for key, value in segments.items():
         if ":" in key:
             return Fault("bad_name", f"segments has the key {quoted(key)}: must not have a colon")
@@ -307,7 +307,7 @@ def _metadata_fault(metadata: Mapping[str, object]) -> Fault | None:
 
 
 def _levels(value: Any) -> int:
-    """Return how deep a value is nested, counting no further than matters."""
+    """Return the depth of a nested value, counted no further than the limit."""
     level, row = 0, [value]
     while row and level <= MAX_METADATA_DEPTH:
         level += 1
@@ -341,7 +341,7 @@ _CONTROL_IN_ANSWER: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 
 
 def unclean_name(event: Event) -> Fault | None:
-    """Return which name of an event has a control character or can't be part of an address, or None."""
+    """Return the fault of a name with control characters or one that cannot be part of an address, or None."""
     if event.model in UNADDRESSABLE:
         return Fault(
             "bad_name", f"model is {quoted(event.model)}: must not be . or .., which mean places in an address"

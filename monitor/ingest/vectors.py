@@ -15,7 +15,7 @@ ROUNDING: Final = 1e-9
 
 
 def probabilities_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with the vectors of an event: the served one and the model's own."""
+    """Return the fault of an event's vectors, the served one and the model's own."""
     vector, raw = event.probabilities or [], event.raw_probabilities
     if fault := _sum_fault("probabilities", vector):
         return fault
@@ -45,7 +45,7 @@ def _sum_fault(field: str, vector: Vector) -> Fault | None:
 
 
 def members_fault(event: PredictionEvent) -> Fault | None:
-    """Return what is wrong with the members of an ensemble; set what they average to where the event leaves it out."""
+    """Return the fault of an ensemble's members; set their average if the event leaves it out."""
     members: list[Any] = event.members or []
     vectors = isinstance(members[0], list)
     if any(isinstance(each, list) is not vectors for each in members):
@@ -82,7 +82,7 @@ def _vectors_fault(members: list[list[float]]) -> Fault | None:
 
 
 def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
-    """Return how the value of an event differs from the average of its members."""
+    """Return the fault of an event whose value differs from the average of its members."""
     if isinstance(stated, dict):
         return Fault("wrong_type", f"{own} is an object: must be an array, as each of members is")
     pairs = {own: (stated, average)}
