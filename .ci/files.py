@@ -14,7 +14,7 @@ import yaml
 LARGEST = 300_000
 """Bytes; what is larger belongs elsewhere."""
 COMMENTED = {"oxlintrc.json"}
-BINARY = {".png", ".gz", ".ico", ".woff2"}
+BINARY = {".png", ".xz"}
 PARSERS: dict[str, Callable[[str], Any]] = {".json": json.loads, ".toml": tomllib.loads, ".yaml": yaml.safe_load}
 PARSERS[".yml"] = PARSERS[".yaml"]
 

@@ -1,14 +1,32 @@
-"""Migrations: they end in the tables that the code knows, on both databases, and rows that are there stay."""
+"""Migrations: they end in the tables that the code knows, on both databases, and rows that are there stay.
 
+`v0_3_0` holds a database that 0.3.0 filled over nine hours, and what its API then answered: of a binary model whose alarm led to a
+promotion and ended by it, a multiclass one whose refits were refused, a regression promoted and rolled back by hand, and a language
+model with a calibrator in the shadow; with corrected and conflicting labels, and a validation set.
+"""
+
+import json
+import lzma
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import text
 
+from monitor.calibrators.document import verify
 from monitor.rollup.verify import differences_of
-from monitor.store import events, versions
+from monitor.store import events, models, versions
 from monitor.store.migrate import _config, upgrade
 from monitor.store.schema import metadata
+
+V0_3_0 = Path(__file__).with_name("v0_3_0")
+ANSWERS = json.loads(lzma.decompress((V0_3_0 / "answers.json.xz").read_bytes()))
+MODELS = ("chat", "rent", "risk", "topic")
+SENTENCES_MAY_CHANGE = {"calibration", "estimate", "evidence", "labels", "models", "reference", "segments", "serving"}
+"""Answers whose sentences are made when they are asked for; those of all others are stored."""
 
 
 def unlike(database):
@@ -43,3 +61,69 @@ def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
     assert (feed.progress(model).predictions, feed.progress(model).labels) == (2, 2)
     with feed.database.read() as connection:
         assert differences_of(connection, model) == []
+
+
+@pytest.fixture
+def kept(api_on, clock, tmp_path):
+    """Return the API on the database of 0.3.0, at the moment of its answers."""
+    path = tmp_path / "kept.db"
+    path.write_bytes(lzma.decompress((V0_3_0 / "calwatch.db.xz").read_bytes()))
+    clock.micros = ANSWERS["now"]
+    api = api_on(f"sqlite:///{path}")
+    upgrade(api.services.database)
+    return api
+
+
+def changes(old, new, *, sentences, place=""):
+    """Return the places at which an answer has lost a field or says something else; what is new beside is fine."""
+    if isinstance(old, dict) and isinstance(new, dict):
+        lost = [f"{place}.{name} is gone" for name in old.keys() - new.keys()]
+        parts = [(old[name], new[name], f"{place}.{name}") for name in old.keys() & new.keys()]
+    elif isinstance(old, list) and isinstance(new, list) and len(old) == len(new):
+        lost = []
+        parts = [(was, now, f"{place}[{i}]") for i, (was, now) in enumerate(zip(old, new, strict=True))]
+    else:
+        reworded = isinstance(old, str) and isinstance(new, str) and " " in old and not sentences
+        alike = old == (pytest.approx(new, rel=1e-9) if isinstance(new, float) else new)
+        return [] if alike or reworded else [f"{place}: {old!r} became {new!r}"]
+    return lost + [text for was, now, where in parts for text in changes(was, now, sentences=sentences, place=where)]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_database_of_0_3_0_answers_as_it_did(kept, name):
+    asked = {path: answer for path, answer in ANSWERS["answers"].items() if f"/models/{name}" in path}
+    assert len(asked) >= 15
+    for path, (status, old) in asked.items():
+        nouns = set(path.partition("?")[0].split("/"))
+        new = kept.ask("GET", path, status=status)
+        assert changes(old, new, sentences=not nouns & SENTENCES_MAY_CHANGE) == [], path
+
+
+def test_a_database_of_0_3_0_lists_its_models_as_it_did(kept):
+    _, old = ANSWERS["answers"]["/v1/models"]
+    assert changes(old, kept.get("/v1/models"), sentences=False) == []
+
+
+def test_a_database_of_0_3_0_has_the_tables_that_the_code_knows(kept):
+    assert unlike(kept.services.database) == []
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_calibrators_of_0_3_0_are_what_was_hashed(kept, name):
+    documents = kept.get(f"/v1/models/{name}/calibrators")["calibrators"]
+    assert documents
+    for document in documents:
+        assert verify(document).method == document["method"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_a_database_of_0_3_0_goes_on(kept, name):
+    with kept.services.database.read() as connection:
+        model = models.by_name(connection, name)
+        assert differences_of(connection, model) == []
+    kept.clock.advance(timedelta(hours=1))
+    before = kept.get(f"/v1/models/{name}/audit")["audit"]
+    kept.judge()
+    with kept.services.database.read() as connection:
+        assert differences_of(connection, model) == []
+    assert kept.get(f"/v1/models/{name}/audit")["audit"][-len(before) :] == before
