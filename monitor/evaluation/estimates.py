@@ -1,4 +1,4 @@
-"""Estimate: what a window will show whose labels have not come yet, and later what it did show."""
+"""Estimates: what a window will show once its labels have come, and later what it did show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,22 +22,22 @@ from ..windows.ranges import Range, widened
 from ..windows.sums import Place, by_place
 
 LOOK_BACK: Final = 4
-"""Where the longest window has too few labels, as when labels stopped coming, the map is that of so many of them together."""
+"""Where the longest window has too few labels, as after labels stopped coming, the map is fitted on this many times its length."""
 
 FEWEST_LABELS: Final = 30
-"""Of so few labels nothing is expected: their figures are noise."""
+"""A window that will have fewer labels has no estimate: its figures would be noise."""
 
 AT_ONCE: Final = 200
-"""How many estimates are held against the truth in one run."""
+"""Estimates that one run compares with the truth at most."""
 
 Sums = Mapping[Range, Mapping[Place, Summary]]
 
 
 def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], end: int) -> list[Estimate]:
-    """Return what labels will show of windows with this end, for every version that has a calibration map.
+    """Return the estimates of windows with this end, for every version with a calibration map.
 
-    The map is that of the longest window whose labels have matured, or of `LOOK_BACK` times as long where it has too few. What
-    was served before the last promotion had another map: neither the map nor the windows reach back beyond it.
+    The map is that of the longest window whose labels have matured, or of one `LOOK_BACK` times as long where that has too few. Neither the
+    map nor the windows reach back beyond the last promotion, before which another map held.
     """
     if not _has_map(clock):
         return []
@@ -59,13 +59,13 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
 
 
 def _has_map(clock: Clocked) -> bool:
-    """Return whether there can be a map: confidences, and enough labels ever."""
+    """Return whether there can be a map: there are confidences, and there have been enough labels."""
     settings, task = clock.model.settings, clock.model.task
     return task not in {None, "regression"} and clock.progress.labels >= settings.minimum_labels
 
 
 def _earliest(connection: Connection, clock: Clocked) -> int:
-    """Return the first whole hour after the last promotion: hours are kept for as long as there is a model."""
+    """Return the first whole hour after the last promotion; hours are kept as long as the model."""
     champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
     if champion is None or champion.since_event_time is None:
         return 0
@@ -88,7 +88,7 @@ def _map_ranges(clock: Clocked, earliest: int) -> list[Range]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Known:
-    """A window with labels, whose calibration map is taken to hold."""
+    """A window whose calibration map is assumed to hold."""
 
     over: Range
     labelled: int
@@ -97,22 +97,22 @@ class _Known:
 
 
 def _known(version: str, maps: Sequence[Range], sums: Sums, minimum: int) -> _Known | None:
-    """Return the first of some windows that has enough labels of a version."""
-    for each in maps:
-        found = sums.get(each, {}).get((version, ""))
-        cells = None if found is None else served(found)
+    """Return the first of some windows with enough labels of a version."""
+    for over in maps:
+        summary = sums.get(over, {}).get((version, ""))
+        cells = None if summary is None else served(summary)
         labelled = 0 if cells is None else int(cells.n.sum())
         curves = calibration_map(cells) if cells is not None and labelled >= minimum else None
         if cells is not None and curves is not None:
             coverage = min(labelled / float(cells.en.sum()), 1.0)
-            return _Known(over=each, labelled=labelled, coverage=coverage, curves=curves)
+            return _Known(over=over, labelled=labelled, coverage=coverage, curves=curves)
     return None
 
 
 def _expected(
     clock: Clocked, known: _Known | None, coming: Cells | None, *, version: str, window: str, over: Range
 ) -> Estimated | None:
-    """Return what is expected of a window, and from what; None where too little is known."""
+    """Return the estimate of a window, None where too little is known."""
     if known is None or coming is None or coming.en.sum() * known.coverage < FEWEST_LABELS:
         return None
     binary = clock.model.task == "binary"
@@ -140,17 +140,17 @@ def _expected(
 
 
 def served(summary: Summary) -> Cells | None:
-    """Return the served confidences of a window; None where not all of its predictions have one in the cells."""
+    """Return the served confidences of a window, None where some predictions have none."""
     cells = summary.cells("served")
     return cells if 0 < summary.events <= cells.en.sum() else None
 
 
 def truth_of(clock: Clocked, made: Estimated, summary: Summary | None) -> Truth:
-    """Return what labels did show of a window, and which figures lie in the interval that was expected.
+    """Return the figures that the labels of a window did show, and which of them lie inside their estimated intervals.
 
     Parameters
     ----------
-    summary : sums of the window as it is now; None where it can't be told any more
+    summary : sums of the window now; None where its minutes are no longer kept
 
     """
     cells = None if summary is None else served(summary)
@@ -172,9 +172,9 @@ def _within(figure: float | None, low: float, high: float) -> bool:
 
 
 def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
-    """Return the windows that are to be estimated now, and their common end: the last whole hour, unless it has matured.
+    """Return the windows to estimate now and their common end, the last whole hour, unless it has matured.
 
-    On whole hours: rows stay few, and their sums can still be told when the labels have come.
+    Whole hours keep the rows few, and their sums are still there once the labels have come.
     """
     end = 0 if clock.newest_end is None else floor(clock.newest_end, HOUR)
     if clock.matured_until is None or end <= clock.matured_until:
@@ -184,7 +184,7 @@ def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
 
 
 def _settled(connection: Connection, clock: Clocked) -> dict[int, Truth]:
-    """Return what came of estimates whose windows have matured, by their ids."""
+    """Return the truths of estimates whose windows have matured, by the ids of the estimates."""
     if clock.matured_until is None:
         return {}
     waiting = estimates.pending(connection, clock.model.id, clock.matured_until, AT_ONCE)
@@ -194,7 +194,7 @@ def _settled(connection: Connection, clock: Clocked) -> dict[int, Truth]:
 
 
 def estimate_model(database: Database, token: int, model: Model, now: int) -> int:
-    """Estimate what is due of one model, and hold against the truth what has matured; return how many rows that were."""
+    """Make the estimates of one model that are due, and settle those that have matured; return the number of both."""
     with database.read() as connection:
         clock = clocked(connection, model, now)
         windows, end = _due(connection, clock)

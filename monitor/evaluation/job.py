@@ -1,4 +1,4 @@
-"""Evaluate: the newest window of every version and segment of every model, to stored figures."""
+"""Evaluate: the newest windows of every version and segment of a model, to stored evaluations and drift."""
 
 import operator
 from collections import Counter
@@ -31,7 +31,7 @@ Sums = Mapping[Place, Summary]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Comparison:
-    """A window that is to be evaluated now, and the range that it is compared with."""
+    """A window to evaluate now, and the range that it is compared with."""
 
     window: str
     now: Range
@@ -40,7 +40,7 @@ class Comparison:
 
 
 def comparisons(clock: Clocked) -> Iterator[Comparison]:
-    """Yield what is to be evaluated: of each window the newest matured one, and the newest one, whose scores need no labels."""
+    """Yield the newest matured window of each length, to evaluate, and the newest one, whose drift needs no labels."""
     for window in clock.model.settings.windows:
         length = parse_duration("window", window)
         if clock.matured_until is not None:
@@ -54,9 +54,9 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
 
 
 def reference_of(clock: Clocked, start: int, end: int) -> Reference:
-    """Return what scores are compared with: the declared range, what the champion was fitted on, or the equally long range just before.
+    """Return the reference of a range: the declared range, what the champion was fitted on, or the equally long range just before.
 
-    Where the champion is declared and there is none, the range just before; `compared_with` knows of validation sets.
+    The latter also where the champion is declared and there is none. Validation sets are the business of `baseline.compared_with`.
     """
     declared = clock.model.settings.reference
     kind: ReferenceKind
@@ -75,7 +75,7 @@ def _before(now: Range) -> Range:
 
 
 def figures(connection: Connection, clock: Clocked) -> list[Stored]:
-    """Return the figures of every version and segment of a model, and where several versions serve, of all of them together."""
+    """Return evaluations and drift of every version and segment of a model; where several versions serve, also of all together."""
     asked = list(comparisons(clock))
     validated = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
     evaluated: list[_Evaluated] = []
@@ -99,7 +99,7 @@ class _Evaluated:
 
 
 def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums]) -> Iterator[_Evaluated]:
-    """Yield the evaluations of some segments, those of all windows computed together, which costs least."""
+    """Yield the evaluations of some segments; computing all windows together costs least."""
     wanted = [
         (one.window, place, Asked(_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
         for one in asked
@@ -116,7 +116,7 @@ def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range,
 
 
 def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
-    """Return evaluations, those of segments with whether they are flagged among the segments of their version and window."""
+    """Return evaluations with the flags of segments, judged among all segments of the same version and window."""
     groups: dict[tuple[str, str], list[tuple[_Evaluated, Flag]]] = {}
     for one in evaluated:
         if one.evaluation.flag is not None:
@@ -133,7 +133,7 @@ def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
 def _drifts(
     clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums], validated: Mapping[str, Validation]
 ) -> Iterator[Stored]:
-    """Yield how far the scores of some segments have moved from their references."""
+    """Yield the drift of some segments from their references."""
     nothing = Summary.of([])
     for one in asked:
         if one.reference is None:
@@ -151,7 +151,7 @@ def _before_of(place: Place, other: Sums) -> Summary | None:
 
 
 def _together(sums: Sums) -> dict[Place, Summary]:
-    """Return the sums of each segment over all versions, where there are several."""
+    """Return the sums of each segment over all versions, where several serve."""
     versions = Counter(segment for _, segment in sums)
     return {
         (ALL_VERSIONS, segment): total
@@ -161,8 +161,8 @@ def _together(sums: Sums) -> dict[Place, Summary]:
 
 
 def _all_versions(sums: Sums, segment: str) -> Summary | None:
-    found = [summary for (_, each), summary in sums.items() if each == segment]
-    return reduce(operator.add, found) if found else None
+    parts = [summary for (_, name), summary in sums.items() if name == segment]
+    return reduce(operator.add, parts) if parts else None
 
 
 def _question(clock: Clocked, place: Place, now: Range) -> Question:
@@ -184,7 +184,7 @@ def _stored(clock: Clocked, window: str, place: Place, result: Evaluation | Drif
 
 
 def make_maps(database: Database, token: int, model: Model, now: int) -> None:
-    """Make the maps by which values that are no probabilities are read, once there is enough to make them of."""
+    """Make the maps by which values are read as probabilities, once there is enough data for them."""
     with database.read() as connection:
         made = value_maps.due(connection, clocked(connection, model, now))
     if made:
@@ -194,7 +194,7 @@ def make_maps(database: Database, token: int, model: Model, now: int) -> None:
 
 
 def evaluate_model(database: Database, token: int, model: Model, now: int) -> int:
-    """Evaluate one model; return how many figures were stored."""
+    """Evaluate one model; return the number of results that were stored."""
     if model.task == "confidence":
         make_maps(database, token, model, now)
     with database.read() as connection:

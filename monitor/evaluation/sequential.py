@@ -1,7 +1,7 @@
-"""Evidence: matured cohorts and late labels, each taken once into the sequential tests of its model version.
+"""Sequential: matured cohorts and late labels, each added once to the sequential tests of its model version.
 
-The tests of a model stand at one moment of its own time: what is before it they have taken in. They go on in short
-transactions, each of which moves that moment together with what it changes, so that nothing is ever taken twice.
+The tests of a model have reached one moment of its own time: everything before it has been tested. They advance in short transactions,
+each of which moves that moment together with what it changes, so that nothing is ever tested twice.
 """
 
 import logging
@@ -37,36 +37,36 @@ from ..windows.sums import readings
 log = logging.getLogger(__name__)
 
 STEPS: Final = 200
-"""So many buckets, and so many moments of late labels, are taken in one transaction."""
+"""Buckets, and moments of late labels, that one transaction takes at most."""
 
 TWENTIETHS: Final = 20
 
 Read = Callable[[Summary, int | None], Cells]
-"""Return the sums of served scores of a bucket that begins at a moment (None: of late labels)."""
+"""Returns the served cells of a bucket from its sums and its beginning; None stands for late labels."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """What one bucket, or the late labels of one moment, add to the tests of a version."""
+    """A bucket, or the late labels of one moment, to be added to the tests of a version."""
 
     version: str
     begin: int | None  # of the bucket; None of late labels
     total: Sequence[bytes]
-    clusters: Sequence[tuple[int, bytes]]  # what of it belongs to clusters; one may come in several parts
+    clusters: Sequence[tuple[int, bytes]]  # the clustered part of it, by cluster; one may come in several parts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Testing:
-    """The tests of one version, on their way."""
+    """The tests of one version within a transaction."""
 
     evidence: Evidence
     since: int  # predictions from here on count
     shown_since: datetime
-    fresh: bool  # begun now
+    fresh: bool  # started in this transaction
 
 
 def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, read: Read) -> Evidence:
-    """Return the tests after a step, in which the events of a cluster bet together and all others alone."""
+    """Return the tests after a step: the events of a cluster bet together, all others alone."""
     _, slots, values = decode_all(step.total)
     _, shared_slots, shared = decode_all([blob for _, blob in step.clusters])
     alone = Summary.of_entries(np.concatenate([slots, shared_slots]), np.concatenate([values, -shared]))
@@ -79,19 +79,19 @@ def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, rea
 
 
 def advanced_through(evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, read: Read) -> Evidence:
-    """Return the tests after several steps of one version; those that need nothing but their cells are taken together."""
-    for plain, some in groupby(steps, key=lambda step: _is_plain(step, task)):
-        found = list(some)
+    """Return the tests after several steps of one version; plain steps are added together."""
+    for plain, same in groupby(steps, key=lambda step: _is_plain(step, task)):
+        some = list(same)
         if plain:
-            evidence = evidence.advanced_through(_entries(found), threshold=threshold)
+            evidence = evidence.advanced_through(_entries(some), threshold=threshold)
             continue
-        for step in found:
+        for step in some:
             evidence = advanced(evidence, step, task=task, threshold=threshold, read=read)
     return evidence
 
 
 def _is_plain(step: Step, task: str) -> bool:
-    """Return whether a step has neither clusters nor anything but confidences that are taken at their word."""
+    """Return whether a step has neither clusters nor values to be read as probabilities: its cells are enough."""
     if step.clusters or task == "regression":
         return False
     return task != "confidence" or not has_values(Summary.of(step.total))
@@ -125,26 +125,26 @@ def _clusters(parts: Sequence[bytes]) -> Clusters | None:
 
 
 def _read_apart(parts: Sequence[bytes], read: Read, begin: int | None) -> Clusters | None:
-    """Return the sums of clusters whose confidences must be read first."""
+    """Return the sums of clusters whose values must be read as probabilities first."""
     if not parts:
         return None
-    found = [read(Summary.of([blob]), begin) for blob in parts]
-    n, sy, sp = (np.array([getattr(cells, name) for cells in found]) for name in ("n", "sy", "sp"))
+    apart = [read(Summary.of([blob]), begin) for blob in parts]
+    n, sy, sp = (np.array([getattr(cells, name) for cells in apart]) for name in ("n", "sy", "sp"))
     cluster, cell = np.nonzero(n)
     return Clusters(cluster, cell, n[cluster, cell], sy[cluster, cell], sp[cluster, cell])
 
 
 def resumed(stored: Standing | None, basis: Basis, *, at: int, first: int, promoted: int) -> tuple[Evidence, int, bool]:
-    """Return the tests of a version as they go on, since when predictions count, and whether late labels that wait do not.
+    """Return the tests of a version to continue, since when predictions count, and whether waiting late labels are dropped.
 
-    They begin afresh after a promotion or a rollback, with predictions from then on; and where what they depend on has changed, with
-    those that they have not taken in yet.
+    Tests start again after a promotion or a rollback, with predictions from then on; and after a change of their basis, with predictions
+    that have not been tested yet.
 
     Parameters
     ----------
-    at : where the tests of the model stand
+    at : the moment that the tests of the model have reached
     first : since when predictions of a new version count
-    promoted : since when those count that the calibrator in service may have served
+    promoted : since when predictions may have been served by the calibrator in service
 
     """
     if stored is None:
@@ -156,7 +156,7 @@ def resumed(stored: Standing | None, basis: Basis, *, at: int, first: int, promo
     try:
         evidence = Evidence.from_bytes(stored.state)
     except ValueError as error:
-        log.warning("the sequential tests of version %r begin afresh: %s", stored.version, error)
+        log.warning("the sequential tests of version %r start again: %s", stored.version, error)
         return Evidence.begin(), max(stored.since, at), True
     if stored.basis == basis:
         return evidence, stored.since, False
@@ -164,7 +164,7 @@ def resumed(stored: Standing | None, basis: Basis, *, at: int, first: int, promo
 
 
 class _Taking:
-    """One transaction's worth of a model: reads what is next, takes it in, and stores where the tests stand then."""
+    """One transaction of a model's tests: it reads what is next, adds it, and stores the tests with the moment that they have reached."""
 
     def __init__(self, connection: Connection, model: Model, matured: int) -> None:
         self.connection = connection
@@ -177,7 +177,7 @@ class _Taking:
         self.numbers = list(self.version_of)
 
     def is_due(self) -> bool:
-        """Return whether there is anything to take in, or to begin."""
+        """Return whether there is anything to test, or tests to start."""
         at, basis = self.progress.consumed_until, self._basis()
         stored = sequential.standings(self.connection, self.model.id)
         same = all(each.basis == basis and each.state for each in stored.values())
@@ -185,7 +185,7 @@ class _Taking:
         return not standing or bool(sequential.late(self.connection, self.numbers, 1))
 
     def go(self) -> tuple[int, bool]:
-        """Take in what is next; return how many steps that were, and whether there is more."""
+        """Test what is next; return the number of steps, and whether there is more."""
         basis = self._basis()
         testing = self._testing(basis)
         late, waiting, more = self._late()
@@ -235,7 +235,7 @@ class _Taking:
         return found
 
     def _shown(self, version: str, since: int) -> datetime:
-        """Return since when predictions count, and of those of a model's beginning, since when there are any."""
+        """Return since when predictions count; where all do, the time of the first one."""
         numbers = [number for number, each in self.version_of.items() if each == version]
         hour = sequential.next_bucket(self.connection, numbers, HOUR_LEVEL, 0) or 0
         minutes = hour >= (self.progress.minutes_from or 0)
@@ -243,7 +243,7 @@ class _Taking:
         return moment(since or begin or hour)
 
     def _late(self) -> tuple[list[Step], Span, bool]:
-        """Return the steps of the oldest late labels, the span that they come from, and whether there may be more."""
+        """Return the steps of the oldest late labels, their span, and whether there may be more."""
         rows = sequential.late(self.connection, self.numbers, STEPS)
         if not rows:
             return [], Span(LATE_LEVEL, 0, 0), False
@@ -252,7 +252,7 @@ class _Taking:
         return self._steps(rows, apart, late=True), span, len({begin for _, begin, _ in rows}) == STEPS
 
     def _buckets(self, testing: Mapping[str, Testing]) -> tuple[list[Step], int]:
-        """Return the steps of the next matured buckets, and where the tests stand after them."""
+        """Return the steps of the next matured buckets, and the moment that the tests reach by them."""
         at = self.progress.consumed_until or 0
         span = self._next(at) if at < self.matured else None
         if span is None:
@@ -271,7 +271,7 @@ class _Taking:
         return [each for each in found if (each.begin or 0) >= testing[each.version].since], last
 
     def _next(self, at: int) -> Span | None:
-        """Return the next run of matured buckets: hours where minutes are not kept, else minutes."""
+        """Return the next matured buckets: minutes where they are kept, hours elsewhere."""
         border = min(self.progress.minutes_from or 0, self.matured)
         for level, first, last in ((HOUR_LEVEL, at, border), (MINUTE_LEVEL, max(at, border), self.matured)):
             begin = sequential.next_bucket(self.connection, self.numbers, level, first) if first < last else None
@@ -334,14 +334,14 @@ def _finite(figure: float) -> float | None:
 
 
 def _by_version(steps: Iterable[Step]) -> dict[str, list[Step]]:
-    found: dict[str, list[Step]] = {}
+    by_version: dict[str, list[Step]] = {}
     for step in steps:
-        found.setdefault(step.version, []).append(step)
-    return found
+        by_version.setdefault(step.version, []).append(step)
+    return by_version
 
 
 def advance_tests(database: Database, token: int, model: Model, now: int) -> int:
-    """Take all that has matured, and all late labels, of one model into its tests; return how many steps that were."""
+    """Test everything of one model that has matured, and all late labels; return the number of steps."""
     with database.read() as connection:
         matured = clocked(connection, model, now).matured_until
         if model.task is None or matured is None:
