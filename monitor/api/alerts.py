@@ -3,9 +3,10 @@
 from typing import Annotated
 
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 
 from ..alert.kinds import KINDS
-from ..domain.alerts import Transition
+from ..domain.alerts import RecordedAlert, Transition
 
 KIND = Meta(
     description="; ".join(f"`{kind.name}`: {kind.sentence.rstrip('.')}" for kind in KINDS),
@@ -17,6 +18,11 @@ class AlertAnswer(Transition, frozen=True, kw_only=True, forbid_unknown_fields=T
     """A transition of an alarm."""
 
     kind: Annotated[str, KIND]
+
+
+def answered(alert: RecordedAlert) -> AlertAnswer:
+    """Return a transition as it is answered."""
+    return AlertAnswer(**asdict(alert.shown()))
 
 
 class Alerts(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -12,8 +12,6 @@ from ..runtime.wiring import Services
 from ..store import models
 from .paths import Recognised
 
-JsonObject = dict[str, Any]
-
 ModelName = Annotated[
     str,
     Path(description="Its name, percent-encoded; slashes in it may stand as they are."),

@@ -1,9 +1,8 @@
 """Evaluations as they are answered: a field for each row of the figure tables beside what every evaluation says."""
 
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, TypeVar, get_type_hints
+from typing import Annotated, Any, Final, get_type_hints
 
-import msgspec
 from msgspec import Meta, Struct
 
 from ..domain.evaluations import Curves, Evaluation, Flag, Levels, ScoresKind, Window
@@ -11,42 +10,25 @@ from ..domain.quantities import Count, Moment
 from ..windows import regression, scores
 from ..windows.figures import COUNT, Figure
 from ..windows.value_maps import ValueMapping
-
-Answer = TypeVar("Answer", bound=type[Struct])
-Field = tuple[str, Any]
+from .schemas import Shape, with_fields
 
 
-def with_figures(table: Iterable[Figure[Any]], *, listed: bool = False) -> Callable[[Answer], Answer]:
+def with_figures(table: Iterable[Figure[Any]], *, listed: bool = False) -> Callable[[Shape], Shape]:
     """Return a decorator that gives a struct a field for each row of a table, or for those that are shown in lists."""
     chosen = [figure for figure in table if figure.listed or not listed]
-    return _with([(figure.name, Annotated[_type(figure), Meta(description=figure.sentence)]) for figure in chosen])
+    return with_fields(
+        [(figure.name, Annotated[_type(figure), Meta(description=figure.sentence)]) for figure in chosen]
+    )
 
 
 def _type(figure: Figure[Any]) -> Any:
     return Count if figure.unit == COUNT else float | None
 
 
-def with_fields(part: type[Struct], *names: str) -> Callable[[Answer], Answer]:
+def with_parts(part: type[Struct], *names: str) -> Callable[[Shape], Shape]:
     """Return a decorator that gives a struct fields of another one, all of them by default."""
     hints = get_type_hints(part, include_extras=True)
-    return _with([(name, hints[name]) for name in names or part.__struct_fields__])
-
-
-def _with(fields: list[Field]) -> Callable[[Answer], Answer]:
-    def extended(answer: Answer) -> Answer:
-        namespace = {"__doc__": answer.__doc__}
-        return msgspec.defstruct(  # type: ignore[return-value]  # a subclass, under the same name
-            answer.__name__,
-            fields,
-            bases=(answer,),
-            namespace=namespace,
-            module=__name__,
-            frozen=True,
-            kw_only=True,
-            forbid_unknown_fields=True,
-        )
-
-    return extended
+    return with_fields([(name, hints[name]) for name in names or part.__struct_fields__])
 
 
 class Placed(Window, frozen=True, kw_only=True):
@@ -62,12 +44,12 @@ class Stored(Placed, frozen=True, kw_only=True):
     """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
 
 
-@with_fields(Flag)
+@with_parts(Flag)
 class StoredSegment(Stored, frozen=True, kw_only=True):
     """A stored evaluation of a segment."""
 
 
-@with_fields(Curves)
+@with_parts(Curves)
 class EvaluationAnswer(Stored, frozen=True, kw_only=True):
     """How well predictions of a range of time were calibrated. A figure that can't be computed is null."""
 
@@ -89,7 +71,7 @@ class StoredRegression(Placed, frozen=True, kw_only=True):
     """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
 
 
-@with_fields(Levels)
+@with_parts(Levels)
 class RegressionEvaluation(StoredRegression, frozen=True, kw_only=True):
     """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
 
@@ -114,13 +96,13 @@ class Latest(Window, frozen=True, kw_only=True):
 
 
 @with_figures(scores.FIGURES, listed=True)
-@with_fields(Curves, "reliability")
+@with_parts(Curves, "reliability")
 class Listed(Latest, frozen=True, kw_only=True):
     """The evaluation that says most about a model now."""
 
 
 @with_figures(regression.FIGURES, listed=True)
-@with_fields(Levels, "pit", "coverage")
+@with_parts(Levels, "pit", "coverage")
 class ListedRegression(Latest, frozen=True, kw_only=True):
     """The evaluation that says most about a regression now. Too narrow is overconfident, too wide underconfident."""
 

@@ -1,16 +1,36 @@
 """JSON schemas of the structs that answers and request bodies are made of."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import UnionType
-from typing import Annotated, Any, Final, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Final, TypeVar, Union, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct, UnsetType
 
 Schema = dict[str, object]
+Field = tuple[str, Any] | tuple[str, Any, Any]
+Shape = TypeVar("Shape", bound=type[Struct])
 
 TYPES: Final = {str: "string", bool: "boolean", int: "integer", type(None): "null"}
 REFERENCE: Final = "#/components/schemas/{name}"
+
+
+def with_fields(fields: Iterable[Field]) -> Callable[[Shape], Shape]:
+    """Return a decorator that gives a struct more fields, as `msgspec.defstruct` takes them: those of a table, say."""
+
+    def extended(struct: Shape) -> Shape:
+        return msgspec.defstruct(  # type: ignore[return-value]  # a subclass, under the same name
+            struct.__name__,
+            fields,
+            bases=(struct,),
+            namespace={"__doc__": struct.__doc__},
+            module=struct.__module__,
+            frozen=True,
+            kw_only=True,
+            forbid_unknown_fields=True,
+        )
+
+    return extended
 
 
 def schema(shape: Any) -> Schema:

@@ -1,6 +1,5 @@
-"""Settings of a model as the API takes and gives them: structs made from their declarations."""
+"""Settings of a model as the API takes and gives them: structs with a field for each declaration."""
 
-from collections.abc import Sequence
 from copy import deepcopy
 from functools import partial
 from typing import Annotated, Any, Final
@@ -11,72 +10,46 @@ from msgspec import Meta, Struct
 from ..domain.quantities import Moment
 from ..domain.settings import SETTINGS, Model, Setting
 from ..domain.times import moment
+from .schemas import Shape, with_fields
 
-Field = tuple[str, Any] | tuple[str, Any, Any]
-
-
-def settings_body(name: str, sentence: str, beside: type[Struct] = Struct) -> type[Struct]:
-    """Return the struct of a request body that takes any subset of the settings.
-
-    Parameters
-    ----------
-    name, sentence : of the struct
-    beside : what else the body takes
-
-    """
-    return _struct(name, sentence, [_optional(setting) for setting in SETTINGS.values()], beside)
+OF_TASK: Final = ("task", "classes")
+"""Settings that a model itself holds."""
 
 
-def settings_answer(name: str, sentence: str, beside: type[Struct] = Struct) -> type[Struct]:
-    """Return the struct of an answer with all settings of a model; `settings_of` returns their values.
-
-    Parameters
-    ----------
-    name, sentence : of the struct
-    beside : what else the answer holds
-
-    """
-    declared = [_required(setting) for setting in SETTINGS.values()]
-    return _struct(name, sentence, [("model", str), *declared, *_STATE], beside)
+def takes_settings(struct: Shape) -> Shape:
+    """Give the struct of a request body a field for each setting, which may be absent."""
+    absent = {
+        name: msgspec.field(default_factory=partial(deepcopy, setting.shown_default))
+        for name, setting in SETTINGS.items()
+    }
+    return with_fields([(name, _described(setting), absent[name]) for name, setting in SETTINGS.items()])(struct)
 
 
-def settings_of(model: Model) -> dict[str, object]:
+def gives_settings(struct: Shape) -> Shape:
+    """Give the struct of an answer a field for each setting and what else `settings_of` returns."""
+    declared = [(name, _described(setting)) for name, setting in SETTINGS.items()]
+    revision = Annotated[int, Meta(description="grows with each change that the roll-up depends on")]
+    return with_fields([("model", str), *declared, ("revision", revision), ("created_at", Moment)])(struct)
+
+
+def _described(setting: Setting) -> Any:
+    unit = {"x-unit": setting.type.unit} if setting.type.unit else {}
+    more = {"default": setting.shown_default, **unit}
+    return Annotated[setting.type.schema, Meta(description=setting.sentence, extra_json_schema=more)]
+
+
+def settings_of(model: Model) -> dict[str, Any]:
     """Return the settings of a model that are in force, as JSON shows them."""
-    declared = {name: setting.type.shown(_value(model, name)) for name, setting in SETTINGS.items()}
+    holders = {name: model if name in OF_TASK else model.settings for name in SETTINGS}
+    declared = {name: setting.type.shown(getattr(holders[name], name)) for name, setting in SETTINGS.items()}
     return {"model": model.name, **declared, "revision": model.revision, "created_at": moment(model.created_at)}
 
 
-def _value(model: Model, name: str) -> object:
-    return getattr(model if name in _OF_TASK else model.settings, name)
+@takes_settings
+class SettingsBody(Struct, frozen=True, kw_only=True):
+    """Settings of a model; any subset may be given."""
 
 
-def _struct(name: str, sentence: str, fields: Sequence[Field], beside: type[Struct]) -> type[Struct]:
-    return msgspec.defstruct(
-        name,
-        fields,
-        bases=(beside,),
-        namespace={"__doc__": sentence},
-        module=__name__,
-        kw_only=True,
-        forbid_unknown_fields=True,
-    )
-
-
-def _optional(setting: Setting) -> Field:
-    return *_required(setting), msgspec.field(default_factory=partial(deepcopy, setting.shown_default))
-
-
-def _required(setting: Setting) -> tuple[str, Any]:
-    unit = {"x-unit": setting.type.unit} if setting.type.unit else {}
-    more = {"default": setting.shown_default, **unit}
-    return setting.name, Annotated[setting.type.schema, Meta(description=setting.sentence, extra_json_schema=more)]
-
-
-_OF_TASK: Final = ("task", "classes")
-_STATE: Final[Sequence[Field]] = (
-    ("revision", Annotated[int, Meta(description="grows with each change that the roll-up depends on")]),
-    ("created_at", Moment),
-)
-
-SettingsBody: Final = settings_body("SettingsBody", "Settings of a model; any subset may be given.")
-ModelSettings: Final = settings_answer("ModelSettings", "All settings of a model, as they are in force.")
+@gives_settings
+class ModelSettings(Struct, frozen=True, kw_only=True):
+    """All settings of a model, as they are in force."""

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Query
 from starlette.responses import Response
 
 from ...store import alerts
-from ..alerts import Alerts
+from ..alerts import Alerts, answered
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, model_named
 from ..strict import StrictRoute
@@ -18,5 +18,5 @@ router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute
 def list_alerts(context: Context, model: ModelName, limit: Annotated[int, Query(ge=1, le=10_000)] = 1000) -> Response:
     """List transitions, newest first."""
     with context.database.read() as connection:
-        found = alerts.transitions(connection, model_named(connection, model).id, limit)
-    return answer({"alerts": [alert.shown() for alert in found]})
+        transitions = alerts.transitions(connection, model_named(connection, model).id, limit)
+    return answer(Alerts(alerts=[answered(alert) for alert in transitions]))

@@ -1,7 +1,7 @@
 """Routes about models: settings, state, removal."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Annotated, Final, Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query
 from msgspec import Meta, Struct
@@ -21,13 +21,13 @@ from .. import settings
 from ..answers import answer, described, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
 from ..evaluations import Listed, ListedRegression, listed
-from ..settings import SettingsBody, settings_answer, settings_of
+from ..settings import SettingsBody, gives_settings, settings_of
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 
-class State(Struct, forbid_unknown_fields=True, kw_only=True):
+class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The state of a model."""
 
     state: Verdict | Literal["no_data"]
@@ -39,7 +39,7 @@ class State(Struct, forbid_unknown_fields=True, kw_only=True):
     evaluation: Listed | ListedRegression | None
 
 
-class Summary(State, kw_only=True):
+class Summary(State, frozen=True, kw_only=True):
     """A model in the list, with its state."""
 
     model: str
@@ -48,7 +48,7 @@ class Summary(State, kw_only=True):
     created_at: Moment
 
 
-class Models(Struct, forbid_unknown_fields=True):
+class Models(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """All models, and how far the roll-up is."""
 
     models: list[Summary]
@@ -124,7 +124,7 @@ def _verdict(firing: list[str], newest: Listed | ListedRegression | None) -> Ver
     return "no_data" if newest is None else newest.verdict
 
 
-class Deleted(Struct, forbid_unknown_fields=True):
+class Deleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What was deleted."""
 
     deleted: str
@@ -191,13 +191,11 @@ def _declared(
     return task, classes, settings_from(old.settings if old else ModelSettings(), given)
 
 
-class StateAndVersions(State, kw_only=True):
-    """The state of a model, and its versions."""
+@gives_settings
+class ModelAnswer(State, frozen=True, kw_only=True):
+    """A model's settings and state."""
 
     versions: Annotated[list[str], Meta(description="model versions that events named, the newest first")]
-
-
-ModelAnswer: Final = settings_answer("ModelAnswer", "A model's settings and state.", StateAndVersions)
 
 
 @router.get("/{model}", responses=gives(ModelAnswer))

@@ -13,7 +13,7 @@ from ...runtime.replay_outcome import ReplayOutcome
 from ..alerts import AlertAnswer
 from ..answers import answer, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
-from ..settings import settings_body
+from ..settings import takes_settings
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
@@ -24,17 +24,13 @@ TURN: Final = threading.Lock()
 """A replay takes a core for as long as it lasts: one at a time in a process."""
 
 
-class OverHistory(Struct, kw_only=True):
-    """Over what settings are tried."""
+@takes_settings
+class ReplayBody(Struct, frozen=True, kw_only=True):
+    """Settings to be tried, any subset over those in force, and over what."""
 
     start: Annotated[str | None, Meta(description="RFC 3339; the beginning of the history if not given")] = None
     end: Annotated[str | None, Meta(description="RFC 3339; the end of the history if not given")] = None
     step: Annotated[str, Meta(description="event time between evaluations, at least 1m")] = "1h"
-
-
-ReplayBody: Final = settings_body(
-    "ReplayBody", "Settings to be tried, any subset over those in force, and over what.", OverHistory
-)
 
 
 class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=True):

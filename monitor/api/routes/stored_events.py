@@ -27,7 +27,7 @@ Scalar = str | bool | int | float
 Vector = list[float] | dict[str, float]
 
 
-class PredictionAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
+class PredictionAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored prediction; what was not sent is absent or null."""
 
     timestamp: Moment
@@ -64,7 +64,7 @@ class PredictionAnswer(Struct, forbid_unknown_fields=True, kw_only=True):
     metadata: dict[str, Any] | UnsetType = UNSET
 
 
-class LabelAnswer(Struct, forbid_unknown_fields=True):
+class LabelAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """A stored label."""
 
     label: Scalar
@@ -75,7 +75,7 @@ class LabelAnswer(Struct, forbid_unknown_fields=True):
     supersedes: bool
 
 
-class ConflictAnswer(Struct, forbid_unknown_fields=True):
+class ConflictAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """An event that did not count."""
 
     kind: ConflictKind
@@ -83,7 +83,7 @@ class ConflictAnswer(Struct, forbid_unknown_fields=True):
     content: msgspec.Raw
 
 
-class EventAnswer(Struct, forbid_unknown_fields=True):
+class EventAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """What became of one event."""
 
     model: str

@@ -2,12 +2,18 @@
 
 import json
 import re
+from importlib import import_module
+from pkgutil import iter_modules
 
 import pytest
 from openapi_spec_validator import validate
 
+from monitor import alert
+from monitor.alert.kind import Kind
+from monitor.alert.kinds import KINDS
 from monitor.api.settings import settings_of
 from monitor.domain.settings import SETTINGS, TASKS, Model, ModelSettings
+from monitor.store.audit import Action
 
 OPERATIONS = ("get", "put", "post", "delete", "patch", "head")
 
@@ -114,6 +120,28 @@ def test_every_setting_is_described_by_its_sentence_in_bodies_and_answers(docume
             field = schemas[schema]["properties"][name]
             assert field["description"] == setting.sentence, (schema, name)
             assert field.get("x-unit", "") == setting.type.unit, (schema, name)
+
+
+def test_every_kind_of_alert_that_the_code_can_write_is_described(document):
+    modules = [import_module(f"monitor.alert.{found.name}") for found in iter_modules(alert.__path__)]
+    written = {module.KIND.name for module in modules if isinstance(getattr(module, "KIND", None), Kind)}
+    assert written == {kind.name for kind in KINDS}
+    schemas = document["components"]["schemas"]
+    described = schemas["AlertAnswer"]["properties"]["kind"]
+    assert sorted(described["enum"]) == sorted(written)
+    for kind in KINDS:
+        assert f"`{kind.name}`: {kind.sentence.rstrip('.')}" in described["description"]
+    for answer in ("Alerts", "Replayed"):
+        alerts = schemas[answer]["properties"]["alerts"]
+        assert alerts["items"] == {"$ref": "#/components/schemas/AlertAnswer"}
+
+
+def test_every_step_that_the_audit_log_can_hold_is_described(document):
+    schemas = document["components"]["schemas"]
+    assert schemas["Entry"]["properties"]["action"]["$ref"] == "#/components/schemas/Action"
+    assert sorted(schemas["Action"]["enum"]) == sorted(Action)
+    for action in Action:
+        assert f"`{action}`: {action.sentence.rstrip('.')}" in schemas["Entry"]["properties"]["action"]["description"]
 
 
 def test_an_example_of_events_is_taken_as_it_stands(sqlite_api, document):
