@@ -17,7 +17,7 @@ CALIBRATED: Final = "calibrated"
 MISCALIBRATED: Final = "miscalibrated"
 TOO_FEW_LABELS: Final = "too_few_labels"
 
-Figures = Mapping[str, float | None]
+Figures = Mapping[str, int | float | None]
 """Figures by name; an undefined one is None, never NaN."""
 
 

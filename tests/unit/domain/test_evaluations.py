@@ -57,6 +57,10 @@ def test_an_evaluation_is_read_back_as_it_was_stored(evaluation: Evaluation) -> 
     assert Evaluation.from_json(text(evaluation)) == evaluation
 
 
+def test_counts_are_read_back_as_whole_numbers() -> None:
+    assert isinstance(Evaluation.from_json(text(OF_PROBABILITIES)).figures["log_loss_clipped"], int)
+
+
 def test_what_is_stored_is_flat() -> None:
     stored = msgspec.json.decode(text(OF_PROBABILITIES))
     assert (stored["start"], stored["ece"], stored["flagged"]) == ("2026-01-05T00:00:00Z", 0.01, False)
