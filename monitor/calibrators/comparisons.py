@@ -126,8 +126,8 @@ def unproved(opponent: str, gain: float, low: float, *, rows: float, score: str,
     """Return the objection to a gain over an opponent whose lower bound is not above 0."""
     if gain <= 0.0:
         worse = f"higher by {-gain:.5f}{unit}" if gain < -SAME else "the same"
-        return f"on {rows:g} held-out labels it is no better than {OPPONENTS[opponent]}: its {score} is {worse}"
+        return f"no better than {OPPONENTS[opponent]} on {rows:g} held-out labels: {score} {worse}"
     return (
-        f"on {rows:g} held-out labels it is not surely better than {OPPONENTS[opponent]}: its {score} is lower by {gain:.5f}{unit}, "
-        f"which chance alone could do (lower bound {low:.5f})"
+        f"not significantly better than {OPPONENTS[opponent]} on {rows:g} held-out labels: {score} lower by {gain:.5f}{unit} "
+        f"(lower bound {low:.5f})"
     )

@@ -288,15 +288,15 @@ def _objections(evidence: DistributionEvidence) -> Iterator[str]:
     constant = evidence.constant
     if not constant.gain_in_std_lower_bound > ROUNDING:
         yield (
-            "its distributions do not surely predict the labels better than one and the same for every event, that of all labels "
-            f"(CRPS better by {constant.gain_in_std:.5f} standard deviations, surely by {constant.gain_in_std_lower_bound:.5f}): "
-            "look at the labels and the model first"
+            "distributions do not predict the labels significantly better than that of all labels does (CRPS lower by "
+            f"{constant.gain_in_std:.5f} standard deviations, lower bound {constant.gain_in_std_lower_bound:.5f}): check the labels and "
+            "the model first"
         )
     for name, segment in evidence.segments.items():
         if segment.gain_in_std_upper_bound < 0.0:
             yield (
-                f"it does harm in the segment {name}: its CRPS on {segment.rows:g} labels is worse by "
-                f"{-segment.gain_in_std:.5f} standard deviations, surely by {-segment.gain_in_std_upper_bound:.5f}"
+                f"worse in segment {name}: CRPS higher by {-segment.gain_in_std:.5f} standard deviations on {segment.rows:g} labels "
+                f"(lower bound {-segment.gain_in_std_upper_bound:.5f})"
             )
 
 
@@ -305,17 +305,17 @@ def _objections_to(comparison: DistributionComparison, name: str, rows: float) -
         gain, low = comparison.gain_in_std, comparison.lower_bound
         yield unproved(name, gain, low, rows=rows, score="CRPS", unit=" standard deviations")
     if comparison.crps_gain_upper_bound < 0.0:
-        yield f"its CRPS is surely worse than with {OPPONENTS[name]}, by {-comparison.crps_gain:.5g}"
+        yield f"CRPS significantly higher than with {OPPONENTS[name]}, by {-comparison.crps_gain:.5g}"
     if comparison.quantile_error_squared_rise_lower_bound > 0.0:
         after, before = comparison.quantile_ece, comparison.quantile_ece_other
-        yield f"its quantile calibration error is surely higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
+        yield f"quantile calibration error significantly higher than with {OPPONENTS[name]}: {after:.4f}, was {before:.4f}"
 
 
 def _praise(evidence: DistributionEvidence) -> str:
     comparison = evidence.comparisons[evidence.now]
     return (
-        f"on {evidence.rows:g} held-out labels its CRPS is {comparison.crps:.4g}, was {comparison.crps_other:.4g} with "
-        f"{OPPONENTS[evidence.now]}: better by {comparison.gain_in_std:.5f} standard deviations, surely by "
-        f"{comparison.lower_bound:.5f}; quantile calibration error {comparison.quantile_ece:.4f}, was "
+        f"CRPS {comparison.crps:.4g} on {evidence.rows:g} held-out labels, {comparison.crps_other:.4g} with "
+        f"{OPPONENTS[evidence.now]}: lower by {comparison.gain_in_std:.5f} standard deviations (lower bound "
+        f"{comparison.lower_bound:.5f}); quantile calibration error {comparison.quantile_ece:.4f}, was "
         f"{comparison.quantile_ece_other:.4f}"
     )

@@ -295,15 +295,14 @@ def _objections(evidence: GateEvidence) -> Iterator[str]:
     constant = evidence.constant
     if not constant.log_loss_gain_lower_bound > ROUNDING:
         yield (
-            "its scores do not surely predict the labels better than the base rate alone, which is the same for every event "
-            f"(log loss better by {constant.log_loss_gain:.5f}, surely by {constant.log_loss_gain_lower_bound:.5f}): "
-            "look at the labels and the model first"
+            "scores do not predict the labels significantly better than the base rate does (log loss lower by "
+            f"{constant.log_loss_gain:.5f}, lower bound {constant.log_loss_gain_lower_bound:.5f}): check the labels and the model first"
         )
     for name, segment in evidence.segments.items():
         if segment.log_loss_gain_upper_bound < 0.0:
             yield (
-                f"it does harm in the segment {name}: its log loss on {segment.rows:g} labels is worse by "
-                f"{-segment.log_loss_gain:.5f}, surely by {-segment.log_loss_gain_upper_bound:.5f}"
+                f"worse in segment {name}: log loss higher by {-segment.log_loss_gain:.5f} on {segment.rows:g} labels "
+                f"(lower bound {-segment.log_loss_gain_upper_bound:.5f})"
             )
 
 
@@ -311,12 +310,12 @@ def _objections_to(comparison: Comparison, name: str, rows: float) -> Iterator[s
     if not comparison.lower_bound > ROUNDING:
         yield unproved(name, comparison.log_loss_gain, comparison.lower_bound, rows=rows, score="log loss")
     if comparison.brier_gain_upper_bound < 0.0:
-        yield f"its Brier score is surely worse than with {OPPONENTS[name]}, by {-comparison.brier_gain:.5f}"
+        yield f"Brier score significantly higher than with {OPPONENTS[name]}, by {-comparison.brier_gain:.5f}"
     if comparison.debiased_l2_squared_rise_lower_bound > 0.0:
         before, after = comparison.debiased_l2_squared_other, comparison.debiased_l2_squared
         yield (
-            f"its calibration error is surely higher than with {OPPONENTS[name]}: {_root(after):.4f}, was {_root(before):.4f} "
-            "(debiased L2)"
+            f"calibration error (debiased L2) significantly higher than with {OPPONENTS[name]}: {_root(after):.4f}, was "
+            f"{_root(before):.4f}"
         )
 
 
@@ -324,9 +323,9 @@ def _praise(evidence: GateEvidence) -> str:
     comparison = evidence.comparisons[evidence.now]
     before, after = comparison.debiased_l2_squared_other, comparison.debiased_l2_squared
     return (
-        f"on {evidence.rows:g} held-out labels its log loss is {comparison.log_loss:.4f}, was {comparison.log_loss_other:.4f} with "
-        f"{OPPONENTS[evidence.now]}: better by {comparison.log_loss_gain:.5f}, surely by {comparison.lower_bound:.5f}; calibration "
-        f"error {_root(after):.4f}, was {_root(before):.4f} (debiased L2)"
+        f"log loss {comparison.log_loss:.4f} on {evidence.rows:g} held-out labels, {comparison.log_loss_other:.4f} with "
+        f"{OPPONENTS[evidence.now]}: lower by {comparison.log_loss_gain:.5f} (lower bound {comparison.lower_bound:.5f}); calibration "
+        f"error (debiased L2) {_root(after):.4f}, was {_root(before):.4f}"
     )
 
 

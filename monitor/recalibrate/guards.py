@@ -111,7 +111,7 @@ def guarded(
     >>> limits = {"label_rate_jump": 0.1, "mean_change": 0.25}
     >>> jump = label_rate_jump([700, 300], [150, 150])
     >>> guarded(limits, jump=jump, named=("0", "1"), change=0.02, untrusted=0, labels=1000).held
-    'the share of labels that say 1 jumped from 0.300 in what it was fitted on to 0.500 in what was held out, by more than 0.1'
+    'the share of labels that say 1 jumped from 0.300 (fitted on) to 0.500 (held out), limit 0.1'
 
     """
     reasons = []
@@ -119,17 +119,13 @@ def guarded(
         limit = limits["label_rate_jump"]
         if jump.sure and jump.size > limit:
             reasons.append(
-                f"the share of labels that say {named[jump.outcome]} jumped from {jump.before:.3f} in what it was fitted on to "
-                f"{jump.after:.3f} in what was held out, by more than {limit:g}"
+                f"the share of labels that say {named[jump.outcome]} jumped from {jump.before:.3f} (fitted on) to {jump.after:.3f} "
+                f"(held out), limit {limit:g}"
             )
     if change > limits["mean_change"]:
-        reasons.append(
-            f"it would move what is served by {change:.3f} on average, by more than {limits['mean_change']:g}"
-        )
+        reasons.append(f"served values would change by {change:.3f} on average, limit {limits['mean_change']:g}")
     if untrusted:
-        reasons.append(
-            f"{untrusted} of the {labels} labels that it was fitted on are from sources that are not declared as trusted"
-        )
+        reasons.append(f"{untrusted} of the {labels} labels fitted on are not from trusted sources")
     figures = Guards(
         mean_change=Limited(value=change, limit=limits["mean_change"]),
         label_rate_jump=None if jump is None else _recorded(jump, named, limits["label_rate_jump"]),

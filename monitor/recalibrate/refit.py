@@ -135,7 +135,7 @@ def judged_document(
     _check_fits(model, calibrator)
     if holdout <= 0:
         return replace(_unjudged(calibrator, 0), fitted_from=FittedFrom(registered=True, labels=0))
-    few = _too_few_to_judge(model, sample, holdout) if sample.labels else "there are no labels to judge it on"
+    few = _too_few_to_judge(model, sample, holdout) if sample.labels else "there are no labels to judge on"
     if few is not None:
         return refused(few, sample)
     _, later = sample.split(holdout)
@@ -203,8 +203,8 @@ def _too_few_to_judge(model: Model, sample: Sample, holdout: float) -> str | Non
         return None
     needed = math.ceil(FEWEST_ROWS / holdout)
     return (
-        f"{labels} of {sample.labels} labels are from trusted sources ({', '.join(sources)}), the only ones that judge: at least "
-        f"{needed} are needed to hold out {FEWEST_ROWS}"
+        f"{labels} of {sample.labels} labels are from trusted sources ({', '.join(sources)}), which alone judge; at least {needed} are "
+        f"needed to hold out {FEWEST_ROWS}"
     )
 
 
@@ -243,7 +243,7 @@ def _unjudged(calibrator: Estimator, labels: int) -> Outcome:
     return Outcome(
         fitted=_fitted(calibrator),
         gate=None,
-        reason="nothing was held out, so nothing was judged: only a person can promote this version",
+        reason="not judged, since no labels were held out: only a person can promote this version",
         passed=False,
         fitted_from=FittedFrom(labels=labels),
     )
@@ -258,7 +258,7 @@ def _gated(
 ) -> Outcome:
     results: dict[str, GateResult] = {}
     portions = shares(methods)
-    untried = {method: f"not tried, since {why}" for method, why in skipped.items()}
+    untried = {method: f"not tried: {why}" for method, why in skipped.items()}
     chosen: Estimator | None = None
     for method in methods:
         try:
@@ -293,7 +293,7 @@ def _refusal(judged: Mapping[str, GateResult], untried: Mapping[str, str]) -> st
         others = [method for method in judged if method != best]
         said.append(f"{best}: {judged[best].reason}")
         if others:
-            said.append(f"{', '.join(others)}: refused too, with less to gain")
+            said.append(f"{', '.join(others)}: refused too, with smaller gains")
     return "; ".join([*said, *(f"{method}: {why}" for method, why in untried.items())])
 
 
@@ -311,7 +311,7 @@ def _passed(
         guards=guarded.figures,
         held=guarded.held,
     )
-    held = "" if guarded.held is None else f". A person must decide, since {guarded.held}"
+    held = "" if guarded.held is None else f". A person must decide: {guarded.held}"
     return Outcome(
         fitted=_fitted(chosen),
         gate=gate,

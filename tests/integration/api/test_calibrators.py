@@ -77,7 +77,7 @@ def test_auto_takes_the_simplest_that_passes(sure):
     assert sure.post(CALIBRATORS, status=201)["method"] == "temperature"
     again = sure.post(CALIBRATORS, {"method": "auto"}, status=201)
     assert (again["number"], again["method"]) == (2, "temperature")
-    assert set(again["gate"]["others"]) == {"platt", "beta", "quadratic_logit"}  # none is surely better
+    assert set(again["gate"]["others"]) == {"platt", "beta", "quadratic_logit"}  # none is significantly better
 
 
 @pytest.mark.parametrize(

@@ -206,7 +206,7 @@ def test_refit_for_one_version_must_not_harm_another(life_on_both: Callable[...,
         one.pass_time(150, version="broken", slope=BROKEN, span=SIX_HOURS / 2)
     assert {each.version for each in one.transitions()} == {"broken"}
     assert one.champion() is None
-    assert any("does harm in the segment model_version:sound" in each.reason for each in one.audit("refuse"))
+    assert any("worse in segment model_version:sound" in each.reason for each in one.audit("refuse"))
 
 
 def test_refit_helps_the_version_that_has_labels_while_another_waits(life: Callable[..., Life]) -> None:

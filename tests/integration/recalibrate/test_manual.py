@@ -127,7 +127,7 @@ def test_a_refit_of_one_version_harms_no_other(sqlite_api, tools, validation):
     asked = {"method": "temperature", "version": "new", "source": source, "promote": True}
     refused = api.post(CALIBRATORS, asked)
     assert (refused["number"], refused["promoted"]) == (None, False)
-    assert "it does harm in the segment model_version:old" in refused["reason"]
+    assert "worse in segment model_version:old" in refused["reason"]
 
 
 def test_what_becomes_of_a_refit_by_hand_is_as_declared_when_it_is_done(sure, monkeypatch):

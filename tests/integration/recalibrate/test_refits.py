@@ -106,7 +106,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_by_hand(sqlite_traffi
     one.send(600, predicted=in_country("NL"), slope=1.3)
     refused = one.refit()
     assert refused.number is None
-    assert "it does harm in the segment country:NL" in refused.reason
+    assert "worse in segment country:NL" in refused.reason
     found = refused.gate.judged["temperature"].segments
     assert found["country:DE"]["log_loss_gain"] > 0 > found["country:NL"]["log_loss_gain_upper_bound"]
     assert found["country:NL"]["rows"] == pytest.approx(180, abs=10)
@@ -128,7 +128,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
     with one.feed.database.read() as connection:
         entries = audit.entries(connection, one.model.id)
     assert [each.action for each in entries] == ["refuse"]
-    assert "it does harm in the segment country:NL" in entries[0].detail.reason
+    assert "worse in segment country:NL" in entries[0].detail.reason
 
 
 @pytest.mark.parametrize("sources", [None, ("audit",)], ids=["cells", "rows"])
@@ -217,7 +217,7 @@ def test_too_few_trusted_labels_are_refused(sqlite_traffic: Callable[..., Traffi
     one = sqlite_traffic(trusted_sources=("audit", "lab"))
     one.send(600, labelled=lambda i: {"source": "audit"} if i % 10 == 0 else {})
     assert one.refit().reason == (
-        "60 of 600 labels are from trusted sources (audit, lab), the only ones that judge: at least 167 are needed to hold out 50"
+        "60 of 600 labels are from trusted sources (audit, lab), which alone judge; at least 167 are needed to hold out 50"
     )
 
 
@@ -242,7 +242,7 @@ def test_a_promotion_that_a_guard_holds_waits_for_a_person(sqlite_traffic: Calla
     one.send(700, spread=0.2)  # later scores are higher, and so is the share of labels 1
     made = one.refit(start="2026-01-05T10:00:00Z")
     assert (made.number, made.promoted) == (1, False)
-    assert "A person must decide, since the share of labels that say 1 jumped from" in made.reason
+    assert "A person must decide: the share of labels that say 1 jumped from" in made.reason
     assert made.gate.held in made.reason
     assert one.aliases() == {"challenger": 1}
 
@@ -256,7 +256,7 @@ def test_a_calibrator_fitted_elsewhere_is_registered_if_it_passes(traffic: Calla
     bad = {"method": "platt", "task": "binary", "parameters": {"slope": 2.0, "intercept": 0.0}}
     refused = one.refit(document=bad)
     assert refused.number is None
-    assert refused.reason.startswith("platt: on 450 held-out labels it is no better than no calibrator")
+    assert refused.reason.startswith("platt: no better than no calibrator on 450 held-out labels")
     good = {"method": "platt", "task": "binary", "parameters": {"slope": BROKEN, "intercept": 0.0}}
     made = one.refit(document=good)
     assert (made.number, made.promoted, made.parameters) == (1, True, good["parameters"])

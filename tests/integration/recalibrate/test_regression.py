@@ -92,7 +92,8 @@ def test_a_refit_by_hand_is_proposed_promoted_and_applied(sqlite_api, tools):
     filled(sqlite_api, tools)
     made = sqlite_api.post(CALIBRATORS, {"method": "auto"}, status=201)
     assert (made["method"], made["promoted"], made["fitted_from"]["labels"]) == ("variance_scaling", False, 280)
-    assert made["reason"].startswith("on 120 held-out labels its CRPS is ")
+    assert made["reason"].startswith("CRPS ")
+    assert " on 120 held-out labels, " in made["reason"]
     sent = {"distributions": [{"mean": 3, "std": 2.5}, {"quantiles": {"0.9": 4, ".10": 1, "0.5": 2}}]}
     as_it_came = sqlite_api.post(f"{M}/calibrate", sent)
     assert as_it_came == {**sent, "calibrator_version": None}
@@ -162,7 +163,7 @@ def test_a_calibrated_regression_is_left_alone_in_words(sqlite_api, tools):
     filled(sqlite_api, tools, spread=1.0, count=1000)
     found = sqlite_api.post(CALIBRATORS, {"promote": True})
     assert (found["number"], set(found["gate"]["judged"])) == (None, {"variance_scaling", "pit_isotonic"})
-    assert "on 300 held-out labels it is no" in found["reason"]
+    assert "on 300 held-out labels: CRPS " in found["reason"]
     assert sqlite_api.get(CALIBRATORS)["champion"] is None
 
 

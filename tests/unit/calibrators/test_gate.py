@@ -94,10 +94,10 @@ def test_gate_wants_more_than_the_incumbent_and_more_than_identity() -> None:
     assert judge(y, candidate=good, identity=p, incumbent=bad).passed
     against_good = judge(y, candidate=good, identity=p, incumbent=good)
     assert not against_good.passed
-    assert "no better than the calibrator in service: its log loss is the same" in against_good.reason
+    assert "no better than the calibrator in service on 5000 held-out labels: log loss the same" in against_good.reason
     against_identity = judge(y, candidate=p, identity=p, incumbent=bad)
     assert not against_identity.passed
-    assert against_identity.reason.startswith("on 5000 held-out labels it is no better than no calibrator: ")
+    assert against_identity.reason.startswith("no better than no calibrator on 5000 held-out labels: ")
 
 
 @pytest.mark.parametrize(("share", "z"), [(1.0, 1.6448536269514722), (0.25, 2.2414027276049473)])
@@ -143,8 +143,8 @@ def test_gate_refuses_a_significantly_worse_brier_score() -> None:
     result = judge(y, candidate=mild, identity=sure)
     assert result.evidence.comparisons["identity"].log_loss_gain_lower_bound > 0.0
     assert not result.passed
-    assert "its Brier score is surely worse than with no calibrator, by" in result.reason
-    assert "its calibration error is surely higher than with no calibrator:" in result.reason
+    assert "Brier score significantly higher than with no calibrator, by" in result.reason
+    assert "calibration error (debiased L2) significantly higher than with no calibrator:" in result.reason
 
 
 def test_gate_seldom_blames_calibration_error_that_did_not_rise() -> None:
@@ -174,9 +174,8 @@ def test_gate_refuses_a_repair_that_hurts_a_segment() -> None:
     result = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p))
     assert judge(y, candidate=ours, identity=p).passed
     assert not result.passed
-    assert result.reason.startswith(
-        f"it does harm in the segment country:nl: its log loss on {small.sum()} labels is worse by 0."
-    )
+    assert result.reason.startswith("worse in segment country:nl: log loss higher by 0.")
+    assert f" on {small.sum()} labels (lower bound 0." in result.reason
     assert set(result.evidence.segments) == {"country:nl", "country:de"}
     assert result.evidence.segments_with_few_labels == {"country:mt": 20}
 
@@ -300,8 +299,8 @@ def test_gate_reason_of_a_pass_states_before_and_after() -> None:
     result = judge(y, candidate=expit(logit(p) / 3), identity=p)
     assert result.passed
     assert result.reason.startswith(
-        f"on 2000 held-out labels its log loss is {log_loss(y, expit(logit(p) / 3)):.4f}, was {log_loss(y, p):.4f} "
-        "with no calibrator: better by 0."
+        f"log loss {log_loss(y, expit(logit(p) / 3)):.4f} on 2000 held-out labels, {log_loss(y, p):.4f} with no calibrator: "
+        "lower by 0."
     )
 
 
