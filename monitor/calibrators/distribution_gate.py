@@ -288,7 +288,7 @@ def _objections(evidence: DistributionEvidence) -> Iterator[str]:
     constant = evidence.constant
     if not constant.gain_in_std_lower_bound > ROUNDING:
         yield (
-            "distributions do not predict the labels significantly better than that of all labels does (CRPS lower by "
+            "distributions do not predict the labels significantly better than one constant distribution, that of all labels (CRPS gain "
             f"{constant.gain_in_std:.5f} standard deviations, lower bound {constant.gain_in_std_lower_bound:.5f}): check the labels and "
             "the model first"
         )

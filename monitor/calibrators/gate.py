@@ -295,7 +295,7 @@ def _objections(evidence: GateEvidence) -> Iterator[str]:
     constant = evidence.constant
     if not constant.log_loss_gain_lower_bound > ROUNDING:
         yield (
-            "scores do not predict the labels significantly better than the base rate does (log loss lower by "
+            "scores do not predict the labels significantly better than the base rate does (log loss gain "
             f"{constant.log_loss_gain:.5f}, lower bound {constant.log_loss_gain_lower_bound:.5f}): check the labels and the model first"
         )
     for name, segment in evidence.segments.items():

@@ -1,4 +1,4 @@
-"""Fit on the validation set: a model's first calibrator, before any live label has come, and what a person asks for."""
+"""Fit on the validation set: a model's first calibrator before live labels come, and refits by hand."""
 
 import hashlib
 from collections.abc import Mapping
@@ -22,13 +22,13 @@ from ..windows.samples import MOST_ROWS, Sample, Segments, sample_of
 from .refit import Outcome, described, tried
 
 HALF: Final = 0.5
-"""The share of a validation set that judges what was fitted on the rest, chosen at random: its rows often share one timestamp."""
+"""The share of a validation set that is held out. It is chosen at random, since its rows often share one timestamp."""
 
 GROWTH: Final = 1.1
-"""A validation set that a fit was refused on is tried again once it has so many times the labels."""
+"""After a refusal, a validation set is tried again once its labels have grown by this factor."""
 
 QUIET: Final = MINUTE
-"""A first calibrator waits until the validation set has not grown for so long, lest it be fitted on half an upload."""
+"""A first calibrator waits until the validation set has not grown for this long, lest it be fitted on half an upload."""
 
 
 def reference_sample(connection: Connection, clock: Clocked, version: str | None, holdout: float = HALF) -> Sample:
@@ -39,14 +39,14 @@ def reference_sample(connection: Connection, clock: Clocked, version: str | None
 def reference_parts(
     connection: Connection, clock: Clocked, version: str | None, holdout: float = HALF
 ) -> tuple[Sample, Segments]:
-    """Return the labelled raw scores of a validation set, its newest rows, and those of declared segments that are to be held out.
+    """Return the labelled raw scores of a validation set, its newest rows, and the held-out ones of declared segments.
 
-    Their time is 0 or 1, so that a split by time is one by chance.
+    Their time is 0 or 1, so that a split by time is a random one.
 
     Parameters
     ----------
-    version : only predictions of this model version; None: of all
-    holdout : the share of rows with time 1, chosen by keyed hash of an event's cluster or id; to be split by the same share
+    version : of the model; None: all versions
+    holdout : share of rows with time 1, chosen by keyed hash of an event's cluster or id; the share to split by
 
     """
     key = events.hash_key(connection)
@@ -61,7 +61,7 @@ def reference_parts(
 
 
 def _chance(row: PredictionRow, key: bytes) -> float:
-    """Return a number in [0, 1) that is the same whenever asked for, and for all events of a cluster."""
+    """Return a reproducible random number in [0, 1), the same for all events of a cluster."""
     if row.cluster is None:
         return (row.key >> 1) / 2**62
     digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=key, person=b"baseline").digest()
@@ -70,7 +70,7 @@ def _chance(row: PredictionRow, key: bytes) -> float:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class First:
-    """A validation set that a model's first calibrator can be fitted on now."""
+    """A validation set for a model's first calibrator."""
 
     version: str
     over: Range
@@ -81,9 +81,9 @@ class First:
 
 
 def first(connection: Connection, clock: Clocked, now: int) -> First | None:
-    """Return what a first calibrator is to be fitted on now, of several versions' validation sets the newest, or None.
+    """Return the validation set to fit a first calibrator on now, the newest of several versions'; None where none is due.
 
-    None where the model had a calibrator ever, where live labels are enough for one, while the validation set has too few labels, hardly
+    None is due once the model has had a calibrator or enough live labels for one; while the validation set has too few labels, hardly
     more than at the last attempt, or still grows.
     """
     model = clock.model
@@ -110,31 +110,31 @@ def first(connection: Connection, clock: Clocked, now: int) -> First | None:
 
 
 def _usable(model: Model, summary: Summary) -> int:
-    """Return how many labels a calibrator can be fitted on: those of raw probabilities, or of predictive distributions."""
+    """Return the number of labels to fit on: of raw probabilities, or of predictive distributions."""
     return summary.labels if model.task == "regression" else round(float(summary.cells("raw").n.sum()))
 
 
 def _has_none(connection: Connection, model: Model) -> bool:
-    """Return whether a model may get a first calibrator by itself."""
+    """Return whether a model may get a first calibrator without a person."""
     return model.settings.recalibration != "off" and versions.document(connection, model.id, 1) is None
 
 
-def fitted(model: Model, found: First) -> Outcome:
-    """Return what a fit on one random half of a validation set, judged on the other, comes to."""
-    outcome = tried(model, found.sample, holdout=HALF, incumbent=None, others=found.others, segments=found.segments)
-    return told(found.over, found.version, outcome, HALF)
+def fitted(model: Model, first: First) -> Outcome:
+    """Return the result of a fit on a random half of a validation set, judged on the other half."""
+    outcome = tried(model, first.sample, holdout=HALF, incumbent=None, others=first.others, segments=first.segments)
+    return described_validation(first.over, first.version, outcome, HALF)
 
 
-def told(over: Range, version: str | None, outcome: Outcome, holdout: float) -> Outcome:
-    """Return an outcome that says that it is from a validation set."""
+def described_validation(over: Range, version: str | None, outcome: Outcome, holdout: float) -> Outcome:
+    """Return an outcome with the validation set as the source of its labels."""
     outcome = described(over, version, outcome, holdout)
     return replace(outcome, fitted_from=structs.replace(outcome.fitted_from, source=VALIDATION))
 
 
-def noted(connection: Connection, model: Model, found: First) -> bool:
-    """Lock the model and note an attempt, unless it was changed or given a calibrator meanwhile: then nothing is to follow."""
+def noted(connection: Connection, model: Model, first: First) -> bool:
+    """Lock the model and note an attempt; return False where it was changed or given a calibrator meanwhile."""
     if models.by_name(connection, model.name, lock=True) != model or not _has_none(connection, model):
         return False
     before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
-    versions.note_attempt(connection, model.id, replace(before, reference_labels=found.labels))
+    versions.note_attempt(connection, model.id, replace(before, reference_labels=first.labels))
     return True

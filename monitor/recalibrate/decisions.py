@@ -1,7 +1,4 @@
-"""Decisions: what the declared thresholds of a model select before and after another calibrator serves.
-
-All of raw scores mapped through a calibrator, whatever served in the range.
-"""
+"""Impact on declared decisions: what thresholds select under two calibrators, of the raw scores of a range."""
 
 from msgspec.structs import asdict
 from sqlalchemy import Connection
@@ -18,7 +15,7 @@ from .thresholds import CONFIDENCE, for_precision, no_precision
 
 
 def last_window(clock: Clocked, now: int) -> tuple[int, int]:
-    """Return the range of a model's longest window, up to what has matured."""
+    """Return the range of a model's longest window, up to the newest matured prediction."""
     end = clock.matured_until or clock.newest_end or now
     return widened(end - clock.model.settings.longest_window, end, clock.progress.minutes_from)
 
@@ -32,16 +29,16 @@ def impact_of(
     now: int = 0,
     confidence: float = CONFIDENCE,
 ) -> list[DecisionImpact]:
-    """Return what each declared decision of a model selects before and after a calibrator takes the place of another.
+    """Return what each declared decision selects before and after a calibrator replaces another.
 
-    Over the last of the model's longest windows; empty where no decision is declared, and of regressions.
+    Over the model's longest window, up to what has matured; empty for regressions.
 
     Parameters
     ----------
-    candidate : the document of what would serve; None for no calibrator
-    incumbent : the document of what serves now; None for no calibrator
-    now : the time, of a model without any prediction
-    confidence : with which a threshold that is found anew gives the declared precision
+    candidate : to be put in service; None for no calibrator
+    incumbent : in service; None for no calibrator
+    now : end of the window for a model without predictions
+    confidence : with which a new threshold gives the declared precision
 
     """
     if not clock.model.settings.decisions or clock.model.task in {None, "regression"}:
@@ -51,7 +48,7 @@ def impact_of(
 
 
 def impacts(model: Model, before: Under, after: Under, *, confidence: float) -> list[DecisionImpact]:
-    """Return what each declared decision selects before and after, from the raw scores of a range; empty of regressions."""
+    """Return what each declared decision selects before and after, from the raw scores of a range; empty for regressions."""
     if model.task == "regression":
         return []
     return [
@@ -77,16 +74,16 @@ def _impact(name: str, decision: Decision, before: Under, after: Under, confiden
     )
 
 
-def _selected(under: Under, found: Selected) -> SelectedBy:
+def _selected(under: Under, selection: Selected) -> SelectedBy:
     return SelectedBy(
         calibrator_version=under.number,
-        selected=round(found.events),
-        selected_low=round(found.low),
-        selected_high=round(found.high),
-        share=found.share,
-        expected_precision=found.expected_precision,
-        labelled=round(found.labelled),
-        precision=found.precision,
-        precision_low=found.precision_low,
-        precision_high=found.precision_high,
+        selected=round(selection.events),
+        selected_low=round(selection.low),
+        selected_high=round(selection.high),
+        share=selection.share,
+        expected_precision=selection.expected_precision,
+        labelled=round(selection.labelled),
+        precision=selection.precision,
+        precision_low=selection.precision_low,
+        precision_high=selection.precision_high,
     )

@@ -1,4 +1,4 @@
-"""Difference: what one calibrator makes of probabilities against another, and of how much traffic."""
+"""Difference of two calibrators: their maps side by side, and the change of recent traffic."""
 
 from typing import Annotated, Final
 
@@ -21,7 +21,7 @@ Floats = NDArray[np.float64]
 
 
 class MapPoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What two calibrators make of a raw probability."""
+    """A raw probability as two calibrators serve it."""
 
     probability: Ratio
     before: Ratio
@@ -29,7 +29,7 @@ class MapPoint(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Change(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a calibrator changes beside another."""
+    """The change from one calibrator to another."""
 
     map: Annotated[
         list[MapPoint],
@@ -57,25 +57,25 @@ class Difference(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def difference(
     before: Fitted | None, after: Fitted | None, *, task: str, classes: int | None, traffic: tuple[Floats, Floats]
 ) -> Change:
-    """Return the map of two calibrators side by side, and what the second changes about recent traffic.
+    """Return the maps of two calibrators side by side, and the change of recent traffic.
 
-    A map is from the raw probability; of vectors, from the raw confidence of the answer, where the other classes share the rest evenly,
-    averaged over which class is the answer; of distributions, from a value's level in a normal one to its level in what is served.
+    A map is from the raw probability; for vectors, from the raw confidence of the answer, the other classes sharing the rest evenly,
+    averaged over which class is the answer; for distributions, from a level of a normal distribution to the served level.
 
     Parameters
     ----------
     before, after : None for no calibrator
     task : `binary`, `confidence`, `multiclass` or `regression`
-    classes : the number of classes, which vectors need
-    traffic : raw probabilities and how many predictions had about each, arrays of shape (m,)
+    classes : the number of classes, for vectors
+    traffic : raw probabilities and the number of predictions at each, arrays of shape (m,)
 
     Examples
     --------
     >>> halved = Fitted(method="temperature", task="binary", parameters={"temperature": 2.0})
-    >>> found = difference(None, halved, task="binary", classes=None, traffic=(np.array([0.9, 0.5]), np.array([1.0, 3.0])))
-    >>> found.map[90]
+    >>> change = difference(None, halved, task="binary", classes=None, traffic=(np.array([0.9, 0.5]), np.array([1.0, 3.0])))
+    >>> change.map[90]
     MapPoint(probability=0.9, before=0.9, after=0.75)
-    >>> found.mean_change, found.largest_change, found.predictions
+    >>> change.mean_change, change.largest_change, change.predictions
     (0.0375, 0.15, 4)
 
     """
@@ -110,14 +110,14 @@ def _applied(fitted: Fitted | None, p: Floats, task: str, classes: int | None) -
 
 
 def levels_served(calibrator: Estimator, levels: Floats) -> Floats:
-    """Return at which levels of what is served the quantiles of a normal distribution at stated levels lie; shape (m,)."""
+    """Return the served levels of a normal distribution's quantiles at stated levels; shape (m,)."""
     (served,) = calibrator.predict_proba(np.array([Distribution((), (0.0, 1.0))], dtype=object))
     (group,) = groups(np.repeat(np.array([served], dtype=object), len(levels)))
     return completed_ranks(group, ndtri(np.clip(levels, RAREST, 1.0 - RAREST)))
 
 
 def shared_evenly(calibrator: Estimator, p: Floats, classes: int, chosen: int) -> Floats:
-    """Return what is served for probabilities of one class, the others sharing the rest evenly; shape (m,)."""
+    """Return the served probabilities of one class, the others sharing the rest evenly; shape (m,)."""
     vectors = np.repeat(((1.0 - p) / (classes - 1))[:, None], classes, axis=1)
     vectors[:, chosen] = p
     return np.asarray(calibrator.predict_proba(vectors)[:, chosen])

@@ -1,7 +1,7 @@
-"""Guards: what a gate can't see, and a person should look at before a calibrator serves.
+"""Guards: reasons to ask a person although a calibrator passed its gate.
 
-A gate compares on labels, and takes them as they are. Where the labels themselves look odd, or a calibrator would move what is served by
-much, a better log loss is not enough for `auto`: the version is registered and proposed, and a person decides.
+A gate takes labels as they are. Where the labels look odd, or a calibrator would change served values much, a better log loss is not
+enough for `auto`: the version is registered and proposed, and a person decides.
 """
 
 from collections.abc import Mapping, Sequence
@@ -15,14 +15,14 @@ from scipy.stats import norm
 from ..store.calibrators import Guards, Limited, RateJump, UntrustedLabels
 
 LEVEL: Final = 0.01
-"""How often rates that are the same count as a jump, where it is beyond the limit at all."""
+"""Significance level of the label-rate test."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Guarded:
-    """What the guards found."""
+    """The findings of the guards."""
 
-    held: str | None  # why a person must decide, in words; None: nobody must
+    held: str | None  # why a person must decide; None: no decision is needed
     figures: Guards
 
 
@@ -33,23 +33,23 @@ class Jump:
     outcome: int
     before: float
     after: float
-    sure: bool  # more than chance
+    sure: bool  # significant
 
     @property
     def size(self) -> float:
-        """How far the share moved."""
+        """The absolute change of the share."""
         return abs(self.after - self.before)
 
 
 def label_rate_jump(before: ArrayLike, after: ArrayLike) -> Jump:
-    """Return how far the shares of labels moved, and whether that is more than chance.
+    """Return the change of the label shares, and whether it is significant.
 
     The difference of two binomial shares over its standard error under a common share, two-sided at 1 %, divided by the number of outcomes
     where there are more than two.
 
     Parameters
     ----------
-    before, after : arrays of shape (K,), how many labels name each outcome; of either at least one
+    before, after : arrays of shape (K,), labels per outcome; at least one in each
 
     Examples
     --------
@@ -60,8 +60,8 @@ def label_rate_jump(before: ArrayLike, after: ArrayLike) -> Jump:
 
     """
     counts = np.asarray(before, dtype=np.float64), np.asarray(after, dtype=np.float64)
-    totals = [each.sum() for each in counts]
-    first, second = (each / total for each, total in zip(counts, totals, strict=True))
+    totals = [count.sum() for count in counts]
+    first, second = (count / total for count, total in zip(counts, totals, strict=True))
     common = (counts[0] + counts[1]) / sum(totals)
     error = np.sqrt(common * (1.0 - common) * (1.0 / totals[0] + 1.0 / totals[1]))
     difference = np.abs(second - first)
@@ -72,7 +72,7 @@ def label_rate_jump(before: ArrayLike, after: ArrayLike) -> Jump:
 
 
 def mean_change(candidate: ArrayLike, now: ArrayLike, sample_weight: ArrayLike) -> float:
-    """Return how far what is served would move on average: mean |candidate - now|, of vectors half the sum over classes.
+    """Return the mean change of served values: mean |candidate - now|, for vectors half the sum over classes.
 
     Parameters
     ----------
@@ -95,15 +95,15 @@ def mean_change(candidate: ArrayLike, now: ArrayLike, sample_weight: ArrayLike) 
 def guarded(
     limits: Mapping[str, float], *, jump: Jump | None, named: Sequence[str], change: float, untrusted: int, labels: int
 ) -> Guarded:
-    """Return whether a person must decide on a calibrator that passed its gate, and why.
+    """Return whether and why a person must decide on a calibrator that passed its gate.
 
     Parameters
     ----------
     limits : the setting `guards`
-    jump : of label rates between what was fitted on and what was held out; None where nothing was fitted
-    named : what the outcomes are called
-    change : of what is served, on average
-    untrusted : labels of the fit whose source is not declared as trusted
+    jump : of label rates, between the labels fitted on and those held out; None where nothing was fitted
+    named : names of the outcomes
+    change : of served values, on average
+    untrusted : labels of the fit that are not from trusted sources
     labels : of the fit
 
     Examples

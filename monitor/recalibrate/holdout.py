@@ -1,4 +1,4 @@
-"""Held-out labels: what candidates are judged on, by the gate and by the guards that ask a person."""
+"""Held-out labels, on which the gate and the guards judge candidates."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ from .guards import Guarded, guarded, label_rate_jump, mean_change
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeldOut:
-    """What candidates are judged on: the held-out labels, those of other versions from the same time on among them."""
+    """The held-out labels, with those of other versions from the same time on."""
 
     model: Model
     fitted_on: Sample | None  # None of a calibrator fitted elsewhere
@@ -41,10 +41,10 @@ class HeldOut:
         segments: Segments,
         incumbent: Fitted | None,
     ) -> "HeldOut":
-        """Return the later part of a sample, joined by what other versions have from the same time on."""
+        """Return the later part of a sample, joined with the labels of other versions from the same time on."""
         begin = int(later.at.min())
-        beside = {name: each.judging.since(begin) for name, each in others.items()}
-        beside = {f"model_version:{name}": each.pooled() for name, each in beside.items() if each.labels}
+        beside = {name: sample.judging.since(begin) for name, sample in others.items()}
+        beside = {f"model_version:{name}": sample.pooled() for name, sample in beside.items() if sample.labels}
         whole = joined([later.pooled(), *beside.values()])
         serving = None if incumbent is None else from_document(incumbent.working_part)
         return cls(
@@ -54,12 +54,12 @@ class HeldOut:
             whole=whole,
             now=whole.x if serving is None else serving.predict_proba(whole.x),
             incumbent=serving,
-            parts=beside | {name: each for name, each in segments.samples.items() if each.labels},
+            parts=beside | {name: sample for name, sample in segments.samples.items() if sample.labels},
             left_out=segments.left_out,
         )
 
     def judged(self, candidate: Estimator, share: float, simpler: Estimator | None = None) -> GateResult:
-        """Return what the gate says of a candidate, also against a simpler one that passed."""
+        """Return the gate's result for a candidate, also against a simpler one that passed."""
         if self.model.task == "regression":
             return regression.judged(
                 self.whole,
@@ -104,7 +104,7 @@ class HeldOut:
 
     @property
     def source(self) -> FittedFrom:
-        """What a candidate was fitted and judged on."""
+        """The labels that a candidate was fitted and judged on."""
         trusted = self.model.settings.trusted_sources
         return FittedFrom(
             labels=None if self.fitted_on is None else self.fitted_on.labels,

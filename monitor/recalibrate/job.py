@@ -1,4 +1,4 @@
-"""Recalibrate: on a breach fit candidates on recent matured raw scores, judge them on later ones, put the best in service."""
+"""Recalibrate: on a breach, fit candidates on recent matured raw scores, judge them on later ones, register what passes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -25,31 +25,32 @@ from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, tried
 
 LABELS_FACTOR: Final = 3
-"""A refit on a breach waits for so many times the model's minimum of labels since the breach began: with the default minimum, from an
-ECE of .10, a fit is then left with one over .03 in under 1 of 100 cases, and with 1 of 60 for twice the minimum."""
+"""A refit waits for this multiple of the model's minimum of labels since the breach began. With the default minimum and an ECE of .10, the
+ECE after the fit is over .03 in under 1 of 100 cases; with twice the minimum in 1 of 60."""
 
 LOOKBACK: Final = 4
-"""How many of the longest window a refit looks back for labels, so that models with few of them are repaired too."""
+"""Multiple of the longest window that a refit looks back for labels, so that models with few labels are repaired too."""
 
 NEW_SHARE: Final = 0.1
-"""At least this share of a refit's labels are of predictions that matured since the last attempt."""
+"""The least share of a refit's labels whose predictions matured since the last attempt."""
 
 STILL_OFF: Final = 0.8
-"""The champion counts as wrong where its own error is surely above this share of the threshold: below it an alarm would end."""
+"""The champion counts as wrong where the lower bound of its error is above this share of the threshold; below it an alarm would end."""
 
 LEVEL: Final = 0.05
+"""Of that lower bound."""
 
 ACTOR: Final = "calwatch"
 
 FIRST: Final = {
     "canary": "it serves a share of traffic first",
-    "shadow": "it is scored on live labels and serves nothing",
+    "shadow": "it is scored on live labels without serving",
 }
-"""What comes before a promotion, in words."""
+"""What comes before a promotion."""
 
 
 def champion_document(connection: Connection, model: Model) -> Calibrator | None:
-    """Return the document of what serves now, None for no calibrator."""
+    """Return the calibrator in service, None for none."""
     champion = versions.aliases(connection, model.id).get(CHAMPION)
     if champion is None or champion.number is None:
         return None
@@ -59,7 +60,7 @@ def champion_document(connection: Connection, model: Model) -> Calibrator | None
 def conclude(
     connection: Connection, clock: Clocked, outcome: Outcome, *, promote: bool | None, actor: str, now: int
 ) -> Refitted | Refused:
-    """Register what a refit gave, and promote or propose it as the policy says."""
+    """Register the result of a refit, and promote or propose it as the policy says."""
     model = clock.model
     if outcome.fitted is None or isinstance(outcome.gate, RefusedGate):
         gate = outcome.gate if isinstance(outcome.gate, RefusedGate) else None
@@ -76,7 +77,7 @@ def conclude(
         now=now,
     )
     impact = decisions.impact_of(connection, clock, document, champion_document(connection, model), now=now)
-    # How far traffic has come by now: what was served during the fit does not count for the new version.
+    # As it stands now: predictions during the fit do not count for the new version.
     number, progress = document.number, models.progress_of(connection, [model.id])[model.id]
     destiny = _destiny(model, outcome, promote=promote)
     if destiny == "promote":
@@ -90,13 +91,13 @@ def conclude(
         {"canary": registry.canary, "shadow": registry.shadow}[destiny](
             connection, model, number, progress, actor=actor, now=now
         )
-    words = (outcome.reason, outcome.held, FIRST.get(destiny or ""))
-    reason = "; ".join(each for each in words if each)
+    first = FIRST.get(destiny or "")
+    reason = outcome.reason if first is None else f"{outcome.reason}; {first}"
     return Refitted(**structs.asdict(document), promoted=destiny == "promote", reason=reason, decisions=impact)
 
 
 def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | None:
-    """Return what becomes of a fitted version: promote, canary, shadow or propose; None for one that only a person can promote."""
+    """Return the next step of a fitted version: promote, canary, shadow or propose; None for one that only a person can promote."""
     settings = model.settings
     if not outcome.passed:
         return None
@@ -111,7 +112,7 @@ def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | N
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """An alarm on calibration that calls for a refit, and the labels that answer it."""
+    """A miscalibration alarm that calls for a refit, and the labels to fit on."""
 
     version: str
     start: int
@@ -119,20 +120,20 @@ class Breach:
     sample: Sample
     others: Mapping[str, Sample]  # of the other versions, by name
     segments: Segments  # declared ones, held out
-    champion: Alias | None  # what served when it was found
-    incumbent: Calibrator | None  # its document
+    champion: Alias | None  # at the time
+    incumbent: Calibrator | None  # its calibrator
 
 
 def of_version(version: str) -> Callable[[SeriesKey], bool]:
-    """Return the test for a version's series of the model as a whole, under whatever calibrator."""
+    """Return the test for the series of a version as a whole, under any calibrator."""
     return lambda key: key.version == version and key.segment == ""
 
 
-def breach(connection: Connection, clock: Clocked) -> Breach | None:
-    """Return the breach that is to be answered now, of several versions' the one with most labels, or None.
+def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
+    """Return the breach to answer now, the one with most labels of several versions'; None where there is none.
 
-    None while no alarm fires, while too little has been labelled since the last attempt or since the breach began, after a person's
-    rollback, and while a challenger that answers it waits for a person or is on trial. Labels from before the last promotion do not count.
+    There is none without a firing alarm; with too few labels since the last attempt or since the breach began; after a person's rollback;
+    and while a challenger that answers it waits or is on trial. Labels from before the last promotion do not count.
     """
     model = clock.model
     aliases = versions.aliases(connection, model.id)
@@ -145,11 +146,11 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
     if start >= end:
         return None
     incumbent = champion_document(connection, model)
-    found = {
+    samples = {
         name: _answer(model, raw_sample(connection, clock, start, end, of_version(name)), incumbent, last)
         for name in sorted(firing)
     }
-    enough = {name: sample for name, sample in found.items() if sample is not None}
+    enough = {name: sample for name, sample in samples.items() if sample is not None}
     if not enough:
         return None
     version = max(enough, key=lambda name: enough[name].labels)
@@ -169,16 +170,16 @@ def breach(connection: Connection, clock: Clocked) -> Breach | None:
 
 
 def _firing(connection: Connection, model: Model) -> dict[str, int]:
-    """Return the versions with a firing alarm on calibration, and since when the newest of them fires."""
-    found: dict[str, int] = {}
+    """Return the versions with a firing miscalibration alarm, and since when the newest of their alarms fires."""
+    firing: dict[str, int] = {}
     for (kind, _, version, segment), (fires, since) in alerts.states(connection, model.id).items():
         if fires and kind == "miscalibration" and segment == "":
-            found[version] = max(found.get(version, since), since)
-    return found
+            firing[version] = max(firing.get(version, since), since)
+    return firing
 
 
 def unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
-    """Return the versions with an alarm that no challenger answers which waits for a person or is on trial."""
+    """Return the versions with an alarm that the challenger does not answer."""
     if challenger is None or challenger.since_event_time is None or not _answers(connection, model, challenger):
         return set(firing)
     proposed = first_after(challenger.since_event_time, None)  # windows end with the minute of the newest event
@@ -186,21 +187,21 @@ def unanswered(connection: Connection, model: Model, firing: Mapping[str, int], 
 
 
 def _answers(connection: Connection, model: Model, challenger: Alias) -> bool:
-    """Return whether a challenger answers breaches: all but one that `auto` found lying there when it was switched on."""
+    """Return whether a challenger answers breaches: not one that was there before `auto` was switched on."""
     if model.settings.recalibration != "auto" or challenger.share is not None:
         return True
     return challenger.number is not None and registry.is_held(connection, model.id, challenger.number)
 
 
 def is_due(clock: Clocked, last: Attempt | None) -> bool:
-    """Return whether as much was labelled since the last attempt as another one needs at the least."""
+    """Return whether enough labels for another attempt have come since the last."""
     if last is None:
         return True
     return not last.waits_for_person and clock.progress.labels >= last.labels + clock.model.settings.minimum_labels
 
 
 def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
-    """Return where to look for labels: a few of the longest window, nothing from before the last promotion."""
+    """Return the range to look for labels in: a few of the longest window, nothing from before the last promotion."""
     end = clock.matured_until
     if end is None:
         return 0, 0
@@ -211,10 +212,10 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
 
 
 def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: Attempt | None) -> Sample | None:
-    """Return the labels from when a version went wrong, if they are enough, new enough, and the champion itself is wrong on them.
+    """Return the labels since a version went wrong, where they are enough and new enough and the champion is wrong on them; else None.
 
-    An alarm is about what was served. Where clients lag behind a promotion, or never apply the champion at all, what they serve may be off
-    while the champion is right: another fit would not help.
+    An alarm is about what was served. Where clients lag behind a promotion, or do not apply the champion, the champion may be right all
+    the same, and another fit would not help.
     """
     if not sample.labels:
         return None
@@ -223,18 +224,18 @@ def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: At
     if model.task == "regression":
         bound_of = regression.lower_bound
     began = onset(gaps)
-    found = sample.since(began)
-    if found.labels < LABELS_FACTOR * settings.minimum_labels:
+    since = sample.since(began)
+    if since.labels < LABELS_FACTOR * settings.minimum_labels:
         return None
-    fresh = found.labels if last is None else found.since(last.attempted_at).labels
-    if fresh < max(settings.minimum_labels, NEW_SHARE * found.labels):
+    fresh = since.labels if last is None else since.since(last.attempted_at).labels
+    if fresh < max(settings.minimum_labels, NEW_SHARE * since.labels):
         return None
     bound = bound_of(gaps.since(began), LEVEL)
-    return found if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
+    return since if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
 
 
 def _gaps(model: Model, sample: Sample, incumbent: Fitted | None) -> Gaps:
-    """Return how far what the champion would have served is from what came true."""
+    """Return the gaps between what the champion would have served and the labels."""
     if model.task == "regression":
         return regression.gaps_of(sample, incumbent)
     served = sample.x if incumbent is None else from_document(incumbent.working_part).predict_proba(sample.x)
@@ -242,56 +243,56 @@ def _gaps(model: Model, sample: Sample, incumbent: Fitted | None) -> Gaps:
 
 
 def answer_breach(database: Database, token: int, model: Model, now: int) -> Refitted | Refused | None:
-    """Answer a model's breach, if there is one to be answered; return what a refit came to, None where none was tried."""
+    """Refit on a model's breach, or its first calibrator on the validation set; return the result, None where nothing was due."""
     if model.settings.recalibration == "off":
         return None
     with database.read() as connection:
-        found = breach(connection, clocked(connection, model, now)) if _firing(connection, model) else None
-    if found is None:
+        breach = breach_of(connection, clocked(connection, model, now)) if _firing(connection, model) else None
+    if breach is None:
         return _first(database, token, model, now)
-    outcome = _tried(model, found)
+    outcome = _tried(model, breach)
     with database.write(patient=True) as connection:
         hold(connection, token)
-        if not stands(connection, model, found):
+        if not stands(connection, model, breach):
             return None
         clock = clocked(connection, model, now)
         before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
-        attempt = replace(before, attempted_at=found.end, labels=clock.progress.labels)
+        attempt = replace(before, attempted_at=breach.end, labels=clock.progress.labels)
         versions.note_attempt(connection, model.id, attempt)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 
 def _first(database: Database, token: int, model: Model, now: int) -> Refitted | Refused | None:
-    """Fit a model's first calibrator on its validation set, if that is due; return what it came to, None where none was tried."""
+    """Fit a model's first calibrator on its validation set; return the result, None where that was not due."""
     with database.read() as connection:
-        found = baseline.first(connection, clocked(connection, model, now), now)
-    if found is None:
+        first = baseline.first(connection, clocked(connection, model, now), now)
+    if first is None:
         return None
-    outcome = baseline.fitted(model, found)
+    outcome = baseline.fitted(model, first)
     with database.write(patient=True) as connection:
         hold(connection, token)
-        if not baseline.noted(connection, model, found):
+        if not baseline.noted(connection, model, first):
             return None
         clock = clocked(connection, model, now)
         return conclude(connection, clock, outcome, promote=None, actor=ACTOR, now=now)
 
 
-def stands(connection: Connection, model: Model, found: Breach) -> bool:
-    """Lock the model; return whether nobody promoted, rolled back or changed settings while a refit was made: else its grounds are gone."""
+def stands(connection: Connection, model: Model, breach: Breach) -> bool:
+    """Lock the model; return whether nobody promoted, rolled back or changed settings during the fit."""
     now = models.by_name(connection, model.name, lock=True)
     last = versions.attempt(connection, model.id)
     champion = versions.aliases(connection, model.id).get(CHAMPION)
     person = last is not None and last.waits_for_person
-    return now == model and champion == found.champion and not person
+    return now == model and champion == breach.champion and not person
 
 
-def _tried(model: Model, found: Breach) -> Outcome:
+def _tried(model: Model, breach: Breach) -> Outcome:
     outcome = tried(
         model,
-        found.sample,
+        breach.sample,
         holdout=HOLDOUT,
-        incumbent=found.incumbent,
-        others=found.others,
-        segments=found.segments,
+        incumbent=breach.incumbent,
+        others=breach.others,
+        segments=breach.segments,
     )
-    return described((found.start, found.end), found.version, outcome, HOLDOUT)
+    return described((breach.start, breach.end), breach.version, outcome, HOLDOUT)

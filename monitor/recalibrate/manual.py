@@ -1,7 +1,8 @@
-"""By hand: what a person asks for over HTTP or at a terminal, done in one way: refit, register, promote, roll back, compare."""
+"""Refit, promote, roll back and compare by hand, over HTTP and at a terminal alike."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Final, Literal
 
 import numpy as np
@@ -27,24 +28,24 @@ from ..windows.ranges import Range, widened
 from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from ..windows.sums import of_series
 from . import decisions, registry
-from .baseline import reference_parts, reference_sample, told
+from .baseline import described_validation, reference_parts, reference_sample
 from .difference import Difference, Floats, difference
 from .job import champion_document, conclude
 from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 
 ONLY_SCORES: Final = (
-    "there are only scores, which are no probabilities: they are read through a line that is fitted once for each model version "
-    "(`mapping` of its calibration); a calibrator takes confidences"
+    "the model sends scores, not probabilities: they are mapped to confidences by a line fitted once per model version (`mapping` in its "
+    "calibration), and a calibrator needs confidences"
 )
-NO_VALIDATION: Final = "there is no validation set: no predictions came with `reference: true`"
+NO_VALIDATION: Final = "there is no validation set: no predictions with `reference: true`"
 RECENT_DAYS: Final = 30
 IDENTITY: Final = "identity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """What a refit by hand may say."""
+    """A request for a refit."""
 
     method: str = "auto"
     start: str | None = None  # RFC 3339; 30 days before the end if not given
@@ -59,7 +60,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Grounds:
-    """What a refit by hand is made and judged on."""
+    """The labels that a refit by hand is fitted and judged on."""
 
     clock: Clocked
     sample: Sample
@@ -67,7 +68,7 @@ class _Grounds:
     incumbent: Calibrator | None
     others: Mapping[str, Sample]  # of the other versions, by name, where one version is asked for
     segments: Segments
-    unusable: str | None  # why there is nothing to fit, in words; None where there may be
+    unusable: str | None  # why there is nothing to fit; None where there may be
 
 
 def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: int) -> Refitted | Refused:
@@ -75,14 +76,14 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
 
     Returns
     -------
-    the new version; a refusal; of a dry run what would be registered, without a number
+    the new version, or a refusal; for a dry run, what would be registered
 
     Raises
     ------
     NotFound
-        when there is no such model, or it went meanwhile.
+        for an unknown model, or one that was deleted meanwhile.
     BadInput
-        when what is asked for is not usable.
+        for an unusable request.
     Conflict
         when another calibrator was put in service meanwhile.
 
@@ -91,16 +92,16 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
         raise BadInput("method", asked.method, f"must be auto or one of {', '.join(FAMILIES)}")
     with database.read() as connection:
         clock = clocked(connection, models.named(connection, name), now)
-        found = (_live if asked.source == "live" else _validation)(connection, clock, asked, now)
-    outcome = _outcome(asked, found)
+        grounds = (_live if asked.source == "live" else _validation)(connection, clock, asked, now)
+    outcome = _outcome(asked, grounds)
     if asked.source == "validation":
-        outcome = told(found.over, asked.version, outcome, asked.holdout)
+        outcome = described_validation(grounds.over, asked.version, outcome, asked.holdout)
     else:
-        outcome = described(found.over, asked.version, outcome, asked.holdout)
+        outcome = described(grounds.over, asked.version, outcome, asked.holdout)
     if asked.dry_run:
         return _tried(outcome)
     with database.write() as connection:
-        clock = replace(clock, model=_unchanged_since(connection, clock.model, found.incumbent))
+        clock = replace(clock, model=_unchanged_since(connection, clock.model, grounds.incumbent))
         return conclude(connection, clock, outcome, promote=asked.promote, actor=actor, now=now)
 
 
@@ -141,12 +142,12 @@ def _validation(connection: Connection, clock: Clocked, asked: Asked, _now: int)
 
 
 def _beside(asked: Asked, names: Iterable[str]) -> list[str]:
-    """Return the versions that a calibrator for one version would serve too, and must not harm; none where all are asked for."""
+    """Return the other versions, which a calibrator for one version would serve too and may not harm."""
     return [] if asked.version is None or asked.holdout <= 0 else sorted(set(names) - {asked.version})
 
 
 def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
-    """Return the test for series of a model as a whole, of a version or of all."""
+    """Return the test for the series of a version as a whole, None for all versions."""
     return lambda key: key.segment == "" and version in {None, key.version}
 
 
@@ -160,28 +161,30 @@ def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
     return widened(start, end, clock.progress.minutes_from)
 
 
-def _outcome(asked: Asked, found: _Grounds) -> Outcome:
-    if found.unusable is not None:
-        return refused(found.unusable, found.sample)
-    model = found.clock.model
-    judging: dict[str, Any] = {
-        "holdout": asked.holdout,
-        "incumbent": found.incumbent,
-        "others": found.others,
-        "segments": found.segments,
-    }
+def _outcome(asked: Asked, grounds: _Grounds) -> Outcome:
+    model, sample = grounds.clock.model, grounds.sample
+    if grounds.unusable is not None:
+        return refused(grounds.unusable, sample)
+    attempt = partial(refit, method=asked.method)
+    if asked.document is not None:
+        attempt = partial(judged_document, fitted=_usable(asked.document, model))
     try:
-        if asked.document is not None:
-            return judged_document(model, found.sample, _usable(asked.document, model), **judging)
-        return refit(model, found.sample, method=asked.method, **judging)
+        return attempt(
+            model,
+            sample,
+            holdout=asked.holdout,
+            incumbent=grounds.incumbent,
+            others=grounds.others,
+            segments=grounds.segments,
+        )
     except BadInput as error:
         if error.field != "holdout":
             raise
-        return refused(error.reason, found.sample)
+        return refused(error.reason, sample)
 
 
 def _usable(document: Mapping[str, Any], model: Model) -> Fitted:
-    """Return what a document describes, which must be of this model's task."""
+    """Return the calibrator that a document describes; raise BadInput unless it is valid and of the model's task."""
     try:
         checked = check({name: document[name] for name in ("method", "task", "parameters") if name in document})
     except BadDocument as error:
@@ -206,22 +209,22 @@ def _tried(outcome: Outcome) -> Refused:
 
 
 def _unchanged_since(connection: Connection, model: Model, incumbent: Calibrator | None) -> Model:
-    """Lock the model, whose champion must be the one that a candidate was judged against; return it as it is declared now.
+    """Lock the model and return it as it is declared now.
 
     Raises
     ------
     Conflict
-        when another one serves now.
+        when the champion is not the one that candidates were judged against.
     NotFound
-        when the model is gone.
+        when the model was deleted.
 
     """
-    found = models.named(connection, model.name, lock=True)
-    if found.id != model.id:
-        raise NotFound(f"model {model.name!r} was deleted, and made again, while its calibrator was fitted")
-    if champion_document(connection, found) != incumbent:
-        raise Conflict("another calibrator was put in service while this one was fitted: ask again")
-    return found
+    locked = models.named(connection, model.name, lock=True)
+    if locked.id != model.id:
+        raise NotFound(f"model {model.name!r} was deleted and made again during the fit")
+    if champion_document(connection, locked) != incumbent:
+        raise Conflict("another calibrator was put in service during the fit: try again")
+    return locked
 
 
 class Moved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -236,7 +239,7 @@ class Moved(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_
 def promote(
     database: Database, name: str, number: int, *, actor: str, reason: str, now: int, dry_run: bool = False
 ) -> Moved:
-    """Put a version in service; of a dry run, say what that would change."""
+    """Put a version in service; in a dry run, preview the change."""
     with database.read() if dry_run else database.write() as connection:
         model = models.named(connection, name, lock=not dry_run)
         if dry_run:
@@ -257,7 +260,7 @@ def _impact(connection: Connection, model: Model, number: int, now: int) -> list
 
 
 def roll_back(database: Database, name: str, *, actor: str, reason: str, now: int, dry_run: bool = False) -> Moved:
-    """Put back what the champion replaced; of a dry run, say what that would change."""
+    """Put back what the champion replaced; in a dry run, preview the change."""
     with database.read() if dry_run else database.write() as connection:
         model = models.named(connection, name, lock=not dry_run)
         if dry_run:
@@ -267,7 +270,7 @@ def roll_back(database: Database, name: str, *, actor: str, reason: str, now: in
 
 
 def serving(connection: Connection, model: Model) -> int | None:
-    """Return the version in service, None for no calibrator."""
+    """Return the number of the champion, None for no calibrator."""
     champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
     return None if champion is None else champion.number
 
@@ -279,12 +282,12 @@ def _preview(connection: Connection, model: Model, number: int | None, now: int)
 
 
 def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> Difference:
-    """Return what one version would make of recent traffic against another; None stands for no calibrator.
+    """Return the difference of two versions on recent traffic; None stands for no calibrator.
 
     Raises
     ------
     NotFound
-        when there is no such version.
+        for an unknown version.
 
     """
     clock = clocked(connection, model, now)
@@ -315,7 +318,7 @@ def _document(connection: Connection, model: Model, number: int) -> Calibrator:
 
 
 def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
-    """Return raw probabilities of the longest window up to the newest prediction, and how many predictions had about each."""
+    """Return the raw probabilities of the longest window up to the newest prediction, and the number of predictions at each."""
     newest = clock.newest_end or 0
     start, end = widened(newest - clock.model.settings.longest_window, newest, clock.progress.minutes_from)
     cells = of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
@@ -324,12 +327,12 @@ def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
 
 
 def named_version(connection: Connection, model: Model, which: str) -> int | None:
-    """Return the number that is meant by a number, `champion`, `challenger` or `identity`, which is None.
+    """Return the number of a version named by its number, `champion`, `challenger` or `identity` (None).
 
     Raises
     ------
     NotFound
-        when nothing can have this name, or no version has this alias.
+        for an impossible name, or an alias without a version.
 
     """
     if which == IDENTITY:
@@ -351,7 +354,7 @@ def number_of(text: str) -> int:
     Raises
     ------
     NotFound
-        when nothing can have this number.
+        for an impossible number.
 
     """
     if not (text.isascii() and text.isdigit() and len(text) < len(str(LARGEST)) and text == str(int(text))):

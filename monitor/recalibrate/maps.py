@@ -1,4 +1,4 @@
-"""Map of a calibrator: the curves that a page draws, for every family."""
+"""Map of a calibrator as curves to draw, for every family."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -17,7 +17,7 @@ MIDDLE: Final = np.array([0.5])
 DIGITS: Final = 6
 
 MOST_CURVES: Final = 20
-"""More curves than this can't be told apart."""
+"""More curves cannot be told apart."""
 
 
 class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,7 +29,7 @@ class Curve(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class CalibratorMap(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a calibrator makes of each probability, or of a regression's stated levels."""
+    """The served value of each raw probability, or the served level of each stated level of a regression."""
 
     number: Annotated[int | None, Meta(description="null for no calibrator")]
     method: str
@@ -53,8 +53,8 @@ def map_of(fitted: Fitted, *, classes: Sequence[str] | None) -> CalibratorMap:
 
     Examples
     --------
-    >>> found = map_of(Fitted(method="temperature", task="binary", parameters={"temperature": 2.0}), classes=None)
-    >>> (curve,) = found.curves
+    >>> calibrator_map = map_of(Fitted(method="temperature", task="binary", parameters={"temperature": 2.0}), classes=None)
+    >>> (curve,) = calibrator_map.curves
     >>> curve.x[90], curve.y[90]
     (0.9, 0.75)
 

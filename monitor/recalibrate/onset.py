@@ -1,4 +1,4 @@
-"""Onset of a miscalibration: from when on a model's scores have been wrong."""
+"""Onset of a miscalibration: the moment since which a model's scores have been wrong."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -12,16 +12,16 @@ BINS: Final = 15
 
 FEWEST_SINCE: Final = 100
 
-"""Labels from which on one can say that something began."""
+"""The fewest labels after an onset."""
 
 INTERVAL: Final = 3.84
 
-"""What twice the log likelihood falls by at the ends of a 95 % interval."""
+"""The fall of twice the log likelihood at the ends of a 95 % interval."""
 
 
 @dataclass(frozen=True, slots=True)
 class Gaps:
-    """How far confidences and outcomes of a sample are apart, per moment and bin of confidence."""
+    """Sums of confidences and outcomes, per moment and bin of confidence."""
 
     at: Array  # (moments,) ascending
     n: Array  # (moments, bins) labelled events
@@ -31,7 +31,7 @@ class Gaps:
 
     @classmethod
     def of(cls, sample: Sample, served: Array) -> "Gaps":
-        """Return the gaps of what would have been served for a sample's rows: confidences (n,) or vectors (n, K)."""
+        """Return the gaps for a sample of what would have been served: confidences (n,) or vectors (n, K)."""
         p, right = served, sample.y
         if served.ndim > 1:
             answer = served.argmax(axis=1)
@@ -48,17 +48,17 @@ class Gaps:
         )
 
     def since(self, moment: int) -> "Gaps":
-        """Return the gaps from a moment on."""
+        """Return the gaps since a moment."""
         later = self.at >= moment
         return Gaps(*(getattr(self, name)[later] for name in self.__slots__))
 
 
 def onset(gaps: Gaps) -> int:
-    """Return the latest moment at which what is off now can have begun: everything from there on is of one kind, as far as one can say.
+    """Return the latest moment at which the present miscalibration can have begun.
 
-    Before the change the gaps of the bins are noise around 0 and after it around values of their own, so that twice the log likelihood of
-    a change at t is Σ G²/V over bins, plus a constant, G = Σ(p - y) and V = Σp(1 - p) from t on. The answer is the end of its 95 %
-    interval, since labels from before the change harm a fit and a few lost ones do not. A fault from the start begins at the first moment.
+    Before the change the gaps of the bins are noise around 0, after it around values of their own. So twice the log likelihood of a change
+    at t is Σ G²/V over bins, plus a constant, with G = Σ(p - y) and V = Σp(1 - p) since t. The result is the end of its 95 % interval:
+    labels from before the change harm a fit, a few lost ones do not. A fault from the start begins at the first moment.
     Hinkley 1970 (doi:10.1093/biomet/57.1.1).
 
     Examples
@@ -80,9 +80,9 @@ def onset(gaps: Gaps) -> int:
 
 
 def lower_bound(gaps: Gaps, alpha: float) -> float | None:
-    """Return a lower bound of the expected calibration error: signs from every second moment, bound over the others.
+    """Return a lower bound of the expected calibration error, None with fewer than two moments.
 
-    None where there are no two moments.
+    Signs are taken from every second moment, the bound is over the others.
     """
     half, rest = slice(0, None, 2), slice(1, None, 2)
     sign = np.sign((gaps.sp - gaps.sy)[half].sum(axis=0))

@@ -1,4 +1,4 @@
-"""What two maps of a model's own scores make of its matured labels, step by step: from sums, or from rows where sums are not enough."""
+"""Paired scores: two maps of a model's raw scores on its matured labels, step by step, from sums or, where these do not suffice, rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,16 +26,16 @@ from ..windows.clock import Clocked
 from ..windows.samples import Sample, raw_sample
 
 STEPS: Final = 200
-"""So many buckets are read at once."""
+"""Buckets read at once."""
 
 ROWS: Final = 50
-"""So many rows make a step where there are no sums."""
+"""Rows of a step where there are no sums."""
 
 ALONE: Final = -1
-"""The cluster of events that have none."""
+"""The cluster of events without one."""
 
 RAW: Final[dict[bool, tuple[Kind, ...]]] = {False: ("both", "raw"), True: ("raw",)}
-"""The model's own scores, of series without a calibrator and with one."""
+"""Kinds of the model's raw scores, by whether a calibrator served."""
 
 BOUNDS: Final = {"multiclass": OF_VECTORS, "regression": IN_UNITS}
 
@@ -44,7 +44,7 @@ Map = Callable[[Any], Any]
 
 @dataclass(frozen=True, slots=True)
 class Maps:
-    """A calibrator and another one that it is held against."""
+    """A calibrator and the one that it is compared with, as functions."""
 
     own: Map
     other: Map
@@ -52,7 +52,7 @@ class Maps:
 
     @classmethod
     def of(cls, model: Model, own: Fitted | None, other: Fitted | None) -> "Maps":
-        """Return the maps that documents describe; None stands for identity."""
+        """Return the maps of two calibrators; None stands for no calibrator."""
         maps = _map(own), _map(other)
         if model.task in BOUNDS:
             return cls(*maps, BOUNDS[model.task])
@@ -65,10 +65,10 @@ def _map(fitted: Fitted | None) -> Map:
 
 
 def border_of(connection: Connection, clock: Clocked) -> int:
-    """Return until when a model's labels can be taken in: of rows whole hours, since finding them takes a scan.
+    """Return the moment before which a model's labels can be taken in; for rows whole hours, since finding them takes a scan.
 
-    Where labels come at once, the newest minute is matured while it still goes on: it is left for when it is over. Not so where events
-    share clusters: the sequential tests take it in as it is, and with it what tells clusters apart.
+    Where labels come at once, the newest minute matures while it lasts, and is left until it is over. Where events share clusters it is
+    taken at once: the sequential tests take it in as it is, and what tells clusters apart goes with it.
     """
     border, by_rows = clock.matured_until or 0, _by_rows(clock.model)
     if by_rows or not _clustered(connection, clock):
@@ -81,7 +81,7 @@ def _clustered(connection: Connection, clock: Clocked) -> bool:
 
 
 def _numbers(connection: Connection, clock: Clocked) -> dict[int, bool]:
-    """Return the series of a model as a whole, and of each whether a calibrator served."""
+    """Return the series of a model as a whole, each with whether a calibrator served."""
     found = rollups.series_ids(connection, clock.model.id).items()
     return {n: key.calibrator != 0 for key, n in found if _whole(key)}
 
@@ -91,11 +91,11 @@ def _by_rows(model: Model) -> bool:
 
 
 def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -> tuple[list[Pairs], int]:
-    """Return the scores of both maps on what has matured next, and until when that is.
+    """Return the scores of both maps on the next matured labels, and the moment before which those are.
 
     Parameters
     ----------
-    at : all predictions before have been taken in
+    at : predictions before this have been taken in
 
     """
     border, by_rows = border_of(connection, clock), _by_rows(clock.model)
@@ -112,7 +112,7 @@ def _whole(key: SeriesKey) -> bool:
 
 
 def _of_rows(connection: Connection, clock: Clocked, at: int, until: int, maps: Maps) -> tuple[list[Pairs], int]:
-    """Return steps of some rows each."""
+    """Return steps of rows."""
     sample = raw_sample(connection, clock, at, until, _whole).judging
     if not sample.labels:
         return [], until
@@ -196,7 +196,7 @@ class _Sums:
 
     @classmethod
     def of(cls, stored: Sequence[tuple[bool, int, int, bytes]]) -> "_Sums":
-        """Return the sums of encoded buckets, of which is said whether a calibrator served, when they begin, and whose they are."""
+        """Return the sums of encoded buckets, given as (whether a calibrator served, begin, cluster, summary)."""
         parts = []
         for calibrated, kinds in RAW.items():
             some = [(at, cluster, blob) for each, at, cluster, blob in stored if each == calibrated]
@@ -207,7 +207,7 @@ class _Sums:
         return cls(named[:, 0], named[:, 1], cell, sums)
 
     def less(self, others: "_Sums") -> "_Sums":
-        """Return the sums of what is in no cluster."""
+        """Return the sums of events outside clusters."""
         return _Sums(
             np.concatenate([self.at, others.at]),
             np.full(len(self.at) + len(others.at), ALONE),
@@ -216,7 +216,7 @@ class _Sums:
         )
 
     def gathered(self) -> "_Sums":
-        """Return what is left once sums of one moment, cluster and cell are added up."""
+        """Return the sums per moment, cluster and cell, those without labels left out."""
         keys = np.stack([self.at, self.cluster, self.cell], axis=1)
         named, place = np.unique(keys, axis=0, return_inverse=True)
         sums = np.zeros((len(named), self.sums.shape[1]))
@@ -227,7 +227,7 @@ class _Sums:
 
 
 def _steps(total: _Sums, shared: _Sums, maps: Maps) -> list[Pairs]:
-    """Return a step for each moment: events without a cluster, and clusters."""
+    """Return a step for each moment, of events without a cluster and of clusters."""
     parts = [total.less(shared).gathered(), shared.gathered()]
     at, cluster = (np.concatenate([getattr(part, name) for part in parts]) for name in ("at", "cluster"))
     n, sy, sp = np.concatenate([part.sums for part in parts]).T

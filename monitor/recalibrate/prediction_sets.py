@@ -1,4 +1,4 @@
-"""Prediction sets: the threshold of split conformal sets from the labels of a range, and the coverage that such sets had."""
+"""Prediction sets: split conformal sets from the labels of a range, and the coverage of such sets."""
 
 import math
 from typing import Annotated, Final
@@ -17,10 +17,10 @@ from .thresholds import OF_REGRESSIONS
 
 COVERAGE: Final = 0.9
 EARLIER: Final = 0.7
-"""The share of labels, the earliest, that a threshold is taken from which is then measured on the rest."""
+"""The share of labels, the earliest, that give the threshold whose coverage is measured on the rest."""
 
 FEWEST_TO_MEASURE: Final = 100
-OF_ANSWERS: Final = "only the confidence of the answer is known, not those of other answers: there is no set to make"
+OF_ANSWERS: Final = "only the confidence of the answer is known, not of other answers: there is no set to make"
 
 
 class MeasuredCoverage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -60,9 +60,9 @@ class ConformalSets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def sets_of(model: Model, under: Under, *, coverage: float) -> ConformalSets:
-    """Return the threshold of split conformal sets from all labels of a range, and what coverage such sets had.
+    """Return the threshold of split conformal sets from all labels of a range, and the coverage of such sets.
 
-    Coverage is measured on the latest 30 % of the labels, with a threshold from the rest. Where there can be no sets, there is a reason.
+    Coverage is measured on the latest 30 % of the labels, with a threshold from the rest.
     """
     reason = OF_REGRESSIONS if model.task == "regression" else _no_sets(under.known, coverage)
     if reason is not None:
@@ -132,7 +132,7 @@ def _up_to_cuts(scores: Floats) -> Floats:
 
 
 def _split(at: Integers, weights: Floats) -> int | None:
-    """Return the moment that parts the earliest 70 % of labels from the rest; None where either part has fewer than 100."""
+    """Return the moment that separates the earliest 70 % of labels; None where a part would have fewer than 100."""
     moments, place = np.unique(at, return_inverse=True)
     if not len(moments):
         return None

@@ -1,4 +1,4 @@
-"""Refit: candidates fitted on the earlier part of a sample, judged on the later, to the simplest that passes or a refusal."""
+"""Refit: fit candidates on the earlier part of a sample, judge them on the later part, choose the simplest that passes or refuse."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -32,14 +32,14 @@ NO_SEGMENTS: Final = Segments()
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a refit came to."""
+    """The result of a refit."""
 
     fitted: Fitted | None  # None when nothing may serve
     gate: Gate | RefusedGate | None  # the evidence; None when nothing was held out
     reason: str  # for a person
     passed: bool
     fitted_from: FittedFrom
-    held: str | None = None  # why a person must decide, although it passed; None: nobody must
+    held: str | None = None  # why a person must decide, although it passed; None: no decision is needed
 
 
 def refit(
@@ -52,27 +52,27 @@ def refit(
     others: Mapping[str, Sample] = MappingProxyType({}),
     segments: Segments = NO_SEGMENTS,
 ) -> Outcome:
-    """Fit on the earlier part of a sample and judge on the later; with nothing held out, fit on everything, unjudged.
+    """Fit on the earlier part of a sample and judge on the later; with nothing held out, fit on all of it, unjudged.
 
-    The simplest family that passes wins, unless a richer one passes too and is surely better than it.
+    The simplest family that passes wins, unless a richer one passes too and is significantly better.
 
-    Where only some sources of labels are trusted, they alone judge. They alone are fitted on too, unless they are too few for that: then
-    all labels are, and a person must decide.
+    Where only some sources of labels are trusted, only their labels judge. Only they are fitted on too, unless they are too few: then all
+    labels are, and a person must decide.
 
     Parameters
     ----------
-    model : whose task and classes decide what can be fitted
+    model : its task and classes decide what can be fitted
     sample : labelled raw scores
     method : a family, or `auto` for those that the number of labels allows
     holdout : share of the labels, the latest, that the gate judges on, in [0, 1)
-    incumbent : the document of what serves now, None for identity
-    others : labelled raw scores of other model versions, by name: the calibrator will serve them too, and must not harm one
+    incumbent : the calibrator in service, None for no calibrator
+    others : labelled raw scores of other model versions, by name; the calibrator will serve them too, and may harm none
     segments : held-out raw scores of declared segments, none of which it may harm
 
     Raises
     ------
     BadInput
-        when the method can't calibrate this task, or the sample can't be split.
+        for a method that cannot calibrate this task, or a sample that cannot be split.
 
     """
     _check_method(model, method)
@@ -97,7 +97,7 @@ def tried(
     others: Mapping[str, Sample],
     segments: Segments,
 ) -> Outcome:
-    """Return what `refit` with all families comes to; a sample that can't be split is a refusal, since nobody waits for an error."""
+    """Return the result of `refit` with all families; a sample that cannot be split is a refusal, since nobody waits for an error."""
     try:
         return refit(
             model, sample, method="auto", holdout=holdout, incumbent=incumbent, others=others, segments=segments
@@ -116,19 +116,19 @@ def judged_document(
     others: Mapping[str, Sample] = MappingProxyType({}),
     segments: Segments = NO_SEGMENTS,
 ) -> Outcome:
-    """Judge a calibrator that was fitted elsewhere, exactly as one that is fitted here: on the later part of a sample.
+    """Judge a calibrator that was fitted elsewhere on the later part of a sample, as one that is fitted here.
 
     Parameters
     ----------
     fitted : elsewhere
-    model, sample, holdout, incumbent, others, segments : as of `refit`; with nothing held out it is not judged
+    model, sample, holdout, incumbent, others, segments : as for `refit`; with nothing held out it is not judged
 
     Raises
     ------
     BadDocument
-        when it is not valid.
+        for an invalid calibrator.
     BadInput
-        when it does not fit the model, or the sample can't be split.
+        for one that does not fit the model, or a sample that cannot be split.
 
     """
     calibrator = from_document(fitted.working_part)
@@ -153,15 +153,15 @@ def _check_method(model: Model, method: str) -> None:
         raise BadInput("method", method, str(error)) from error
 
 
-def _check_fits(model: Model, given: Estimator) -> None:
-    if given.task != _task(model):
-        raise BadInput("document.task", given.task, f"must be {_task(model)}, as the model's")
+def _check_fits(model: Model, calibrator: Estimator) -> None:
+    if calibrator.task != _task(model):
+        raise BadInput("document.task", calibrator.task, f"must be {_task(model)}, as the model's")
     if model.task == "multiclass" and model.classes is not None:
         try:
-            given.predict_proba(np.full((1, len(model.classes)), 1.0 / len(model.classes)))
+            calibrator.predict_proba(np.full((1, len(model.classes)), 1.0 / len(model.classes)))
         except ValueError as error:
-            raise BadInput("document.parameters", given.to_document()["parameters"], str(error)) from error
-        named = given.class_names_
+            raise BadInput("document.parameters", calibrator.to_document()["parameters"], str(error)) from error
+        named = calibrator.class_names_
         if named not in (None, list(model.classes)):
             raise BadInput("document.parameters.classes", named, "must be the model's classes in their order")
 
@@ -175,7 +175,7 @@ def _count(model: Model) -> int | None:
 
 
 def _methods(model: Model, sample: Sample, method: str) -> tuple[Sequence[str], str | None, Mapping[str, str]]:
-    """Return the families to try on a sample, why there is none, and which are left out for their labels, with the reason."""
+    """Return the families to try on a sample; the reason where there is none; the reasons of those left out, by name."""
     if model.task == "regression":
         steps = distribution_ladder(sample.labels)
         return steps.methods if method == "auto" else (method,), steps.refusal, {}
@@ -196,7 +196,7 @@ def _labels_by_class(model: Model, sample: Sample) -> dict[str, int]:
 
 
 def _too_few_to_judge(model: Model, sample: Sample, holdout: float) -> str | None:
-    """Return how many labels of trusted sources it would take, where those that are held out can't judge anything."""
+    """Return the refusal where too few labels of trusted sources would be held out, else None."""
     sources = model.settings.trusted_sources
     labels = sample.judging.labels
     if sources is None or holdout * labels >= FEWEST_ROWS:
@@ -211,7 +211,7 @@ def _too_few_to_judge(model: Model, sample: Sample, holdout: float) -> str | Non
 def _fitting(
     model: Model, sample: Sample, earlier: Sample, method: str
 ) -> tuple[Sample, Sequence[str], Mapping[str, str]]:
-    """Return what to fit on, the families, and those left out: trusted labels, or all where the trusted ones are too few."""
+    """Return the labels to fit on, trusted ones or all where those are too few; the families; the reasons of those left out."""
     if sample.trusted is not None:
         methods, refusal, skipped = _methods(model, sample.judging, method)
         if refusal is None:
@@ -221,7 +221,7 @@ def _fitting(
 
 
 def refused(reason: str, sample: Sample) -> Outcome:
-    """Return the outcome of a refit that came to nothing."""
+    """Return a refusal."""
     return Outcome(fitted=None, gate=None, reason=reason, passed=False, fitted_from=FittedFrom(labels=sample.labels))
 
 
@@ -286,7 +286,7 @@ def _judged(result: GateResult) -> Judged:
 
 
 def _refusal(judged: Mapping[str, GateResult], untried: Mapping[str, str]) -> str:
-    """Return why nothing passed: what is said of the best candidate, and which others there were."""
+    """Return why nothing passed: the reason of the best candidate, and the names of the others."""
     said = []
     if judged:
         best = max(judged, key=lambda method: judged[method].lower_bound)
@@ -323,7 +323,7 @@ def _passed(
 
 
 def described(outcome_range: tuple[int, int], version: str | None, outcome: Outcome, holdout: float) -> Outcome:
-    """Return an outcome that says which range and version its labels are from."""
+    """Return an outcome with the range and version that its labels are from."""
     start, end = outcome_range
     source = structs.replace(
         outcome.fitted_from,

@@ -1,4 +1,4 @@
-"""Move calibrators in and out of service; every step leaves a line in the audit log, in the same transaction."""
+"""Move calibrators in and out of service; every step is logged in the same transaction."""
 
 from dataclasses import replace
 from datetime import datetime
@@ -47,7 +47,7 @@ def register(
 
 
 def _with_classes(fitted: Fitted, model: Model) -> Fitted:
-    """Return a fitted calibrator with the names of the classes where it has parameters for each: clients may send objects by class."""
+    """Return a calibrator that has parameters for each class with the names of the classes: clients may send objects by class."""
     if fitted.method not in PER_CLASS or model.classes is None:
         return fitted
     return structs.replace(fitted, parameters={**fitted.parameters, "classes": list(model.classes)})
@@ -70,13 +70,13 @@ def propose(
 
 
 def shadow(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
-    """Let a version be scored on live labels, and serve nothing."""
+    """Let a version be scored on live labels without serving."""
     versions.move(connection, model.id, CHALLENGER, _alias(number, progress, now))
     audit.log(connection, model.id, at=now, actor=actor, action=Action.SHADOW, detail=Detail(number=number))
 
 
 def canary(connection: Connection, model: Model, number: int, progress: Progress, *, actor: str, now: int) -> None:
-    """Let a version serve the share of traffic that the settings give to canaries."""
+    """Let a version serve the canary share of traffic."""
     share = model.settings.canary
     versions.move(connection, model.id, CHALLENGER, replace(_alias(number, progress, now), share=share))
     detail = Detail(number=number, share=share)
@@ -84,7 +84,7 @@ def canary(connection: Connection, model: Model, number: int, progress: Progress
 
 
 def end_canary(connection: Connection, model: Model, *, actor: str, now: int, grounds: Detail) -> None:
-    """Let a canary serve nothing any more and wait for a person's decision."""
+    """Let a canary stop serving and wait for a person's decision."""
     challenger = versions.aliases(connection, model.id)[CHALLENGER]
     versions.move(connection, model.id, CHALLENGER, replace(challenger, share=None))
     detail = structs.replace(grounds, number=challenger.number)
@@ -101,7 +101,7 @@ def dismiss(
     now: int,
     grounds: Detail,
 ) -> None:
-    """Take a challenger off trial; the next refit needs as many new labels as after any other attempt."""
+    """End the trial of a challenger; the next refit needs as many new labels as after any attempt."""
     number = versions.aliases(connection, model.id)[CHALLENGER].number
     versions.drop(connection, model.id, CHALLENGER)
     _note_attempt(connection, model, progress, now)
@@ -187,7 +187,7 @@ def _put_back(
 
 
 def _note_attempt(connection: Connection, model: Model, progress: Progress, now: int) -> None:
-    """Let the next refit wait for new labels of new predictions."""
+    """Let the next refit wait for new labels."""
     at = _alias(None, progress, now).since_event_time or now
     before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
     versions.note_attempt(connection, model.id, replace(before, attempted_at=at, labels=progress.labels))
@@ -209,7 +209,7 @@ def replaced(connection: Connection, model: Model) -> int | None:
 
 
 def _serve(connection: Connection, model: Model, number: int | None, progress: Progress, now: int) -> datetime:
-    """Let a version serve; return from when on, in event time."""
+    """Put a version in service; return the event time from which it counts."""
     alias = _alias(number, progress, now)
     versions.move(connection, model.id, CHAMPION, alias)
     return moment(now if alias.since_event_time is None else alias.since_event_time)
@@ -243,7 +243,7 @@ def _put_in_service(entry: Entry) -> int | None:
 
 
 def is_held(connection: Connection, model_id: int, number: int) -> bool:
-    """Return whether a version was proposed since something held its promotion."""
+    """Return whether a version waits for a person because a guard held its promotion."""
     return any(
         entry.action is Action.PROPOSE and entry.detail.number == number and entry.detail.held is not None
         for entry in audit.entries(connection, model_id)
@@ -257,7 +257,7 @@ def _free_from_waiting(connection: Connection, model: Model) -> None:
 
 
 def _served(connection: Connection, model: Model) -> list[int]:
-    """Return the versions that are, or would be after rollbacks, in service: the champion last."""
+    """Return the stack of versions in service: the champion last, below it what rollbacks would restore."""
     stack: list[int] = []
     for entry in audit.entries(connection, model.id):
         if entry.action is Action.PROMOTE and entry.detail.number is not None:

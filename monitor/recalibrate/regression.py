@@ -1,4 +1,4 @@
-"""Refits of regressions: which calibrators of distributions are tried, what the gate says of one, and what calls for a refit."""
+"""Refits of regressions: the candidates, the gate on distributions, and the gaps that call for a refit."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -20,7 +20,7 @@ from .onset import Gaps
 
 
 def distribution_ladder(labels: int) -> Ladder:
-    """Return the families that `auto` tries on a regression: a factor from 200 labels on, a whole map of levels from 1,000 on.
+    """Return the families that `auto` tries on a regression: a factor from 200 labels, a map of levels from 1,000.
 
     >>> distribution_ladder(999).methods, distribution_ladder(1000).methods
     (('variance_scaling',), ('variance_scaling', 'pit_isotonic'))
@@ -42,7 +42,7 @@ def judged(
     share: float,
     parts: Mapping[str, Sample],
 ) -> GateResult:
-    """Return what the gate says of a candidate on held-out rows, and on parts of them."""
+    """Return the gate's result for a candidate on held-out rows, and on parts of them."""
     return judge_distributions(
         rows.y,
         raw=rows.x,
@@ -59,17 +59,17 @@ def judged(
 
 
 def served(calibrator: Estimator | None, raw: Objects) -> Objects:
-    """Return what a calibrator makes of distributions; None changes nothing."""
+    """Return distributions as a calibrator serves them; None changes nothing."""
     if calibrator is None:
         return raw
-    found: Any = calibrator.predict_proba(raw)
-    return found  # type: ignore[no-any-return]
+    distributions: Any = calibrator.predict_proba(raw)
+    return distributions  # type: ignore[no-any-return]
 
 
 def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float:
-    """Return how far distributions move, in levels: the mean over rows and levels q of abs(F(x) - q), F after, x the quantile before.
+    """Return the mean change of distributions in levels: the mean over rows and levels q of |F(x) - q|, F after, x the quantile before.
 
-    To double a normal distribution's width moves it by .10, to move it by its standard deviation by .23.
+    Doubling the width of a normal distribution changes it by .10, a shift by its standard deviation by .23.
 
     >>> from monitor.calibrators.distribution_rows import distributions
     >>> one, wide, far = (distributions([values]) for values in ((0.0, 1.0), (0.0, 2.0), (1.0, 1.0)))
@@ -87,10 +87,9 @@ def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float
 
 
 def gaps_of(sample: Sample, incumbent: Fitted | None) -> Gaps:
-    """Return how often labels fell into each twentieth of what is served for a sample's rows, and how often they should.
+    """Return the observed and expected labels in each twentieth of the probability integral transform of what is served.
 
-    The twentieths are of the probability integral transform. They stand where confidences have their bins, so that Σ gap²/variance
-    is Pearson's statistic, and what is off now can be dated.
+    The twentieths take the place of bins of confidence: Σ gap²/variance is Pearson's statistic, and a miscalibration can be dated.
     """
     calibrator = None if incumbent is None else from_document(incumbent.working_part)
     rank = np.empty(len(sample.y))
@@ -106,9 +105,9 @@ def gaps_of(sample: Sample, incumbent: Fitted | None) -> Gaps:
 
 
 def lower_bound(gaps: Gaps, alpha: float) -> float | None:
-    """Return a lower bound of the quantile calibration error: signs from every second moment, bound over the others.
+    """Return a lower bound of the quantile calibration error, None with fewer than two moments.
 
-    None where there are no two moments.
+    Signs are taken from every second moment, the bound is over the others.
     """
     signs_from, rest = (gaps.sy[part].sum(axis=0) for part in (slice(0, None, 2), slice(1, None, 2)))
     excess = np.cumsum(signs_from - signs_from.sum() / PIT_BINS)[:-1]

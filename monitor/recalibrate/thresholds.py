@@ -1,4 +1,4 @@
-"""Thresholds: where to cut the scores that a calibrator serves, for a wanted precision or a wanted risk."""
+"""Thresholds on served scores for a wanted precision or risk."""
 
 from typing import Annotated, Final
 
@@ -18,12 +18,10 @@ CONFIDENCE: Final = 0.95
 OF_REGRESSIONS: Final = (
     "a regression has predictive distributions, not probabilities: no score to cut, no prediction sets"
 )
-NO_ORDER: Final = (
-    "the calibrator does not keep the order of scores: no threshold on what it serves is one on what the model said"
-)
+NO_ORDER: Final = "the calibrator changes the order of scores: no threshold on served scores is one on raw scores"
 TOO_FLAT: Final = (
-    "the calibrator serves only a few distinct scores, which lie within the cells of the stored sums: ask with "
-    "`calibrator=identity`, and cut the model's own scores"
+    "the calibrator serves few distinct scores, closer than the cells of the stored sums: ask with `calibrator=identity` and cut the "
+    "model's own scores"
 )
 NOT_ASKED: Final = "none was asked for"
 
@@ -68,7 +66,7 @@ def no_precision(under: Under, wanted: float | None, confidence: float) -> str:
 
 
 def abstention_of(under: Under, *, risk: float | None, confidence: float) -> Abstention:
-    """Return where a model should answer for a wanted risk, and what risk it showed where it would have answered more or less."""
+    """Return where to answer for a wanted risk, and the observed risk of answering more or less."""
     steps, binary = None if under.known.task == "regression" else under.steps, under.known.task == "binary"
     answering = None
     if risk is not None and steps is not None:

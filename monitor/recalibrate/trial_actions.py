@@ -1,4 +1,4 @@
-"""What follows from a trial: a rollback, a promotion, a dismissal, or a line in the audit log."""
+"""Act on trials: roll back, promote, dismiss, or log the verdict."""
 
 import math
 from collections.abc import Callable
@@ -28,8 +28,8 @@ SHADOW: Final[Role] = "shadow"
 CANARY: Final[Role] = "canary"
 
 PATIENCE: Final = 4
-"""A canary that is not better is stopped after so many times the model's minimum of labels; one that has fewer than the minimum says so
-after so many of the longest window."""
+"""A canary that is not better is stopped after this multiple of the model's minimum of labels; one with fewer than the minimum says so
+after this multiple of the longest window."""
 
 ACTOR: Final = "calwatch"
 SCORES: Final = {"brier": "Brier score", "crps": "CRPS"}
@@ -37,7 +37,7 @@ VERDICTS: Final = {"worse": "is worse than", "better": "is better than", "undeci
 
 
 def record(trial: TrialState, findings: Findings) -> TrialRecord:
-    """Return what a trial shows, as it is answered and kept in the audit log."""
+    """Return the findings of a trial as they are answered and kept in the audit log."""
     own, other, is_brier = findings.own, findings.other, findings.score == "brier"
     return TrialRecord(
         role=trial.role,
@@ -79,7 +79,7 @@ def no_canary(model: Model) -> str | None:
 
 
 def take_effect(connection: Connection, model: Model, trial: TrialState, now: int) -> TrialState | None:
-    """Do what a trial calls for; return it as it goes on, None where it is over."""
+    """Act on a trial; return it where it goes on, None where it is over."""
     if trial.findings is None:
         return trial
     return _Acting(connection=connection, model=model, trial=trial, findings=trial.findings, now=now).go()
@@ -87,7 +87,7 @@ def take_effect(connection: Connection, model: Model, trial: TrialState, now: in
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Acting:
-    """One transaction in which a trial takes effect."""
+    """A trial and the transaction in which it takes effect."""
 
     connection: Connection
     model: Model
@@ -96,7 +96,7 @@ class _Acting:
     now: int
 
     def go(self) -> TrialState | None:
-        """Do what the trial of this role calls for."""
+        """Act by the trial's role."""
         actions: dict[Role, Callable[[], TrialState | None]] = {
             "watch": self._watch,
             "canary": self._canary,
@@ -155,12 +155,12 @@ class _Acting:
         return f"{words}; {verdict}" if words else verdict
 
     def _grounds(self, words: str = "") -> Detail:
-        """Return what the audit log keeps of the trial."""
+        """Return the trial for the audit log."""
         trial = record(self.trial, self.findings)
         return Detail(against=self.trial.against, reason=self._reason(words), trial=trial)
 
     def _say(self, action: Action, words: str = "") -> TrialState:
-        """Note in the audit log, once, what moves nothing."""
+        """Log a verdict that moves nothing, once."""
         if action in self.findings.said:
             return self.trial
         detail = structs.replace(self._grounds(words), number=self.trial.number)
@@ -189,7 +189,7 @@ class _Acting:
         )
 
     def _impact(self) -> list[DecisionImpact] | None:
-        """Return what the version on trial does to declared decisions, None where none is declared."""
+        """Return the impact of the version on trial on declared decisions, None where none is declared."""
         if not self.model.settings.decisions:
             return None
         candidate, incumbent = (
@@ -199,14 +199,14 @@ class _Acting:
         return decisions.impact_of(self.connection, clock, candidate, incumbent, now=self.now)
 
     def _served(self) -> int:
-        """Return how many predictions the version on trial served."""
-        found = of_series(
+        """Return the number of predictions that the version on trial served."""
+        served = of_series(
             self.connection,
             self.model,
             *widened(self.trial.since, self.trial.until, self._progress.minutes_from),
             lambda key: key.segment == "" and key.calibrator == self.trial.number,
         )
-        return found.events
+        return served.events
 
 
 def document_of(connection: Connection, model: Model, number: int | None) -> Calibrator | None:

@@ -45,17 +45,17 @@ class Pairing:
 
 
 def pairings(connection: Connection, model: Model) -> list[Pairing]:
-    """Return which calibrators of a model are to be compared now: the champion first."""
+    """Return the calibrators of a model to compare now, the champion first."""
     aliases = versions.aliases(connection, model.id)
     champion, challenger = aliases.get(CHAMPION), aliases.get(CHALLENGER)
     serving = None if champion is None else champion.number
-    found = []
+    pairings = []
     if champion is not None and serving is not None:
-        found.append(Pairing(WATCH, serving, registry.replaced(connection, model), _began(champion)))
+        pairings.append(Pairing(WATCH, serving, registry.replaced(connection, model), _began(champion)))
     if challenger is not None and challenger.number not in {None, serving}:
         since = _began(challenger) if champion is None else max(_began(challenger), _began(champion))
-        found.append(Pairing(_role(model, challenger), challenger.number or 0, serving, since))
-    return found
+        pairings.append(Pairing(_role(model, challenger), challenger.number or 0, serving, since))
+    return pairings
 
 
 def _began(alias: Alias) -> int:
@@ -69,7 +69,7 @@ def _role(model: Model, challenger: Alias) -> Role:
 
 
 def _stored(stored: Mapping[str, TrialState], pairing: Pairing) -> TrialState | None:
-    """Return the stored trial of a pairing, under whatever role: other settings do not begin it afresh."""
+    """Return the stored trial of a pairing under any role: a change of settings does not restart it."""
     return next((trial for trial in stored.values() if _is_of(trial, pairing)), stored.get(pairing.role))
 
 
@@ -78,13 +78,13 @@ def _is_of(trial: TrialState, pairing: Pairing) -> bool:
 
 
 def goes_on(stored: TrialState | None, pairing: Pairing) -> TrialState:
-    """Return a trial as it stands, begun where there is none of this pairing or its state can't be read."""
+    """Return the trial of a pairing as stored; a new one where there is none, or its state cannot be read."""
     same = stored is not None and _is_of(stored, pairing)
     if stored is not None and same:
         try:
             Comparison.from_bytes(stored.state)
         except ValueError as error:
-            log.warning("the trial of calibrator %s begins afresh: %s", pairing.number, error)
+            log.warning("the trial of calibrator %s restarts: %s", pairing.number, error)
         else:
             return replace(stored, role=pairing.role)
     return TrialState(
@@ -99,7 +99,7 @@ def goes_on(stored: TrialState | None, pairing: Pairing) -> TrialState:
 
 
 def advanced(connection: Connection, clock: Clocked, before: TrialState) -> TrialState:
-    """Return a trial after what has matured next."""
+    """Return a trial with the next matured labels taken in."""
     model = clock.model
     at = before.until or first_after(before.since, clock.progress.minutes_from)
     if before.findings is not None and border_of(connection, clock) <= at:
@@ -127,7 +127,7 @@ def advanced(connection: Connection, clock: Clocked, before: TrialState) -> Tria
 
 
 def _verdict(worse: float, better: float, alpha: float) -> Verdict:
-    """Return what is sure by the highest log e-values: what was sure once stays so, at the rate that is declared now."""
+    """Return the verdict by the highest log e-values so far, at the false alarm rate declared now."""
     border = -math.log(alpha)
     if worse >= border:
         return "worse"
@@ -142,9 +142,9 @@ class Trial(TrialRecord, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 def ongoing(connection: Connection, model: Model) -> list[Trial]:
-    """Return what the trials that go on show now."""
+    """Return the trials that go on."""
     stored = trials.of_model(connection, model.id).values()
-    # What waited and was then promoted is watched from there on, under its new role before the next step stores it so.
+    # A promoted challenger is watched from there on; the next step stores it under its new role.
     return [
         Trial(
             number=trial.number,
@@ -158,7 +158,7 @@ def ongoing(connection: Connection, model: Model) -> list[Trial]:
 
 
 def step(database: Database, token: int, model: Model, now: int) -> bool:
-    """Take what has matured next into a model's trials, and let them take effect; return whether there is more."""
+    """Take the next matured labels into a model's trials and let them take effect; return whether there are more."""
     with database.read() as connection:
         stored, wanted = trials.of_model(connection, model.id), pairings(connection, model)
         if not stored and not wanted:
@@ -166,19 +166,19 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
         clock = clocked(connection, model, now)
         before = {pairing.role: goes_on(_stored(stored, pairing), pairing) for pairing in wanted}
         after = {role: advanced(connection, clock, trial) for role, trial in before.items()}
-    # A canary that may not become the champion any more serves nothing from now on, whether or not labels have matured since.
+    # A canary that may no longer be promoted stops serving now, whether or not labels have matured.
     if after == stored and not (CANARY in after and no_canary(model)):
         return False
     with database.write(patient=True) as connection:
         hold(connection, token)
-        found = models.by_name(connection, model.name, lock=True)
-        # Somebody may have moved an alias or changed settings meanwhile; then the next run begins with what holds now.
-        if found != model or pairings(connection, found) != wanted:
+        locked = models.by_name(connection, model.name, lock=True)
+        # Where somebody moved an alias or changed settings meanwhile, the next run starts from there.
+        if locked != model or pairings(connection, locked) != wanted:
             return False
         for role in stored.keys() - after.keys():
             trials.forget(connection, model.id, role)
         for role, trial in after.items():
-            kept = take_effect(connection, found, trial, now)
+            kept = take_effect(connection, locked, trial, now)
             if kept is None or kept.role != role:
                 trials.forget(connection, model.id, role)
             if kept is None:
@@ -188,7 +188,7 @@ def step(database: Database, token: int, model: Model, now: int) -> bool:
 
 
 def judge_trials(database: Database, token: int, model: Model, now: int) -> int:
-    """Take all that has matured into a model's trials; return in how many transactions."""
+    """Take all matured labels into a model's trials; return the number of transactions."""
     if model.task is None:
         return 0
     taken = 0

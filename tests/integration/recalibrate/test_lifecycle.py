@@ -18,7 +18,7 @@ from monitor.domain.records import SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate import manual, registry
-from monitor.recalibrate.job import Breach, breach, champion_document, of_version, stands
+from monitor.recalibrate.job import Breach, breach_of, champion_document, of_version, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
 from monitor.runtime.stages import run_stage, run_stages, stage
 from monitor.store import alerts, audit, evaluations, models, versions
@@ -242,7 +242,7 @@ def test_rollback_by_a_person_wins_over_a_refit_under_way(life: Callable[..., Li
     run_stage(stage("evaluate"), one.feed.database, one.feed.token, now=one.clock)
     run_stage(stage("alerts"), one.feed.database, one.feed.token, now=one.clock)
     with one.feed.database.read() as connection:
-        found = breach(connection, clocked(connection, one.model, one.clock()))
+        found = breach_of(connection, clocked(connection, one.model, one.clock()))
         assert found is not None
         assert stands(connection, one.model, found)
     one.roll_back()

@@ -178,7 +178,7 @@ def test_an_unusable_document_is_refused_by_name(sqlite_api, changed, field):
 def test_a_refit_on_the_validation_set_needs_one(sqlite_api):
     sqlite_api.put("m", status=201, task="binary")
     refused = sqlite_api.post(CALIBRATORS, {"source": "validation"})
-    assert refused["reason"] == "there is no validation set: no predictions came with `reference: true`"
+    assert refused["reason"] == "there is no validation set: no predictions with `reference: true`"
     error = sqlite_api.refused("POST", CALIBRATORS, json={"source": "validation", "start": "2026-01-01T00:00:00Z"})
     assert error["field"] == "start"
 

@@ -357,8 +357,9 @@ def test_what_becomes_of_a_refit_that_passed(
 
 
 def concluded(one: Life, *, promote: bool | None = None, held: str | None = None) -> Refitted | Refused:
+    reason = "it is better" if held is None else f"it is better. A person must decide: {held}"
     outcome = Outcome(
-        fitted=temperature(2.0), gate=None, reason="it is better", passed=True, fitted_from=FittedFrom(), held=held
+        fitted=temperature(2.0), gate=None, reason=reason, passed=True, fitted_from=FittedFrom(), held=held
     )
     with one.feed.database.write() as connection:
         clock = clocked(connection, one.model, one.clock())

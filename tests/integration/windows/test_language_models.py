@@ -277,7 +277,7 @@ def test_a_model_of_scores_is_told_why_it_gets_no_calibrator(sqlite_api, tools):
     sqlite_api.send(*events)
     refused = sqlite_api.post("/v1/models/m/calibrators", {"method": "auto"})
     assert (refused["number"], refused["promoted"]) == (None, False)
-    assert "scores, which are no probabilities" in refused["reason"]
+    assert "scores, not probabilities" in refused["reason"]
 
 
 def test_drift_of_scores_is_over_their_places(sqlite_api, tools):
