@@ -30,8 +30,8 @@ def watch_of(connection: Connection, clock: Clocked, now: int) -> Watch:
         clock=clock,
         now=now,
         states=alerts.states(connection, number),
-        evaluations=[(window, found) for _, window, found in evaluations.newest(connection, number, segment="")],
-        drifts=[(window, found) for _, window, found in evaluations.newest_drift(connection, number, segment="")],
+        evaluations=[(window, newest) for _, window, newest in evaluations.newest(connection, number, segment="")],
+        drifts=[(window, newest) for _, window, newest in evaluations.newest_drift(connection, number, segment="")],
         promoted=None if champion is None else champion.since_event_time,
     )
 

@@ -1,7 +1,7 @@
 """Miscalibration: a model's confidence does not mean what it says, by windows, single classes or the sequential test."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
@@ -12,21 +12,13 @@ from ..domain.alerts import RESOLVED, Alarm, Alert, Evidence
 from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Direction, Evaluation, Verdict
 from ..domain.quantities import Moment
 from ..domain.sequential import VersionEvidence
-from ..domain.settings import CLASS, Model, ModelSettings
+from ..domain.settings import CLASS, ModelSettings
 from ..domain.times import micros, parse_duration, rfc3339
-from ..stats.summary import Summary
 from ..store import sequential
-from ..windows.evaluation import Question, evaluation
-from ..windows.ranges import Range, doubled, first_after, widened
-from ..windows.sums import by_place
+from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
-from .transitions import Finding, percent
-
-RESOLVED_SHARE: Final = 0.8
-"""An alarm resolves only once what fired it is under this share of its threshold."""
-
-EVEN_ODDS: Final = 0.5
-"""How often the bound that ends an alarm may exceed the truth."""
+from .settling import judged_by, settling
+from .transitions import RESOLVED_SHARE, Finding, percent
 
 MISCALIBRATION: Final = "miscalibration"
 
@@ -141,7 +133,7 @@ def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even:
 
 def class_finding(
     seen: Evaluation,
-    found: ClassCalibration,
+    calibration: ClassCalibration,
     window: str,
     settings: ModelSettings,
     even: ClassCalibration | None = None,
@@ -150,32 +142,32 @@ def class_finding(
 
     Parameters
     ----------
-    found : what it says of the class
+    calibration : what it says of the class
     even : the same at even odds, where the alarm fires: its bound is what ends it, and it is of enough labels
 
     """
     evidence = ClassEvidence(
         policy=WINDOW,
-        threshold=settings.class_thresholds[found.name],
+        threshold=settings.class_thresholds[calibration.name],
         false_alarm_rate=settings.false_alarm_rate,
-        name=found.name,
-        labelled=found.labelled,
-        positives=found.positives,
-        mean_probability=found.mean_probability,
-        observed=found.observed,
-        ece=found.ece,
-        ece_lower_bound=found.ece_lower_bound,
+        name=calibration.name,
+        labelled=calibration.labelled,
+        positives=calibration.positives,
+        mean_probability=calibration.mean_probability,
+        observed=calibration.observed,
+        ece=calibration.ece,
+        ece_lower_bound=calibration.ece_lower_bound,
         ece_even_odds_bound=UNSET if even is None else even.ece_lower_bound,
-        verdict=found.verdict,
+        verdict=calibration.verdict,
         predictions=seen.predictions,
         start=seen.start,
         end=seen.end,
     )
     return _bounded(
-        Alarm(MISCALIBRATION, window, seen.version or "", f"{CLASS}{found.name}"),
+        Alarm(MISCALIBRATION, window, seen.version or "", f"{CLASS}{calibration.name}"),
         seen,
-        found.ece_lower_bound if even is None else even.ece_lower_bound,
-        enough=even is not None or found.verdict != TOO_FEW_LABELS,
+        calibration.ece_lower_bound if even is None else even.ece_lower_bound,
+        enough=even is not None or calibration.verdict != TOO_FEW_LABELS,
         name="Class-wise ECE",
         evidence=evidence,
     )
@@ -291,21 +283,21 @@ def findings(watch: Watch) -> Iterator[Finding]:
 
 
 def _of_whole(watch: Watch, window: str, newest: Evaluation) -> Iterator[Finding]:
-    seen, even = _seen(watch, Alarm(MISCALIBRATION, window, newest.version or "", ""), newest)
+    seen, even = judged_by(watch, Alarm(MISCALIBRATION, window, newest.version or "", ""), newest)
     if seen is not None:
         yield window_finding(seen, window, watch.settings, even)
 
 
 def _of_class(watch: Watch, window: str, newest: Evaluation, name: str) -> Iterator[Finding]:
-    seen, even = _seen(watch, Alarm(MISCALIBRATION, window, newest.version or "", CLASS + name), newest)
-    found, at_even_odds = _class_of(seen, name), _class_of(even, name)
-    if seen is not None and found is not None:
-        yield class_finding(seen, found, window, watch.settings, at_even_odds)
+    seen, even = judged_by(watch, Alarm(MISCALIBRATION, window, newest.version or "", CLASS + name), newest)
+    calibration, at_even_odds = _class_of(seen, name), _class_of(even, name)
+    if seen is not None and calibration is not None:
+        yield class_finding(seen, calibration, window, watch.settings, at_even_odds)
 
 
 def _class_of(seen: Evaluation | None, name: str) -> ClassCalibration | None:
     classes = () if seen is None or seen.curves is None else seen.curves.classes
-    return next((found for found in classes if found.name == name), None)
+    return next((calibration for calibration in classes if calibration.name == name), None)
 
 
 def _of_tests(watch: Watch) -> Iterator[Finding]:
@@ -318,81 +310,18 @@ def _of_tests(watch: Watch) -> Iterator[Finding]:
     for version, since in firing.items():
         window, over = _shortest(watch)
         if over is not None:
-            seen, even = _settling(watch, version, over, since)
+            seen, even = settling(watch, version, over, since)
             if seen is not None:
                 yield settled(window_finding(seen, window, watch.settings, even))
 
 
 def _shortest(watch: Watch) -> tuple[str, Range | None]:
     """Return the shortest window, and where it lies now."""
-    window = min(watch.settings.windows, key=lambda each: parse_duration("window", each))
+    window = min(watch.settings.windows, key=lambda length: parse_duration("window", length))
     end = watch.clock.matured_until
     if end is None:
         return window, None
     return window, widened(end - parse_duration("window", window), end, watch.clock.progress.minutes_from)
-
-
-Seen = tuple[Evaluation | None, Evaluation | None]
-"""What an alarm is judged by, None where there is nothing; and the same at even odds, where the alarm fires."""
-
-
-def _seen(watch: Watch, alarm: Alarm, newest: Evaluation) -> Seen:
-    """Return what an alarm is judged by."""
-    state = watch.states.get(alarm)
-    if state is not None and state.firing:
-        return _settling(watch, alarm.version, newest.over, state.since)
-    return _since_promotion(watch, newest), None
-
-
-def _since_promotion(watch: Watch, newest: Evaluation) -> Evaluation | None:
-    """Return an evaluation with nothing in it from before the last promotion; None if nothing is left."""
-    start, end = newest.over
-    earliest = start if watch.promoted is None else first_after(watch.promoted, watch.clock.progress.minutes_from)
-    if earliest <= start:
-        return newest
-    if earliest >= end:
-        return None
-    version, over = newest.version or "", (earliest, end)
-    return _evaluated(watch.model, version, over, _summaries(watch, version, [over])[over])
-
-
-def _settling(watch: Watch, version: str, over: Range, since: int) -> Seen:
-    """Return what can end an alarm: a window that began after it fired, or as much as there is since a promotion.
-
-    A window with too few labels for a verdict, as a short one is at night, is doubled backwards until it has enough: an alarm of the
-    busiest hour would go on until the next one. It is evaluated at even odds as well: with few labels the bound that fires alarms
-    is low whatever the truth, and an alarm would end and begin again while nothing has changed.
-    """
-    kept, minimum = watch.clock.progress.minutes_from, watch.settings.minimum_labels
-    fired, repaired = first_after(since - 1, kept), 0 if watch.promoted is None else first_after(watch.promoted, kept)
-    ranges = doubled(*over, max(fired, repaired)) if max(over[0], repaired) >= fired else []
-    before = {each: (2 * each[0] - each[1], each[0]) for each in ranges}
-    sums = _summaries(watch, version, [*ranges, *before.values()])
-    for each in ranges:
-        if sums[each].labels >= minimum:
-            seen = _evaluated(watch.model, version, each, sums[each])
-            return seen, _evaluated(_at_even_odds(watch.model), version, each, sums[each], sums[before[each]])
-    return None, None
-
-
-def _at_even_odds(model: Model) -> Model:
-    """Return a model whose bounds the truth is as often above as under."""
-    return replace(model, settings=replace(model.settings, false_alarm_rate=EVEN_ODDS, class_thresholds={}))
-
-
-def _evaluated(
-    model: Model, version: str, over: Range, summary: Summary, previous: Summary | None = None
-) -> Evaluation:
-    question = Question(model=model, version=version, segment="", start=over[0], end=over[1])
-    return evaluation(question, summary, previous)
-
-
-def _summaries(watch: Watch, version: str, ranges: Sequence[Range]) -> dict[Range, Summary]:
-    """Return the sums of a version as a whole over some ranges."""
-    wide = {over: widened(*over, watch.clock.progress.minutes_from) for over in ranges}
-    sums = by_place(watch.connection, watch.model, set(wide.values()), "")
-    nothing = Summary.of([])
-    return {over: sums[wide[over]].get((version, ""), nothing) for over in ranges}
 
 
 def _start_test_again(connection: Connection, model_id: int, alert: Alert) -> None:

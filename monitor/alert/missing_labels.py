@@ -17,8 +17,7 @@ from ..store import coverage
 from ..windows.clock import Clocked, learned_now
 from ..windows.ranges import Range, matured_until, merged, spans, widened
 from .kind import Kind, Watch, Watched
-from .miscalibration import EVEN_ODDS
-from .transitions import Finding, percent
+from .transitions import EVEN_ODDS, Finding, percent
 
 FEWER_SHARE: Final = 0.8
 

@@ -11,8 +11,7 @@ from ..domain.settings import VALIDATION, ModelSettings
 from ..domain.times import micros, parse_duration
 from ..store import rollups
 from .kind import Kind, Watch, Watched
-from .miscalibration import RESOLVED_SHARE
-from .transitions import Finding
+from .transitions import RESOLVED_SHARE, Finding
 
 SCORE_DRIFT: Final = "score_drift"
 

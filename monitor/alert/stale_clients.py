@@ -68,7 +68,7 @@ def clients_finding(
     share = sum(wrong.values())
     of = f"of {total:,} predictions since {rfc3339(over[0])} were"
     served_by, unlike = _served_by(champion, since)
-    instead = ", ".join(f"{percent(each)} by {version_name(number)}" for number, each in wrong.items())
+    instead = ", ".join(f"{percent(part)} by {version_name(number)}" for number, part in wrong.items())
     return Finding(
         alarm=Alarm(STALE, duration_text(settings.stale_after), version, ""),
         start=over[0],
@@ -84,7 +84,7 @@ def clients_finding(
             champion_since=moment(since),
             stale_share=share,
             threshold=STALE_SHARE,
-            served_with={"none" if number == 0 else str(number): each for number, each in shares.items()},
+            served_with={"none" if number == 0 else str(number): part for number, part in shares.items()},
             predictions=total,
             start=moment(over[0]),
             end=moment(over[1]),
@@ -168,15 +168,15 @@ def _stretches(clock: Clocked, earliest: int) -> list[Range]:
         return []
     end, length = clock.newest_end, max(clock.model.settings.stale_after, MINUTE)
     longest = max(length, clock.model.settings.longest_window)
-    found = doubled(end - length, end, max(earliest, end - longest))
-    return [widened(*each, clock.progress.minutes_from) for each in found]
+    stretches = doubled(end - length, end, max(earliest, end - longest))
+    return [widened(*stretch, clock.progress.minutes_from) for stretch in stretches]
 
 
 def _served(connection: Connection, clock: Clocked, over: Range) -> dict[str, Served]:
-    found: dict[str, Served] = {}
-    for each in coverage.totals(connection, clock.model.id, spans(*over)):
-        found.setdefault(each.version, Served())[each.calibrator] += each.predictions
-    return found
+    by_version: dict[str, Served] = {}
+    for totals in coverage.totals(connection, clock.model.id, spans(*over)):
+        by_version.setdefault(totals.version, Served())[totals.calibrator] += totals.predictions
+    return by_version
 
 
 KIND: Final = Kind(

@@ -1,9 +1,16 @@
 """Alert transitions: what is found of an alarm now, and when it fires and resolves by it."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from ..domain.alerts import FIRING, RESOLVED, Alarm, Evidence, State
 from ..domain.settings import ModelSettings
+
+RESOLVED_SHARE: Final = 0.8
+"""An alarm resolves only once what fired it is under this share of its threshold."""
+
+EVEN_ODDS: Final = 0.5
+"""How often the bound that ends an alarm may exceed the truth."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
