@@ -79,6 +79,8 @@ class SequentialEvidence(Evidence, frozen=True, kw_only=True):
     policy: Literal["sequential"]
     e_value: float
     log_e: float | None
+    log_e_peak: float | None = None
+    ece_at_least: float | None = None
     log_sr: float | None
     log_ratio: float | None
     labels: int
@@ -208,16 +210,20 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
     name : what its threshold is of
 
     """
-    rate, threshold, log_e = test.false_alarm_rate, test.threshold, test.log_e or 0.0
+    rate, threshold = test.false_alarm_rate, test.threshold
+    log_e = test.log_e_peak or test.log_e or 0.0
+    reached = test.until if test.peaked_at is None else test.peaked_at
+    known = test.ece_at_least is not None and test.ece_at_least > threshold
+    at_least = f" It has been at least {test.ece_at_least:g}." if known else ""
     claim = (
         f"{name} is above {threshold:g}: {test.labels:,} labels since {rfc3339(micros(test.since))} gave an e-value of {e_value(log_e)} "
         f"(it fires at {1 / rate:.6g}). A model within the threshold reaches that with probability at most {percent(rate)}, however long "
-        "it is watched."
+        f"it is watched.{at_least}"
     )
     return Finding(
         alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, ""),
         start=micros(test.since),
-        end=micros(test.until),
+        end=micros(reached),
         enough=True,
         beyond=log_e >= -math.log(rate),
         back=False,  # a test says when there is something, never that there is nothing
@@ -227,6 +233,8 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
             policy=SEQUENTIAL,
             e_value=math.exp(min(log_e, _MOST_SHOWN)),
             log_e=test.log_e,
+            log_e_peak=test.log_e_peak,
+            ece_at_least=test.ece_at_least,
             log_sr=test.log_sr,
             log_ratio=test.log_ratio,
             labels=test.labels,

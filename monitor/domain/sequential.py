@@ -23,10 +23,24 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     version: str
     log_e: Annotated[
         float | None,
-        Meta(
-            description="log of the e-value against an ECE of at most `threshold`; -log `false_alarm_rate` fires an alert"
-        ),
+        Meta(description="log of the e-value against an ECE of at most `threshold`, as it is now"),
     ]
+    log_e_peak: Annotated[
+        float | None,
+        Meta(
+            description="the highest `log_e` since the test began; -log `false_alarm_rate` fires an alert, also if the fault is over"
+        ),
+    ] = None
+    peaked_at: Annotated[
+        Moment | None, Meta(description="end of the bucket of time that reached it; null while nothing was won")
+    ] = None
+    ece_at_least: Annotated[
+        float | None,
+        Meta(
+            description="the ECE has been at least this at some moment since the test began, wrongly so with probability at most "
+            "`false_alarm_rate`; null where nothing can be said"
+        ),
+    ] = None
     log_sr: Annotated[float | None, Meta(description="the same test in its Shiryaev-Roberts form")]
     log_ratio: Annotated[
         float | None,

@@ -62,6 +62,7 @@ class Testing:
     evidence: Evidence
     since: int  # predictions from here on count
     shown_since: datetime
+    peaked_at: datetime | None  # when the e-value was highest, in event time
     fresh: bool  # started in this transaction
 
 
@@ -78,16 +79,26 @@ def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, rea
     return evidence.advanced(read(alone, step.begin), clusters, threshold=threshold)
 
 
-def advanced_through(evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, read: Read) -> Evidence:
-    """Return the tests after several steps of one version; plain steps are added together."""
-    for plain, same in groupby(steps, key=lambda step: _is_plain(step, task)):
-        some = list(same)
+def advanced_through(
+    evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, read: Read
+) -> tuple[Evidence, list[Step]]:
+    """Return the tests after several steps of one version, and which of them had labels that could be tested.
+
+    Plain steps are added together.
+    """
+    counted: list[Step] = []
+    for plain, some in groupby(steps, key=lambda step: _is_plain(step, task)):
+        group = list(some)
         if plain:
-            evidence = evidence.advanced_through(_entries(some), threshold=threshold)
+            entries = _entries(group)
+            evidence = evidence.advanced_through(entries, threshold=threshold)
+            counted += [group[row] for row in np.unique(entries.row)]
             continue
-        for step in some:
-            evidence = advanced(evidence, step, task=task, threshold=threshold, read=read)
-    return evidence
+        for step in group:
+            after = advanced(evidence, step, task=task, threshold=threshold, read=read)
+            counted += [step] if after.steps > evidence.steps else []
+            evidence = after
+    return evidence, counted
 
 
 def _is_plain(step: Step, task: str) -> bool:
@@ -193,9 +204,9 @@ class _Taking:
         moved = until != self.progress.consumed_until
         counted = 0
         for version, steps in _by_version((*late, *buckets)).items():
-            before = testing[version].evidence
-            testing[version] = replace(testing[version], evidence=self._advanced(version, before, steps))
-            counted += testing[version].evidence.steps - before.steps
+            before = testing[version]
+            testing[version] = self._advanced(version, before, steps, until)
+            counted += testing[version].evidence.steps - before.evidence.steps
         if moved or late or any(each.fresh for each in testing.values()):
             sequential.save(
                 self.connection, self.model.id, [self._standing(*each, basis, until) for each in testing.items()]
@@ -231,7 +242,10 @@ class _Taking:
                 sequential.leave_out(self.connection, self.model.id, version)
             goes_on = before is not None and before.state and before.basis == basis and not leaves
             shown = before.evidence.since if before is not None and goes_on else self._shown(version, since)
-            found[version] = Testing(evidence=evidence, since=since, shown_since=shown, fresh=not goes_on)
+            peaked_at = before.evidence.peaked_at if before is not None and goes_on else None
+            found[version] = Testing(
+                evidence=evidence, since=since, shown_since=shown, peaked_at=peaked_at, fresh=not goes_on
+            )
         return found
 
     def _shown(self, version: str, since: int) -> datetime:
@@ -300,20 +314,33 @@ class _Taking:
             for (begin, version), blobs in sorted(total.items())
         ]
 
-    def _advanced(self, version: str, evidence: Evidence, steps: Sequence[Step]) -> Evidence:
-        return advanced_through(
-            evidence,
+    def _advanced(self, version: str, before: Testing, steps: Sequence[Step], until: int) -> Testing:
+        """Return the tests of a version after some steps, up to a moment of event time."""
+        evidence, counted = advanced_through(
+            before.evidence,
             steps,
             task=self.model.task or "",
             threshold=self.model.settings.thresholds["ece"],
             read=value_maps.reader(self.readings.get(version, UNREAD)),
         )
+        if evidence.peak <= before.evidence.peak:
+            return replace(before, evidence=evidence)
+        begin = counted[evidence.peaked - before.evidence.steps - 1].begin
+        return replace(before, evidence=evidence, peaked_at=moment(until if begin is None else self._end(begin)))
+
+    def _end(self, begin: int) -> int:
+        """Return where a bucket ends: an hour where minutes are not kept any more, else a minute."""
+        hourly = begin < (self.progress.minutes_from or 0)
+        return begin + LEVEL_STEP[HOUR_LEVEL if hourly else MINUTE_LEVEL]
 
     def _standing(self, version: str, testing: Testing, basis: Basis, until: int) -> Standing:
         evidence = testing.evidence
         said = VersionEvidence(
             version=version,
             log_e=_finite(evidence.log_e),
+            log_e_peak=_finite(evidence.peak),
+            peaked_at=testing.peaked_at,
+            ece_at_least=evidence.at_least.bound(basis.false_alarm_rate),
             log_sr=_finite(evidence.log_sr),
             log_ratio=None if self.model.task == "regression" else _finite(evidence.log_ratio),
             labels=evidence.labels,

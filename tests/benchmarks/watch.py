@@ -14,7 +14,7 @@ from monitor.stats.reliability import bins_of
 from monitor.stats.sequential import betting
 from monitor.stats.sequential.betting import Entries
 from monitor.stats.sequential.ledger import Ledger, margin
-from monitor.stats.sequential.witnesses import FIXED
+from monitor.stats.sequential.witnesses import FIXED, SHARES, soft
 from tests.benchmarks.alarms import ALPHA, THRESHOLD
 from tests.benchmarks.streams import POPULATIONS, Counts, drawn, rows, table, temperature
 
@@ -39,7 +39,8 @@ def ratio_only(delta: float) -> Bets:
     def step(ledger: Ledger, entries: Entries) -> Ledger:
         labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
         still = np.zeros_like(ledger.wealth)
-        return ledger.after(labels, still, betting.ratio(entries, delta), np.zeros((entries.rows, betting.BINS)))
+        nothing = np.zeros((entries.rows, betting.BINS))
+        return ledger.after(labels, still, betting.ratio(entries, delta), nothing, nothing)
 
     return step
 
@@ -169,10 +170,11 @@ def sabotaged(threshold: float) -> Bets:
     """Return a step whose learned witnesses have seen the outcomes that they bet on."""
 
     def step(ledger: Ledger, entries: Entries) -> Ledger:
-        seen = betting.by_bin(entries.row, entries.cell, entries.sy - entries.sp, entries.rows)
-        linear = betting.linear(entries, np.sign(ledger.gaps + seen[:, np.newaxis]), threshold)
+        gaps, variances = betting.seen(entries)
+        told, spread = ledger.gaps + gaps[:, np.newaxis], ledger.variances + variances[:, np.newaxis]
         labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
-        return ledger.after(labels, linear, betting.ratio(entries, threshold), seen)
+        linear = betting.linear(entries, np.sign(told), soft(told, spread)) - betting.charge(labels, threshold)
+        return ledger.after(labels, linear, betting.ratio(entries, threshold), gaps, variances)
 
     return step
 
@@ -184,10 +186,8 @@ class Tied:
     """
 
     def __init__(self, p: Floats, threshold: float, *, own: bool = False) -> None:
-        self.bin, self.own = (
-            betting.BIN_OF_CELL[place(p)],
-            own,
-        )  # own: whether learned witnesses have seen their own step
+        self.p, self.bin, self.threshold = p, betting.BIN_OF_CELL[place(p)], threshold
+        self.own = own  # whether learned witnesses have seen their own step
         signs = np.tile(np.array([-1.0, 0.0, 1.0])[:, np.newaxis], (len(p), 1, betting.BINS))
         self.paid, self.ratio = {}, {}
         for y in (0.0, 1.0):
@@ -195,24 +195,38 @@ class Tied:
             each = Entries(
                 rows=len(p), row=np.arange(len(p)), cell=place(p), n=one, sy=y * one, sp=p, spp=p**2, spy=y * p
             )
-            self.paid[y] = betting.linear(each, signs, threshold)
+            self.paid[y] = betting.linear(each, signs)
             self.ratio[y] = betting.ratio(each, margin(threshold))
 
     def __call__(self, ledger: Ledger, counts: Counts) -> Ledger:
         """Take a step."""
         n, ones = counts.n.sum(axis=0), counts.sy.sum(axis=0)
         by_outcome = {0.0: n - ones, 1.0: ones}
-        runs = len(n)
-        seen = ones - n * counts.p
-        gap = np.stack([np.bincount(self.bin, row, betting.BINS) for row in seen])
-        signs = np.sign(ledger.gaps + gap[:, np.newaxis] * self.own)[..., self.bin]
+        gap, variance = (
+            np.stack([np.bincount(self.bin, row, betting.BINS) for row in each])
+            for each in (ones - n * counts.p, n * counts.p * (1 - counts.p))
+        )
+        told = ledger.gaps + gap[:, np.newaxis] * self.own
+        signs = np.sign(told)[..., self.bin]
         fixed = sum(np.tensordot(k, self.paid[y][:, : len(FIXED)], 1) for y, k in by_outcome.items())
-        learned = np.zeros((runs, signs.shape[1], fixed.shape[2]))
+        learned = np.zeros((len(n), signs.shape[1], fixed.shape[2]))
         for at, sign in enumerate((-1.0, 0.0, 1.0)):
             for y, k in by_outcome.items():
                 learned += (k[:, np.newaxis] * (signs == sign)) @ self.paid[y][:, len(FIXED) + at]
         ratio = sum(k @ self.ratio[y] for y, k in by_outcome.items())
-        return ledger.after(n.sum(axis=1), np.concatenate([fixed, learned], axis=1), ratio, gap)
+        softly = self._softly(soft(told, ledger.variances + variance[:, np.newaxis] * self.own), by_outcome)
+        labels = n.sum(axis=1)
+        linear = np.concatenate([fixed, learned, softly], axis=1) - betting.charge(labels, self.threshold)
+        return ledger.after(labels, linear, ratio, gap, variance)
+
+    def _softly(self, sides: Floats, by_outcome: dict[float, Floats]) -> Floats:
+        """Return what soft witnesses are paid; shape (runs, 3, 5)."""
+        d = sides[..., self.bin, np.newaxis]
+        paid = np.zeros((*sides.shape[:2], len(SHARES)))
+        for y, k in by_outcome.items():
+            factors = np.log1p(SHARES * d * (y - self.p)[:, np.newaxis])
+            paid += np.einsum("rv,rmvs->rms", k, factors)
+        return paid
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

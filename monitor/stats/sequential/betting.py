@@ -1,7 +1,8 @@
 """Payoffs of bets against calibration, from sums of labelled events.
 
-A bet on a witness d stakes a share λ of its wealth on every event and pays the factor 1 + λ(d(p)(y - p) - δ). If the ECE is at most δ,
-the mean factor is at most 1 for any d that was chosen before y was known.
+A bet on a witness d stakes a share λ of its wealth on every event and pays the factor (1 + λd(p)(y - p))/(1 + λδ). If the ECE is at most δ,
+the mean factor is at most 1 for any d that was chosen before y was known. Only the denominator, the charge of the bet, depends on the
+threshold, so one payoff serves every threshold.
 
 Sums come as entries (row, cell, sums), so that many streams, windows or clusters are computed at once; a row is one of them.
 """
@@ -14,13 +15,7 @@ import numpy as np
 from scipy.special import expit, logit
 
 from ..cells import CELLS, Cells, Floats, Integers
-from .witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SIDES, TEMPERED, UPPER
-
-SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
-"""λ: the staked shares."""
-
-MOST: Final = 0.95
-"""Largest share of its wealth that a bet may lose on one event."""
+from .witnesses import BIN_OF_CELL, BINS, FIXED, LINES, LOWER, MIDDLE, SHARES, SIDES, TEMPERED, UPPER
 
 SUMS: Final = ("n", "sy", "sp", "spp", "spy")
 """The sums that bets are computed from."""
@@ -79,10 +74,17 @@ class Clusters:
     sp: Floats  # Σ p
 
 
-def shares(threshold: float) -> Floats:
-    """Return the stakes λ at a threshold δ, below 1/(1 + δ), so that no factor reaches 0; shape (5,)."""
-    stakes: Floats = np.minimum(SHARES, MOST / (1.0 + threshold))
-    return stakes
+def charge(bets: Floats, threshold: float) -> Floats:
+    """Return the log charge of bets at a threshold δ: log(1 + λδ) for each; shape (*bets.shape, 1, 5), to be taken off the payoff.
+
+    Parameters
+    ----------
+    bets : how many were placed: events, and clusters
+    threshold : δ
+
+    """
+    total: Floats = bets[..., np.newaxis, np.newaxis] * np.log1p(SHARES * threshold)
+    return total
 
 
 def by_row(values: Floats, keys: Integers, count: int) -> Floats:
@@ -103,8 +105,26 @@ def by_bin(row: Integers, cell: Integers, values: Floats, rows: int) -> Floats:
     return total.astype(np.float64).reshape(rows, BINS)
 
 
-def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float) -> Floats:
-    """Return a lower bound of the summed log factors of each entry's events.
+def seen(entries: Entries) -> tuple[Floats, Floats]:
+    """Return what learned witnesses learn from each row: Σ (y - p) and Σ p(1 - p) per bin; two arrays of shape (rows, 20)."""
+    gaps = by_bin(entries.row, entries.cell, entries.sy - entries.sp, entries.rows)
+    return gaps, by_bin(entries.row, entries.cell, entries.sp - entries.spp, entries.rows)
+
+
+def seen_clustered(clusters: Clusters) -> tuple[Floats, Floats]:
+    """Return what learned witnesses learn from clusters, each of which counts as one event; two arrays of shape (1, 20).
+
+    These are the mean over a cluster of y - p, by bin, and its variance if all of the cluster's outcomes in a bin are one draw.
+    """
+    ordered, size = _ordered(clusters)
+    part = 1.0 / size[ordered.cluster]
+    row = np.zeros_like(ordered.cell)
+    gaps = by_bin(row, ordered.cell, part * (ordered.sy - ordered.sp), 1)
+    return gaps, by_bin(row, ordered.cell, part**2 * (ordered.n * ordered.sp - ordered.sp**2), 1)
+
+
+def log_factors(entries: Entries, sign: Floats, share: Floats) -> Floats:
+    """Return a lower bound of the summed log(1 + λd(y - p)) of each entry's events.
 
     Events with y = 1 and y = 0 have factors f(p) that are linear in p, so log f at their mean m exceeds its mean by at most
     SS/2·(λd/f_min)², with SS = Σp² - n₁m₁² - n₀m₀² over both groups and f_min the factor's smallest value in the cell. SS is charged
@@ -115,7 +135,6 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     entries : sums of m cells
     sign : d, in [-1, 1]; shape (m,), or (w, 1, m) for w witnesses
     share : λ; shape (k, 1)
-    threshold : δ
 
     Returns
     -------
@@ -123,11 +142,11 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
 
     Examples
     --------
-    The events (.9, 0), (.8, 1), (.7, 0) with d = -1, λ = .4 and δ = .02:
+    The events (.9, 0), (.8, 1), (.7, 0) with d = -1; a charge of log(1 + λδ) each is a bet of λ/(1 + λδ) on d(y - p) - δ:
 
-    >>> rows = Entries.of(Cells.from_rows([0.9, 0.8, 0.7], [0, 1, 0]))
-    >>> found = log_factors(rows, np.full(3, -1.0), np.array([[0.4]]), 0.02)
-    >>> round(float(np.exp(found.sum())), 9)
+    >>> rows, share, threshold = Entries.of(Cells.from_rows([0.9, 0.8, 0.7], [0, 1, 0])), 0.4 / (1 - 0.4 * 0.02), 0.02
+    >>> paid = log_factors(rows, np.full(3, -1.0), np.array([[share]])).sum() - 3 * np.log1p(share * threshold)
+    >>> round(float(np.exp(paid)), 9)
     1.568406528
 
     """
@@ -138,55 +157,56 @@ def log_factors(entries: Entries, sign: Floats, share: Floats, threshold: float)
     spread = np.maximum(entries.spp - ones * mean_1**2 - zeros * mean_0**2, 0.0)
     most_1, most_0 = (n * (m - low) * (high - m) for n, m in ((ones, mean_1), (zeros, mean_0)))
 
-    level, gain = 1.0 - share * threshold, share * sign
-    falls = (
-        sign > 0
-    )  # with p: the smallest value is at the upper end and for y = 0, else at the lower end and for y = 1
-    worst = level - np.abs(gain) * np.where(falls, high, 1.0 - low)
+    gain = share * sign
+    falls = sign > 0  # with p, so that the least is at the upper end and for y = 0, else at the lower end and for y = 1
+    worst = 1.0 - np.abs(gain) * np.where(falls, high, 1.0 - low)
     at_worst = np.minimum(spread, np.where(falls, most_0, most_1))
     charged = at_worst / worst**2 + (spread - at_worst) / (worst + np.abs(gain)) ** 2
-    logs: Floats = ones * np.log(level + gain * (1.0 - mean_1)) + zeros * np.log(level - gain * mean_0)
-    logs -= 0.5 * gain**2 * charged
-    return logs
+    found: Floats = ones * np.log1p(gain * (1.0 - mean_1)) + zeros * np.log1p(-gain * mean_0)
+    found -= 0.5 * gain**2 * charged
+    return found
 
 
-def linear(entries: Entries, learned: Floats, threshold: float) -> Floats:
-    """Return the log payoff of all bets on each row's events.
+def linear(entries: Entries, learned: Floats, soft: Floats | None = None) -> Floats:
+    """Return the log payoff of all bets on each row's events, before their charge.
 
     Parameters
     ----------
     entries : sums of the events
     learned : signs per row, learned witness and bin; shape (rows, k, 20)
-    threshold : δ
+    soft : sides of soft witnesses, in [-1, 1], per row, witness and bin; shape (rows, s, 20)
 
     Returns
     -------
-    array of shape (rows, 10 + k, 5): fixed witnesses, then learned ones, by share
+    array of shape (rows, 10 + k + s, 5): fixed witnesses, then learned ones, then soft ones, by share
 
     """
-    slope, share = TEMPERED[entries.cell], shares(threshold)[:, np.newaxis]
+    slope, share = TEMPERED[entries.cell], SHARES[:, np.newaxis]
     signs = np.stack([np.full_like(slope, -1.0), np.ones_like(slope), -slope, slope])
-    paid = log_factors(entries, signs[:, np.newaxis], share, threshold)
-    sides = np.stack([paid[0], entries.n * np.log1p(-share * threshold), paid[1]])
+    paid = log_factors(entries, signs[:, np.newaxis], share)
+    sides = np.stack([paid[0], np.zeros_like(paid[0]), paid[1]])
     above = BIN_OF_CELL[entries.cell] >= BINS // 2
     halves = by_row(sides, 2 * entries.row + above, 2 * entries.rows)
     sided = halves[SIDES[:, 0] + 1, :, 0::2] + halves[SIDES[:, 1] + 1, :, 1::2]
     chosen = 1 + learned[entries.row, :, BIN_OF_CELL[entries.cell]].astype(np.int64).T
     own = sides[chosen, :, np.arange(len(slope))].swapaxes(1, 2)
-    rest = by_row(np.concatenate([paid[2:], own]), entries.row, entries.rows)
+    parts = [paid[2:], own]
+    if soft is not None:
+        taken = soft[entries.row, :, BIN_OF_CELL[entries.cell]].T[:, np.newaxis]
+        parts.append(log_factors(entries, taken, share))
+    rest = by_row(np.concatenate(parts), entries.row, entries.rows)
     return np.concatenate([sided, rest]).transpose(2, 0, 1)
 
 
-def linear_clustered(clusters: Clusters, learned: Floats, threshold: float) -> Floats:
-    """Return the log payoff of all bets on clusters of dependent events, the product of the clusters' average factors.
+def linear_clustered(clusters: Clusters, learned: Floats) -> Floats:
+    """Return the log payoff of all bets on clusters of dependent events, before their charge: the product of the clusters' average factors.
 
-    The factor of a cluster is 1 + λ(mean of d(p)(y - p) - δ), exactly.
+    A cluster is one bet. Its factor is 1 + λ·(mean of d(p)(y - p)), exactly.
 
     Parameters
     ----------
     clusters : sums of the events
-    learned : signs per learned witness and bin; shape (k, 20)
-    threshold : δ
+    learned : sides of the learned witnesses, in [-1, 1], per witness and bin; shape (k, 20)
 
     Returns
     -------
@@ -196,12 +216,12 @@ def linear_clustered(clusters: Clusters, learned: Floats, threshold: float) -> F
     ordered, size = _ordered(clusters)
     sign = np.concatenate([FIXED[:, ordered.cell], learned[:, BIN_OF_CELL[ordered.cell]]])
     mean = by_row(sign * (ordered.sy - ordered.sp), ordered.cluster, len(size)) / size
-    payoffs: Floats = np.log1p(shares(threshold)[:, np.newaxis] * (mean[:, np.newaxis] - threshold)).sum(axis=-1)
-    return payoffs
+    found: Floats = np.log1p(SHARES[:, np.newaxis] * mean[:, np.newaxis]).sum(axis=-1)
+    return found
 
 
-def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) -> Floats:
-    """Return a lower bound of the log payoff of bets without Σp² and Σpy.
+def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats) -> Floats:
+    """Return a lower bound of the log payoff of bets, before their charge, without Σp² and Σpy.
 
     Within a cell log f is concave in p, so the worst case has all events at the cell's two ends, with the outcome whose factor falls more
     at the upper end.
@@ -210,7 +230,6 @@ def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) ->
     ----------
     n, sy, sp : sums per cell; shape (CELLS,)
     sign : d per bin; shape (20,)
-    threshold : δ
 
     Returns
     -------
@@ -221,10 +240,9 @@ def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats, threshold: float) ->
     low, high = LOWER[at], UPPER[at]
     ones, zeros, width = sy[at], n[at] - sy[at], high - low
     upper = np.clip(np.divide(sp[at] - n[at] * low, width, out=np.zeros_like(low), where=width > 0), 0.0, n[at])
-    share = shares(threshold)[:, np.newaxis]
-    level, gain = 1.0 - share * threshold, share * sign[BIN_OF_CELL[at]]
-    one, zero = np.log(level + gain * (1.0 - low)), np.log(level - gain * low)
-    rise_1, rise_0 = np.log(level + gain * (1.0 - high)) - one, np.log(level - gain * high) - zero
+    gain = SHARES[:, np.newaxis] * sign[BIN_OF_CELL[at]]
+    one, zero = np.log1p(gain * (1.0 - low)), np.log1p(-gain * low)
+    rise_1, rise_0 = np.log1p(gain * (1.0 - high)) - one, np.log1p(-gain * high) - zero
     ones_up = np.where(rise_1 < rise_0, np.minimum(ones, upper), np.maximum(upper - zeros, 0.0))
     payoff: Floats = (ones * one + zeros * zero + ones_up * rise_1 + (upper - ones_up) * rise_0).sum(axis=-1)
     return payoff

@@ -20,9 +20,10 @@ from scipy.special import logsumexp
 
 from ..cells import CELLS, Cells, Floats
 from . import betting
-from .betting import SHARES, Clusters, Entries
-from .ledger import WITNESSES, Ledger, margin
-from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, pit_witnesses
+from .at_least import RUNGS, AtLeast
+from .betting import Clusters, Entries
+from .ledger import STAKE_LABELS, Ledger, margin
+from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
 
 __all__ = ["Clusters", "Direction", "Evidence", "window_e_value"]
 
@@ -37,9 +38,11 @@ SLIGHT: Final = 0.2
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
-_FORMAT: Final = 1  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
-_HEADER: Final = struct.Struct("<4sHHqq")
-_SHAPES: Final = ((WITNESSES, len(SHARES)), (WITNESSES, len(SHARES)), (len(LINES),), (len(MEMORIES), BINS))
+_FORMAT: Final = 2  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
+_HEADER: Final = struct.Struct("<4sHHqqqq")
+_SEEN: Final = (len(MEMORIES), BINS)
+_RUNGS: Final = len(RUNGS)
+_SHAPES: Final = (PRIOR.shape, PRIOR.shape, (len(LINES),), (_RUNGS, *PRIOR.shape), (), (_RUNGS,), _SEEN, _SEEN)
 _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
 
@@ -60,11 +63,12 @@ class Evidence:
 
     kind: Kind  # the kind of events in the steps
     ledger: Ledger  # of one row
+    at_least: AtLeast
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        return cls("none", Ledger.begin(1))
+        return cls("none", Ledger.begin(1), AtLeast.begin())
 
     @property
     def labels(self) -> int:
@@ -80,15 +84,26 @@ class Evidence:
     def log_e(self) -> float:
         """The log of the e-process against "ECE <= threshold"; an alert at log(1/alpha) is false with probability at most alpha.
 
-        This is the log of the mean over experts of M plus the remaining stake, 1/(t + 1): 0 before any step, never below -log(t + 1).
+        This is the log of the mean over experts of M plus the stakes that are still to be placed: 0 before any step.
         """
         return float(self.ledger.log_e[0])
+
+    @property
+    def peak(self) -> float:
+        """The highest log of the e-process so far. Alerts compare this one, so that a fault that is over counts too."""
+        return float(self.ledger.peak[0])
+
+    @property
+    def peaked(self) -> int:
+        """After how many steps the e-process was highest."""
+        return int(self.ledger.peaked[0])
 
     @property
     def log_sr(self) -> float:
         """The log of the Shiryaev-Roberts form; minus infinity before any step.
 
-        Under the null, the mean number of steps until an alert at log A is at least A.
+        Under the null, P(an alert at log A within the first n labels) is at most n/(250·A), and the mean number of labels until the first
+        one is at least 250·A.
         """
         return float(self.ledger.log_sr[0])
 
@@ -119,11 +134,21 @@ class Evidence:
             return "none"
         return "overconfident" if leaning > 0 else "underconfident"
 
+    def _leader(self) -> int:
+        """Return the witness whose bets hold most."""
+        return int(np.argmax(logsumexp(self.ledger.wealth[0] + np.log(PRIOR), axis=1)))
+
+    @staticmethod
+    def _memory(leader: int) -> int:
+        """Return the memory whose gaps tell where a witness bets; those of a fixed one are recent."""
+        learned = leader - len(LEANINGS)
+        return RECENT if learned < 0 else max(RECENT, learned % len(MEMORIES))
+
     def _sides(self) -> tuple[float, float]:
         """Return the recent excess of outcomes over confidences below and above the middle, in the leader's directions."""
-        leader = int(np.argmax(logsumexp(self.ledger.wealth[0], axis=1)))
+        leader = self._leader()
         middle = (BINS - 1) // 2 if self.kind == "pit" else BINS // 2
-        gaps = self.ledger.gaps[0, max(RECENT, leader - len(LEANINGS))]
+        gaps = self.ledger.gaps[0, self._memory(leader)]
         below, above = float(gaps[:middle].sum()), float(gaps[-(BINS // 2) :].sum())
         if leader >= len(LEANINGS):
             return below, above
@@ -147,15 +172,21 @@ class Evidence:
 
         """
         shared = clusters if clusters is not None and len(clusters.n) else None
-        entries = Entries.of(cells)
+        entries, ledger = Entries.of(cells), self.ledger
         if shared is None:
-            return self._after("cells", self.ledger.advanced(entries, threshold)) if len(entries.n) else self
-        signs = np.sign(self.ledger.gaps)
-        linear = betting.linear(entries, signs, threshold) + betting.linear_clustered(shared, signs[0], threshold)
-        ratio = betting.ratio(entries, margin(threshold)) + betting.ratio_clustered(shared, margin(threshold))
-        cell, gap = np.append(entries.cell, shared.cell), np.append(entries.sy - entries.sp, shared.sy - shared.sp)
-        labels = np.array([entries.n.sum() + shared.n.sum()])
-        return self._after("cells", self.ledger.after(labels, linear, ratio, betting.by_bin(cell * 0, cell, gap, 1)))
+            return self.advanced_through(entries, threshold=threshold) if len(entries.n) else self
+        sides = np.concatenate([ledger.signs[0], ledger.soft[0]])
+        linear = betting.linear(entries, ledger.signs, ledger.soft) + betting.linear_clustered(shared, sides)
+        alone, together = betting.seen(entries), betting.seen_clustered(shared)
+        alone_labels, size = entries.n.sum(), len(np.unique(shared.cluster))
+        step = _Step(
+            labels=np.array([alone_labels + shared.n.sum()]),
+            linear=_by_threshold(linear, np.array([alone_labels + size]), threshold),
+            ratio=betting.ratio(entries, margin(threshold)) + betting.ratio_clustered(shared, margin(threshold)),
+            gaps=alone[0] + together[0],
+            variances=alone[1] + together[1],
+        )
+        return self._after("cells", step)
 
     def advanced_through(self, steps: Entries, *, threshold: float) -> Self:
         """Return the state after several steps at once, equal to that of `advanced` one by one.
@@ -177,20 +208,23 @@ class Evidence:
         labels = np.bincount(steps.row, steps.n, steps.rows).astype(np.float64)
         if not labels.any():
             return self
-        seen = betting.by_bin(steps.row, steps.cell, steps.sy - steps.sp, steps.rows)
+        seen = np.stack(betting.seen(steps), axis=1)
         kept = np.exp(-labels[:, np.newaxis] / MEMORIES)
-        known = np.empty((steps.rows, len(MEMORIES), BINS))
-        gaps = self.ledger.gaps[0]
+        known = np.empty((steps.rows, *seen.shape[1:2], len(MEMORIES), BINS))
+        told = np.stack([self.ledger.gaps[0], self.ledger.variances[0]])
         for i in range(steps.rows):
-            known[i] = gaps
-            gaps = gaps * kept[i, :, np.newaxis] + seen[i]
-        linear = betting.linear(steps, np.sign(known), threshold)
-        ratio = betting.ratio(steps, margin(threshold))
-        ledger = self.ledger
-        for i in range(steps.rows):
-            one = slice(i, i + 1)
-            ledger = ledger.after(labels[one], linear[one], ratio[one], seen[one])
-        return self._after("cells", ledger)
+            known[i] = told
+            told = told * kept[i, :, np.newaxis] + seen[i, :, np.newaxis]
+        gaps, variances = known[:, 0], known[:, 1]
+        linear = betting.linear(steps, np.sign(gaps), soft(gaps, variances))
+        taken = _Step(
+            labels=labels,
+            linear=_by_threshold(linear, labels, threshold),
+            ratio=betting.ratio(steps, margin(threshold)),
+            gaps=seen[:, 0],
+            variances=seen[:, 1],
+        )
+        return self._after("cells", taken)
 
     def advanced_pit(self, counts: Floats, clusters: Floats | None = None, *, threshold: float) -> Self:
         """Return the state after a step of a regression; a step without labelled events changes nothing.
@@ -214,24 +248,39 @@ class Evidence:
         labels = total.sum()
         if not labels:
             return self
-        says = pit_witnesses(np.sign(self.ledger.gaps[0, :, : BINS - 1]))
+        sides = np.concatenate([self.ledger.signs[0], self.ledger.soft[0]])
+        says = pit_witnesses(sides[:, : BINS - 1])
         means = says @ (shared / shared.sum(axis=1, keepdims=True)).T
-        share = betting.shares(threshold)[:, np.newaxis]
-        linear = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
-        linear += np.log1p(share * (means[:, np.newaxis] - threshold)).sum(axis=-1)
-        seen = np.append(np.cumsum(total)[:-1] - labels * LEVELS, 0.0)
-        after = self.ledger.after(np.array([labels]), linear[np.newaxis], np.zeros((1, len(LINES))), seen[np.newaxis])
-        return self._after("pit", after)
+        share = SHARES[:, np.newaxis]
+        linear = np.log1p(share * says[:, np.newaxis]) @ counts + np.log1p(share * means[:, np.newaxis]).sum(axis=-1)
+        bets = np.array([counts.sum() + len(shared)])
+        step = _Step(
+            labels=np.array([labels]),
+            linear=_by_threshold(linear[np.newaxis], bets, threshold),
+            ratio=np.zeros((1, len(LINES))),
+            gaps=np.append(np.cumsum(total)[:-1] - labels * LEVELS, 0.0)[np.newaxis],
+            variances=np.append(labels * LEVELS * (1 - LEVELS), 0.0)[np.newaxis],
+        )
+        return self._after("pit", step)
 
-    def _after(self, kind: Kind, ledger: Ledger) -> Self:
+    def _after(self, kind: Kind, taken: "_Step") -> Self:
         if self.kind not in ("none", kind):
             raise ValueError(f"a step is of {kind}; the evidence so far is of {self.kind}")
-        return type(self)(kind, ledger)
+        ledger, at_least = self.ledger, self.at_least
+        for i in np.flatnonzero(taken.labels):
+            one, before = slice(i, i + 1), int(ledger.stakes[0])
+            ledger = ledger.after(
+                taken.labels[one], taken.linear[0, one], taken.ratio[one], taken.gaps[one], taken.variances[one]
+            )
+            at_least = at_least.after(taken.linear[1:, i], before, int(ledger.stakes[0]))
+        return type(self)(kind, ledger, at_least)
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes: a header, then the arrays as little-endian doubles."""
-        header = _HEADER.pack(_MAGIC, _FORMAT, _KINDS.index(self.kind), self.labels, self.steps)
-        arrays = (self.ledger.wealth, self.ledger.roberts, self.ledger.ratios, self.ledger.gaps)
+        held, least, kind = self.ledger, self.at_least, _KINDS.index(self.kind)
+        header = _HEADER.pack(_MAGIC, _FORMAT, kind, self.labels, self.steps, int(held.stakes[0]), self.peaked)
+        won = (held.wealth, held.roberts, held.ratios, least.wealth)
+        arrays = (*won, held.peak, least.peaks, held.gaps, held.variances)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
 
     @classmethod
@@ -246,17 +295,50 @@ class Evidence:
         """
         if len(blob) < _HEADER.size or blob[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"{len(blob)} bytes are not the state of a sequential test")
-        _, version, kind, labels, steps = _HEADER.unpack_from(blob)
+        _, version, kind, labels, steps, stakes, peaked = _HEADER.unpack_from(blob)
         if version != _FORMAT or len(blob) != _HEADER.size + 8 * sum(_SIZES) or kind >= len(_KINDS):
             raise ValueError(
                 f"{len(blob)} bytes of format {version} are not the state of these sequential tests (format {_FORMAT})"
             )
         flat = np.frombuffer(blob, dtype="<f8", offset=_HEADER.size).astype(np.float64)
-        if not (flat < np.inf).all() or not np.isfinite(flat[-_SIZES[-1] :]).all() or not 0 <= steps <= labels:
+        if (
+            not (flat < np.inf).all()
+            or not np.isfinite(flat[-2 * _SIZES[-1] :]).all()
+            or not _possible(labels, steps, stakes, peaked)
+        ):
             raise ValueError("the state of a sequential test holds figures that no test arrives at")
         parts = np.split(flat, np.cumsum(_SIZES)[:-1])
-        arrays = (part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True))
-        return cls(_KINDS[kind], Ledger(np.array([labels]), np.array([steps]), *arrays))
+        wealth, roberts, ratios, rungs, peak, peaks, *seen = (
+            part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)
+        )
+        gaps, variances = seen
+        ledger = Ledger(
+            labels=np.array([labels]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
+            ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
+        )  # fmt: skip
+        return cls(_KINDS[kind], ledger, AtLeast(rungs[0], peaks[0]))
+
+
+def _possible(labels: int, steps: int, stakes: int, peaked: int) -> bool:
+    """Return whether a test can have come to these counts."""
+    in_order = 0 <= peaked <= steps <= labels
+    return in_order and (steps > 0) == (stakes > 0) and 0 <= stakes <= labels // STAKE_LABELS + 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Step:
+    """What the bets of some steps paid, and what learned witnesses are told by them."""
+
+    labels: Floats  # shape (steps,)
+    linear: Floats  # log payoff at the threshold, then at each rung; shape (10, steps, 16, 5)
+    ratio: Floats  # shape (steps, 21)
+    gaps: Floats  # shape (steps, 20)
+    variances: Floats  # shape (steps, 20)
+
+
+def _by_threshold(linear: Floats, bets: Floats, threshold: float) -> Floats:
+    """Return what so many bets pay at a threshold, then at each rung, from their payoff before the charge."""
+    return np.stack([linear - betting.charge(bets, delta) for delta in (threshold, *RUNGS.tolist())])
 
 
 def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) -> float:
@@ -291,9 +373,9 @@ def window_e_value(cells: Cells, previous: Cells | None, *, threshold: float) ->
     half = (cells.hn, cells.hsy, cells.hsp)
     rest = (cells.n - cells.hn, cells.sy - cells.hsy, cells.sp - cells.hsp)
     parts = [
-        *betting.linear(entries, learned, threshold)[0],
-        betting.unseen(*rest, _signs(half[1] - half[2]), threshold),
-        betting.unseen(*half, _signs(rest[1] - rest[2]), threshold),
+        *(betting.linear(entries, learned) - betting.charge(np.array([cells.n.sum()]), threshold))[0],
+        *(betting.unseen(*rest, _signs(half[1] - half[2])) - betting.charge(rest[0].sum(), threshold)),
+        *(betting.unseen(*half, _signs(rest[1] - rest[2])) - betting.charge(half[0].sum(), threshold)),
     ]
     return float(logsumexp(parts) - np.log(np.size(parts)))
 
@@ -326,9 +408,8 @@ def window_pit_e_value(counts: Floats, previous: Floats | None, *, threshold: fl
     if previous is not None:
         gaps = (np.cumsum(previous)[:-1] - previous.sum() * LEVELS)[np.newaxis]
     says = pit_witnesses(np.sign(gaps))
-    share = betting.shares(threshold)[:, np.newaxis]
-    payoffs = np.log1p(share * (says[:, np.newaxis] - threshold)) @ counts
-    return float(logsumexp(payoffs) - np.log(payoffs.size))
+    found = np.log1p(SHARES[:, np.newaxis] * says[:, np.newaxis]) @ counts - betting.charge(counts.sum(), threshold)
+    return float(logsumexp(found) - np.log(found.size))
 
 
 def _signs(gap: Floats) -> Floats:

@@ -8,91 +8,124 @@ from scipy.special import logsumexp
 
 from ..cells import Floats, Integers
 from . import betting
-from .betting import SHARES, Entries
-from .witnesses import BINS, FIXED, LINES, MEMORIES
+from .betting import Entries
+from .witnesses import BINS, LINES, MEMORIES, PRIOR, SHARES, WITNESSES, soft
 
 RATIO_MARGIN: Final = 0.02
 """δ of the likelihood ratio, unless the threshold is smaller."""
 
-WITNESSES: Final = len(FIXED) + len(MEMORIES)
+STAKE_LABELS: Final = 250
+"""A new stake joins after so many labels, however many steps they come in."""
+
+_LOG_PRIOR: Final = np.log(PRIOR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Ledger:
     """The wealth of the tests of several rows (streams), as natural logarithms.
 
-    Per expert (a witness and a share λ) M ← e·(M + w_t) with w_t = 1/(t(t + 1)): a new stake joins at every step, so that a fault is found
-    about as fast after a long calm as at the start. The Shiryaev-Roberts form adds 1 instead of w_t.
+    Per expert (a witness and a share λ) M ← e·(M + w). The k-th stake w_k = 1/log2(k + 1) - 1/log2(k + 2) joins once 250·(k - 1) labels
+    have been taken in, so that a fault is found about as fast after a long calm as at the start; what is left after k stakes,
+    1/log2(k + 2), is held as cash. The Shiryaev-Roberts form adds 1 for every 250 labels instead.
     """
 
     labels: Integers  # shape (rows,)
     steps: Integers  # shape (rows,)
-    wealth: Floats  # log M per witness and share; shape (rows, 13, 5)
+    stakes: Integers  # how many have been placed; shape (rows,)
+    wealth: Floats  # log M per witness and share; shape (rows, 16, 5)
     roberts: Floats  # the Shiryaev-Roberts form of the same
     ratios: Floats  # log M per alternative of the likelihood ratio; shape (rows, 21)
-    gaps: Floats  # Σ (y - p) per memory and bin, whose signs are the learned witnesses; shape (rows, 3, 20)
+    peak: Floats  # the highest log e so far; shape (rows,)
+    peaked: Integers  # and how many steps had been taken when it was reached
+    gaps: Floats  # Σ (y - p) per memory and bin, which learned witnesses take their sides from; shape (rows, 3, 20)
+    variances: Floats  # Σ p(1 - p) likewise
 
     @classmethod
     def begin(cls, rows: int) -> "Ledger":
         """Return the state before any step."""
         count = np.zeros(rows, dtype=np.int64)
         wealth = np.full((rows, WITNESSES, len(SHARES)), -np.inf)
-        return cls(
-            count, count, wealth, wealth, np.full((rows, len(LINES)), -np.inf), np.zeros((rows, len(MEMORIES), BINS))
-        )
+        seen = np.zeros((rows, len(MEMORIES), BINS))
+        ratios = np.full((rows, len(LINES)), -np.inf)
+        return cls(count, count, count, wealth, wealth, ratios, np.zeros(rows), count, seen, seen)
 
     @property
     def log_e(self) -> Floats:
-        """The log of the mean over experts of M plus the remaining stake, 1/(t + 1); shape (rows,)."""
-        return self._held(self.wealth.reshape(len(self.steps), -1))
+        """The log of the mean over experts of M, plus the stakes that are still to be placed; shape (rows,)."""
+        return _held(logsumexp(self.wealth + _LOG_PRIOR, axis=(1, 2)), self.stakes)
 
     @property
     def log_ratio(self) -> Floats:
         """The same of the likelihood ratio; shape (rows,)."""
-        return self._held(self.ratios)
+        return _held(logsumexp(self.ratios, axis=1) - np.log(len(LINES)), self.stakes)
 
     @property
     def log_sr(self) -> Floats:
         """The log of the mean over experts of the Shiryaev-Roberts form; shape (rows,)."""
-        log_mean: Floats = logsumexp(self.roberts, axis=(1, 2)) - np.log(WITNESSES * len(SHARES))
-        return log_mean
+        mean: Floats = logsumexp(self.roberts + _LOG_PRIOR, axis=(1, 2))
+        return mean
 
-    def _held(self, wealth: Floats) -> Floats:
-        placed = logsumexp(wealth, axis=1) - np.log(wealth.shape[1])
-        held: Floats = np.logaddexp(placed, -np.log(self.steps + 1.0))
-        return held
+    @property
+    def signs(self) -> Floats:
+        """The sides of the learned witnesses that take full ones; shape (rows, 3, 20)."""
+        signs: Floats = np.sign(self.gaps)
+        return signs
+
+    @property
+    def soft(self) -> Floats:
+        """The sides of the soft witnesses; shape (rows, 3, 20)."""
+        return soft(self.gaps, self.variances)
 
     def advanced(self, entries: Entries, threshold: float) -> "Ledger":
         """Return the state after a step of one bucket per row; a row without labelled events takes no step."""
-        linear = betting.linear(entries, np.sign(self.gaps), threshold)
-        ratio = betting.ratio(entries, margin(threshold))
-        seen = betting.by_bin(entries.row, entries.cell, entries.sy - entries.sp, entries.rows)
-        return self.after(np.bincount(entries.row, entries.n, entries.rows).astype(np.float64), linear, ratio, seen)
+        labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
+        linear = betting.linear(entries, self.signs, self.soft) - betting.charge(labels, threshold)
+        return self.after(labels, linear, betting.ratio(entries, margin(threshold)), *betting.seen(entries))
 
-    def after(self, labels: Floats, linear: Floats, ratio: Floats, seen: Floats) -> "Ledger":
-        """Return the state after a step with these payoffs.
+    def after(self, labels: Floats, linear: Floats, ratio: Floats, gaps: Floats, variances: Floats) -> "Ledger":
+        """Return the state after a step whose bets paid this.
 
         Parameters
         ----------
         labels : labelled events; shape (rows,)
-        linear : log payoff per witness and share; shape (rows, 13, 5)
+        linear : log payoff per witness and share; shape (rows, 16, 5)
         ratio : log likelihood ratio per alternative; shape (rows, 21)
-        seen : Σ (y - p) per bin; shape (rows, 20)
+        gaps : Σ (y - p) per bin; shape (rows, 20)
+        variances : Σ p(1 - p) per bin; shape (rows, 20)
 
         """
         took = labels > 0
-        t = self.steps + 1.0
-        stake = np.where(took, -np.log(t * (t + 1.0)), -np.inf)[:, np.newaxis]
-        fresh = np.where(took, 0.0, -np.inf)[:, np.newaxis, np.newaxis]
-        forgotten = np.exp(-labels[:, np.newaxis] / MEMORIES)
+        stakes = np.where(took, self.labels // STAKE_LABELS + 1, self.stakes)
+        with np.errstate(divide="ignore"):  # nothing joins: the logarithm of 0
+            stake = np.log(cash(self.stakes) - cash(stakes))[:, np.newaxis]
+            fresh = np.log(np.maximum(stakes - np.maximum(self.stakes, 1), 0))[:, np.newaxis, np.newaxis]
+        forgotten = np.exp(-labels[:, np.newaxis] / MEMORIES)[..., np.newaxis]
+        wealth, steps = linear + np.logaddexp(self.wealth, stake[..., np.newaxis]), self.steps + took
+        log_e = _held(logsumexp(wealth + _LOG_PRIOR, axis=(1, 2)), stakes)
+        higher = took & (log_e > self.peak)
         return Ledger(
             self.labels + np.rint(labels).astype(np.int64),
-            self.steps + took,
-            linear + np.logaddexp(self.wealth, stake[..., np.newaxis]),
+            steps,
+            stakes,
+            wealth,
             linear + np.logaddexp(self.roberts, fresh),
             ratio + np.logaddexp(self.ratios, stake),
-            self.gaps * forgotten[..., np.newaxis] + seen[:, np.newaxis],
+            np.where(higher, log_e, self.peak),
+            np.where(higher, steps, self.peaked),
+            self.gaps * forgotten + gaps[:, np.newaxis],
+            self.variances * forgotten + variances[:, np.newaxis],
         )
+
+
+def _held(placed: Floats, stakes: Integers) -> Floats:
+    held: Floats = np.logaddexp(placed, np.log(cash(stakes)))
+    return held
+
+
+def cash(stakes: Integers) -> Floats:
+    """Return the part of 1 that is left after so many stakes: 1/log2(k + 2)."""
+    left: Floats = 1.0 / np.log2(stakes + 2.0)
+    return left
 
 
 def margin(threshold: float) -> float:

@@ -1,8 +1,10 @@
 """Witnesses: suspected directions of miscalibration, chosen before the outcomes are known.
 
-A witness d(p) in [-1, 1] is constant in a cell: +1 if outcomes are suspected to exceed confidences, -1 if they fall short. Fixed
-witnesses have one sign below and one above the middle, or grow with the distance from it, as under a wrong temperature. Learned ones
-have a sign per twentieth of [0, 1], from earlier steps, and find faults of any other shape.
+A witness d(p) in [-1, 1] is constant in a cell: +1 where outcomes are suspected to exceed confidences, -1 where they fall short. Fixed
+witnesses take a side below and above the middle, or lean the more the surer the confidence is, which is what a wrong temperature does.
+Learned ones have a side per twentieth of [0, 1], taken from earlier steps; they find faults of any other shape. Of each memory there are
+two: one that takes the full side of every twentieth, and a soft one that takes it in proportion to its z-score, so that twentieths which
+are not off add little noise.
 """
 
 from itertools import product
@@ -18,6 +20,9 @@ BINS: Final = 20
 
 MEMORIES: Final = np.array([500.0, 2000.0, np.inf])
 """Memory of each learned witness in labels, after which a label's weight is 1/e."""
+
+SOFTNESS: Final = 2.0
+"""The z-score of a twentieth at which a soft witness takes its full side."""
 
 LOWER: Final[Floats] = np.concatenate([[0.0], EDGES])
 UPPER: Final[Floats] = np.concatenate([EDGES, [1.0]])
@@ -80,3 +85,30 @@ LINES: Final = np.array(
     + list(product((-0.5, 0.5), (0.7, 1.4)))
 )
 """Alternatives of the likelihood ratio, (a, b) with logit P(y = 1) = a + b·logit p; shape (21, 2)."""
+
+
+def soft(gaps: Floats, variances: Floats) -> Floats:
+    """Return the sides that soft witnesses take: clip(z / 2, -1, 1), with z the z-score of each gap; 0 where nothing was seen.
+
+    Parameters
+    ----------
+    gaps : Σ (y - p), of any shape
+    variances : Σ p(1 - p) of the same events
+
+    """
+    z = np.divide(gaps, np.sqrt(variances), out=np.zeros_like(gaps), where=variances > 0)
+    sides: Floats = np.clip(z / SOFTNESS, -1.0, 1.0)
+    return sides
+
+
+WITNESSES: Final = len(FIXED) + 2 * len(MEMORIES)
+"""Fixed ones, then learned ones with full sides, then soft ones, both by memory."""
+
+SHARES: Final = np.array([0.05, 0.1, 0.2, 0.4, 0.7])
+"""λ: the shares that are staked."""
+
+_TRUSTED: Final = np.array([6, 1, 5, 1, 1, 8, 1, 6, 24, 8, 8, 5, 3, 10, 8, 5]) / 100.0
+_STAKED: Final = np.array([0.08, 0.17, 0.27, 0.28, 0.20])
+PRIOR: Final[Floats] = np.outer(_TRUSTED, _STAKED) / _TRUSTED.sum()
+"""The part of every stake that each expert (a witness and a share) is given; shape (16, 5), summing to 1. Most goes to what real faults
+look like: overconfidence, a shift of all confidences, and what was learned."""

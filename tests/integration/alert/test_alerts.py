@@ -288,6 +288,29 @@ def test_new_version_whose_labels_do_not_come_is_compared_with_the_others(stream
     assert {(each.version, each.window) for each in one.transitions(MISSING_LABELS)} == {("b", "24h")}
 
 
+def test_a_fault_that_is_over_when_somebody_looks_is_alerted_with_its_own_time(feed_on, database, clock, make):
+    feed = feed_on(database)
+    model = feed.model(minimum_labels=50, label_delay=0, windows=("1h",), recalibration="off")
+    begin = moment(clock())
+    right = [30] * 20 + [15] * 8 + [30] * 60  # of forty answers a minute that say .75
+    for minute, hits in enumerate(right):
+        at = begin + timedelta(minutes=minute)
+        feed.send(*(make.prediction(f"{minute}-{i}", 0.75, at=at) for i in range(40)))
+        feed.send(*(make.label(f"{minute}-{i}", int(i < hits)) for i in range(40)))
+    clock.advance(timedelta(minutes=len(right) + 1))
+    feed.roll_up()
+    for name in ("evaluate", "tests", "alerts"):
+        run_stage(stage(name), feed.database, feed.token, now=clock)
+    with feed.database.read() as connection:
+        ((_, test),) = tests_of.newest(connection, model.id)
+        (fired,) = alerts.transitions(connection, model.id, 10)
+    assert test.log_e < 0 < np.log(100) < test.log_e_peak
+    assert (fired.state, fired.window) == ("firing", SEQUENTIAL)
+    assert moment(fired.at) == test.peaked_at == begin + timedelta(minutes=28)
+    assert test.ece_at_least == 0.2
+    assert fired.evidence["summary"].endswith("It has been at least 0.2.")
+
+
 def test_history_that_is_fed_in_is_given_time_for_its_labels(feed_on, sqlite_database, clock, make):
     feed = feed_on(sqlite_database)
     model = feed.model(minimum_labels=50, label_delay=0, windows=("24h",))
