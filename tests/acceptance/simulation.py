@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import brentq
 from scipy.special import betaincinv, expit, logit
-from sqlalchemy import event
 
 from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
@@ -247,11 +246,6 @@ class Simulation:
 def simulated(url: str, world: World) -> Report:
     """Live one model's life in a database that has the schema and is empty."""
     with closing(Database(url)) as database:
-        if database.is_sqlite:
-            # Nothing is killed here, so nothing has to wait for the disk.
-            event.listen(
-                database.engine, "connect", lambda connection, _: connection.execute("PRAGMA synchronous = OFF")
-            )
         simulation = Simulation.begin(database, world)
         simulation.run()
         return simulation.report()

@@ -26,6 +26,7 @@ from monitor.runtime.config import PREFIX, Settings
 from monitor.store.engine import Database
 from monitor.windows import regression, scores
 from monitor.windows.figures import Figure
+from tests.session import locked
 
 ROOT = Path(__file__).parents[3]
 README = (ROOT / "README.md").read_text()
@@ -37,12 +38,26 @@ Page = Callable[[str], ET.Element]
 
 
 @pytest.fixture(scope="module")
-def page(tmp_path_factory: pytest.TempPathFactory) -> Page:
+def page(shared_folder: Path) -> Page:
     """Build all pages, where every warning is an error, and return how to get one by name."""
-    built = tmp_path_factory.mktemp("docs")
-    sphinx = [sys.executable, "-m", "sphinx", "-q", "-n", "-W", "--keep-going", "-b", "xml", ROOT / "docs", built]
-    done = subprocess.run(sphinx, cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
+    built = shared_folder / "docs"
+    with locked(shared_folder, "docs"):
+        if not built.exists():
+            sphinx = [
+                sys.executable,
+                "-m",
+                "sphinx",
+                "-q",
+                "-n",
+                "-W",
+                "--keep-going",
+                "-b",
+                "xml",
+                ROOT / "docs",
+                built,
+            ]
+            done = subprocess.run(sphinx, cwd=ROOT, capture_output=True, text=True, check=False)
+            assert done.returncode == 0, done.stderr
 
     @cache
     def of(name: str) -> ET.Element:
