@@ -30,6 +30,7 @@ from .routes import (
     estimates,
     labels,
     models,
+    prediction_sets,
     replay,
     segments,
     serving,
@@ -52,6 +53,7 @@ ROUTES: Final = (
     audit,
     serving,
     thresholds,
+    prediction_sets,
     replay,
 )
 """The modules of routes about models."""

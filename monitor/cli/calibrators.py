@@ -1,4 +1,4 @@
-"""The commands about calibrators: list, compare, refit, promote, roll back."""
+"""Commands on calibrators: list, compare, refit, promote, roll back."""
 
 import json
 import os
@@ -13,8 +13,9 @@ import typer
 from ..domain.names import version_name
 from ..domain.times import micros, rfc3339
 from ..recalibrate import manual
-from ..recalibrate.difference import Difference
+from ..recalibrate.difference import Difference, compared
 from ..recalibrate.manual import Moved
+from ..recalibrate.naming import named_version
 from ..recalibrate.outcomes import Refitted, Refused
 from ..recalibrate.refit import HOLDOUT
 from ..runtime.config import load
@@ -28,7 +29,7 @@ from .plots import drawn, plotted
 
 Name = Annotated[str, typer.Argument(help="the model")]
 AsJson = Annotated[bool, typer.Option("--json", help="print what the API would answer")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would change, and change nothing")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="preview the change only")]
 Reason = Annotated[str, typer.Option(help="why, for the audit log")]
 
 BY_COMMAND: Final = "asked for at a terminal"
@@ -37,7 +38,7 @@ calibrators_app = typer.Typer(no_args_is_help=True, help="Calibrators: list and 
 
 
 def add_to(app: typer.Typer) -> None:
-    """Add these commands to the whole."""
+    """Add these commands to an app."""
     app.add_typer(calibrators_app, name="calibrators")
     for command in (refit, promote, rollback):
         app.command()(command)
@@ -45,7 +46,7 @@ def add_to(app: typer.Typer) -> None:
 
 @calibrators_app.command("list")
 def list_calibrators(model: Name, *, as_json: AsJson = False) -> None:
-    """List all versions, newest first, with what is in service."""
+    """List all versions, newest first, with those in service."""
     with _database() as database, database.read() as connection:
         found = models.named(connection, model)
         documents = versions.documents(connection, found.id)
@@ -73,14 +74,14 @@ def diff(
     picture: Annotated[Path | None, typer.Option(help="write the two maps to this SVG file", dir_okay=False)] = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare two versions: both maps, and what the second changes about recent traffic and decisions."""
+    """Compare two versions: both maps, and the change of recent traffic and decisions."""
     with _database() as database, database.read() as connection:
         found = models.named(connection, model)
-        one, other = (manual.named_version(connection, found, which) for which in (before, after))
-        compared = manual.compared(connection, found, one, other, wall_clock())
+        one, other = (named_version(connection, found, which) for which in (before, after))
+        difference = compared(connection, found, one, other, wall_clock())
     if picture is not None:
-        picture.write_text(drawn(compared.map, before=version_name(one), after=version_name(other)), encoding="utf-8")
-    typer.echo(json_of(compared) if as_json else _told(compared))
+        picture.write_text(drawn(difference.map, before=version_name(one), after=version_name(other)), encoding="utf-8")
+    typer.echo(json_of(difference) if as_json else _told(difference))
 
 
 def refit(
@@ -140,7 +141,7 @@ def promote(
 
 
 def rollback(model: Name, *, reason: Reason = BY_COMMAND, dry_run: DryRun = False, as_json: AsJson = False) -> None:
-    """Put back what the version in service replaced."""
+    """Put back what the champion replaced."""
     with _database() as database:
         moved = manual.roll_back(database, model, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run)
     typer.echo(json_of(moved) if as_json else _moved(model, moved))
@@ -156,7 +157,7 @@ def _database() -> Iterator[Database]:
 
 
 def _actor() -> str:
-    """Return who sits at the terminal."""
+    """Return the name of the user, for the audit log."""
     try:
         return f"command by {pwd.getpwuid(os.getuid()).pw_name}"
     except KeyError:
@@ -165,12 +166,12 @@ def _actor() -> str:
 
 def _object_in(path: Path) -> dict[str, Any]:
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
+        document = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise typer.BadParameter(f"{path} is not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(document, dict):
         raise typer.BadParameter(f"{path} must hold a JSON object of method, task and parameters")
-    return found
+    return document
 
 
 def _refitted(outcome: Refitted | Refused) -> str:
@@ -191,14 +192,14 @@ def _moved(model: str, moved: Moved) -> str:
 
 
 def _told(difference: Difference) -> str:
-    """Return two maps and what they make of recent traffic, for reading."""
+    """Return the difference of two calibrators for reading."""
     names = f"o {version_name(difference.before)}   # {version_name(difference.after)}"
     lines = [names, plotted(difference.map)]
     if difference.mean_change is None:
-        return "\n".join([*lines, "no recent traffic to compare them on"])
+        return "\n".join([*lines, "no recent traffic to compare on"])
     lines.append(
         f"of {difference.predictions} recent predictions: served values change by {difference.mean_change:.4f} on average, "
-        f"by {difference.largest_change:.4f} at the most"
+        f"by at most {difference.largest_change:.4f}"
     )
     return "\n".join([*lines, *map(_decision, difference.decisions)])
 
@@ -206,11 +207,11 @@ def _told(difference: Difference) -> str:
 def _decision(impact: DecisionImpact) -> str:
     now, then = (_selected(side) for side in (impact.before, impact.after))
     kept = impact.threshold_same_volume
-    same = "" if kept is None else f"; a threshold of {kept:.4g} would select as many as now"
-    return f"decision {impact.name} ({impact.rule}): selects {now} now and {then} then{same}"
+    same = "" if kept is None else f"; {kept:.4g} would select as many as now"
+    return f"decision {impact.name} ({impact.rule}): {now} now, {then} then{same}"
 
 
 def _selected(side: SelectedBy) -> str:
     if side.share is None or side.expected_precision is None:
-        return "nothing"
-    return f"{side.share:.1%} ({side.expected_precision:.1%} right by the new scores)"
+        return "selects nothing"
+    return f"selects {side.share:.1%} (expected precision {side.expected_precision:.1%})"

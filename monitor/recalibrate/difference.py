@@ -3,17 +3,24 @@
 from typing import Annotated, Final
 
 import numpy as np
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from numpy.typing import NDArray
 from scipy.special import ndtri
+from sqlalchemy import Connection
 
 from ..calibrators.distribution_rows import completed_ranks, groups
 from ..calibrators.distributions import RAREST, Distribution
 from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
 from ..domain.quantities import Count, Ratio
+from ..domain.settings import Model
 from ..store.calibrators import Fitted
 from ..store.impact import DecisionImpact
+from ..windows.clock import Clocked, clocked
+from ..windows.ranges import widened
+from ..windows.sums import of_series
+from . import decisions
+from .naming import calibrator_of
 
 STEPS: Final = 100
 
@@ -52,6 +59,37 @@ class Difference(Change, frozen=True, kw_only=True, forbid_unknown_fields=True):
     decisions: Annotated[
         list[DecisionImpact], Meta(description="of each declared decision, what it selects before and after")
     ]
+
+
+def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> Difference:
+    """Return the difference of two versions on recent traffic; None stands for no calibrator.
+
+    Raises
+    ------
+    NotFound
+        for an unknown version.
+
+    """
+    clock = clocked(connection, model, now)
+    one, other = (calibrator_of(connection, model, number) for number in (before, after))
+    change = difference(
+        one,
+        other,
+        task=model.task or "binary",
+        classes=None if model.classes is None else len(model.classes),
+        traffic=_traffic(connection, clock),
+    )
+    impact = decisions.impact_of(connection, clock, other, one, now=now)
+    return Difference(before=before, after=after, decisions=impact, **structs.asdict(change))
+
+
+def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
+    """Return the raw probabilities of the longest window up to the newest prediction, and the number of predictions at each."""
+    newest = clock.newest_end or 0
+    start, end = widened(newest - clock.model.settings.longest_window, newest, clock.progress.minutes_from)
+    cells = of_series(connection, clock.model, start, end, lambda key: key.segment == "").cells("raw")
+    some = cells.en > 0.0
+    return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]
 
 
 def difference(

@@ -14,6 +14,7 @@ from ..store import alerts, audit, models, rollups, versions
 from ..store.audit import Action, Detail
 from ..store.calibrators import Calibrator, Fitted, RefusedGate
 from ..store.engine import Database
+from ..store.impact import DecisionImpact
 from ..store.lease import hold
 from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
 from ..windows.clock import Clocked, clocked
@@ -43,8 +44,8 @@ LEVEL: Final = 0.05
 ACTOR: Final = "calwatch"
 
 FIRST: Final = {
-    "canary": "it serves a share of traffic first",
-    "shadow": "it is scored on live labels without serving",
+    Action.CANARY: "it serves a share of traffic first",
+    Action.SHADOW: "it is scored on live labels without serving",
 }
 """What comes before a promotion."""
 
@@ -77,37 +78,51 @@ def conclude(
         now=now,
     )
     impact = decisions.impact_of(connection, clock, document, champion_document(connection, model), now=now)
-    # As it stands now: predictions during the fit do not count for the new version.
-    number, progress = document.number, models.progress_of(connection, [model.id])[model.id]
-    destiny = _destiny(model, outcome, promote=promote)
-    if destiny == "promote":
-        grounds = Detail(decisions=impact or None)
-        registry.promote(
-            connection, model, number, progress, actor=actor, now=now, reason=outcome.reason, grounds=grounds
-        )
-    elif destiny == "propose":
-        registry.propose(connection, model, number, progress, actor=actor, now=now, held=outcome.held)
-    elif destiny is not None:
-        {"canary": registry.canary, "shadow": registry.shadow}[destiny](
-            connection, model, number, progress, actor=actor, now=now
-        )
-    first = FIRST.get(destiny or "")
-    reason = outcome.reason if first is None else f"{outcome.reason}; {first}"
-    return Refitted(**structs.asdict(document), promoted=destiny == "promote", reason=reason, decisions=impact)
+    step = _next_step(model, outcome, promote=promote)
+    if step is not None:
+        _take(connection, model, document.number, step, outcome=outcome, impact=impact, actor=actor, now=now)
+    reason = f"{outcome.reason}; {FIRST[step]}" if step in FIRST else outcome.reason
+    promoted = step is Action.PROMOTE
+    return Refitted(**structs.asdict(document), promoted=promoted, reason=reason, decisions=impact)
 
 
-def _destiny(model: Model, outcome: Outcome, *, promote: bool | None) -> str | None:
-    """Return the next step of a fitted version: promote, canary, shadow or propose; None for one that only a person can promote."""
+def _next_step(model: Model, outcome: Outcome, *, promote: bool | None) -> Action | None:
+    """Return the next step of a fitted version, None for one that only a person can promote."""
     settings = model.settings
     if not outcome.passed:
         return None
     if promote:
-        return "promote"
+        return Action.PROMOTE
     if settings.recalibration == "shadow" and promote is None:
-        return "shadow"
+        return Action.SHADOW
     if settings.recalibration != "auto" or promote is False or outcome.held is not None:
-        return "propose"
-    return "canary" if settings.canary else "promote"
+        return Action.PROPOSE
+    return Action.CANARY if settings.canary else Action.PROMOTE
+
+
+def _take(
+    connection: Connection,
+    model: Model,
+    number: int,
+    step: Action,
+    *,
+    outcome: Outcome,
+    impact: list[DecisionImpact],
+    actor: str,
+    now: int,
+) -> None:
+    # As it stands now: predictions during the fit do not count for the new version.
+    progress = models.progress_of(connection, [model.id])[model.id]
+    if step is Action.PROMOTE:
+        grounds = Detail(decisions=impact or None)
+        registry.promote(
+            connection, model, number, progress, actor=actor, now=now, reason=outcome.reason, grounds=grounds
+        )
+    elif step is Action.PROPOSE:
+        registry.propose(connection, model, number, progress, actor=actor, now=now, held=outcome.held)
+    else:
+        put_on_trial = registry.canary if step is Action.CANARY else registry.shadow
+        put_on_trial(connection, model, number, progress, actor=actor, now=now)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,9 +139,9 @@ class Breach:
     incumbent: Calibrator | None  # its calibrator
 
 
-def of_version(version: str) -> Callable[[SeriesKey], bool]:
-    """Return the test for the series of a version as a whole, under any calibrator."""
-    return lambda key: key.version == version and key.segment == ""
+def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
+    """Return the test for the series of a version as a whole, under any calibrator; None stands for all versions."""
+    return lambda key: key.segment == "" and version in {None, key.version}
 
 
 def breach_of(connection: Connection, clock: Clocked) -> Breach | None:

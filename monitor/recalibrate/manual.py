@@ -1,11 +1,10 @@
 """Refit, promote, roll back and compare by hand, over HTTP and at a terminal alike."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, Final, Literal
 
-import numpy as np
 from msgspec import UNSET, Struct, UnsetType, convert
 from sqlalchemy import Connection
 
@@ -13,11 +12,10 @@ from ..calibrators.document import check
 from ..calibrators.errors import BadDocument
 from ..calibrators.families import FAMILIES
 from ..domain.errors import BadInput, Conflict, NotFound
-from ..domain.records import SeriesKey
 from ..domain.settings import Model
 from ..domain.times import DAY, parse_bound, rfc3339
 from ..stats.values import has_scores
-from ..store import models, rollups, versions
+from ..store import models, rollups
 from ..store.audit import Detail
 from ..store.calibrators import Calibrator, Fitted
 from ..store.engine import Database
@@ -29,8 +27,9 @@ from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from ..windows.sums import of_series
 from . import decisions, registry
 from .baseline import described_validation, reference_parts, reference_sample
-from .difference import Difference, Floats, difference
-from .job import champion_document, conclude
+from .difference import Difference, compared
+from .job import champion_document, conclude, of_version
+from .naming import calibrator_of, champion_number
 from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
 
@@ -40,7 +39,6 @@ ONLY_SCORES: Final = (
 )
 NO_VALIDATION: Final = "there is no validation set: no predictions with `reference: true`"
 RECENT_DAYS: Final = 30
-IDENTITY: Final = "identity"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,11 +144,6 @@ def _beside(asked: Asked, names: Iterable[str]) -> list[str]:
     return [] if asked.version is None or asked.holdout <= 0 else sorted(set(names) - {asked.version})
 
 
-def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
-    """Return the test for the series of a version as a whole, None for all versions."""
-    return lambda key: key.segment == "" and version in {None, key.version}
-
-
 def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
     """Return the range to fit on: as asked, else the last month of matured predictions."""
     matured = clock.matured_until or now
@@ -254,7 +247,7 @@ def _impact(connection: Connection, model: Model, number: int, now: int) -> list
     """Return what declared decisions select before and after a promotion, None where none is declared."""
     if not model.settings.decisions:
         return None
-    clock, candidate = clocked(connection, model, now), _document(connection, model, number)
+    clock, candidate = clocked(connection, model, now), calibrator_of(connection, model, number)
     incumbent = champion_document(connection, model)
     return decisions.impact_of(connection, clock, candidate, incumbent, now=now)
 
@@ -269,94 +262,7 @@ def roll_back(database: Database, name: str, *, actor: str, reason: str, now: in
         return Moved(champion=registry.roll_back(connection, model, progress, actor=actor, now=now, reason=reason))
 
 
-def serving(connection: Connection, model: Model) -> int | None:
-    """Return the number of the champion, None for no calibrator."""
-    champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
-    return None if champion is None else champion.number
-
-
 def _preview(connection: Connection, model: Model, number: int | None, now: int) -> Moved:
-    champion = serving(connection, model)
+    champion = champion_number(connection, model)
     difference = compared(connection, model, champion, number, now)
     return Moved(champion=champion, dry_run=True, would_serve=number, difference=difference)
-
-
-def compared(connection: Connection, model: Model, before: int | None, after: int | None, now: int) -> Difference:
-    """Return the difference of two versions on recent traffic; None stands for no calibrator.
-
-    Raises
-    ------
-    NotFound
-        for an unknown version.
-
-    """
-    clock = clocked(connection, model, now)
-    documents = [None if number is None else _document(connection, model, number) for number in (before, after)]
-    change = difference(
-        *documents,
-        task=model.task or "binary",
-        classes=None if model.classes is None else len(model.classes),
-        traffic=_traffic(connection, clock),
-    )
-    impact = decisions.impact_of(connection, clock, documents[1], documents[0], now=now)
-    return Difference(
-        before=before,
-        after=after,
-        map=change.map,
-        mean_change=change.mean_change,
-        largest_change=change.largest_change,
-        predictions=change.predictions,
-        decisions=impact,
-    )
-
-
-def _document(connection: Connection, model: Model, number: int) -> Calibrator:
-    document = versions.document(connection, model.id, number)
-    if document is None:
-        raise NotFound(f"model {model.name!r} has no calibrator {number}")
-    return document
-
-
-def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
-    """Return the raw probabilities of the longest window up to the newest prediction, and the number of predictions at each."""
-    newest = clock.newest_end or 0
-    start, end = widened(newest - clock.model.settings.longest_window, newest, clock.progress.minutes_from)
-    cells = of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
-    some = cells.en > 0.0
-    return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]
-
-
-def named_version(connection: Connection, model: Model, which: str) -> int | None:
-    """Return the number of a version named by its number, `champion`, `challenger` or `identity` (None).
-
-    Raises
-    ------
-    NotFound
-        for an impossible name, or an alias without a version.
-
-    """
-    if which == IDENTITY:
-        return None
-    if which in {versions.CHAMPION, versions.CHALLENGER}:
-        alias = versions.aliases(connection, model.id).get(which)
-        if alias is None or alias.number is None:
-            raise NotFound(f"model {model.name!r} has no {which}")
-        return alias.number
-    return number_of(which)
-
-
-LARGEST: Final = 10**9
-
-
-def number_of(text: str) -> int:
-    """Return the number of a version.
-
-    Raises
-    ------
-    NotFound
-        for an impossible number.
-
-    """
-    if not (text.isascii() and text.isdigit() and len(text) < len(str(LARGEST)) and text == str(int(text))):
-        raise NotFound(f"there is no calibrator {text!r}: name a number, champion or challenger")
-    return int(text)

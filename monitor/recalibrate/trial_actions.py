@@ -12,15 +12,15 @@ from ..domain.names import version_name
 from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import moment, rfc3339
-from ..store import audit, models, versions
+from ..store import audit, models
 from ..store.audit import Action, Detail
-from ..store.calibrators import Calibrator
 from ..store.impact import DecisionImpact
 from ..store.trials import Findings, Role, TrialRecord, TrialState
 from ..windows.clock import clocked
 from ..windows.ranges import widened
 from ..windows.sums import of_series
 from . import decisions, registry
+from .naming import calibrator_of
 
 WATCH: Final[Role] = "watch"
 PROPOSAL: Final[Role] = "proposal"
@@ -193,7 +193,7 @@ class _Acting:
         if not self.model.settings.decisions:
             return None
         candidate, incumbent = (
-            document_of(self.connection, self.model, number) for number in (self.trial.number, self.trial.against)
+            calibrator_of(self.connection, self.model, number) for number in (self.trial.number, self.trial.against)
         )
         clock = clocked(self.connection, self.model, self.now)
         return decisions.impact_of(self.connection, clock, candidate, incumbent, now=self.now)
@@ -207,8 +207,3 @@ class _Acting:
             lambda key: key.segment == "" and key.calibrator == self.trial.number,
         )
         return served.events
-
-
-def document_of(connection: Connection, model: Model, number: int | None) -> Calibrator | None:
-    """Return the document of a version, None for no calibrator."""
-    return None if number is None else versions.document(connection, model.id, number)

@@ -28,8 +28,9 @@ from ..store.versions import CHALLENGER, CHAMPION, Alias
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import first_after
 from . import registry
+from .naming import calibrator_of
 from .paired_scores import Maps, border_of, matured_pairs
-from .trial_actions import CANARY, PROPOSAL, SHADOW, WATCH, document_of, no_canary, record, take_effect
+from .trial_actions import CANARY, PROPOSAL, SHADOW, WATCH, no_canary, record, take_effect
 
 log = logging.getLogger(__name__)
 
@@ -104,7 +105,7 @@ def advanced(connection: Connection, clock: Clocked, before: TrialState) -> Tria
     at = before.until or first_after(before.since, clock.progress.minutes_from)
     if before.findings is not None and border_of(connection, clock) <= at:
         return before
-    own, other = (document_of(connection, model, number) for number in (before.number, before.against))
+    own, other = (calibrator_of(connection, model, number) for number in (before.number, before.against))
     maps = Maps.of(model, own, other)
     steps, until = matured_pairs(connection, clock, at, maps)
     comparison = Comparison.from_bytes(before.state)

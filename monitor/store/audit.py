@@ -1,4 +1,4 @@
-"""The audit log of a model's calibrators: every step that anything or anybody took, appended and never changed."""
+"""The audit log of a model's calibrators: every step, appended and never changed."""
 
 from enum import StrEnum
 from typing import Annotated, Self
@@ -48,7 +48,7 @@ EXPLAINED = "; ".join(f"`{action}`: {action.sentence.rstrip('.')}" for action in
 
 
 class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What led to a step; each step has some of these fields."""
+    """The grounds of a step; each step has some of these fields."""
 
     number: Annotated[int | None, Meta(description="the version that the step is about")] = None
     method: str | None = None
@@ -67,7 +67,7 @@ class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A step, who took it and when, and what led to it."""
+    """A step: who took it, when, and on what grounds."""
 
     at: Moment
     actor: str

@@ -1,6 +1,6 @@
-"""Calibrators as they are stored and answered: the document of a version, what it was fitted on, and the evidence of its gate.
+"""Calibrators as they are stored and answered, with the labels they were fitted on and the evidence of the gate.
 
-Fields that a version before this one did not write may be absent; what is not set is not written.
+Fields that earlier versions did not write may be absent; unset fields are not written.
 """
 
 from collections.abc import Mapping
@@ -42,14 +42,14 @@ class Limited(Struct, frozen=True, kw_only=True):
 
 
 class UntrustedLabels(Struct, frozen=True, kw_only=True):
-    """How many labels of a fit are from other than trusted sources."""
+    """The number of labels of a fit that are not from trusted sources."""
 
     value: Count
     limit: Count = 0
 
 
 class RateJump(Struct, frozen=True, kw_only=True):
-    """The outcome whose share of labels changed most, between what was fitted on and what was held out."""
+    """The outcome whose share of labels changed most between those fitted on and those held out."""
 
     outcome: str
     before: Ratio
@@ -68,7 +68,7 @@ class Guards(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A candidate's figures on held-out labels, and the verdict. With too few labels, only how many there were."""
+    """A candidate's figures on held-out labels, and the verdict. With too few labels, only their number."""
 
     rows: Annotated[float, Meta(description="held-out labels")]
     share: Annotated[Ratio | None, Meta(description="of `level`, this candidate's; all candidates' sum to 1")] = None
@@ -88,13 +88,13 @@ class Judged(Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Reason(Struct, frozen=True, kw_only=True):
-    """Why a candidate was or was not chosen."""
+    """The reason for a candidate's verdict."""
 
     reason: str
 
 
 class Gate(Judged, frozen=True, kw_only=True, omit_defaults=True):
-    """The evidence for a candidate that passed, and what came of the others."""
+    """The evidence for a candidate that passed, and the reasons of the others."""
 
     method: str
     candidates_judged: list[str]
@@ -135,7 +135,7 @@ class Fitted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def working_part(self) -> dict[str, Any]:
-        """What makes a calibrator of it, as JSON."""
+        """The document without origin and evidence, as JSON."""
         return {"method": self.method, "task": self.task, "parameters": self.parameters}
 
 
@@ -156,7 +156,7 @@ class Calibrator(Fitted, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def working_part(self) -> dict[str, Any]:
-        """What makes a calibrator of it, with what its hash is over, as JSON."""
+        """The hashed part of the document with its hash, as JSON."""
         sealed = {"model": self.model, "number": self.number, "sha256": self.sha256}
         return {**super().working_part, **sealed}
 
@@ -180,5 +180,5 @@ def sealed(
 
 
 def document_of(text: str) -> Calibrator:
-    """Return the document that a stored text is."""
+    """Return a calibrator from its stored document."""
     return _DECODER.decode(text)

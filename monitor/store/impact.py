@@ -1,4 +1,4 @@
-"""Impact: what declared decisions select before and after another calibrator serves, as it is answered and kept in the audit log."""
+"""Impact of a calibrator on declared decisions, as it is answered and kept in the audit log."""
 
 from typing import Annotated, Literal
 

@@ -16,7 +16,7 @@ Verdict = Literal["worse", "better", "undecided"]
 
 
 class Findings(Struct, frozen=True, kw_only=True):
-    """What a trial has shown."""
+    """The findings of a trial."""
 
     labels: int
     score: Literal["brier", "crps"]
@@ -25,24 +25,24 @@ class Findings(Struct, frozen=True, kw_only=True):
     e_value_log: float  # the highest so far
     e_value_log_better: float
     verdict: Verdict
-    said: tuple[str, ...] = ()  # steps in the audit log that move nothing, each of which is taken once
+    said: tuple[str, ...] = ()  # verdicts in the audit log that moved nothing; each is logged once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrialState:
-    """How far the comparison of two calibrators has come."""
+    """The state of a comparison of two calibrators."""
 
     role: Role
     number: int  # on trial
     against: int | None  # what it is compared with; None: no calibrator
     since: int  # predictions from here on count, in event time
-    until: int  # and before here have been taken in
+    until: int  # those before this have been taken in
     findings: Findings | None  # None before the first step
     state: bytes
 
 
 class TrialRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a trial shows, as the audit log keeps it."""
+    """The findings of a trial, as they are answered and kept in the audit log."""
 
     role: Annotated[
         Role, Meta(description="watch: the champion and what it replaced; else a challenger and the champion")
@@ -67,7 +67,7 @@ class TrialRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 
 EMPTY: Final = "{}"
-"""What is stored of a trial before its first step."""
+"""Stored findings before the first step."""
 
 
 def of_model(connection: Connection, model_id: int) -> dict[str, TrialState]:
@@ -88,7 +88,7 @@ def of_model(connection: Connection, model_id: int) -> dict[str, TrialState]:
 
 
 def save(connection: Connection, model_id: int, advanced: TrialState) -> None:
-    """Store a trial in place of what is stored under its role."""
+    """Store a trial under its role, in place of the one before."""
     findings = advanced.findings
     row = {
         "model_id": model_id,

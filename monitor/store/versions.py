@@ -16,9 +16,9 @@ CHALLENGER: Final = "challenger"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alias:
-    """Which version an alias names, and since when."""
+    """The version that an alias names, and since when."""
 
-    number: int | None  # None: identity
+    number: int | None  # None: no calibrator
     since: int
     since_event_time: int | None
     share: float | None = None  # of traffic that a challenger serves as a canary; None: none
@@ -29,20 +29,20 @@ class Attempt:
     """The last attempt to refit."""
 
     attempted_at: int  # in event time
-    labels: int  # how many the model had
+    labels: int  # of the model at that time
     waits_for_person: bool
-    reference_labels: int = 0  # how many the validation set had when a calibrator was fitted on it
+    reference_labels: int = 0  # of the validation set when a calibrator was last fitted on it
 
 
 def next_number(connection: Connection, model_id: int) -> int:
-    """Return the number that the next version gets, which nobody else gets before this transaction ends."""
+    """Return the number of the next version, reserved until this transaction ends."""
     connection.execute(select(model.c.id).where(model.c.id == model_id).with_for_update(key_share=True))
     newest = connection.execute(select(func.max(calibrator.c.number)).where(calibrator.c.model_id == model_id)).scalar()
     return (newest or 0) + 1
 
 
 def add(connection: Connection, model_id: int, document: Calibrator, now: int) -> None:
-    """Store a new version; a number that is taken fails."""
+    """Store a new version; fail where its number is taken."""
     connection.execute(
         insert(calibrator).values(
             model_id=model_id,
@@ -54,7 +54,7 @@ def add(connection: Connection, model_id: int, document: Calibrator, now: int) -
 
 
 def document(connection: Connection, model_id: int, number: int) -> Calibrator | None:
-    """Return a version's document, or None."""
+    """Return a version, None where there is none of this number."""
     text = connection.execute(
         select(calibrator.c.document).where(calibrator.c.model_id == model_id, calibrator.c.number == number)
     ).scalar()
@@ -77,7 +77,7 @@ def aliases(connection: Connection, model_id: int) -> dict[str, Alias]:
 
 
 def champions(connection: Connection) -> dict[int, int]:
-    """Return the champion's number of every model that has one."""
+    """Return the champion's number by model, for models that have one."""
     rows = connection.execute(
         select(alias.c.model_id, alias.c.number).where(alias.c.name == CHAMPION, alias.c.number.is_not(None))
     )
@@ -90,12 +90,12 @@ def move(connection: Connection, model_id: int, name: str, value: Alias) -> None
 
 
 def drop(connection: Connection, model_id: int, name: str) -> None:
-    """Take an alias away."""
+    """Remove an alias."""
     connection.execute(delete(alias).where(alias.c.model_id == model_id, alias.c.name == name))
 
 
 def attempt(connection: Connection, model_id: int) -> Attempt | None:
-    """Return the last attempt to refit, or None."""
+    """Return the last attempt to refit, None before any."""
     row = connection.execute(select(refit).where(refit.c.model_id == model_id)).one_or_none()
     if row is None:
         return None

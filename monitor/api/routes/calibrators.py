@@ -11,9 +11,10 @@ from starlette.responses import Response
 from ...domain.errors import NotFound
 from ...domain.settings import Model
 from ...recalibrate import manual, registry
-from ...recalibrate.difference import Difference
+from ...recalibrate.difference import Difference, compared
 from ...recalibrate.manual import Moved
 from ...recalibrate.maps import CalibratorMap, map_of
+from ...recalibrate.naming import IDENTITY, calibrator_of, champion_number, named_version, number_of
 from ...recalibrate.outcomes import Refitted, Refused
 from ...recalibrate.refit import HOLDOUT
 from ...recalibrate.registry import Promotion
@@ -38,7 +39,7 @@ class Strict(BaseModel):
 
 
 class RefitRequest(Strict):
-    """What a refit by hand may say."""
+    """A request for a refit."""
 
     method: str = Field(default="auto", description="`auto` for those that the labels allow, or one family")
     start: str | None = Field(default=None, description="RFC 3339; 30 days before the end if not given")
@@ -61,10 +62,10 @@ class RefitRequest(Strict):
 
 
 class MoveRequest(Strict):
-    """What a promotion or a rollback by hand may say."""
+    """A request to promote or roll back."""
 
     reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] = REASON
-    dry_run: bool = Field(default=False, description="say what would change, and change nothing")
+    dry_run: bool = Field(default=False, description="preview the change only")
 
 
 VERSION: Final = Recognised("[0-9]+|champion|challenger|identity")
@@ -77,7 +78,7 @@ WhichOrIdentity = Annotated[
 
 
 class Calibrators(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """All versions, newest first, and what is in service."""
+    """All versions, newest first, and those in service."""
 
     calibrators: list[Calibrator]
     champion: int | None
@@ -88,7 +89,7 @@ class Calibrators(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
 @router.get("/{model}/calibrators", responses=gives(Calibrators))
 def list_calibrators(context: Context, model: ModelName) -> Response:
-    """List all versions, newest first, with what is in service and what was."""
+    """List all versions, newest first, with those in service now and before."""
     with context.database.read() as connection:
         found = model_named(connection, model)
         aliases = versions.aliases(connection, found.id)
@@ -114,16 +115,16 @@ def show_calibrator(context: Context, model: ModelName, which: Which, request: R
     """Return one version, the champion or the challenger; `If-None-Match` saves the body."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        document = _document(connection, found, which)
-    return answer_unless_known(request, document.sha256, document)
+        calibrator = _calibrator(connection, found, which)
+    return answer_unless_known(request, calibrator.sha256, calibrator)
 
 
-def _document(connection: Connection, model: Model, which: str) -> Calibrator:
-    number = manual.number_of(which) if which == manual.IDENTITY else manual.named_version(connection, model, which)
-    document = None if number is None else versions.document(connection, model.id, number)
-    if document is None:
+def _calibrator(connection: Connection, model: Model, which: str) -> Calibrator:
+    number = number_of(which) if which == IDENTITY else named_version(connection, model, which)
+    calibrator = calibrator_of(connection, model, number)
+    if calibrator is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
-    return document
+    return calibrator
 
 
 @router.get(
@@ -137,22 +138,20 @@ def show_difference(
     which: WhichOrIdentity,
     against: Annotated[str, Query(description="what to compare with, named likewise; the champion by default")] = "",
 ) -> Response:
-    """Compare two calibrators: their maps side by side, what the second changes about recent traffic and decisions."""
+    """Compare two calibrators: their maps side by side, and the change of recent traffic and decisions."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        before = manual.named_version(connection, found, against) if against else manual.serving(connection, found)
-        after = manual.named_version(connection, found, which)
-        return answer(manual.compared(connection, found, before, after, now))
+        before = named_version(connection, found, against) if against else champion_number(connection, found)
+        after = named_version(connection, found, which)
+        return answer(compared(connection, found, before, after, now))
 
 
 @router.get("/{model}/calibrators/{which}/map", responses=gives(CalibratorMap))
 def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Response:
-    """Return the curve of a calibrator to draw: what it serves for each raw probability, or stated level of a regression."""
+    """Return the map of a calibrator as curves to draw."""
     with context.database.read() as connection:
         found = model_named(connection, model)
-        document = (
-            no_calibrator(found.task or "binary") if which == manual.IDENTITY else _document(connection, found, which)
-        )
+        document = no_calibrator(found.task or "binary") if which == IDENTITY else _calibrator(connection, found, which)
     return answer(map_of(document, classes=found.classes))
 
 
@@ -178,7 +177,7 @@ def promote(
     asked: Annotated[MoveRequest | None, Body()] = None,
 ) -> Response:
     """Put a version in service."""
-    request, chosen = asked or MoveRequest(), manual.number_of(number)
+    request, chosen = asked or MoveRequest(), number_of(number)
     return answer(
         manual.promote(
             context.database,

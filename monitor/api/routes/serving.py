@@ -1,4 +1,4 @@
-"""The route that clients follow: what a model is to be served with now."""
+"""The route that clients poll: the calibrators to serve a model with now."""
 
 from hashlib import sha256
 from typing import Annotated
@@ -35,7 +35,7 @@ class Canary(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Serving(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a model is to be served with now."""
+    """The calibrators to serve a model with now."""
 
     champion: Annotated[Calibrator | None, Meta(description="null for no calibrator")]
     canary: Canary | None
@@ -53,7 +53,7 @@ def show_serving(context: Context, model: ModelName, request: Request) -> Respon
 
 
 def serving(connection: Connection, model: Model) -> Serving:
-    """Return what a model is to be served with."""
+    """Return the calibrators to serve a model with."""
     aliases = versions.aliases(connection, model.id)
     champion, challenger = aliases.get(versions.CHAMPION), aliases.get(versions.CHALLENGER)
     served = _document(connection, model, champion)
