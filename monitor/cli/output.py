@@ -1,4 +1,4 @@
-"""Tell a person at a terminal: progress, and what came of a replay."""
+"""Output at a terminal: progress, JSON, and the outcome of a replay."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +16,7 @@ from ..store.calibrators import FittedFrom
 
 @contextmanager
 def progress(what: str, *, silent: bool) -> Iterator[Callable[[int, int], None]]:
-    """Yield what is to be told how many steps are done; a bar on standard error, where that is a terminal."""
+    """Yield a function to call with the steps done and in all; show a bar on standard error, where that is a terminal."""
     console = Console(stderr=True)
     columns = (
         TextColumn("{task.description}"),
@@ -30,7 +30,7 @@ def progress(what: str, *, silent: bool) -> Iterator[Callable[[int, int], None]]
 
 
 def json_of(answer: object) -> str:
-    """Return what the API would answer, on one line."""
+    """Return an answer as JSON on one line."""
     return msgspec.json.format(msgspec.json.encode(answer), indent=0).decode()
 
 

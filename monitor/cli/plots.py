@@ -1,4 +1,4 @@
-"""Pictures of calibrators' maps: for a terminal, and as SVG."""
+"""Plots of two calibrators' maps, for a terminal and as SVG."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from ..recalibrate.difference import MapPoint
 
 
 def plotted(points: Sequence[MapPoint], *, width: int = 61, height: int = 21) -> str:
-    """Return a picture of a map for a terminal: `·` for what comes in, `o` for before, `#` for after.
+    """Return a plot of two maps for a terminal: `·` for raw values, `o` for before, `#` for after.
 
     >>> points = [MapPoint(probability=i / 10, before=i / 10, after=0.5) for i in range(11)]
     >>> print(plotted(points, width=11, height=5))
@@ -34,7 +34,7 @@ def plotted(points: Sequence[MapPoint], *, width: int = 61, height: int = 21) ->
 
 
 def drawn(points: Sequence[MapPoint], *, before: str, after: str, size: int = 360) -> str:
-    """Return a picture of a map as SVG text.
+    """Return a plot of two maps as SVG text.
 
     >>> drawn([MapPoint(probability=0.0, before=0.0, after=0.5)], before="no calibrator", after="calibrator 1")[:4]
     '<svg'

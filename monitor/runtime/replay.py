@@ -1,8 +1,7 @@
-"""Replay: what other settings would have done over stored history, step by step in event time; nothing stored changes.
+"""Replay other settings over stored history, step by step in event time; nothing stored changes.
 
-The very stages that run live run here, on a database of their own, with a clock that is moved on. At each step they are
-given what was known by then. No calibrator of real life exists in a replay: it begins with the model's own scores, and
-what it promotes itself is applied to the raw scores of all later predictions. What a canary would have served is not.
+The stages are those that run live, on a database of their own, with a clock that moves in steps. At each step they get what was known by
+then. A replay begins without a calibrator; those it promotes are applied to the raw scores of all later predictions, canaries are not.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -35,18 +34,18 @@ MOST_STEPS: Final = 20_000
 MOST_EVENTS: Final = 2_000_000
 BATCH: Final = 10_000
 RUN_UP: Final = 8
-"""So many of the longest window before the start are replayed as history that is there already."""
+"""This multiple of the longest window before the start is replayed as history."""
 
 FOREVER: Final = 1e6
-"""Seconds for which a replay holds the lease on a database that nobody else knows."""
+"""Seconds of the lease on the replay's own database."""
 
 Report = Callable[[int, int], None]
-"""Told how many steps are done, and of how many."""
+"""Called with the steps done and the steps in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """What is to be replayed."""
+    """The settings and the range of a replay."""
 
     settings: ModelSettings
     start: int | None  # microseconds of event time; None: the beginning of the history
@@ -56,22 +55,24 @@ class Plan:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """A model's stored events, each with when it was known."""
+    """A model's stored events, each with the time at which it was known."""
 
     hash_key: bytes
     predictions: list[PredictionRow]  # in the order of time
-    labels: list[tuple[int, LabelRow]]  # when known, in that order
-    traffic: tuple[int, int] | None  # its first prediction, and when the last of it was known; None without any
-    left_out: int  # predictions of which only a calibrator's word is known
+    labels: list[tuple[int, LabelRow]]  # with the time at which each was known, in that order
+    traffic: (
+        tuple[int, int] | None
+    )  # time of the first prediction, and at which the last event was known; None without any
+    left_out: int  # predictions without a raw score
 
 
 def plan_of(model: Model, given: Mapping[str, Any]) -> Plan:
-    """Return what a policy asks for: settings of the model, and beside them `start`, `end` and `step`.
+    """Return the plan of a policy: settings of the model, with `start`, `end` and `step`.
 
     Raises
     ------
     BadInput
-        naming the setting that is not usable.
+        naming the unusable setting.
     Conflict
         for another task or other classes than the model's.
 
@@ -89,15 +90,15 @@ def plan_of(model: Model, given: Mapping[str, Any]) -> Plan:
 
 
 def history(connection: Connection, model: Model, plan: Plan, now: int) -> History:
-    """Return the events that a replay needs.
+    """Return the events of a replay.
 
-    A label is known at its own time, one without a time when the label delay has passed since its prediction. A later label of an event
-    is never known before an earlier one. The validation set, however old, is known with its labels at its own time.
+    A label is known at its own time; one without a time once the label delay has passed since its prediction; a later label of an event
+    never before an earlier one. The validation set is known with its labels at its own time, however old.
 
     Raises
     ------
     BadInput
-        when there are too many.
+        for too many predictions.
 
     """
     declared = plan.settings.label_delay
@@ -113,20 +114,20 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
         usable = [row for row in rows if row.calibrator is None or row.raw is not None]
         left_out += len(rows) - len(usable)
         predictions += usable
-        found = events.labels_of(connection, [row.key for row in usable])
+        labels_by_event = events.labels_of(connection, [row.key for row in usable])
         for row in usable:
-            told = found.get((row.model_id, row.event_id), ())
+            of_row = labels_by_event.get((row.model_id, row.event_id), ())
             if row.reference:
-                reference += [(row.at, label) for label in told]
+                reference += [(row.at, label) for label in of_row]
             else:
-                labels += _known(row, told, delay)
+                labels += _known(row, of_row, delay)
         if len(predictions) > MOST_EVENTS:
             raise BadInput("start", None, f"more than {MOST_EVENTS} predictions: give a later start")
     predictions.sort(key=lambda row: row.at)
     return History(
         hash_key=events.hash_key(connection),
         predictions=predictions,
-        labels=sorted([*labels, *reference], key=lambda each: each[0]),
+        labels=sorted([*labels, *reference], key=lambda known: known[0]),
         traffic=_extent([row.at for row in predictions if not row.reference], [known for known, _ in labels]),
         left_out=left_out,
     )
@@ -151,7 +152,7 @@ def replay_history(
     Raises
     ------
     BadInput
-        when there are too many steps.
+        for too many steps.
 
     """
     moments = _moments(plan, past)
@@ -175,7 +176,7 @@ def replay_history(
 
 
 def _moments(plan: Plan, past: History) -> list[int]:
-    """Return when the stages run: each step's end until everything is known and the last step has seen it."""
+    """Return the moments at which the stages run: the ends of the steps, up to the first after everything is known."""
     if past.traffic is None:
         return []
     begin, newest = past.traffic
@@ -189,7 +190,7 @@ def _moments(plan: Plan, past: History) -> list[int]:
 
 
 class _Feed:
-    """Hands over to the twin what was known by a moment."""
+    """Feed the twin with the events known by a moment."""
 
     def __init__(self, database: Database, twin: Model, past: History) -> None:
         self._database = database
@@ -201,7 +202,7 @@ class _Feed:
     def up_to(self, now: int) -> None:
         predictions, labels = self._past.predictions, self._past.labels
         first, self._predictions = self._predictions, _reached(predictions, self._predictions, lambda row: row.at, now)
-        early, self._labels = self._labels, _reached(labels, self._labels, lambda each: each[0], now)
+        early, self._labels = self._labels, _reached(labels, self._labels, lambda known: known[0], now)
         served = self._served(predictions[first : self._predictions], now)
         known = [replace(row, received_at=at, rolled_at=now) for at, row in labels[early : self._labels]]
         rows: list[Arrival] = [*served, *known]
@@ -224,7 +225,7 @@ def _reached(rows: Sequence[Any], place: int, time_of: Callable[[Any], int], now
 
 
 def _bare(row: PredictionRow, twin: Model, now: int) -> PredictionRow:
-    """Return a prediction as if nothing had calibrated it, received when it was made."""
+    """Return a prediction without its calibrator, received when it was made."""
     bare = replace(row, received_at=row.at, rolled_at=now, revision=twin.revision, calibrator=None)
     if row.raw is None:
         return bare

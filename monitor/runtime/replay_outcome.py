@@ -1,4 +1,4 @@
-"""The outcome of a replay: what a policy would have done, read from the database that it was replayed on."""
+"""The outcome of a replay, read from the replay's own database."""
 
 from collections.abc import Mapping
 from typing import Annotated, Final
@@ -17,7 +17,7 @@ MOST_ALERTS: Final = 2_000_000
 
 
 class ReplayedStep(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What a policy would have done with a calibrator, and on which labels."""
+    """A step of a policy with a calibrator, and the labels behind it."""
 
     at: Annotated[Moment, Meta(description="in event time")]
     number: Annotated[int | None, Meta(description="within the replay")]
@@ -41,7 +41,7 @@ class ReplayOutcome(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
 
 def outcome_of(connection: Connection, twin: Model, *, evaluations: int, left_out: int) -> ReplayOutcome:
-    """Return what happened to a model in a replay."""
+    """Return the outcome of a replay of a model."""
     entries = audit.entries(connection, twin.id)
     documents = {document.number: document for document in versions.documents(connection, twin.id)}
 

@@ -1,4 +1,4 @@
-"""The route that tells what other settings would have done."""
+"""The route that replays other settings over stored history."""
 
 import threading
 from typing import Annotated, Final
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRout
 RETRY_SECONDS: Final = 10.0
 
 TURN: Final = threading.Lock()
-"""A replay takes a core for as long as it lasts: one at a time in a process."""
+"""A replay takes a whole core, so a process runs one at a time."""
 
 
 @takes_settings
@@ -41,7 +41,7 @@ class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 @router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody))
 def replay_policy(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
-    """Run thresholds, tests and recalibration over stored history as they would have gone; nothing stored changes.
+    """Replay thresholds, tests and recalibration under other settings over stored history; nothing stored changes.
 
     Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alerts,
     promotions and rollbacks are in event time, newest first.
