@@ -80,6 +80,7 @@ class SequentialEvidence(Evidence, frozen=True, kw_only=True):
     e_value: float
     log_e: float | None
     log_e_peak: float | None = None
+    peaked_at: Moment | None = None
     ece_at_least: float | None = None
     log_sr: float | None
     log_ratio: float | None
@@ -211,7 +212,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
 
     """
     rate, threshold = test.false_alarm_rate, test.threshold
-    log_e = test.log_e_peak or test.log_e or 0.0
+    log_e = max(figure for figure in (test.log_e_peak, test.log_e, 0.0) if figure is not None)
     reached = test.until if test.peaked_at is None else test.peaked_at
     known = test.ece_at_least is not None and test.ece_at_least > threshold
     at_least = f" It has been at least {test.ece_at_least:g}." if known else ""
@@ -234,6 +235,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
             e_value=math.exp(min(log_e, _MOST_SHOWN)),
             log_e=test.log_e,
             log_e_peak=test.log_e_peak,
+            peaked_at=test.peaked_at,
             ece_at_least=test.ece_at_least,
             log_sr=test.log_sr,
             log_ratio=test.log_ratio,

@@ -9,7 +9,6 @@ import msgspec
 import urllib3
 from msgspec import Struct
 
-from ..domain.errors import LeaseLost, Unavailable
 from ..domain.times import SECOND, backoff, rfc3339
 from ..store import alerts
 from ..store.alerts import Due
@@ -102,8 +101,6 @@ def send_due(database: Database, token: int, *, now: Callable[[], int], url: str
 def _posted(send: Send, url: str, due: Due) -> str | None:
     try:
         send(url, body_of(due), due.id)
-    except (LeaseLost, Unavailable):
-        raise
     except Exception as error:  # noqa: BLE001 - whatever a webhook does, the job goes on
         log.warning("notification %s of model %s did not arrive: %s", due.id, due.model, error)
         return str(error) or type(error).__name__

@@ -136,11 +136,12 @@ def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
 
 
 def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
-    text = "Log of the e-value against an ECE of at most the threshold; -log(false alarm rate) is an alarm."
+    text = "Log of the highest e-value so far against an ECE of at most the threshold; at -log(false alarm rate) the alert fires."
     family = _gauge("e_value_log", text, SCORE_LABELS)
     for number, test in sequential.newest(connection):
         if number in known and test.labels:
-            _add(family, [known[number].name, test.version, "", ""], test.log_e)
+            highest = test.log_e if test.log_e_peak is None else test.log_e_peak
+            _add(family, [known[number].name, test.version, "", ""], highest)
     return family
 
 

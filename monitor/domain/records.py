@@ -5,8 +5,6 @@ from typing import Final, Literal
 
 from .times import DAY, HOUR
 
-SCORES: Final = ("served", "raw")
-
 MINUTE_LEVEL: Final = 0
 
 HOUR_LEVEL: Final = 1

@@ -121,8 +121,8 @@ class ModelSettings:
         str,
         Setting(
             type=choice("window", "sequential"),
-            sentence="How the calibration alert decides: `sequential` tests labels as they come, `window` judges each matured "
-            "window by itself.",
+            sentence="How the calibration alert decides: `sequential` tests each minute of predictions once its labels have matured, "
+            "and stays valid however often one looks; `window` judges each matured window by itself.",
         ),
     ] = "sequential"
     false_alarm_rate: Annotated[

@@ -150,6 +150,8 @@
  * @typedef {object} VersionEvidence
  * @property {string} version
  * @property {number | null} log_e
+ * @property {number | null} [log_e_peak]
+ * @property {number | null} [ece_at_least]
  * @property {number} labels
  * @property {Direction} direction
  * @property {number} threshold

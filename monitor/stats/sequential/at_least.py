@@ -17,7 +17,7 @@ _LOG_PRIOR: Final = np.log(PRIOR)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class AtLeast:
+class LowerBounds:
     """The e-process against "ECE <= δ" for each rung δ, fed by the same bets on the same steps.
 
     The nulls lie in one another: where the ECE never exceeds e, the process of the first rung at or above e bounds those of all larger
@@ -28,11 +28,11 @@ class AtLeast:
     peaks: Floats  # the highest log e of each rung so far; shape (9,)
 
     @classmethod
-    def begin(cls) -> "AtLeast":
+    def begin(cls) -> "LowerBounds":
         """Return the state before any step."""
         return cls(np.full((len(RUNGS), *PRIOR.shape), -np.inf), np.zeros(len(RUNGS)))
 
-    def after(self, paid: Floats, stakes: int, placed: int) -> "AtLeast":
+    def after(self, paid: Floats, stakes: int, placed: int) -> "LowerBounds":
         """Return the state after a step.
 
         Parameters
@@ -46,7 +46,7 @@ class AtLeast:
         joins = np.log(before - left) if placed > stakes else -np.inf
         wealth = paid + np.logaddexp(self.wealth, joins)
         held = np.logaddexp(logsumexp(wealth + _LOG_PRIOR, axis=(1, 2)), np.log(left))
-        return AtLeast(wealth, np.maximum(self.peaks, held))
+        return LowerBounds(wealth, np.maximum(self.peaks, held))
 
     def bound(self, alpha: float) -> float | None:
         """Return the largest rung that was rejected at level alpha; None where none was.

@@ -20,7 +20,7 @@ from scipy.special import logsumexp
 
 from ..cells import CELLS, Cells, Floats
 from . import betting
-from .at_least import RUNGS, AtLeast
+from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
 from .ledger import STAKE_LABELS, Ledger, margin
 from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
@@ -63,12 +63,12 @@ class Evidence:
 
     kind: Kind  # the kind of events in the steps
     ledger: Ledger  # of one row
-    at_least: AtLeast
+    at_least: LowerBounds
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        return cls("none", Ledger.begin(1), AtLeast.begin())
+        return cls("none", Ledger.begin(1), LowerBounds.begin())
 
     @property
     def labels(self) -> int:
@@ -316,7 +316,7 @@ class Evidence:
             labels=np.array([labels]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
             ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
         )  # fmt: skip
-        return cls(_KINDS[kind], ledger, AtLeast(rungs[0], peaks[0]))
+        return cls(_KINDS[kind], ledger, LowerBounds(rungs[0], peaks[0]))
 
 
 def _possible(labels: int, steps: int, stakes: int, peaked: int) -> bool:

@@ -657,7 +657,7 @@ def test_the_e_value_is_exported_for_versions_with_labels(api, tools):
         tools.prediction("b", 0.75, model_version="2"),
     )
     api.judge()
-    (told,) = (each["log_e"] for each in api.get(tools.address("m") + "/evidence")["evidence"] if each["labels"])
+    (told,) = (each["log_e_peak"] for each in api.get(tools.address("m") + "/evidence")["evidence"] if each["labels"])
     lines = [
         line for line in api.client.get("/metrics").text.splitlines() if line.startswith("calibration_e_value_log{")
     ]

@@ -14,11 +14,19 @@ const LOWEST = -2;
 /** @typedef {VersionEvidence & { log_e: number }} Tested  Evidence with an e-value. */
 
 /**
+ * Return the logarithm of the e-value that alerts compare: the highest so far.
+ * @param {Tested} evidence
+ */
+export function evidenceOf({ log_e: value, log_e_peak: peak }) {
+  return Math.max(value, peak ?? value);
+}
+
+/**
  * Tell whether an e-value has reached the alert.
  * @param {Tested} evidence
  */
-export function isReached({ log_e: value, false_alarm_rate: rate }) {
-  return value >= -Math.log(rate) - 1e-9;
+export function isReached(evidence) {
+  return evidenceOf(evidence) >= -Math.log(evidence.false_alarm_rate) - 1e-9;
 }
 
 /**
@@ -28,7 +36,7 @@ export function isReached({ log_e: value, false_alarm_rate: rate }) {
  */
 export function eValueScale(evidence, width) {
   const limit = -Math.log10(evidence.false_alarm_rate);
-  const at = evidence.log_e / Math.LN10;
+  const at = evidenceOf(evidence) / Math.LN10;
   // Evidence far beyond the alert, or far from any, is drawn at the edge.
   const highest = Math.max(limit + 1, Math.min(Math.ceil(at), 3 * limit));
   const x = linear([LOWEST, highest], [EDGE, width - EDGE]);
@@ -38,7 +46,7 @@ export function eValueScale(evidence, width) {
     "scale",
     width,
     HEIGHT,
-    `e-value ${eValue(evidence.log_e)} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
+    `e-value ${eValue(evidenceOf(evidence))} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
     svg("rect", { class: "track", x: EDGE, y: BAR - 4, width: width - 2 * EDGE, height: 8, rx: 4 }),
     svg("rect", {
       class: reached ? "reached" : "surely",

@@ -5,7 +5,7 @@
 /** @import { Tested } from "../charts/evalue.js" */
 /** @import { Choices } from "./choices.js" */
 
-import { eValueScale, isReached } from "../charts/evalue.js";
+import { eValueScale, evidenceOf, isReached } from "../charts/evalue.js";
 import { el, joined } from "../dom.js";
 import { count, eValue, known, shortPercent } from "../format.js";
 import { moment, section, trouble } from "../parts.js";
@@ -82,7 +82,7 @@ function explanation({ threshold, false_alarm_rate: rate }, settings) {
   const rule =
     settings.alert_policy === "window" ? "Alerts of this model go by windows instead." : `The alert fires at ${limit}.`;
   return [
-    `The e-value grows with each label that shows ${measure} above ${threshold}, and falls with others.`,
+    `The e-value grows with each label that shows ${measure} above ${threshold}, and falls with others; the highest so far is shown.`,
     rule,
     `A model within ${threshold} ever gets to ${limit} with a probability of at most ${shortPercent(rate)},`,
     "however often it is checked.",
@@ -104,7 +104,7 @@ function rowOf(row) {
         row.version ? el("bdi", null, `version ${row.version}`) : "all predictions",
         fires && el("span", { class: "badge firing" }, "alert"),
       ),
-      el("p", { class: "tests-value" }, `e-value ${eValue(row.log_e)}`),
+      el("p", { class: "tests-value" }, `e-value ${eValue(evidenceOf(row))}`),
       el(
         "p",
         { class: "evidence" },
@@ -121,5 +121,5 @@ function rowOf(row) {
 /** @param {Tested} row */
 function resultOf(row) {
   if (isReached(row)) return row.direction === "none" ? "miscalibrated" : row.direction;
-  return `${row.log_e > SOME ? "some" : "no"} evidence of miscalibration`;
+  return `${evidenceOf(row) > SOME ? "some" : "no"} evidence of miscalibration`;
 }
