@@ -2,7 +2,7 @@
 
 import ast
 import tomllib
-from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -13,12 +13,15 @@ CUSTOMARY = {"numpy": "np"}
 """Aliases that everybody knows."""
 
 
-def imports() -> Iterator[tuple[str, ast.Import | ast.ImportFrom]]:
-    """Yield every import in the package, with where it stands."""
-    for path in sorted(PACKAGE.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import | ast.ImportFrom):
-                yield f"{path.relative_to(ROOT)}:{node.lineno}", node
+@cache
+def imports() -> list[tuple[str, ast.Import | ast.ImportFrom]]:
+    """Return every import in the package, with where it stands."""
+    return [
+        (f"{path.relative_to(ROOT)}:{node.lineno}", node)
+        for path in sorted(PACKAGE.rglob("*.py"))
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Import | ast.ImportFrom)
+    ]
 
 
 def test_package_has_few_entries():

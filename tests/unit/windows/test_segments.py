@@ -111,7 +111,7 @@ def test_evidence_about_a_regression_is_an_e_value() -> None:
     dice = np.random.default_rng(3)
     share = np.repeat([0.07, 0.03], 10)
     off = float(np.abs(np.cumsum(share)[:-1] - np.arange(1, 20) / 20).mean())
-    windows, before = dice.multinomial(60, share, 4000), dice.multinomial(5000, share)
+    windows, before = dice.multinomial(60, share, 2000), dice.multinomial(5000, share)
 
     def least_mean(threshold: float, previous: np.ndarray | None) -> float:
         paid = np.exp([window_pit_e_value(each, previous, threshold=threshold) for each in windows])
