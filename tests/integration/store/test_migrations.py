@@ -95,6 +95,8 @@ def test_a_database_of_0_3_0_answers_as_it_did(kept, name):
     assert len(asked) >= 15
     for path, (status, old) in asked.items():
         nouns = set(path.partition("?")[0].split("/"))
+        for segment in old.get("segments", ()) if "segments" in nouns else ():
+            segment.pop("e_value_log", None)  # made anew for each answer, by tests that may have become better ones
         new = kept.ask("GET", path, status=status)
         assert changes(old, new, sentences=not nouns & SENTENCES_MAY_CHANGE) == [], path
 
