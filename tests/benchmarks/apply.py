@@ -5,6 +5,7 @@ import logging
 import tempfile
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +38,11 @@ def run() -> Iterator[Ratio]:
     with tempfile.TemporaryDirectory() as folder:
         for method, parameters in DOCUMENTS.items():
             client = _client(Path(folder), {"method": method, "task": "binary", "parameters": parameters})
-            value = ratio(repeated(one_row, 50), repeated(lambda client=client: client.calibrate(0.83), 50), runs=15)
+            value = ratio(repeated(one_row, 50), repeated(partial(client.calibrate, 0.83), 50), runs=15)
             yield Ratio(
                 f"one number by {method}: how often it goes into a calibrated row of scikit-learn", value, "≥ 500"
             )
-            value = ratio(lambda client=client: client.calibrate(many), lambda: np.interp(many, KNOTS, HEIGHTS), runs=7)
+            value = ratio(partial(client.calibrate, many), lambda: np.interp(many, KNOTS, HEIGHTS), runs=7)
             yield Ratio(f"10^6 numbers by {method}: over numpy.interp with isotonic's knots", value, "≤ 3")
             client.close(timeout=0)
 

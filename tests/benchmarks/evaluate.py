@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -20,8 +21,8 @@ from monitor.store.engine import Database
 from monitor.store.migrate import upgrade
 from monitor.windows.clock import Clocked, clocked
 from monitor.windows.evaluation import Asked, Question, evaluations_of
-from monitor.windows.ranges import Range
-from monitor.windows.sums import Place, in_parts, merged, spans
+from monitor.windows.ranges import Range, merged, spans
+from monitor.windows.sums import Place, in_parts
 from tests.benchmarks.measure import Ratio, processor_seconds
 
 SERIES = 1000
@@ -53,7 +54,8 @@ def stored(dice: np.random.Generator) -> dict[tuple[int, int], bytes]:
     """Return the sums of a series by level and time, as the roll-up would have stored them."""
     count = HOURLY * 24 * DAYS
     at = START + dice.integers(0, DAYS * DAY, count)
-    p = dice.beta(*dice.uniform(0.3, 3, 2), count)
+    a, b = dice.uniform(0.3, 3, 2).tolist()
+    p = dice.beta(a, b, count)
     y = dice.random(count) < p
     half = dice.random(count) < 0.5
     scored = [
@@ -126,7 +128,7 @@ def run() -> Iterator[Ratio]:
         with database.read() as connection:
             clock = clocked(connection, model, END + MINUTE)
         steps = (plain_read, summed, evaluated, staged)
-        rounds = [[processor_seconds(lambda step=step: step(database, clock)) for step in steps] for _ in range(RUNS)]
+        rounds = [[processor_seconds(partial(step, database, clock)) for step in steps] for _ in range(RUNS)]
         database.close()
     yield Ratio("1,000 series, 3 windows: processor seconds to read their sums", median(each[0] for each in rounds))
     yield Ratio("  the same, decoded and summed, over reading", median(sums / read for read, sums, *_ in rounds))

@@ -3,6 +3,7 @@
 import tempfile
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,7 @@ from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import HOUR, micros, rfc3339
 from monitor.runtime.config import Settings
-from monitor.runtime.wiring import build
+from monitor.runtime.wiring import Services, build
 from monitor.stats.cells import Integers, place
 from monitor.stats.summary import CELL_FIELDS, cell_slot, encode, fixed, gather, loss_slot, total_slot
 from monitor.store import models, rollups
@@ -41,7 +42,7 @@ def hour_of_events(dice: np.random.Generator, count: int) -> tuple[Integers, Int
     return slot, value
 
 
-def fill(services: object, name: str, events: int) -> Model:
+def fill(services: Services, name: str, events: int) -> Model:
     """Store a month of a model's hours and days."""
     database = services.database
     dice = np.random.default_rng(events)
@@ -79,5 +80,5 @@ def run() -> Iterator[Ratio]:
                     assert answer.status_code == 200, answer.text
                     assert answer.json()["labelled"] > 90_000
 
-                value = ratio(lambda ask=ask: ask("large"), lambda ask=ask: ask("small"), runs=40)
+                value = ratio(partial(ask, "large"), partial(ask, "small"), runs=40)
                 yield Ratio(f"30-day window ({what}): 10^7 events over 10^5", value, "under 2")

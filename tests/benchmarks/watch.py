@@ -14,7 +14,7 @@ from monitor.stats.reliability import bins_of
 from monitor.stats.sequential import betting
 from monitor.stats.sequential.betting import Entries
 from monitor.stats.sequential.ledger import Ledger, margin
-from monitor.stats.sequential.witnesses import FIXED, SHARES, soft
+from monitor.stats.sequential.witnesses import BIN_OF_CELL, BINS, FIXED, SHARES, soft
 from tests.benchmarks.alarms import ALPHA, THRESHOLD
 from tests.benchmarks.streams import POPULATIONS, Counts, drawn, rows, table, temperature
 
@@ -39,7 +39,7 @@ def ratio_only(delta: float) -> Bets:
     def step(ledger: Ledger, entries: Entries) -> Ledger:
         labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
         still = np.zeros_like(ledger.wealth)
-        nothing = np.zeros((entries.rows, betting.BINS))
+        nothing = np.zeros((entries.rows, BINS))
         return ledger.after(labels, still, betting.ratio(entries, delta), nothing, nothing)
 
     return step
@@ -111,6 +111,7 @@ def delays(
     factor = temperature(ece)
     watched = [Watched(name, step, ratio, Ledger.begin(runs)) for name, (step, ratio) in tests.items()]
     trailing = [Trailing(f"`window`, last {size:,}", size, runs, THRESHOLD) for size in windows]
+    everyone: list[Watched | Trailing] = [*watched, *trailing]
     for seen in range(0, CALM + longest, BUCKET):
         p = dice.random((runs, BUCKET))
         y = (dice.random((runs, BUCKET)) < (p if seen < CALM else expit(factor * logit(p)))).astype(np.float64)
@@ -121,11 +122,9 @@ def delays(
         for window in trailing:
             if not settled(window.at):
                 window.see(p, y, seen + BUCKET, judge=seen % (5 * BUCKET) == 0)
-        if all(settled(each.at) for each in [*watched, *trailing]):
+        if all(settled(each.at) for each in everyone):
             break
-    return {
-        each.name: (float(np.median(after(each.at))), int((each.at <= CALM).sum())) for each in [*watched, *trailing]
-    }
+    return {each.name: (float(np.median(after(each.at))), int((each.at <= CALM).sum())) for each in everyone}
 
 
 def after(at: Floats) -> Floats:
@@ -186,9 +185,9 @@ class Tied:
     """
 
     def __init__(self, p: Floats, threshold: float, *, own: bool = False) -> None:
-        self.p, self.bin, self.threshold = p, betting.BIN_OF_CELL[place(p)], threshold
+        self.p, self.bin, self.threshold = p, BIN_OF_CELL[place(p)], threshold
         self.own = own  # whether learned witnesses have seen their own step
-        signs = np.tile(np.array([-1.0, 0.0, 1.0])[:, np.newaxis], (len(p), 1, betting.BINS))
+        signs = np.tile(np.array([-1.0, 0.0, 1.0])[:, np.newaxis], (len(p), 1, BINS))
         self.paid, self.ratio = {}, {}
         for y in (0.0, 1.0):
             one = np.ones(len(p))
@@ -203,7 +202,7 @@ class Tied:
         n, ones = counts.n.sum(axis=0), counts.sy.sum(axis=0)
         by_outcome = {0.0: n - ones, 1.0: ones}
         gap, variance = (
-            np.stack([np.bincount(self.bin, row, betting.BINS) for row in each])
+            np.stack([np.bincount(self.bin, row, BINS) for row in each])
             for each in (ones - n * counts.p, n * counts.p * (1 - counts.p))
         )
         told = ledger.gaps + gap[:, np.newaxis] * self.own

@@ -186,14 +186,14 @@ def test_what_people_say_is_drawn_value_by_value_and_classes_one_by_one(server, 
     page.select_option("select[name=bins]", "10")
     page.locator(".spot.bin").nth(3).wait_for(state="detached")
     assert page.locator(".spot.bin").count() == 3
-    cases = [({"probabilities": [0.8, 0.1, 0.1]}, "abc"[i % 3]) for i in range(3)]
-    server.send("kinds", cases, times=200, task="multiclass", classes=["a", "b", "c"], class_thresholds={"b": 0.05})
+    answers = [({"probabilities": [0.8, 0.1, 0.1]}, "abc"[i % 3]) for i in range(3)]
+    server.send("kinds", answers, times=200, task="multiclass", classes=["a", "b", "c"], class_thresholds={"b": 0.05})
     page = open_page(model_url(server, "kinds"))
     page.wait_for_selector(".classes")
     rows = page.locator(".classes tbody tr").all()
-    said = [f"10.0{NBSP}%", f"33.3{NBSP}%"]
+    shares = [f"10.0{NBSP}%", f"33.3{NBSP}%"]
     assert [row.locator("td").all_inner_texts()[:3] for row in rows] == [
-        ["b", *said], ["a", f"80.0{NBSP}%", said[1]], ["c", *said],
+        ["b", *shares], ["a", f"80.0{NBSP}%", shares[1]], ["c", *shares],
     ]  # fmt: skip
 
 

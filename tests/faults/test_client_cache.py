@@ -187,7 +187,7 @@ class Service:
 def another_writer(world: World) -> Iterator[None]:
     """Let another process of the host, here a thread, keep what it knows in the same files meanwhile."""
     warnings = LimitedWarnings()
-    other = Champions(world, warnings, model=MODEL, refresh_seconds=1, cache=Cache(world.file, warnings, model=MODEL))  # type: ignore[arg-type]
+    other = Champions(world, warnings, model=MODEL, refresh_seconds=1, cache=Cache(world.file, warnings, model=MODEL))
     thread = threading.Thread(target=lambda: [other.fetch() for _ in range(3)])
     thread.start()
     yield

@@ -50,7 +50,7 @@ def test_writer_does_not_store_what_was_given_up_before_it_looked(database: Data
 
 
 def test_writer_tells_every_request_of_a_failed_commit_and_goes_on(writer: Writer, database: Database) -> None:
-    broken = JournalRow(id=0, received_at=0, events=1, rejected={}, batch=None)  # type: ignore[arg-type]
+    broken = JournalRow(id=0, received_at=0, events=1, rejected={}, batch=None)
     with pytest.raises(Unavailable, match="could not be written"):
         writer.submit(broken).result(timeout=10)
     writer.submit(row(5)).result(timeout=10)

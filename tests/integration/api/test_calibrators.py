@@ -6,10 +6,12 @@ import math
 import threading
 import time
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
 from monitor.recalibrate import manual, registry
+from monitor.recalibrate.refit import refit
 from monitor.store import models
 from monitor.store.calibrators import FittedFrom, no_calibrator
 
@@ -209,7 +211,7 @@ def test_a_wrong_refit_is_refused_and_says_which_part(sqlite_api, asked, field):
 )
 def test_each_task_has_its_families(sqlite_api, tools, task, given, families):
     sqlite_api.put("m", status=201, label_delay="0s")
-    truth = {"binary": int, "confidence": bool, "multiclass": lambda right: 0 if right else 1}[task]
+    truth: Any = {"binary": int, "confidence": bool, "multiclass": lambda right: 0 if right else 1}[task]
     for minute in range(6):
         at = {"timestamp": f"2026-01-05T10:{minute:02}:00Z"}
         rows = [(f"{minute}-{i}", (0.6, 0.95)[i % 2], i % 3 > 0 or i % 10 == 1) for i in range(60)]
@@ -396,7 +398,7 @@ def meanwhile(monkeypatch):
     """Return what lets something happen while a candidate is fitted."""
 
     def set_up(happens):
-        fit = manual.refit
+        fit = refit
 
         def interrupted(*given, **named):
             outcome = fit(*given, **named)

@@ -2,6 +2,7 @@
 
 import threading
 from datetime import UTC, datetime
+from typing import Any
 
 import pytest
 from sqlalchemy import select
@@ -209,7 +210,7 @@ def test_a_declared_task_refuses_other_events(api, tools):
 
 
 def test_declarations_at_once_lose_nothing(api):
-    names = [
+    names: list[dict[str, Any]] = [
         {"minimum_labels": 77},
         {"cooldown": "3h"},
         {"segments": ["a"]},

@@ -168,7 +168,7 @@ def judged(sqlite_api, tools):
             sqlite_api.ask("POST", "/v1/events", json={"events": sent})
     sqlite_api.roll_up()
     client = Client("http://localhost", "m")
-    client._transport = InProcess(sqlite_api)  # noqa: SLF001
+    client._transport = InProcess(sqlite_api)  # type: ignore[assignment] # noqa: SLF001
     yield client
     client.close(timeout=0)
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner
 from monitor.api import auth
 from monitor.cli.main import app as command
 from monitor.recalibrate import manual
+from monitor.recalibrate.refit import refit
 from monitor.store import keys
 
 CALIBRATORS = "/v1/models/m/calibrators"
@@ -132,11 +133,10 @@ def test_a_refit_of_one_version_harms_no_other(sqlite_api, tools, validation):
 
 def test_what_becomes_of_a_refit_by_hand_is_as_declared_when_it_is_done(sure, monkeypatch):
     sure.put("m", recalibration="auto")
-    fitted = manual.refit
 
     def slow(*args, **more):
         sure.put("m", recalibration="propose")
-        return fitted(*args, **more)
+        return refit(*args, **more)
 
     monkeypatch.setattr(manual, "refit", slow)
     made = sure.post(CALIBRATORS, {"method": "temperature"}, status=201)

@@ -15,7 +15,7 @@ from monitor.recalibrate.job import conclude, is_due, unanswered
 from monitor.recalibrate.outcomes import Refitted, Refused
 from monitor.recalibrate.paired_scores import Maps, matured_pairs
 from monitor.recalibrate.refit import Outcome
-from monitor.recalibrate.trials import hold, judge_trials
+from monitor.recalibrate.trials import judge_trials
 from monitor.runtime.stages import run_stage, stage
 from monitor.stats.sequential.comparison import Comparison
 from monitor.store import audit, models, versions
@@ -23,6 +23,7 @@ from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
 from monitor.store.audit import Detail
 from monitor.store.calibrators import Fitted, FittedFrom, Task
+from monitor.store.lease import hold
 from monitor.store.trials import TrialRecord, TrialState
 from monitor.store.versions import CHALLENGER, CHAMPION, Alias
 from monitor.windows.clock import clocked
@@ -518,10 +519,9 @@ def test_a_move_by_a_person_meanwhile_wins(life: Lives, monkeypatch: Any) -> Non
     put(one, FLAT)
     for _ in range(4):
         one.pass_time(300, span=AN_HOUR, judged=False)
-    told = hold
 
     def moved(connection: Any, token: int) -> None:
-        told(connection, token)
+        hold(connection, token)
         progress = models.progress_of(connection, [one.model.id])[one.model.id]
         registry.roll_back(connection, one.model, progress, actor="ann", now=one.clock(), reason="by hand")
 

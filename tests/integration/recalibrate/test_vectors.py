@@ -71,6 +71,6 @@ def test_a_calibrator_of_other_classes_is_not_registered(sqlite_api):
         "document.parameters.classes",
         "must be the model's classes in their order",
     )
-    document["parameters"]["classes"] = CLASSES
+    document = document | {"parameters": parameters | {"classes": CLASSES}}
     made = sqlite_api.post(path, {"document": document, "holdout": 0}, status=201)
     assert made["parameters"] == document["parameters"]

@@ -267,10 +267,12 @@ def test_no_file_is_left_behind(sqlite_api: Any, monkeypatch: Any, tmp_path: Any
     stored(sqlite_api, history(1, shift=None))
     past: list[list[Any]] = []
     taken = scratch.put_twin
-    monkeypatch.setattr(
-        "monitor.runtime.replay.put_twin",
-        lambda *given: past.append(list(tmp_path.glob("calwatch-*"))) or taken(*given),
-    )
+
+    def put_twin(*given: Any) -> Any:
+        past.append(list(tmp_path.glob("calwatch-*")))
+        return taken(*given)
+
+    monkeypatch.setattr("monitor.runtime.replay.put_twin", put_twin)
     replayed(sqlite_api)
     assert 1 == len(past[0])
     assert [] == list(tmp_path.glob("calwatch-*"))

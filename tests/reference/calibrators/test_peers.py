@@ -7,8 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from betacal import BetaCalibration  # type: ignore[import-untyped] # ships no types
-from calibration import PlattBinnerCalibrator  # type: ignore[import-untyped] # ships no types
+from betacal import BetaCalibration
+from calibration import PlattBinnerCalibrator
 from numpy.typing import NDArray
 from scipy.optimize import brentq, isotonic_regression, minimize, minimize_scalar
 from scipy.special import expit

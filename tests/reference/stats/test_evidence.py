@@ -77,7 +77,7 @@ def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[
             variances[:, bin_of] += confidence * (1 - confidence)
     prior = PRIOR.ravel()
     with np.errstate(divide="ignore"):  # too few labels for the Shiryaev-Roberts form to have a stake
-        return np.log(prior @ wealth + left), np.log(prior @ roberts), np.log(ratio.mean() + left)
+        return float(np.log(prior @ wealth + left)), float(np.log(prior @ roberts)), float(np.log(ratio.mean() + left))
 
 
 def test_the_tests_from_sums_are_those_from_rows() -> None:

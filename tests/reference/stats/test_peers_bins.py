@@ -4,7 +4,7 @@ from fractions import Fraction
 
 import numpy as np
 import pytest
-from calibration.utils import (  # type: ignore[import-untyped] # ships no types
+from calibration.utils import (
     bin as binned,
 )
 from calibration.utils import (
@@ -20,7 +20,7 @@ from scipy.stats import chisquare, halfnorm
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
-from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped] # ships no types
+from statsmodels.stats.proportion import proportion_confint
 
 from monitor.stats.cells import BIN_COUNTS, Cells
 from monitor.stats.classwise import class_calibration, classwise_rows, sce

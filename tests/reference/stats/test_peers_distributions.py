@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import ecdf, entropy, ks_2samp, norm, wasserstein_distance
 from scoringrules import crps_normal, crps_quantile
-from statsmodels.stats.multitest import multipletests  # type: ignore[import-untyped] # ships no types
-from statsmodels.stats.proportion import proportion_confint  # type: ignore[import-untyped] # ships no types
+from statsmodels.stats.multitest import multipletests
+from statsmodels.stats.proportion import proportion_confint
 
 from monitor.stats.cells import CELLS, place
 from monitor.stats.discovery import benjamini_hochberg, e_bh

@@ -5,11 +5,11 @@ from itertools import starmap
 
 import numpy as np
 import pytest
-from calibration.utils import get_selective_stats, get_top_predictions  # type: ignore[import-untyped] # ships no types
+from calibration.utils import get_selective_stats, get_top_predictions
 from numpy.typing import NDArray
 from scipy.special import logit
 from sklearn.metrics import accuracy_score, brier_score_loss, log_loss, roc_auc_score, roc_curve
-from statsmodels.api import GLM, Logit, families  # type: ignore[import-untyped] # ships no types
+from statsmodels.api import GLM, Logit, families
 
 from monitor.stats import entries
 from monitor.stats.cells import Cells

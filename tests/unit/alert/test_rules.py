@@ -1,3 +1,5 @@
+# mypy: disable-error-code="attr-defined"
+# Evidence is of the kind that a test made.
 """What windows and tests say about alarms, and when an alarm changes by it."""
 
 import math

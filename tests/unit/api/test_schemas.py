@@ -1,6 +1,6 @@
 """Schemas of structs, and of the unions that msgspec does not describe by itself."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -38,7 +38,7 @@ def test_a_union_of_structs_is_described_as_any_of_them() -> None:
 
 
 def test_a_field_may_be_one_of_several_structs_or_null() -> None:
-    described = components([Home])
+    described: dict[str, Any] = dict(components([Home]))
     assert set(described) == {"Home", "Cat", "Dog"}
     assert described["Home"]["properties"] == {
         "pet": {"description": "the one", "anyOf": [CAT, DOG, {"type": "null"}]},

@@ -1,3 +1,5 @@
+# mypy: disable-error-code="attr-defined"
+# Evidence is of the kind that a test made.
 """Gate of regressions: repairs pass, what is right stays, and the richer family wins only where it earns it."""
 
 import json
@@ -178,7 +180,7 @@ def test_a_segment_that_is_harmed_is_named() -> None:
     part = sample(11, 300, normal(1.0))
     fitted = make("variance_scaling", task="regression").fit(all_of.x, all_of.y)
     segment = DistributionSegment(part.y, part.x, fitted.predict_proba(part.x), part.x, part.weight)
-    few = DistributionSegment(*(each[:20] for each in segment))
+    few = DistributionSegment(*(np.asarray(each)[:20] for each in segment))
     found = judge_distributions(
         all_of.y, raw=all_of.x, candidate=fitted.predict_proba(all_of.x), segments={"a:b": segment, "a:c": few}
     )

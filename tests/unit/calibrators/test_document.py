@@ -46,7 +46,7 @@ def test_every_method_is_in_these_tests_and_has_its_own_name() -> None:
     assert of("binary") == of("confidence")
 
 
-FORMS = {
+FORMS: dict[str, tuple[Any, ...]] = {
     "binary": (compile_scalar, compile_array),
     "confidence": (compile_scalar, compile_array),
     "multiclass": (compile_vector, compile_array),
@@ -66,7 +66,7 @@ def test_method_has_every_form_of_the_tasks_it_takes_and_no_other(document: dict
 @pytest.mark.parametrize("method", FAMILIES)
 def test_family_without_a_task_has_no_form_of_it(method: str) -> None:
     family = FAMILIES[method].family
-    forms = {"binary": family.singles, "multiclass": family.vectors, "regression": family.distributions}
+    forms: dict[str, Any] = {"binary": family.singles, "multiclass": family.vectors, "regression": family.distributions}
     for task in forms.keys() - set(family.tasks):
         with pytest.raises(ValueError, match="this family does not calibrate"):
             forms[task].scalar({})

@@ -69,7 +69,7 @@ class Host:
         self.server.away = away
         warnings = LimitedWarnings(period=0.0)
         started = Champions(
-            self.server,  # type: ignore[arg-type]
+            self.server,
             warnings,
             model=MODEL,
             refresh_seconds=30,
@@ -372,10 +372,10 @@ def test_a_pinned_version_is_kept_and_asked_for_once(host: Host) -> None:
 def test_each_server_and_model_and_pin_has_a_file_of_its_own() -> None:
     plain = {"url": NOBODY, "model": "a/b", "pin": None}
     others = [plain, plain | {"url": "http://c"}, plain | {"model": "a-b"}, plain | {"pin": 3}]
-    files = {place("/cache", **each) for each in others}  # type: ignore[arg-type]
+    files = {place("/cache", **each) for each in others}
     assert len(files) == 4
     assert all(each.parent == Path("/cache") and each.name.startswith("a-b-") for each in files)
-    assert place("/etc/kept.json", **plain) == Path("/etc/kept.json")  # type: ignore[arg-type]
+    assert place("/etc/kept.json", **plain) == Path("/etc/kept.json")
     assert place("/etc/kept.json", url="", model="", pin=3) == Path("/etc/kept.3.json")
     assert len(place("/cache", url=NOBODY, model="✓" * 200, pin=None).name) < 255
 

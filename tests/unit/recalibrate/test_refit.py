@@ -99,7 +99,7 @@ def test_the_simplest_family_wins_where_no_other_is_significantly_better() -> No
     outcome = auto(rows(0, 5_000, slope=1 / 1.5))
     assert outcome.fitted is not None
     assert outcome.fitted.method == "temperature"
-    assert set(outcome.gate.others) == {"platt", "beta", "quadratic_logit"}  # type: ignore[index]
+    assert set(outcome.gate.others) == {"platt", "beta", "quadratic_logit"}
 
 
 def test_a_class_without_labels_is_named_and_takes_no_parameters_of_its_own() -> None:
@@ -179,15 +179,15 @@ def test_trusted_labels_alone_judge_and_are_fitted_on() -> None:
     assert outcome.passed
     assert outcome.held is None
     source = outcome.fitted_from
-    assert source.labels + source.holdout_labels == int(sample.trusted.sum())  # type: ignore[union-attr]
-    assert source.holdout_labels == pytest.approx(0.3 * sample.trusted.sum(), rel=0.02)  # type: ignore[union-attr]
+    assert source.labels + source.holdout_labels == int(sample.trusted.sum())
+    assert source.holdout_labels == pytest.approx(0.3 * sample.trusted.sum(), rel=0.02)
     assert source.trusted_sources == ["audit"]
     assert expit(logit(0.9) / from_document(outcome.fitted.working_part).temperature_) == pytest.approx(0.75, abs=0.04)  # type: ignore[attr-defined]
 
 
 def test_too_few_trusted_labels_are_refused_with_the_number_needed() -> None:
     sample = trusting(0, 4_000, 0.02)
-    labels = int(sample.trusted.sum())  # type: ignore[union-attr]
+    labels = int(sample.trusted.sum())
     assert auto(sample, TRUSTING).reason == (
         f"{labels} of 4000 labels are from trusted sources (audit), which alone judge; at least 167 are needed to hold out 50"
     )
@@ -277,8 +277,8 @@ def test_a_jump_of_vectors_is_that_of_the_class_that_moved_most() -> None:
 def test_mean_change_of_two_classes_is_that_of_one_probability() -> None:
     dice = np.random.default_rng(0)
     ours, now, weight = dice.uniform(size=50), dice.uniform(size=50), dice.integers(1, 5, 50)
-    whole = [np.column_stack([1 - each, each]) for each in (ours, now)]
-    assert mean_change(*whole, weight) == pytest.approx(mean_change(ours, now, weight))
+    before, after = (np.column_stack([1 - each, each]) for each in (ours, now))
+    assert mean_change(before, after, weight) == pytest.approx(mean_change(ours, now, weight))
     assert mean_change(ours, now, weight) == pytest.approx(np.average(np.abs(ours - now), weights=weight))
 
 

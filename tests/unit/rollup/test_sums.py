@@ -43,7 +43,7 @@ def prediction(p: float = 0.7, **changed: object) -> PredictionRow:
         "calibrator": None, "segments": None, "cluster": None, "p": p, "raw": None, "payload": None, "digest": 0,
         "revision": 1,
     }  # fmt: skip
-    return PredictionRow(**{**values, **changed})  # type: ignore[arg-type]
+    return PredictionRow(**{**values, **changed})
 
 
 def label(value: str = "1", **changed: object) -> LabelRow:
@@ -51,7 +51,7 @@ def label(value: str = "1", **changed: object) -> LabelRow:
         "key": 2, "model_id": 7, "event_id": "e", "label": value, "at": None, "received_at": AT, "rolled_at": AT,
         "source": None, "supersedes": False,
     }  # fmt: skip
-    return LabelRow(**{**values, **changed})  # type: ignore[arg-type]
+    return LabelRow(**{**values, **changed})
 
 
 def sums(*changes: Change, minutes_from: int = 0) -> dict[tuple[str, int, int], dict[str, int]]:

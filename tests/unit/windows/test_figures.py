@@ -50,7 +50,7 @@ def test_counts_stay_whole_numbers() -> None:
 
 
 def test_every_figure_is_a_field_of_the_answer_with_its_sentence_and_can_be_asked_for() -> None:
-    described = components([Stored, RegressionEvaluation])
+    described: dict[str, Any] = dict(components([Stored, RegressionEvaluation]))
     for struct, table in ((Stored, scores.FIGURES), (StoredRegression, regression.FIGURES)):
         assert {figure.name for figure in table} < {*struct.__struct_fields__} <= {*METRICS}
     for name, table in (("Stored", scores.FIGURES), ("RegressionEvaluation", regression.FIGURES)):
