@@ -1,4 +1,4 @@
-"""Alert: the state of every alarm and what is found of it now, to a transition or to nothing."""
+"""From the state of every alarm and what is found of it now to a transition, or to nothing."""
 
 from collections.abc import Iterator, Mapping
 

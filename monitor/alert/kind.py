@@ -1,4 +1,4 @@
-"""Kind: what a kind of alert is made of, and what its alarms are judged from."""
+"""What a kind of alert is made of, and what its alarms are judged from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Kinds: all kinds of alerts, one module each; API, metrics and documentation take their names from here."""
+"""All kinds of alerts, one module each; API, metrics and documentation take their names from here."""
 
 from typing import Final
 

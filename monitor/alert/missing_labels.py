@@ -1,4 +1,4 @@
-"""Missing labels: too few of the predictions whose label is due have one."""
+"""Too few of the predictions whose label is due have one."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -20,13 +20,11 @@ from .kind import Kind, Watch, Watched
 from .transitions import EVEN_ODDS, Finding, percent
 
 FEWER_SHARE: Final = 0.8
-
 """Labels are missing where fewer than this share of the usual ones came, and are back at `BACK_SHARE`."""
 
 BACK_SHARE: Final = 0.9
 
 MOST_GROWTH: Final = 4
-
 """The same hours of the week before tell nothing of what is usual where there are so many times as many predictions now."""
 
 MISSING_LABELS: Final = "missing_labels"
@@ -137,17 +135,14 @@ def labels_finding(
 
 
 HISTORIES: Final = 4
-
 """How many of the longest window are looked at for what is usual."""
 
 WEEK: Final = 7 * DAY
 
 SETTLING: Final = HOUR
-
 """Predictions that came as history have so long after their receipt to get the labels that are fed in with them."""
 
 Counts = Mapping[str, Coverage]
-
 """Coverage by model version."""
 
 

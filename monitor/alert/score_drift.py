@@ -1,4 +1,4 @@
-"""Score drift: raw scores have moved from their reference."""
+"""Raw scores have moved from their reference."""
 
 from collections.abc import Iterator
 from typing import Final

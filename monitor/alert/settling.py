@@ -1,4 +1,4 @@
-"""Settling: the window that an alarm on calibration is judged by, while it fires and while it does not."""
+"""The window that an alarm on calibration is judged by, while it fires and while it does not."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""Stale clients: predictions served with another calibrator than the one in service."""
+"""Predictions served with another calibrator than the one in service."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping
@@ -19,7 +19,6 @@ from .kind import Kind, Watch, Watched
 from .transitions import Finding, percent
 
 STALE_SHARE: Final = 0.1
-
 """Clients are stale where more than this share of predictions were not served with what is in service, and follow under `FRESH_SHARE`."""
 
 FRESH_SHARE: Final = 0.05
@@ -102,15 +101,12 @@ def _served_by(champion: int | None, since: int) -> tuple[str, str]:
 
 
 FEWEST: Final = 50
-
 """Predictions that tell anything; where the last ones are fewer, the stretch of time that they are looked for in is doubled."""
 
 CANARIES: Final = frozenset({Action.CANARY, Action.CANARY_WAITS, Action.CANARY_STOP, Action.CANARY_END})
-
 """Steps of the audit log that a canary takes."""
 
 Served = Counter[int]
-
 """How many predictions each calibrator served; 0 stands for none."""
 
 

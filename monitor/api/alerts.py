@@ -15,7 +15,7 @@ KIND = Meta(
 
 
 class AlertAnswer(Transition, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A transition of an alarm."""
+    """A transition of an alert."""
 
     kind: Annotated[str, KIND]
 

@@ -1,4 +1,4 @@
-"""Export: a Prometheus collector that builds fresh families from the database at each scrape."""
+"""The Prometheus exporter: a collector that builds fresh families from the database at each scrape."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -161,11 +161,11 @@ def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> N
 
 
 def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
-    active = _gauge("alert_active", "1 while an alarm fires, 0 after it resolved.", (*SCORE_LABELS, "kind"))
+    active = _gauge("alert_active", "1 while an alert fires, 0 after it resolved.", (*SCORE_LABELS, "kind"))
     for model_id, (kind, window, version, segment), fires in alerts.known(connection):
         if model_id in known:
             active.add_metric([known[model_id].name, version, segment, window, kind], float(fires))
-    threshold = _gauge("threshold", "Threshold of an alarm.", ("model", "metric"))
+    threshold = _gauge("threshold", "Threshold of an alert.", ("model", "metric"))
     for model in known.values():
         for metric, value in model.settings.thresholds.items():
             threshold.add_metric([model.name, metric], value)

@@ -1,4 +1,4 @@
-"""Estimator: what every family has in common, in scikit-learn's manner but without scikit-learn, and plain JSON."""
+"""The base of every family, in scikit-learn's manner but without scikit-learn, and plain JSON."""
 
 import sys
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""Gate: may this calibrator replace the one in service? Judged by paired comparisons on later, held-out rows.
+"""May this calibrator replace the one in service? Judged by paired comparisons on later, held-out rows.
 
 A better mean is not enough: on a calibrated model a fit has the better mean in a third of all trials, and does harm. The gate compares
 against the incumbent and against no calibrator, on the same rows:

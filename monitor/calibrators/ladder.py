@@ -1,4 +1,4 @@
-"""Ladder: the families that a refit tries by itself, given the number of labels; the simplest first. Plain Python."""
+"""The families that a refit tries by itself, given the number of labels; the simplest first. Plain Python."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field

@@ -1,4 +1,4 @@
-"""Variance scaling: one factor that makes every predictive distribution wider or narrower, and leaves means and medians."""
+"""One factor that makes every predictive distribution wider or narrower, and leaves means and medians."""
 
 import math
 from collections.abc import Sequence

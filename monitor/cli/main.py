@@ -160,7 +160,7 @@ def replay(
     step: Annotated[str, typer.Option(help="event time between evaluations")] = "1h",
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
-    """Tell what other settings would have done over stored history: alarms, promotions, rollbacks."""
+    """Tell what other settings would have done over stored history: alerts, promotions, rollbacks."""
     from ..runtime.replay import history, plan_of, replay_history  # noqa: PLC0415 - only this command needs it
     from .output import json_of, progress, told  # noqa: PLC0415
 

@@ -1,4 +1,4 @@
-"""Alerts: changes of an alarm's state, and their evidence."""
+"""Changes of an alarm's state, and their evidence."""
 
 from dataclasses import dataclass
 from typing import Annotated, Any, Final, Literal, NamedTuple
@@ -75,7 +75,7 @@ class RecordedAlert:
 
 
 class Transition(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A transition of an alarm."""
+    """A transition of an alert."""
 
     at: Annotated[Moment, Meta(description="in event time")]
     kind: str

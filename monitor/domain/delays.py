@@ -7,7 +7,6 @@ from typing import Final
 from .times import SECOND
 
 STEPS: Final = 4
-
 """Buckets per doubling."""
 
 

@@ -24,11 +24,9 @@ MAX_METADATA_DEPTH: Final = 20
 MAX_CALIBRATOR: Final = 2**31 - 1
 
 MAX_AMOUNT: Final = 1e60
-
 """Largest absolute value of labels, means, standard deviations and quantiles of a regression."""
 
 MAX_SCORE: Final = 2.0**30
-
 """Largest absolute value of scores that are not probabilities."""
 
 MAX_SAMPLES: Final = 50
@@ -38,7 +36,6 @@ MAX_LEVELS: Final = 199
 MAX_MEMBERS: Final = 100
 
 WHOLE: Final = range(-(2**63), 2**63)
-
 """The range of integers in labels, answers and segments."""
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
@@ -74,11 +71,9 @@ Segments = Annotated[dict[Name, Name | Whole | bool], Meta(max_length=MAX_SEGMEN
 Quantiles = Annotated[dict[Name, Amount], Meta(min_length=2, max_length=MAX_LEVELS)]
 
 Members = Annotated[list[Ratio | Annotated[list[Ratio], _Classes]], Meta(min_length=2, max_length=MAX_MEMBERS)]
-
 """The outputs of an ensemble's members: probabilities of a binary model, vectors of a multiclass one."""
 
 Source = Literal["verbalized", "self_consistency", "logprob", "judge", "other"]
-
 """Where the confidence of an answer comes from."""
 
 LabelValue = str | bool | int | float

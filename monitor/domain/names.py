@@ -44,7 +44,6 @@ def version_name(number: int | None) -> str:
 
 
 UNADDRESSABLE: Final = frozenset({".", ".."})
-
 """Names that no model may have, since HTTP clients remove them from an address in any spelling."""
 
 

@@ -1,4 +1,4 @@
-"""Quantities: the types of counts, ratios and times in records that are stored and answered.
+"""The types of counts, ratios and times in records that are stored and answered.
 
 Their bounds are described and not checked: records are made here, and what is stored is read back whatever it holds.
 """

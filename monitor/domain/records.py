@@ -12,11 +12,9 @@ HOUR_LEVEL: Final = 1
 DAY_LEVEL: Final = 2
 
 LATE_LEVEL: Final = 3
-
 """Labels that arrived after their predictions were tested; the bucket is the time of the roll-up."""
 
 REFERENCE_SEGMENT: Final = "reference"
-
 """The segment of the validation set; unlike declared segments it has no colon. Summed by hours and days only."""
 
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}

@@ -129,7 +129,6 @@ def parse_span(name: str, value: Any) -> int:
 MOST_DOUBLINGS: Final = 20
 
 Uniform = Callable[[float, float], float]
-
 """Draws a number between two, as `random.uniform` does."""
 
 

@@ -1,4 +1,4 @@
-"""Estimates: what a window will show once its labels have come, and later what it did show."""
+"""What a window will show once its labels have come, and later what it did show."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Evaluate: the newest windows of every version and segment of a model, to stored evaluations and drift."""
+"""From the newest windows of every version and segment of a model, to stored evaluations and drift."""
 
 import operator
 from collections import Counter

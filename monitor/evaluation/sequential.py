@@ -1,4 +1,4 @@
-"""Sequential: matured cohorts and late labels, each added once to the sequential tests of its model version.
+"""Add matured cohorts and late labels, each once, to the sequential tests of their model version.
 
 The tests of a model have reached one moment of its own time: everything before it has been tested. They advance in short transactions,
 each of which moves that moment together with what it changes, so that nothing is ever tested twice.

@@ -32,7 +32,6 @@ CLOCK_SKEW: Final = timedelta(minutes=5)
 EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 SHARE_TOLERANCE: Final = 1e-6
-
 """Largest difference of a confidence from agreeing / samples, since clients round."""
 
 VERBALIZED_DIGITS: Final = 6

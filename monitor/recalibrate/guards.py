@@ -1,4 +1,4 @@
-"""Guards: reasons to ask a person although a calibrator passed its gate.
+"""Reasons to ask a person although a calibrator passed its gate.
 
 A gate takes labels as they are. Where the labels look odd, or a calibrator would change served values much, a better log loss is not
 enough for `auto`: the version is registered and proposed, and a person decides.

@@ -1,4 +1,4 @@
-"""Recalibrate: on a breach, fit candidates on recent matured raw scores, judge them on later ones, register what passes."""
+"""On a breach, fit candidates on recent matured raw scores, judge them on later ones, register what passes."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace

@@ -11,11 +11,9 @@ from ..windows.samples import Array, Sample
 BINS: Final = 15
 
 FEWEST_SINCE: Final = 100
-
 """The fewest labels after an onset."""
 
 INTERVAL: Final = 3.84
-
 """The fall of twice the log likelihood at the ends of a 95 % interval."""
 
 

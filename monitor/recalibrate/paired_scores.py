@@ -1,4 +1,4 @@
-"""Paired scores: two maps of a model's raw scores on its matured labels, step by step, from sums or, where these do not suffice, rows."""
+"""Two maps of a model's raw scores on its matured labels, step by step, from sums or, where these do not suffice, rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass

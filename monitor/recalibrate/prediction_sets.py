@@ -1,4 +1,4 @@
-"""Prediction sets: split conformal sets from the labels of a range, and the coverage of such sets."""
+"""Split conformal sets from the labels of a range, and the coverage of such sets."""
 
 import math
 from typing import Annotated, Final

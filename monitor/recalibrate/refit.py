@@ -1,4 +1,4 @@
-"""Refit: fit candidates on the earlier part of a sample, judge them on the later part, choose the simplest that passes or refuse."""
+"""Fit candidates on the earlier part of a sample, judge them on the later part, choose the simplest that passes or refuse."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence

@@ -1,4 +1,4 @@
-"""Trials: two calibrators compared on live labels.
+"""Two calibrators compared on live labels.
 
 After a promotion the champion is compared with what it replaced; a challenger (a proposal, a shadow or a canary) with the champion. Both
 are maps of the model's own scores, so every labelled event with a raw score counts, whichever calibrator served it. A bucket counts once,

@@ -32,7 +32,6 @@ from .sums import Sums, Target, entries_of, merged, sums_of
 MINUTES_KEPT: Final = 48 * HOUR
 
 HISTORY: Final = HOUR
-
 """A prediction received later than this after its own time is imported history, not live traffic."""
 
 _json: Final = msgspec.json.Encoder()

@@ -51,7 +51,6 @@ from ..store.rows import (
 from .join import Change
 
 Target = tuple[int, ...]
-
 """A bucket: the position of its series in a list, its level and its beginning; for sums of clusters also the cluster's key."""
 
 _HALF_BIT: Final = 1

@@ -1,4 +1,4 @@
-"""Alerts: their present state, every transition, and the notifications that are due."""
+"""The present state of alerts, every transition, and the notifications that are due."""
 
 import uuid
 from dataclasses import dataclass

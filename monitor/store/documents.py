@@ -1,4 +1,4 @@
-"""Documents: structs as JSON in a column, and back."""
+"""Structs as JSON in a column, and back."""
 
 from functools import cache
 from typing import Any, TypeVar

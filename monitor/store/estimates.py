@@ -1,4 +1,4 @@
-"""Estimates: what was expected of a window before its labels came, beside what came."""
+"""What was expected of a window before its labels came, beside what came."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Models: their settings, the revisions of what the roll-up depends on, their progress and delays of labels."""
+"""Settings of models, the revisions of what the roll-up depends on, their progress and delays of labels."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict

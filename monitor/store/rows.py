@@ -18,11 +18,9 @@ from ..stats.values import Value, agreement_place, score_place, thousandth
 from .payload import Payload, chance_of, payload_of, quantiles_of, vectors_of
 
 Score = tuple[Kind, float]
-
 """The kind of a score, and its confidence."""
 
 Judged = tuple[Kind, float, int, float, bool, float]
-
 """A score and its outcome: kind, confidence, y, log loss, whether that was clipped, Brier score."""
 
 _labels: Final[msgspec.json.Decoder[LabelValue]] = msgspec.json.Decoder(LabelValue)
@@ -65,7 +63,6 @@ def value_of(model: Model, row: PredictionRow) -> Value | None:
 
 
 OWN_SEGMENTS: Final = ("confidence_source", "samples")
-
 """Fields of an event that may be declared as segments; a segment sent under the same name takes precedence."""
 
 

@@ -1,4 +1,4 @@
-"""Evidence: the stored state of the sequential tests, and the labels that wait for them."""
+"""The stored state of the sequential tests, and the labels that wait for them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Trials: two calibrators side by side on live labels, as they are stored and answered."""
+"""Two calibrators side by side on live labels, as they are stored and answered."""
 
 from dataclasses import dataclass
 from typing import Annotated, Final, Literal

@@ -1,4 +1,4 @@
-"""The registry of calibrators: immutable numbered versions, and aliases that move."""
+"""Versions of calibrators, immutable and numbered, and the aliases that say which one serves."""
 
 from dataclasses import asdict, dataclass, fields
 from typing import Final

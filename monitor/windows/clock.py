@@ -1,4 +1,4 @@
-"""Clock: a model's own time, by its events, and until when its labels have matured."""
+"""A model's own time, by its events, and until when its labels have matured."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -17,7 +17,6 @@ from .delays import Aged
 from .ranges import Range, learned_delay, matured_until, newest_end, own_time
 
 HOURLY: Final = DAY
-
 """Age up to which unlabelled predictions are counted by the hour; older ones by the day."""
 
 

@@ -1,4 +1,4 @@
-"""Delays: how long labels take, from those that came and from predictions that still have none."""
+"""How long labels take, from those that came and from predictions that still have none."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple

@@ -1,4 +1,4 @@
-"""Drift: sums of a window against those of a reference, of raw scores: a promotion moves the served ones by design."""
+"""Sums of a window against those of a reference, of raw scores: a promotion moves the served ones by design."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

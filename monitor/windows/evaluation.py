@@ -1,4 +1,4 @@
-"""Evaluation: sums of windows to figures, what is drawn of them, and a verdict."""
+"""Sums of windows to figures, what is drawn of them, and a verdict."""
 
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Figures: how a row of a figure table reads, from which API, Prometheus, documentation and page take what they say."""
+"""How a row of a figure table reads, from which API, Prometheus, documentation and page take what they say."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

@@ -10,7 +10,6 @@ from ..store.rollups import Span
 from .delays import Aged, learned, quantile
 
 LEARNED_SHARE: Final = 0.99
-
 """Of all labels that ever come, the share that comes within the learned label delay."""
 
 
@@ -117,5 +116,4 @@ def newest_end(progress: Progress) -> int | None:
 
 
 Range = tuple[int, int]
-
 """Beginning and end, widened already."""

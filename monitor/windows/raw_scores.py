@@ -1,4 +1,4 @@
-"""Raw scores: those of a range of time, and their calibrated values, from sums where those suffice, else event by event."""
+"""Raw scores of a range of time, and their calibrated values, from sums where those suffice, else event by event."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Regression: the figures of windows of predictive distributions, one row each, as those of probabilities in `scores`."""
+"""The figures of windows of predictive distributions, one row each, as those of probabilities in `scores`."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""Samples: labelled raw scores to fit and judge calibrators on, from cells where those suffice, else from event rows."""
+"""Labelled raw scores to fit and judge calibrators on, from cells where those suffice, else from event rows."""
 
 import heapq
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -30,15 +30,12 @@ from .segments import declared
 from .sums import SEGMENTS_AT_ONCE, buckets
 
 MOST_ROWS: Final = 50_000
-
 """Event rows that a fit reads at most, the newest ones."""
 
 MOST_SEGMENTS: Final = 100
-
 """Segments that a candidate is judged on at most, those with most labels."""
 
 AHEAD: Final = 5 * MINUTE
-
 """How far the time of an event may be ahead of its receipt."""
 
 Array = NDArray[Any]

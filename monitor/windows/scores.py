@@ -1,4 +1,4 @@
-"""Scores: the figures of windows of probabilities, one row each.
+"""The figures of windows of probabilities, one row each.
 
 To add one, write its function in `stats` for many windows at once and its row here; API, history, Prometheus, reference and page follow.
 """

@@ -1,4 +1,4 @@
-"""Segments: which of a model's segments are off, worst first, with few false discoveries among those that are flagged."""
+"""Which of a model's segments are off, worst first, with few false discoveries among those that are flagged."""
 
 import math
 from collections.abc import Mapping, Sequence

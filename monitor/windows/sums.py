@@ -28,7 +28,6 @@ SEGMENTS_AT_ONCE: Final = 32
 _LEVEL_SHIFT: Final = 32
 
 Place = tuple[str, str]
-
 """Model version and segment."""
 
 

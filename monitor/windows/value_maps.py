@@ -1,4 +1,4 @@
-"""Value maps: how values that are no probabilities are read as ones, by maps that are made once for a model version and kept.
+"""How values that are no probabilities are read as ones, by maps that are made once for a model version and kept.
 
 The beta distribution behind agreeing answers needs no labels. The line of a score is fitted on the first labels that have matured, and
 only later predictions are judged by it.

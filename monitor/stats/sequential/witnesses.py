@@ -1,4 +1,4 @@
-"""Witnesses: suspected directions of miscalibration, chosen before the outcomes are known.
+"""Suspected directions of miscalibration, chosen before the outcomes are known.
 
 A witness d(p) in [-1, 1] is constant in a cell: +1 where outcomes are suspected to exceed confidences, -1 where they fall short. Fixed
 witnesses take a side below and above the middle, or lean the more the surer the confidence is, which is what a wrong temperature does.
