@@ -164,7 +164,7 @@ def test_the_longest_pair_there_can_be_is_summed_and_evaluated(api, tools):
 @pytest.mark.parametrize(
     ("segments", "why"),
     [
-        (["a,b,c"], "more than two"), (["a,"], "two different"), ([","], "two different"), (["a,a"], "two different"),
+        (["a,b,c"], "or a pair with a comma"), (["a,"], "two different"), ([","], "two different"), (["a,a"], "two different"),
         (["a:b,c"], "colon"), (["a,b", "b,a"], "twice"), (["a" * 30 + "," + "b" * 20], "50 characters"),
     ],
 )  # fmt: skip
