@@ -1,4 +1,9 @@
-"""Sets of answers, thresholds and abstention against the truth: how often they keep their word, and how much they give away for it."""
+"""Sets of answers, thresholds and abstention against the truth: how often they keep their word, and how much they give away for it.
+
+"Wanted" is the coverage that was asked for: the chance that a set holds the right answer. A promise is broken where the true precision is
+lower, or the true share of wrong answers higher, than promised. "Volume" is the mean share of events that the threshold selects (none
+where no threshold was found), "possible" the share that a threshold could select if the truth were known.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,4 +1,9 @@
-"""Ten segments, two of them off in opposite directions so that the total is calibrated: how often they are found, and others flagged."""
+"""Ten segments, two of them off in opposite directions so that the total is calibrated: how often they are found, and others flagged.
+
+One window of labels is judged once, with the signs of the gaps taken from the window before it where there is one, else from half of its
+own labels. A segment is flagged at .4 of the limit of the whole model, .05, so one that is off by .02 is still within it. "False
+discovery rate" is the mean share of flags that are wrong.
+"""
 
 import operator
 from collections.abc import Callable, Iterator
