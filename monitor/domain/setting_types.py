@@ -240,6 +240,19 @@ def _limits_schema(known: Mapping[str, Interval]) -> Any:
     return Annotated[dict[str, widest], Meta(extra_json_schema={"properties": each})]
 
 
+def by_class(of: SettingType[T], example: str) -> SettingType[dict[str, T]]:
+    """Return the type of an object of values by class; classes that no event has have no effect."""
+    accepts = f"an object of classes, such as {example}"
+
+    def parse(name: str, value: object) -> dict[str, T]:
+        if not isinstance(value, dict):
+            raise BadInput(name, value, f"must be {accepts}")
+        return {key: of.parse(f"{name}.{key}", item) for key, item in value.items()}
+
+    values: Any = of.schema
+    return SettingType(accepts=accepts, schema=dict[str, values], parse=parse)
+
+
 def by_name(of: SettingType[T], noun: str, most: int, example: str) -> SettingType[dict[str, T]]:
     """Return the type of an object of values by names that the owner chooses."""
     accepts = f"an object of at most {most} {noun}, such as {example}"

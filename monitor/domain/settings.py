@@ -16,6 +16,7 @@ from .setting_types import (
     Interval,
     Reference,
     SettingType,
+    by_class,
     by_name,
     choice,
     limits,
@@ -113,7 +114,7 @@ class ModelSettings:
     class_thresholds: Annotated[
         dict[str, float],
         Setting(
-            type=by_name(number(SHARE), "classes", MAX_CLASSES, '{"fraud": 0.02}'),
+            type=by_class(number(SHARE), '{"fraud": 0.02}'),
             sentence="Thresholds for the ECE of single classes, whose errors cost more.",
         ),
     ] = field(default_factory=dict)

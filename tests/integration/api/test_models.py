@@ -177,6 +177,22 @@ def test_a_wrong_setting_is_refused_and_nothing_changes(sqlite_api, settings, fi
     assert sqlite_api.get("/v1/models")["models"] == []
 
 
+@pytest.mark.parametrize(
+    "thresholds",
+    [{"": 0.1}, {"x" * 201: 0.1}, {"a\n": 0.1, "\u202e": 0.2}, {f"class {i}": 0.1 for i in range(1001)}],
+    ids=["empty", "long", "control", "many"],
+)
+def test_thresholds_of_classes_that_no_event_can_have_are_kept_as_they_are(api, tools, thresholds):
+    assert (
+        api.put("m", status=201, task="multiclass", classes=["a", "b"], class_thresholds=thresholds)["class_thresholds"]
+        == thresholds
+    )
+    api.send(tools.prediction("a", probabilities={"a": 0.4, "b": 0.6}))
+    api.roll_up()
+    assert api.get("/v1/models/m")["class_thresholds"] == thresholds
+    assert api.get("/v1/models/m/calibration?window=24h")["predictions"] == 1
+
+
 def test_the_task_is_fixed_once_events_or_an_owner_said_it(api, tools):
     api.send(tools.prediction("a", 0.5))
     assert api.get("/v1/models/m")["task"] == "binary"
