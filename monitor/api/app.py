@@ -19,7 +19,7 @@ from . import docs, problems
 from .auth import Guard
 from .docs import STATIC
 from .metrics import CalibrationCollector
-from .paths import Calls, Front
+from .paths import Calls, RequestNormaliser
 from .routes import (
     alerts,
     audit,
@@ -124,7 +124,7 @@ def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall
     _add_page(app)
     docs.install(app, model_routes())
     app.add_middleware(Guard, database=services.database, local=local)
-    app.add_middleware(Front, calls=Calls(model_routes()))
+    app.add_middleware(RequestNormaliser, calls=Calls(model_routes()))
     return app
 
 

@@ -17,7 +17,7 @@ ModelName = Annotated[
     Path(description="Its name, percent-encoded; slashes in it may stand as they are."),
     AfterValidator(unquote),
 ]
-"""One part of the path, in which `Front` left the name percent-encoded."""
+"""One part of the path, in which `RequestNormaliser` left the name percent-encoded."""
 
 EventId = Annotated[
     str, Path(description="The event's id, percent-encoded."), AfterValidator(unquote), Recognised(".*", slashes=True)

@@ -18,10 +18,10 @@ def answer_unless_known(request: Request, tag: str, content: Struct) -> Response
     return answer(content, headers=headers)
 
 
-def matches(given: str, quoted: str) -> bool:
+def matches(header: str, quoted: str) -> bool:
     """Return whether an `If-None-Match` header names a tag.
 
     >>> matches('"a", W/"b"', '"b"'), matches('"a"', '"b"'), matches("*", '"b"')
     (True, False, True)
     """
-    return given.strip() == "*" or quoted in {each.strip().removeprefix("W/") for each in given.split(",")}
+    return header.strip() == "*" or quoted in {tag.strip().removeprefix("W/") for tag in header.split(",")}

@@ -217,7 +217,7 @@ def _counted(connection: Connection) -> Iterator[Metric]:
     values = counters.read(connection)
     for name, (exported, label, text) in COUNTERS.items():
         family = CounterMetricFamily(exported, text, labels=[label] if label else [])
-        found = {key[1]: value for key, value in values.items() if key[0] == name}
-        for value, count in sorted(found.items()) if label else [("", found.get("", 0))]:
+        counts = {key[1]: value for key, value in values.items() if key[0] == name}
+        for value, count in sorted(counts.items()) if label else [("", counts.get("", 0))]:
             family.add_metric([value] if label else [], count)
         yield family

@@ -36,7 +36,7 @@ class Calls:
                 call = _Call(route)
                 self._by_word.setdefault(call.word, []).append(call)
 
-    def settled(self, path: str, raw: bytes | None) -> str:
+    def normalised(self, path: str, raw: bytes | None) -> str:
         """Return a path in which a model's name, and an event's id, is one percent-encoded part.
 
         Names may contain slashes, which callers may send as they are or as `%2F`. A name that is encoded is always understood;
@@ -44,13 +44,13 @@ class Calls:
         """
         if not path.startswith(MODELS):
             return path
-        given = raw if raw is not None else quote(path).encode()
-        parts = [unquote_to_bytes(part).decode() for part in given.split(b"/")]
+        encoded = raw if raw is not None else quote(path).encode()
+        parts = [unquote_to_bytes(part).decode() for part in encoded.split(b"/")]
         if parts[1:3] != ["v1", "models"]:  # somebody encoded slashes outside the name
             parts = path.split("/")
-        return MODELS + self._settled([quote(part, safe="") for part in parts[3:]])
+        return MODELS + self._normalised([quote(part, safe="") for part in parts[3:]])
 
-    def _settled(self, parts: list[str]) -> str:
+    def _normalised(self, parts: list[str]) -> str:
         for size in range(1, len(parts)):
             call = self._call("/".join(parts[size:]), encoded=size == 1)
             if call is not None:
@@ -59,7 +59,7 @@ class Calls:
 
     def _call(self, tail: str, *, encoded: bool) -> str | None:
         known = self._by_word.get(tail.partition("/")[0], ())
-        return next((text for call in known if (text := call.settled(tail, encoded=encoded)) is not None), None)
+        return next((text for call in known if (text := call.normalised(tail, encoded=encoded)) is not None), None)
 
 
 class _Call:
@@ -74,7 +74,7 @@ class _Call:
         self._possible = _pattern(template, whole)
         self._with_slashes = next(iter(whole), None)
 
-    def settled(self, tail: str, *, encoded: bool) -> str | None:
+    def normalised(self, tail: str, *, encoded: bool) -> str | None:
         """Return the address with each parameter as one part, or None when the call is another one.
 
         Parameters
@@ -110,8 +110,8 @@ def _pattern(template: str, patterns: dict[str, str]) -> re.Pattern[str]:
     )
 
 
-class Front:
-    """ASGI middleware that settles what a request is for before anything else looks at it."""
+class RequestNormaliser:
+    """ASGI middleware that gives every request one form before anything else reads it: an encoded path, and GET for HEAD."""
 
     def __init__(self, app: ASGIApp, calls: Calls) -> None:
         self.app = app
@@ -125,7 +125,7 @@ class Front:
         bodiless = scope["method"] == "HEAD"
         answer = _answering(send, bodiless=bodiless)
         try:
-            path = self._calls.settled(scope["path"], scope.get("raw_path"))
+            path = self._calls.normalised(scope["path"], scope.get("raw_path"))
         except UnicodeDecodeError:
             await problem(400, "Unusable address", "the path is not UTF-8")(scope, receive, answer)
             return

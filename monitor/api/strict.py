@@ -61,7 +61,7 @@ class JsonRequest(Request):
         return self.content
 
 
-def check_query(given: QueryParams, known: frozenset[str]) -> None:
+def check_query(parameters: QueryParams, known: frozenset[str]) -> None:
     """Refuse unknown parameters, and known ones that are repeated.
 
     Raises
@@ -70,16 +70,16 @@ def check_query(given: QueryParams, known: frozenset[str]) -> None:
         naming the parameter.
 
     """
-    names = [name for name, _ in given.multi_items()]
+    names = [name for name, _ in parameters.multi_items()]
     for name in names:
         if name not in known:
             listed = f"this call takes {', '.join(sorted(known))}" if known else "this call takes none"
-            raise BadInput(name, given[name], f"there is no such parameter; {listed}")
+            raise BadInput(name, parameters[name], f"there is no such parameter; {listed}")
         if names.count(name) > 1:
-            raise BadInput(name, given.getlist(name), "is given more than once")
+            raise BadInput(name, parameters.getlist(name), "is given more than once")
 
 
-def check_empty(given: Mapping[str, object]) -> None:
+def check_empty(body: Mapping[str, object]) -> None:
     """Refuse a body with any field, for a call that takes none.
 
     Raises
@@ -88,8 +88,8 @@ def check_empty(given: Mapping[str, object]) -> None:
         naming its first key.
 
     """
-    if given:
-        name, value = next(iter(given.items()))
+    if body:
+        name, value = next(iter(body.items()))
         raise BadInput(name, value, "there is no such field; this call takes an empty object")
 
 

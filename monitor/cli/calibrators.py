@@ -48,9 +48,9 @@ def add_to(app: typer.Typer) -> None:
 def list_calibrators(model: Name, *, as_json: AsJson = False) -> None:
     """List all versions, newest first, with those in service."""
     with _database() as database, database.read() as connection:
-        found = models.named(connection, model)
-        documents = versions.documents(connection, found.id)
-        aliases = {alias.number: name for name, alias in versions.aliases(connection, found.id).items()}
+        declared = models.named(connection, model)
+        documents = versions.documents(connection, declared.id)
+        aliases = {alias.number: name for name, alias in versions.aliases(connection, declared.id).items()}
     if as_json:
         typer.echo(json_of({"calibrators": documents}))
         return
@@ -76,9 +76,9 @@ def diff(
 ) -> None:
     """Compare two versions: both maps, and the change of recent traffic and decisions."""
     with _database() as database, database.read() as connection:
-        found = models.named(connection, model)
-        one, other = (named_version(connection, found, which) for which in (before, after))
-        difference = compared(connection, found, one, other, wall_clock())
+        declared = models.named(connection, model)
+        one, other = (named_version(connection, declared, which) for which in (before, after))
+        difference = compared(connection, declared, one, other, wall_clock())
     if picture is not None:
         picture.write_text(drawn(difference.map, before=version_name(one), after=version_name(other)), encoding="utf-8")
     typer.echo(json_of(difference) if as_json else _told(difference))

@@ -110,21 +110,21 @@ def verify(model: Annotated[str | None, typer.Argument(help="only this model")] 
     from ..rollup.verify import differences_of  # noqa: PLC0415 - only this command needs it
 
     database = open_database(load())
-    found = 0
+    count = 0
     with database.read() as connection:
-        chosen = [each for each in models.everyone(connection) if model in {None, each.name}]
+        chosen = [declared for declared in models.everyone(connection) if model in {None, declared.name}]
         if model is not None and not chosen:
             raise typer.BadParameter(f"there is no model {model}")
-        for each in chosen:
-            differences = differences_of(connection, each)
-            found += len(differences)
+        for declared in chosen:
+            differences = differences_of(connection, declared)
+            count += len(differences)
             for difference in differences:
-                typer.echo(f"{each.name}: {difference}")
+                typer.echo(f"{declared.name}: {difference}")
     database.close()
     typer.echo(
-        f"{len(chosen)} model(s): " + ("all rollups equal their rows" if not found else f"{found} difference(s)")
+        f"{len(chosen)} model(s): " + ("all rollups equal their rows" if not count else f"{count} difference(s)")
     )
-    if found:
+    if count:
         raise typer.Exit(1)
 
 
@@ -135,8 +135,8 @@ def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
 
     database = open_database(load())
     with database.read() as connection:
-        found = models.by_name(connection, model)
-    if found is None:
+        declared = models.by_name(connection, model)
+    if declared is None:
         raise typer.BadParameter(f"there is no model {model}")
     with typer.progressbar(length=1000, label=f"rolling up {model}") as bar:
         shown = 0
@@ -146,7 +146,7 @@ def rebuild(model: Annotated[str, typer.Argument(help="the model")]) -> None:
             bar.update(1000 * done // max(1, total) - shown)
             shown = 1000 * done // max(1, total)
 
-        rebuild_model(database, found, report=progress)
+        rebuild_model(database, declared, report=progress)
     database.close()
 
 
@@ -164,28 +164,28 @@ def replay(
     from ..runtime.replay import history, plan_of, replay_history  # noqa: PLC0415 - only this command needs it
     from .output import json_of, progress, told  # noqa: PLC0415
 
-    given = {**_settings_in(policy), "start": start, "end": end, "step": step}
+    request = {**_settings_in(policy), "start": start, "end": end, "step": step}
     database = open_database(load())
     with database.read() as connection:
-        found = models.by_name(connection, model)
-        if found is None:
+        declared = models.by_name(connection, model)
+        if declared is None:
             raise typer.BadParameter(f"there is no model {model}")
-        plan = plan_of(found, given)
-        past = history(connection, found, plan, wall_clock())
+        plan = plan_of(declared, request)
+        past = history(connection, declared, plan, wall_clock())
     database.close()
     with progress(f"replaying {model}", silent=as_json) as report:
-        outcome = replay_history(found, plan, past, report=report)
+        outcome = replay_history(declared, plan, past, report=report)
     typer.echo(json_of(outcome) if as_json else told(outcome))
 
 
 def _settings_in(policy: Path) -> dict[str, Any]:
     try:
-        found = json.loads(policy.read_text(encoding="utf-8"))
+        settings = json.loads(policy.read_text(encoding="utf-8"))
     except ValueError as error:
         raise typer.BadParameter(f"{policy} is not JSON: {error}") from error
-    if not isinstance(found, dict):
+    if not isinstance(settings, dict):
         raise typer.BadParameter(f"{policy} must hold a JSON object of settings")
-    return found
+    return settings
 
 
 @keys_app.command("create")

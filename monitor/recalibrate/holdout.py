@@ -95,7 +95,7 @@ class HeldOut:
             self.model.settings.guards,
             jump=None
             if fitted_on is None or is_regression
-            else label_rate_jump(*(_by_outcome(each, len(named)) for each in (fitted_on, self.later))),
+            else label_rate_jump(*(_by_outcome(part, len(named)) for part in (fitted_on, self.later))),
             named=named,
             change=change(candidate.predict_proba(self.whole.x), self.now, self.whole.weight),
             untrusted=untrusted,

@@ -82,8 +82,8 @@ def _clustered(connection: Connection, clock: Clocked) -> bool:
 
 def _numbers(connection: Connection, clock: Clocked) -> dict[int, bool]:
     """Return the series of a model as a whole, each with whether a calibrator served."""
-    found = rollups.series_ids(connection, clock.model.id).items()
-    return {n: key.calibrator != 0 for key, n in found if _whole(key)}
+    series = rollups.series_ids(connection, clock.model.id).items()
+    return {number: key.calibrator != 0 for key, number in series if _whole(key)}
 
 
 def _by_rows(model: Model) -> bool:
@@ -132,22 +132,22 @@ def _of_vectors(sample: Sample, maps: Maps) -> Pairs:
 def _of_distributions(sample: Sample, maps: Maps) -> Pairs:
     """Return the scores of distributions by their quantiles at the levels at which each is served."""
     own, other = maps.own(sample.x), maps.other(sample.x)
-    found = np.zeros((3, len(sample.y)))
+    scores = np.zeros((3, len(sample.y)))
     for group in groups(sample.x):
         levels, y = quantiles(group).levels, sample.y[group.rows]
         pairs = Pairs.of_quantiles(
-            y, np.array(levels) / WHOLE, *(_matrix(each[group.rows], levels) for each in (own, other))
+            y, np.array(levels) / WHOLE, *(_matrix(served[group.rows], levels) for served in (own, other))
         )
-        found[:, group.rows] = pairs.own, pairs.other, pairs.unit
-    return Pairs(sample.weight, found[0], found[1], unit=found[2])
+        scores[:, group.rows] = pairs.own, pairs.other, pairs.unit
+    return Pairs(sample.weight, scores[0], scores[1], unit=scores[2])
 
 
 def _matrix(served: Objects, levels: tuple[int, ...]) -> Floats:
     """Return quantiles at some levels, shape (m, levels)."""
-    found = np.empty((len(served), len(levels)))
+    matrix = np.empty((len(served), len(levels)))
     for part in groups(served):
-        found[part.rows] = quantiles(part).values
-    return found
+        matrix[part.rows] = quantiles(part).values
+    return matrix
 
 
 OF_TASK: Final[dict[str, Callable[[Sample, Maps], Pairs]]] = {
@@ -199,11 +199,11 @@ class _Sums:
         """Return the sums of encoded buckets, given as (whether a calibrator served, begin, cluster, summary)."""
         parts = []
         for calibrated, kinds in RAW.items():
-            some = [(at, cluster, blob) for each, at, cluster, blob in stored if each == calibrated]
+            some = [(at, cluster, blob) for served, at, cluster, blob in stored if served == calibrated]
             row, cell, sums = cell_sums([blob for *_, blob in some], kinds, ("n", "sy", "sp"))
             named = np.array([(at, cluster) for at, cluster, _ in some], dtype=np.int64).reshape(-1, 2)[row]
             parts.append((named, cell, sums))
-        named, cell, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
+        named, cell, sums = (np.concatenate(column) for column in zip(*parts, strict=True))
         return cls(named[:, 0], named[:, 1], cell, sums)
 
     def less(self, others: "_Sums") -> "_Sums":
@@ -235,6 +235,6 @@ def _steps(total: _Sums, shared: _Sums, maps: Maps) -> list[Pairs]:
         return []
     p = np.clip(sp / n, 0.0, 1.0)
     order = np.argsort(at, kind="stable")
-    columns = [each[order] for each in (n, sy, maps.own(p), maps.other(p), cluster)]
+    columns = [column[order] for column in (n, sy, maps.own(p), maps.other(p), cluster)]
     cuts = [0, *(np.flatnonzero(np.diff(at[order])) + 1).tolist(), len(at)]
-    return [Pairs.of_cells(*(each[first:last] for each in columns)) for first, last in pairwise(cuts)]
+    return [Pairs.of_cells(*(column[first:last] for column in columns)) for first, last in pairwise(cuts)]

@@ -95,7 +95,7 @@ class Described:
     def validator(self, method: str, path: str, status: int) -> Any:
         """Return what checks the body of an answer."""
         plain = path.partition("?")[0]
-        asked = CALLS.settled(plain, plain.encode())
+        asked = CALLS.normalised(plain, plain.encode())
         for template, operations in self.document["paths"].items():
             if method.lower() in operations and re.fullmatch(
                 re.sub(r"\\\{\w+\\\}", "[^/]+", re.escape(template)), asked

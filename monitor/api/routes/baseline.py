@@ -37,12 +37,12 @@ def show_reference(context: Context, now: Now, model: ModelName, query: Annotate
     version = usable("version", query.version)
     wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        parts = baseline.of_versions(connection, found)
-        maps = mappings.of_model(connection, found.id)
+        declared = model_named(connection, model)
+        parts = baseline.of_versions(connection, declared)
+        maps = mappings.of_model(connection, declared.id)
     chosen = baseline.together([part for name, part in parts.items() if version in {None, name}])
     evaluation = baseline.evaluated(
-        found, version, chosen, scores=query.scores, bins=query.bins or DEFAULT_BINS, by_value=query.bins is None
+        declared, version, chosen, scores=query.scores, bins=query.bins or DEFAULT_BINS, by_value=query.bins is None
     )
     no_range = {"start": None, "end": None} if chosen is None else {}
     return answer(shown(evaluation, mapping_of(maps, version)) | no_range)

@@ -54,15 +54,15 @@ def calibrate(context: Context, model: ModelName, asked: CalibrateRequest) -> Re
     """Apply the champion; without one, probabilities or distributions come back as they are."""
     _check_count("probabilities", len(asked.probabilities or ()), MOST_PROBABILITIES)
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        champion = champion_document(connection, found)
+        declared = model_named(connection, model)
+        champion = champion_document(connection, declared)
     number = None if champion is None else champion.number
-    _check_kind(found, probabilities=asked.probabilities is not None, distributions=asked.distributions is not None)
+    _check_input(declared, probabilities=asked.probabilities is not None, distributions=asked.distributions is not None)
     if asked.distributions is not None:
         _check_count("distributions", len(asked.distributions), MOST_DISTRIBUTIONS)
         distributions = _served_distributions(champion, asked.distributions)
         return answer(CalibratedDistributions(distributions=distributions, calibrator_version=number))
-    served = _served(found, champion, asked.probabilities or [])
+    served = _served(declared, champion, asked.probabilities or [])
     return answer(Calibrated(probabilities=served, calibrator_version=number))
 
 
@@ -71,7 +71,7 @@ def _check_count(field: str, count: int, most: int) -> None:
         raise BadInput(field, count, f"must be at most {most} at once")
 
 
-def _check_kind(model: Model, *, probabilities: bool, distributions: bool) -> None:
+def _check_input(model: Model, *, probabilities: bool, distributions: bool) -> None:
     """Refuse distributions where a model gives probabilities, probabilities of a regression, both, and neither."""
     if probabilities and distributions:
         raise BadInput("distributions", "…", "must be left out beside probabilities")

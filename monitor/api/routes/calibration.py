@@ -180,15 +180,15 @@ def _check_uncalibrated(calibrated: Summary) -> None:
         )
 
 
-def _segment(connection: Connection, given: str, clock: Clocked) -> str:
+def _segment(connection: Connection, segment: str, clock: Clocked) -> str:
     """Return a segment that was asked for; its key must be declared, or have been."""
-    key, _, value = given.partition(":")
-    if not given or (key in clock.model.settings.segments and name_fault(value) is None):
-        return given
-    if any(series.segment == given for series in rollups.series_ids(connection, clock.model.id)):
-        return given
+    key, _, value = segment.partition(":")
+    if not segment or (key in clock.model.settings.segments and name_fault(value) is None):
+        return segment
+    if any(series.segment == segment for series in rollups.series_ids(connection, clock.model.id)):
+        return segment
     declared = ", ".join(clock.model.settings.segments) or "none"
-    raise BadInput("segment", given, f"must be a declared segment and a value, as in key:value; declared: {declared}")
+    raise BadInput("segment", segment, f"must be a declared segment and a value, as in key:value; declared: {declared}")
 
 
 def _question(query: Range, clock: Clocked, start: int, end: int) -> Question:
@@ -206,11 +206,11 @@ def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Ra
         clock = clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)
         wanted = _wanted(connection, query, clock)
-        found = reference_of(clock, start, end)
+        reference = reference_of(clock, start, end)
         current = of_series(connection, clock.model, start, end, wanted)
-        before = of_series(connection, clock.model, found.start, found.end, wanted)
+        before = of_series(connection, clock.model, reference.start, reference.end, wanted)
         validated = _validated(connection, clock, query, (start, end))
-    reference, before = baseline.compared_with(clock, validated, found, before)
+    reference, before = baseline.compared_with(clock, validated, reference, before)
     return answer(drift(_question(query, clock, start, end), current, before, reference))
 
 
@@ -224,7 +224,7 @@ def _validated(
     if query.version is not None:
         return parts.get(query.version)
     served = {version for version, _ in by_place(connection, clock.model, {over}, "")[over]} or parts.keys()
-    return baseline.together([parts[each] for each in served]) if served <= parts.keys() else None
+    return baseline.together([parts[name] for name in served]) if served <= parts.keys() else None
 
 
 class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -252,7 +252,7 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = _past(query, clock.matured_until or now)
-        found = evaluations.history(
+        stored = evaluations.history(
             connection,
             clock.model.id,
             window=stored_window(clock, query.window),
@@ -262,7 +262,7 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
             end=end,
             limit=query.limit,
         )
-    rows = [stored.as_json() for stored in found]
+    rows = [evaluation.as_json() for evaluation in stored]
     if query.metric is None:
         return answer({"evaluations": rows})
     return answer({"evaluations": [{"end": row["end"], query.metric: row.get(query.metric)} for row in rows]})
@@ -289,7 +289,7 @@ def stored_window(clock: Clocked, window: str | None) -> str:
     if window is None:
         return DEFAULT_WINDOW if DEFAULT_WINDOW in stored else stored[0]
     wanted = parse_duration("window", window)
-    for each in stored:
-        if parse_duration("window", each) == wanted:
-            return each
+    for declared in stored:
+        if parse_duration("window", declared) == wanted:
+            return declared
     raise BadInput("window", window, f"is not evaluated on a schedule; the model's windows are {', '.join(stored)}")

@@ -91,18 +91,18 @@ class Calibrators(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def list_calibrators(context: Context, model: ModelName) -> Response:
     """List all versions, newest first, with those in service now and before."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        aliases = versions.aliases(connection, found.id)
+        declared = model_named(connection, model)
+        aliases = versions.aliases(connection, declared.id)
         champion, challenger = (
             aliases[name].number if name in aliases else None for name in (versions.CHAMPION, versions.CHALLENGER)
         )
         return answer(
             Calibrators(
-                calibrators=versions.documents(connection, found.id),
+                calibrators=versions.documents(connection, declared.id),
                 champion=champion,
                 challenger=challenger,
-                promotions=registry.promotions(connection, found.id),
-                trials=ongoing(connection, found),
+                promotions=registry.promotions(connection, declared.id),
+                trials=ongoing(connection, declared),
             )
         )
 
@@ -114,8 +114,8 @@ def list_calibrators(context: Context, model: ModelName) -> Response:
 def show_calibrator(context: Context, model: ModelName, which: Which, request: Request) -> Response:
     """Return one version, the champion or the challenger; `If-None-Match` saves the body."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        calibrator = _calibrator(connection, found, which)
+        declared = model_named(connection, model)
+        calibrator = _calibrator(connection, declared, which)
     return answer_unless_known(request, calibrator.sha256, calibrator)
 
 
@@ -140,19 +140,21 @@ def show_difference(
 ) -> Response:
     """Compare two calibrators: their maps side by side, and the change of recent traffic and decisions."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        before = named_version(connection, found, against) if against else champion_number(connection, found)
-        after = named_version(connection, found, which)
-        return answer(compared(connection, found, before, after, now))
+        declared = model_named(connection, model)
+        before = named_version(connection, declared, against) if against else champion_number(connection, declared)
+        after = named_version(connection, declared, which)
+        return answer(compared(connection, declared, before, after, now))
 
 
 @router.get("/{model}/calibrators/{which}/map", responses=gives(CalibratorMap))
 def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Response:
     """Return the map of a calibrator as curves to draw."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        document = no_calibrator(found.task or "binary") if which == IDENTITY else _calibrator(connection, found, which)
-    return answer(map_of(document, classes=found.classes))
+        declared = model_named(connection, model)
+        document = (
+            no_calibrator(declared.task or "binary") if which == IDENTITY else _calibrator(connection, declared, which)
+        )
+    return answer(map_of(document, classes=declared.classes))
 
 
 @router.post("/{model}/calibrators/rollback", responses=gives(Moved))

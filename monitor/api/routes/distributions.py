@@ -10,7 +10,7 @@ from ...domain.errors import BadInput
 from ...domain.events import MAX_AMOUNT, MAX_LEVELS, level_name, levels_of
 
 
-def distribution(given: Mapping[str, Any]) -> Distribution:
+def distribution(fields: Mapping[str, Any]) -> Distribution:
     """Return the distribution that a mean and a standard deviation, or quantiles, state.
 
     Raises
@@ -24,15 +24,15 @@ def distribution(given: Mapping[str, Any]) -> Distribution:
     ((1.0, 2.5), (100, 900))
 
     """
-    names = set(given)
+    names = set(fields)
     if names == {"mean", "std"}:
-        values = tuple(_amount(name, given[name]) for name in ("mean", "std"))
+        values = tuple(_amount(name, fields[name]) for name in ("mean", "std"))
         if not values[1] > 0.0:
-            raise BadInput("std", given["std"], "must be above 0")
+            raise BadInput("std", fields["std"], "must be above 0")
         return Distribution((), values)
     if names != {"quantiles"}:
         raise BadInput("distribution", sorted(names), "must have mean and std, or quantiles, and nothing else")
-    return _of_quantiles(given["quantiles"])
+    return _of_quantiles(fields["quantiles"])
 
 
 def _of_quantiles(quantiles: Any) -> Distribution:

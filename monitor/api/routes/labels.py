@@ -116,7 +116,7 @@ def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[L
         seen = models.seen_delays(connection, clock.model.id)
         ages = aged(connection, clock.model, clock.progress, seen, now)
         cohorts = _cohorts(connection, clock, length)
-    counts = {bucket: each.count for bucket, each in seen.items()}
+    counts = {bucket: labels.count for bucket, labels in seen.items()}
     arrivals, gap = learned(counts, ages), early_and_late(seen)
     return answer(
         Labels(

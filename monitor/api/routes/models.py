@@ -139,10 +139,10 @@ def delete_model(
         raise BadInput("confirm", confirm, f"must be the model's name, {model!r}, since this deletes all its data")
     with context.database.write() as connection:
         lease.fence(connection)
-        found = model_named(connection, model, lock=True)
-        rollups.remove_model(connection, found.id)
-        events.remove_model(connection, found.id)
-        models.remove(connection, found.id)
+        declared = model_named(connection, model, lock=True)
+        rollups.remove_model(connection, declared.id)
+        events.remove_model(connection, declared.id)
+        models.remove(connection, declared.id)
     context.ingest.directory.forget(model)
     return answer(Deleted(deleted=model))
 
@@ -152,17 +152,17 @@ def delete_model(
     responses=gives(settings.ModelSettings) | {201: described(settings.ModelSettings, description="made")},
     openapi_extra=takes(SettingsBody),
 )
-def declare_model(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
+def declare_model(context: Context, now: Now, model: ModelName, declaration: SentJson) -> Response:
     """Declare settings: given ones replace, others stay. Creates the model if it does not exist."""
     check_model_name(model)
     with context.database.write() as connection:
         old = models.by_name(connection, model, lock=True)
         status = 201 if old is None else 200
         if old is None:
-            task, classes, chosen = _declared(None, given)
+            task, classes, chosen = _declared(None, declaration)
             models.create(connection, model, task=task, classes=classes, settings=chosen, now=now)
             old = model_named(connection, model, lock=True)  # another request may have been first
-        task, classes, chosen = _declared(old, given)
+        task, classes, chosen = _declared(old, declaration)
         _keep_meaning(connection, old, classes)
         changed = models.change(connection, old, task=task, classes=classes, settings=chosen)
     context.ingest.directory.forget(model)
@@ -185,10 +185,10 @@ def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] |
 
 
 def _declared(
-    old: Model | None, given: Mapping[str, object]
+    old: Model | None, declaration: Mapping[str, object]
 ) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
-    task, classes = task_from(old, given)
-    return task, classes, settings_from(old.settings if old else ModelSettings(), given)
+    task, classes = task_from(old, declaration)
+    return task, classes, settings_from(old.settings if old else ModelSettings(), declaration)
 
 
 @gives_settings
@@ -202,10 +202,10 @@ class ModelAnswer(State, frozen=True, kw_only=True):
 def show_model(context: Context, model: ModelName) -> Response:
     """Return a model's settings and state."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        state = _states(connection, [found])(found)
-        named = _versions(connection, found)
-    return answer(ModelAnswer(**asdict(state), **settings_of(found), versions=named))
+        declared = model_named(connection, model)
+        state = _states(connection, [declared])(declared)
+        named = _versions(connection, declared)
+    return answer(ModelAnswer(**asdict(state), **settings_of(declared), versions=named))
 
 
 def _versions(connection: Connection, model: Model) -> list[str]:

@@ -40,7 +40,7 @@ class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 @router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody))
-def replay_policy(context: Context, now: Now, model: ModelName, given: SentJson) -> Response:
+def replay_policy(context: Context, now: Now, model: ModelName, policy: SentJson) -> Response:
     """Replay thresholds, tests and recalibration under other settings over stored history; nothing stored changes.
 
     Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alerts,
@@ -50,9 +50,9 @@ def replay_policy(context: Context, now: Now, model: ModelName, given: SentJson)
         raise Unavailable("another replay is running", retry_after=RETRY_SECONDS)
     try:
         with context.database.read() as connection:
-            found = model_named(connection, model)
-            plan = plan_of(found, given)
-            past = history(connection, found, plan, now)
-        return answer(replay_history(found, plan, past))
+            declared = model_named(connection, model)
+            plan = plan_of(declared, policy)
+            past = history(connection, declared, plan, now)
+        return answer(replay_history(declared, plan, past))
     finally:
         TURN.release()

@@ -66,7 +66,7 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
         sums = by_place(connection, clock.model, {over, before})
     matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
     whole = Question(model=clock.model, version=query.version, segment="", start=start, end=end, matured=matured)
-    here, earlier = (_by_segment(clock.model, sums[each], version) for each in (over, before))
+    here, earlier = (_by_segment(clock.model, sums[span], version) for span in (over, before))
     return answer(
         Segments(
             segments=segments.ranked(whole, here, earlier),
@@ -81,8 +81,8 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
 
 def _by_segment(model: Model, sums: Mapping[Place, Summary], version: str | None) -> dict[str, Summary]:
     """Return the sums of each declared segment, over all versions unless one is asked for."""
-    found: dict[str, list[Summary]] = {}
+    parts_of: dict[str, list[Summary]] = {}
     for (served_by, segment), summary in sums.items():
         if version in {None, served_by} and segments.declared(model, segment):
-            found.setdefault(segment, []).append(summary)
-    return {segment: reduce(operator.add, parts) for segment, parts in found.items()}
+            parts_of.setdefault(segment, []).append(summary)
+    return {segment: reduce(operator.add, parts) for segment, parts in parts_of.items()}

@@ -48,8 +48,8 @@ class Serving(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 def show_serving(context: Context, model: ModelName, request: Request) -> Response:
     """Return the calibrator in service, and the one that serves a share of traffic beside it; `If-None-Match` saves the body."""
     with context.database.read() as connection:
-        found = serving(connection, model_named(connection, model))
-    return answer_unless_known(request, sha256(canonical(to_builtins(found))).hexdigest(), found)
+        in_service = serving(connection, model_named(connection, model))
+    return answer_unless_known(request, sha256(canonical(to_builtins(in_service))).hexdigest(), in_service)
 
 
 def serving(connection: Connection, model: Model) -> Serving:

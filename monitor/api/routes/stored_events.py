@@ -98,8 +98,8 @@ class EventAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
     """Return what became of one event: prediction, labels and conflicts."""
     with context.database.read() as connection:
-        found = model_named(connection, model)
-        ref = (found.id, event_id)
+        declared = model_named(connection, model)
+        ref = (declared.id, event_id)
         if name_fault(event_id) is not None:
             raise NotFound(f"model {model!r} has no event {event_id!r}")
         key = events.event_key(events.hash_key(connection), *ref)

@@ -38,17 +38,17 @@ CALLS = Calls(model_routes())
     ],
 )
 def test_a_name_becomes_one_part_of_the_address(raw: str, expected: str) -> None:
-    assert CALLS.settled("", None) == ""
-    assert f"/v1/models/{expected}" == CALLS.settled("/v1/models/x", f"/v1/models/{raw}".encode())
+    assert CALLS.normalised("", None) == ""
+    assert f"/v1/models/{expected}" == CALLS.normalised("/v1/models/x", f"/v1/models/{raw}".encode())
 
 
 def test_slashes_outside_the_name_may_be_encoded() -> None:
-    assert CALLS.settled("/v1/models/m/drift", b"/v1%2Fmodels/m%2Fdrift") == "/v1/models/m/drift"
+    assert CALLS.normalised("/v1/models/m/drift", b"/v1%2Fmodels/m%2Fdrift") == "/v1/models/m/drift"
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics", "/v1/events", "/v1/models"])
 def test_other_addresses_stay(path: str) -> None:
-    assert CALLS.settled(path, path.encode()) == path
+    assert CALLS.normalised(path, path.encode()) == path
 
 
 def test_every_call_on_a_model_is_recognised_behind_slashes() -> None:
@@ -57,7 +57,7 @@ def test_every_call_on_a_model_is_recognised_behind_slashes() -> None:
         for parameter, value in (("which", "7"), ("number", "7"), ("event_id", "a%2Fb")):
             call = call.replace(f"{{{parameter}}}", value)
         address = f"/v1/models/org/net{call}"
-        assert CALLS.settled(address, address.encode()) == f"/v1/models/org%2Fnet{call}"
+        assert CALLS.normalised(address, address.encode()) == f"/v1/models/org%2Fnet{call}"
 
 
 def test_a_new_route_needs_no_entry_elsewhere() -> None:
@@ -68,4 +68,4 @@ def test_a_new_route_needs_no_entry_elsewhere() -> None:
 
     calls = Calls(router.routes)
     address = "/v1/models/org/net/runs/1/rows/a/b"
-    assert calls.settled(address, address.encode()) == "/v1/models/org%2Fnet/runs/1/rows/a%2Fb"
+    assert calls.normalised(address, address.encode()) == "/v1/models/org%2Fnet/runs/1/rows/a%2Fb"
