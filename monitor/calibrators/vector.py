@@ -67,7 +67,7 @@ def _of_vector(parameters: Parameters) -> ToProbabilities:
         total = sum(probabilities)
         floor = max(smallest, smallest / total)
         logs = [log(p if p > floor else floor) for p in [p / total for p in probabilities]]  # noqa: FURB136  as in singles
-        return softmax([a * each + b for a, each, b in zip(slopes, logs, intercepts, strict=True)], 1.0)
+        return softmax([a * log_p + b for a, log_p, b in zip(slopes, logs, intercepts, strict=True)], 1.0)
 
     return apply
 

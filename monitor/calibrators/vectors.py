@@ -84,6 +84,6 @@ def softmax_of_logits(beta: float) -> ToProbabilities:
     return apply
 
 
-def other_classes(given: int, classes: int) -> ValueError:
+def other_classes(length: int, classes: int) -> ValueError:
     """Return the error for a vector of another number of classes than a calibrator has parameters for."""
-    return ValueError(f"there are {given} classes; this calibrator was fitted on {classes}")
+    return ValueError(f"there are {length} classes; this calibrator was fitted on {classes}")

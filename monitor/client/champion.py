@@ -17,7 +17,7 @@ from ..calibrators.errors import BadDocument
 from ..calibrators.families import FAMILIES
 from ..calibrators.singles import ToProbability
 from ..calibrators.vectors import ToProbabilities
-from .distributions import Given, Served, applied, applied_to_arrays
+from .distributions import Forecast, Served, applied, applied_to_arrays
 
 Failed = Callable[[Exception], None]
 T = TypeVar("T")
@@ -68,13 +68,13 @@ class Champion:
             return self._entries(value, failed)
         return _one(self.scalar, value, failed)
 
-    def distribution(self, given: Given) -> Served:
+    def distribution(self, forecast: Forecast) -> Served:
         """Return a distribution calibrated, or many, given as arrays; raise ValueError for values that are none."""
-        if not given.is_many:
-            return applied(self._distribution, given)
+        if not forecast.is_many:
+            return applied(self._distribution, forecast)
         if self._many is None:
             self._many = compile_distributions(self.document or NO_CALIBRATOR)
-        return applied_to_arrays(self._many, given)
+        return applied_to_arrays(self._many, forecast)
 
     def _by_class(self, value: Mapping[Any, Any], failed: Failed) -> dict[Any, Any]:
         """Calibrate an object by class. Its order means nothing: parameters for each class go by the names in the document."""
@@ -99,12 +99,12 @@ class Champion:
 
     def _array(self, array: Any, failed: Failed) -> Any:
         numpy = sys.modules["numpy"]
-        given = numpy.asarray(array, dtype=float)
+        entries = numpy.asarray(array, dtype=float)
         try:
-            rows = given.ravel() if self._vector is None else given.reshape(-1, given.shape[-1])
-            return self._whole_array(rows).reshape(given.shape)
+            rows = entries.ravel() if self._vector is None else entries.reshape(-1, entries.shape[-1])
+            return self._whole_array(rows).reshape(entries.shape)
         except Exception:  # noqa: BLE001  an entry which is no probability, most likely: one after the other
-            return numpy.asarray(self.apply(given.tolist(), failed), dtype=float).reshape(given.shape)
+            return numpy.asarray(self.apply(entries.tolist(), failed), dtype=float).reshape(entries.shape)
 
     def _whole_array(self, rows: Any) -> Any:
         if self.document is None:

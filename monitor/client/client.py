@@ -23,7 +23,7 @@ from .cache import Cache, place
 from .champion import Calibrated, is_single
 from .champions import Champions
 from .delivery import Delivery
-from .distributions import CalibratedDistribution, Given
+from .distributions import CalibratedDistribution, Forecast
 from .ids import TimeOrderedIds
 from .limited import LimitedWarnings, described
 from .outbox import Outbox, Stats
@@ -359,14 +359,14 @@ class Client:
         """
         if not self._calibrates:
             self._follow_champion()
-        serving, given, event = self._champions.serving, Given(mean, std, quantiles), None
+        serving, forecast, event = self._champions.serving, Forecast(mean, std, quantiles), None
         try:
-            event = self._event(event_id, single=not given.is_many)
-            champion = serving.of_event(event) if event and not given.is_many else serving.champion
-            return given.calibrated(champion.distribution(given), champion.number, event)
+            event = self._event(event_id, single=not forecast.is_many)
+            champion = serving.of_event(event) if event and not forecast.is_many else serving.champion
+            return forecast.calibrated(champion.distribution(forecast), champion.number, event)
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             self._not_calibrated(error)
-            return given.calibrated(given.as_it_came, None, event)
+            return forecast.calibrated(forecast.as_it_came, None, event)
 
     @property
     def calibrator_version(self) -> int | None:

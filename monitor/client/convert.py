@@ -216,8 +216,8 @@ def _sampled(apply: Map, on: str) -> Mapping[str, Json]:
 
     def called(p: Any) -> Any:
         clipped = np.clip(p, LOWEST, HIGHEST)
-        given = np.log(clipped / (1.0 - clipped)) if on == LOGIT else p
-        return np.asarray(apply(given), dtype=float).reshape(p.shape)
+        inputs = np.log(clipped / (1.0 - clipped)) if on == LOGIT else p
+        return np.asarray(apply(inputs), dtype=float).reshape(p.shape)
 
     tail = np.logspace(-9, -2, 29)
     x = np.unique(np.concatenate([np.linspace(0.0, 1.0, 129), tail, 1.0 - tail, [LOWEST, HIGHEST]]))

@@ -33,8 +33,8 @@ class CalibratedDistribution(NamedTuple):
         return fields
 
 
-class Given(NamedTuple):
-    """The distribution of a model, as given."""
+class Forecast(NamedTuple):
+    """The distribution that a model predicts, before calibration."""
 
     mean: Any
     std: Any
@@ -64,7 +64,7 @@ class Served(NamedTuple):
     quantiles: Mapping[Any, Any] | None
 
 
-def applied(apply: ToDistribution, given: Given) -> Served:
+def applied(apply: ToDistribution, forecast: Forecast) -> Served:
     """Return a calibrated distribution.
 
     Raises
@@ -73,12 +73,12 @@ def applied(apply: ToDistribution, given: Given) -> Served:
         for values that are no distribution.
 
     """
-    levels, values, names = _columns(given)
+    levels, values, names = _columns(forecast)
     calibrated = apply(Distribution(levels, tuple([float(value) for value in values])))
     return _served(calibrated.levels, calibrated.values, names)
 
 
-def applied_to_arrays(apply: Callable[[Any, Any], tuple[Any, Any]], given: Given) -> Served:
+def applied_to_arrays(apply: Callable[[Any, Any], tuple[Any, Any]], forecast: Forecast) -> Served:
     """Return calibrated distributions, given as arrays of one shape, numbers for all of them, or both.
 
     Raises
@@ -88,26 +88,26 @@ def applied_to_arrays(apply: Callable[[Any, Any], tuple[Any, Any]], given: Given
 
     """
     numpy = sys.modules["numpy"]
-    levels, values, names = _columns(given)
+    levels, values, names = _columns(forecast)
     columns = numpy.broadcast_arrays(*(numpy.asarray(value, dtype=float) for value in values))
     shape = columns[0].shape
     served, rows = apply(levels, numpy.stack([column.ravel() for column in columns], axis=1))
     return _served(served, [rows[:, k].reshape(shape) for k in range(rows.shape[1])], names)
 
 
-def _columns(given: Given) -> tuple[tuple[int, ...], list[Any], dict[int, Any]]:
+def _columns(forecast: Forecast) -> tuple[tuple[int, ...], list[Any], dict[int, Any]]:
     """Return levels in thousandths, the values in their order, and the given names of the levels."""
-    if given.quantiles is None:
-        if given.mean is None or given.std is None:
+    if forecast.quantiles is None:
+        if forecast.mean is None or forecast.std is None:
             raise ValueError("a distribution has mean and std, or quantiles")
-        return (), [given.mean, given.std], {}
-    if given.mean is not None or given.std is not None:
+        return (), [forecast.mean, forecast.std], {}
+    if forecast.mean is not None or forecast.std is not None:
         raise ValueError("a distribution has mean and std, or quantiles, not both")
-    levels = levels_of(tuple(by_level(given.quantiles)))
+    levels = levels_of(tuple(by_level(forecast.quantiles)))
     if levels is None:
         raise ValueError("quantiles are by level, in decimals as 0.05, from 0.001 to 0.999")
-    named = sorted(zip(levels, given.quantiles, strict=True), key=lambda pair: pair[0])
-    return tuple(level for level, _ in named), [given.quantiles[name] for _, name in named], dict(named)
+    named = sorted(zip(levels, forecast.quantiles, strict=True), key=lambda pair: pair[0])
+    return tuple(level for level, _ in named), [forecast.quantiles[name] for _, name in named], dict(named)
 
 
 def _served(levels: tuple[int, ...], values: Any, names: Mapping[int, Any]) -> Served:

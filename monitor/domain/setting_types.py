@@ -236,8 +236,8 @@ def limits(noun: str, known: Mapping[str, Interval], example: str) -> SettingTyp
 
 def _limits_schema(known: Mapping[str, Interval]) -> Any:
     widest: Any = Interval(0, max(interval.most for interval in known.values()), open_below=True).schema
-    each = {key: msgspec.json.schema(interval.schema) for key, interval in known.items()}
-    return Annotated[dict[str, widest], Meta(extra_json_schema={"properties": each})]
+    properties = {key: msgspec.json.schema(interval.schema) for key, interval in known.items()}
+    return Annotated[dict[str, widest], Meta(extra_json_schema={"properties": properties})]
 
 
 def by_class(of: SettingType[T], example: str) -> SettingType[dict[str, T]]:

@@ -244,8 +244,8 @@ SETTINGS: Final = {setting.name: setting for setting in (TASK, CLASSES, *_declar
 """All settings of a model by name, as the API takes and shows them."""
 
 
-def settings_from(old: ModelSettings, given: Mapping[str, object]) -> ModelSettings:
-    """Return old settings with the given ones in their place, except `task` and `classes`, which `task_from` returns.
+def settings_from(old: ModelSettings, declaration: Mapping[str, object]) -> ModelSettings:
+    """Return old settings with those of a declaration in their place, except `task` and `classes`, which `task_from` returns.
 
     Raises
     ------
@@ -254,7 +254,7 @@ def settings_from(old: ModelSettings, given: Mapping[str, object]) -> ModelSetti
 
     """
     changes: dict[str, Any] = {}
-    for name, value in given.items():
+    for name, value in declaration.items():
         if name not in SETTINGS:
             raise BadInput(name, value, f"there is no such setting; the settings are {', '.join(sorted(SETTINGS))}")
         if name not in {TASK.name, CLASSES.name}:
@@ -264,7 +264,7 @@ def settings_from(old: ModelSettings, given: Mapping[str, object]) -> ModelSetti
     return replace(old, **changes)
 
 
-def task_from(model: Model | None, given: Mapping[str, object]) -> tuple[Task | None, tuple[str, ...] | None]:
+def task_from(model: Model | None, declaration: Mapping[str, object]) -> tuple[Task | None, tuple[str, ...] | None]:
     """Return task and classes after a declaration.
 
     Raises
@@ -275,8 +275,8 @@ def task_from(model: Model | None, given: Mapping[str, object]) -> tuple[Task | 
         for a change of what events have been summed under.
 
     """
-    task: Task | None = TASK.type.parse("task", given.get("task"))
-    classes: tuple[str, ...] | None = CLASSES.type.parse("classes", given.get("classes"))
+    task: Task | None = TASK.type.parse("task", declaration.get("task"))
+    classes: tuple[str, ...] | None = CLASSES.type.parse("classes", declaration.get("classes"))
     if model is not None:
         task = _unchanged("task", model.task, task)
         classes = _unchanged("classes", model.classes, classes)

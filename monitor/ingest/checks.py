@@ -123,20 +123,20 @@ _OTHERS_THAN: Final = {form: _others_than(form) for form in TASK_OF_FORM}
 
 def _mixture_fault(event: PredictionEvent) -> Fault | None:
     """Return which fields conflict."""
-    given = [form for form in TASK_OF_FORM if getattr(event, form) is not None]
-    if len(given) > 1:
-        return _number_fault(given)
+    stated = [form for form in TASK_OF_FORM if getattr(event, form) is not None]
+    if len(stated) > 1:
+        return _number_fault(stated)
     for field, forms in _BESIDE.items():
-        if getattr(event, field) is not None and not set(forms) & set(given or ["confidence"]):
+        if getattr(event, field) is not None and not set(forms) & set(stated or ["confidence"]):
             beside = " or ".join(forms)
             return Fault("wrong_form", f"{field} is given without {beside}: must come with it")
     return None
 
 
-def _number_fault(given: list[str]) -> Fault:
+def _number_fault(forms: list[str]) -> Fault:
     return Fault(
-        "wrong_form" if given else "missing_field",
-        f"{' and '.join(given) or 'no score'} given: must have exactly one of {', '.join(TASK_OF_FORM)}",
+        "wrong_form" if forms else "missing_field",
+        f"{' and '.join(forms) or 'no score'} given: must have exactly one of {', '.join(TASK_OF_FORM)}",
     )
 
 
@@ -218,8 +218,8 @@ def _raw_fault(event: PredictionEvent) -> Fault | None:
     """Return the fault of the model's own distribution beside the calibrated one."""
     mean, std, quantiles = event.raw_mean, event.raw_std, event.raw_quantiles
     if (mean is None) != (std is None):
-        given, missing = ("raw_mean", "raw_std") if std is None else ("raw_std", "raw_mean")
-        return Fault("missing_field", f"{missing} is missing: {given} must come with it")
+        stated, missing = ("raw_mean", "raw_std") if std is None else ("raw_std", "raw_mean")
+        return Fault("missing_field", f"{missing} is missing: {stated} must come with it")
     if quantiles is None:
         return None
     if mean is not None:

@@ -48,7 +48,7 @@ def members_fault(event: PredictionEvent) -> Fault | None:
     """Return the fault of an ensemble's members; set their average if the event leaves it out."""
     members: list[Any] = event.members or []
     vectors = isinstance(members[0], list)
-    if any(isinstance(each, list) is not vectors for each in members):
+    if any(isinstance(member, list) is not vectors for member in members):
         return Fault("wrong_type", "members holds both numbers and arrays: must be all probabilities, or all vectors")
     if vectors and (fault := _vectors_fault(members)):
         return fault
@@ -71,12 +71,12 @@ def averages(vectors: list[list[float]]) -> list[float]:
 
 def _vectors_fault(members: list[list[float]]) -> Fault | None:
     classes = len(members[0])
-    for place, each in enumerate(members):
-        if len(each) != classes:
+    for place, member in enumerate(members):
+        if len(member) != classes:
             return Fault(
-                "wrong_length", f"members[{place}] has {len(each)} values: must have {classes}, as the first member"
+                "wrong_length", f"members[{place}] has {len(member)} values: must have {classes}, as the first member"
             )
-        if fault := _sum_fault(f"members[{place}]", each):
+        if fault := _sum_fault(f"members[{place}]", member):
             return fault
     return None
 
@@ -92,12 +92,12 @@ def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
                 "wrong_length", f"{own} has {len(stated)} values: must have {len(average)}, as each of members"
             )
         pairs = {f"{own}[{place}]": pair for place, pair in enumerate(zip(stated, average, strict=True))}
-    for field, (given, expected) in pairs.items():
-        if abs(given - expected) > AVERAGE_TOLERANCE + ROUNDING:
+    for field, (value, expected) in pairs.items():
+        if abs(value - expected) > AVERAGE_TOLERANCE + ROUNDING:
             calibrated = "" if own.startswith("raw_") else f"; send a calibrated value with this as raw_{own}"
             return Fault(
                 "out_of_range",
-                f"{field} is {quoted(given)}: must be the average of members, {expected:.6g}, or absent{calibrated}",
+                f"{field} is {quoted(value)}: must be the average of members, {expected:.6g}, or absent{calibrated}",
             )
     return None
 

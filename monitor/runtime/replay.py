@@ -66,7 +66,7 @@ class History:
     left_out: int  # predictions without a raw score
 
 
-def plan_of(model: Model, given: Mapping[str, Any]) -> Plan:
+def plan_of(model: Model, policy: Mapping[str, Any]) -> Plan:
     """Return the plan of a policy: settings of the model, with `start`, `end` and `step`.
 
     Raises
@@ -78,14 +78,14 @@ def plan_of(model: Model, given: Mapping[str, Any]) -> Plan:
 
     """
     own = {"start", "end", "step"}
-    settings = {name: value for name, value in given.items() if name not in own}
+    settings = {name: value for name, value in policy.items() if name not in own}
     task_from(model, settings)
-    start, end = (None if given.get(name) is None else parse_bound(name, given[name]) for name in ("start", "end"))
+    start, end = (None if policy.get(name) is None else parse_bound(name, policy[name]) for name in ("start", "end"))
     if start is not None and end is not None and start >= end:
-        raise BadInput("end", given["end"], "must be after start")
-    step = HOUR if given.get("step") is None else parse_span("step", given["step"])
+        raise BadInput("end", policy["end"], "must be after start")
+    step = HOUR if policy.get("step") is None else parse_span("step", policy["step"])
     if step < MINUTE:
-        raise BadInput("step", given["step"], "must be at least 1m")
+        raise BadInput("step", policy["step"], "must be at least 1m")
     return Plan(settings=settings_from(model.settings, settings), start=start, end=end, step=step)
 
 
