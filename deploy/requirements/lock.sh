@@ -9,3 +9,4 @@ $uv pip compile pyproject.toml --extra server --extra postgres --extra demo --gr
 $uv pip compile pyproject.toml --extra server --extra postgres --extra demo --extra dashboards --group dev $options \
 	-c $out/demo.txt -o $out/dev.txt
 $uv pip compile --group pyproject.toml:node $options -o $out/node.txt
+$uv pip compile --group pyproject.toml:peers $options -o $out/peers.txt

@@ -1,6 +1,7 @@
 """Run all benchmarks, or those that are named: `python -m tests.benchmarks query rollup`; each writes its page in `docs/benchmarks`.
 
-`--peers PYTHON` names an interpreter with packages that fits are held against and that are not installed here: netcal, probmetrics.
+`--peers PYTHON` names an interpreter with packages to compare with that are not installed here: netcal and probmetrics for fits; probcal,
+river and insurance-monitoring, pinned in `deploy/requirements/peers.txt`, for detectors.
 """
 
 import argparse
@@ -12,6 +13,7 @@ from tests.benchmarks import (
     apply,
     decisions,
     decode,
+    detectors,
     evaluate,
     fits,
     gate,
@@ -33,6 +35,7 @@ PARTS = {
     "evaluate": evaluate,
     "alarms": alarms,
     "watch": watch,
+    "detectors": detectors,
     "rollback": rollback,
     "segments": segments,
     "decisions": decisions,
@@ -40,6 +43,9 @@ PARTS = {
     "gate": gate,
     "sizing": sizing,
 }
+
+COMPARED = ("fits", "detectors")
+"""Parts that other packages take part in."""
 
 
 def show(ratio: Ratio | str) -> None:
@@ -56,10 +62,10 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks")
     # The empty list is what argparse checks when there is no argument.
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
-    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with packages to compare fits with")
+    parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with packages to compare with")
     parser.add_argument("--seeds", type=int, default=gate.SEEDS, help="how many refits of each kind are simulated")
     given = parser.parse_args()
-    options: dict[str, tuple[Any, ...]] = {"fits": (given.peers,), "gate": (given.seeds,)}
+    options: dict[str, tuple[Any, ...]] = dict.fromkeys(COMPARED, (given.peers,)) | {"gate": (given.seeds,)}
     for name in given.parts or PARTS:
         results = []
         for result in PARTS[name].run(*options.get(name, ())):
@@ -72,7 +78,7 @@ def _named(part: str, given: argparse.Namespace) -> list[str]:
     """Return the options that change what a part does, as a reader would give them."""
     if part == "gate" and given.seeds != gate.SEEDS:
         return ["--seeds", str(given.seeds)]
-    return ["--peers", "PYTHON"] if part == "fits" and given.peers else []
+    return ["--peers", "PYTHON"] if part in COMPARED and given.peers else []
 
 
 main()

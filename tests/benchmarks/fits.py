@@ -4,9 +4,7 @@ Packages that need an environment of their own run in another interpreter, `--pe
 named.
 """
 
-import json
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,6 +20,7 @@ from scipy.special import logsumexp
 
 from monitor.calibrators.families import make
 from tests.benchmarks import peers
+from tests.benchmarks.interpreter import Peer
 from tests.benchmarks.measure import Ratio
 
 Floats = NDArray[np.float64]
@@ -114,31 +113,9 @@ REST = 0.3
 """Seconds before our turn: threads of the peer's libraries wait for more work by spinning, for as long as 0.2."""
 
 
-class Peer:
-    """Other packages in a process of their own."""
-
-    def __init__(self, interpreter: str) -> None:
-        self.process = subprocess.Popen(
-            [interpreter, str(SCRIPT)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-        )
-
-    def fit(self, name: str, rows: Path) -> dict[str, Any]:
-        """Return how long a fit took and what it found, or what is missing."""
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps([name, str(rows)]) + "\n")
-        self.process.stdin.flush()
-        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
-        return answer
-
-    def close(self) -> None:
-        """End it."""
-        self.process.communicate(timeout=60)
-
-
 def run(interpreter: str | None = None) -> Iterator[Ratio | str]:
     """Yield how many times longer each peer takes, and how far what it finds lies from what we find."""
-    peer, rows = Peer(interpreter or sys.executable), data()
+    peer, rows = Peer(interpreter or sys.executable, SCRIPT), data()
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{place}.npz" for place, name in enumerate(rows)}
         for name, (p, y) in rows.items():
@@ -151,13 +128,13 @@ def run(interpreter: str | None = None) -> Iterator[Ratio | str]:
 
 def held(contest: Contest, peer: Peer, path: Path, p: Floats, y: Floats) -> Iterator[Ratio | str]:
     """Yield the outcome of one contest."""
-    first = peer.fit(contest.peer, path)
+    first = peer.ask(contest.peer, path)
     what = f"{contest.what} on {contest.rows}"
     if "missing" in first:
         yield f"MISSING: {what}: {first['missing']}; name an interpreter that has it by --peers"
         return
     fitted = make(contest.method, task=contest.task).fit(p, y)
-    times = [(peer.fit(contest.peer, path), timed(contest, p, y)) for _ in range(contest.runs)]
+    times = [(peer.ask(contest.peer, path), timed(contest, p, y)) for _ in range(contest.runs)]
     theirs, ours = medians(times, "seconds")
     their_work, our_work = medians(times, "work")
     yield Ratio(f"{what}: over ours", theirs / ours, contest.limit)

@@ -8,6 +8,7 @@ import pytest
 from scipy.stats import binom
 
 from monitor.stats.sequential.ledger import Ledger
+from tests.benchmarks import detectors
 from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
 from tests.benchmarks.watch import REFERENCES, TESTS, Tied, delays, lin, long, rejected, sabotaged
@@ -64,6 +65,16 @@ def test_a_drift_to_ten_points_is_found_as_soon_as_known() -> None:
     for name in tests:
         assert found[name][0] <= 1.3 * REFERENCES[0.10, name]
         assert found[name][1] <= at_most(ALPHA, 20)
+
+
+def test_a_new_mix_of_traffic_is_no_alarm_and_a_bias_is_found() -> None:
+    scenes = {scene.name: scene for scene in detectors.SCENES}
+    for scene in scenes.values():
+        at = detectors.watched(*scene.streams(10), THRESHOLD, ALPHA)
+        verdict = detectors.Verdict.of(at, scene.change)
+        assert verdict.early <= at_most(ALPHA, 10)
+        assert verdict.found == 10 if scene.wrong else verdict.found <= at_most(ALPHA, 10)
+    assert sorted(scene.wrong for scene in scenes.values()) == [False] * 3 + [True] * 3
 
 
 def test_looking_often_is_free_for_the_tests_and_not_for_bets_that_see_their_own_step() -> None:

@@ -1,0 +1,28 @@
+"""Another interpreter that has the packages to compare with: it runs one of our scripts, a request per line, an answer per line."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+
+class Peer:
+    """Other packages in a process of their own."""
+
+    def __init__(self, interpreter: str, script: Path) -> None:
+        self.process = subprocess.Popen(
+            [interpreter, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+
+    def ask(self, name: str, rows: Path) -> dict[str, Any]:
+        """Return what a peer makes of stored rows, or what is missing."""
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        self.process.stdin.write(json.dumps([name, str(rows)]) + "\n")
+        self.process.stdin.flush()
+        answer: dict[str, Any] = json.loads(self.process.stdout.readline())
+        return answer
+
+    def close(self) -> None:
+        """End it."""
+        self.process.communicate(timeout=60)
