@@ -124,10 +124,10 @@ def _first_fault(item: Any) -> Fault | None:
         return fault
     if "type" not in item:
         return Fault("missing_field", 'type is missing: must be "prediction" or "label"')
-    kind = item["type"]
-    if not isinstance(kind, str) or kind not in FIELDS:
-        return Fault("unknown_type", f'type is {quoted(kind)}: must be "prediction" or "label"')
-    return _unknown_field(item, kind) or _missing_field(item, kind) or _bad_field(item, kind)
+    event_type = item["type"]
+    if not isinstance(event_type, str) or event_type not in FIELDS:
+        return Fault("unknown_type", f'type is {quoted(event_type)}: must be "prediction" or "label"')
+    return _unknown_field(item, event_type) or _missing_field(item, event_type) or _bad_field(item, event_type)
 
 
 def _unreadable(value: Any, path: str) -> Fault | None:
@@ -154,27 +154,29 @@ def _unreadable_text(text: str, path: str) -> Fault | None:
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
-def _unknown_field(item: Mapping[str, object], kind: str) -> Fault | None:
+def _unknown_field(item: Mapping[str, object], event_type: str) -> Fault | None:
     for key in item:
-        if key not in FIELDS[kind]:
-            nearest = difflib.get_close_matches(key, FIELDS[kind], 1) if len(key) <= _LONGEST_TYPO else []
-            hint = f'did you mean "{nearest[0]}"?' if nearest else f"must be among {', '.join(FIELDS[kind])}"
-            return Fault("unknown_field", f"{quoted(key)} is not a field of a {kind}: {hint}")
+        if key not in FIELDS[event_type]:
+            nearest = difflib.get_close_matches(key, FIELDS[event_type], 1) if len(key) <= _LONGEST_TYPO else []
+            hint = f'did you mean "{nearest[0]}"?' if nearest else f"must be among {', '.join(FIELDS[event_type])}"
+            return Fault("unknown_field", f"{quoted(key)} is not a field of a {event_type}: {hint}")
     return None
 
 
-def _missing_field(item: Mapping[str, object], kind: str) -> Fault | None:
-    for key in REQUIRED[kind]:
+def _missing_field(item: Mapping[str, object], event_type: str) -> Fault | None:
+    for key in REQUIRED[event_type]:
         if key not in item:
-            return Fault("missing_field", f"{key} is missing: a {kind} must have {', '.join(REQUIRED[kind])}")
+            return Fault(
+                "missing_field", f"{key} is missing: a {event_type} must have {', '.join(REQUIRED[event_type])}"
+            )
     return None
 
 
-def _bad_field(item: Mapping[str, object], kind: str) -> Fault | None:
+def _bad_field(item: Mapping[str, object], event_type: str) -> Fault | None:
     for key, value in item.items():
-        if value is None and key not in REQUIRED[kind] and FIELDS[kind][key] is not _flag:
+        if value is None and key not in REQUIRED[event_type] and FIELDS[event_type][key] is not _flag:
             continue
-        if fault := FIELDS[kind][key](key, value):
+        if fault := FIELDS[event_type][key](key, value):
             return fault
     return None
 

@@ -82,12 +82,12 @@ class _Join:
         """Report waiting labels that do not count: those of a model without a task can only be checked now."""
         counts = None
         for row in self.labels.get(ref, ()):
-            kind = objection(self.models[ref[0]], counts, row)
-            if kind is None:
+            conflict = objection(self.models[ref[0]], counts, row)
+            if conflict is None:
                 counts = row
                 self.result.waited.append(row)
             else:
-                self.refuse(row, kind, _content(row))
+                self.refuse(row, conflict, _content(row))
 
     def take_label(self, row: LabelRow) -> None:
         ref = (row.model_id, row.event_id)
@@ -95,8 +95,8 @@ class _Join:
         model = self.models[row.model_id]
         if rows and any(row.same_event(known) for known in rows):
             self.result.duplicates += 1
-        elif model.task is not None and (kind := objection(model, standing(model, rows), row)):
-            self.refuse(row, kind, _content(row))
+        elif model.task is not None and (conflict := objection(model, standing(model, rows), row)):
+            self.refuse(row, conflict, _content(row))
         else:
             self.touch(ref)
             self.labels.setdefault(ref, []).append(row)

@@ -289,9 +289,9 @@ def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: 
         return []
     cell = max(bisect_left(_PIT_EDGES, error.pit) - 1, 0)
     terms = [(pit_slot(cell, "n"), 1), (pit_slot(cell, "hn"), int(half))]
-    for kind, stated in (("interval", error.intervals), ("quantile", error.quantiles)):
+    for form, stated in (("interval", error.intervals), ("quantile", error.quantiles)):
         for level, held in stated:
-            terms += [(stated_slot(kind, level, "stated"), 1), (stated_slot(kind, level, "hits"), int(held))]
+            terms += [(stated_slot(form, level, "stated"), 1), (stated_slot(form, level, "hits"), int(held))]
     amounts = {"crps": error.crps, "error": error.error, "absolute_error": abs(error.error)}
     for name, value in (amounts | {"squared_z": error.squared_z or 0.0}).items():
         whole, sign = round(abs(Fraction(value)) * 2**272), -1 if value < 0 else 1

@@ -77,8 +77,8 @@ _PARSERS: Final[dict[Any, tuple[Callable[[str], Any], str]]] = {
 }
 
 
-def _parsed(name: str, text: str, kind: Any, rules: Mapping[str, Any]) -> Any:
-    parse, wanted = _PARSERS[kind]
+def _parsed(name: str, text: str, field_type: Any, rules: Mapping[str, Any]) -> Any:
+    parse, wanted = _PARSERS[field_type]
     try:
         value = parse(text)
     except ValueError:

@@ -135,8 +135,8 @@ class _Regressions:
         lowest, highest = (
             [np.where(self.sign == outcome, self.x, empty) for outcome in (1, -1)] for empty in (np.inf, -np.inf)
         )
-        least_one, least_zero = (np.minimum.reduceat(each, self.first) for each in lowest)
-        most_one, most_zero = (np.maximum.reduceat(each, self.first) for each in highest)
+        least_one, least_zero = (np.minimum.reduceat(extremes, self.first) for extremes in lowest)
+        most_one, most_zero = (np.maximum.reduceat(extremes, self.first) for extremes in highest)
         separates: Booleans = (least_one >= most_zero) | (most_one <= least_zero)
         return separates
 

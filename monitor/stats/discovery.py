@@ -73,10 +73,10 @@ def benjamini_hochberg(p_values: ArrayLike, rate: float) -> Flags:
 
     """
     _check(rate)
-    given = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=MOST)
-    if ((given < 0) | (given > MOST)).any():
-        raise ValueError(f"p_values are from {given.min()} to {given.max()}; they must be ratios in [0, 1]")
-    return _first(given, lambda share: rate * share)
+    p = np.nan_to_num(np.asarray(p_values, dtype=np.float64), nan=MOST)
+    if ((p < 0) | (p > MOST)).any():
+        raise ValueError(f"p_values are from {p.min()} to {p.max()}; they must be ratios in [0, 1]")
+    return _first(p, lambda share: rate * share)
 
 
 def _first(surprise: Floats, limit: Callable[[Floats], Floats]) -> Flags:

@@ -192,7 +192,7 @@ def _wasserstein(
     before: Floats, now: Floats, sums: tuple[ArrayLike, ArrayLike], apart: Floats, bridges: "_Bridges"
 ) -> tuple[float, float]:
     """Return the distance, and its null quantile before scaling with the sizes."""
-    old, new = (np.asarray(each, dtype=np.float64) for each in sums)
+    old, new = (np.asarray(totals, dtype=np.float64) for totals in sums)
     counts = before + now
     occupied = np.flatnonzero(counts)
     gaps = np.diff((old + new)[occupied] / counts[occupied])

@@ -133,7 +133,7 @@ def expected_under(
     target = _target(coming, coverage)
     outlook = _Outlook.of(curves, target, binary=binary)
     ece, ece_low, ece_high = _ece(outlook, seed)
-    accuracy, brier = (_with_interval(*each) for each in (outlook.accuracy, outlook.brier))
+    accuracy, brier = (_with_interval(*moments) for moments in (outlook.accuracy, outlook.brier))
     return Expectation(
         accuracy=accuracy[0],
         accuracy_low=accuracy[1],
@@ -292,8 +292,8 @@ class _Outlook:
         mean, rate = weights @ means, weights @ rates
         unknown = (weights[:, None] * (means - mean)).T @ (means - mean)
         sampling = np.zeros_like(unknown)
-        for curve, each, weight in zip(curves, rates, weights, strict=True):
-            slope = (wanted * (each * (1 - each))) @ hats
+        for curve, predicted, weight in zip(curves, rates, weights, strict=True):
+            slope = (wanted * (predicted * (1 - predicted))) @ hats
             sampling += weight * slope @ curve.sampling @ slope.T
             unknown += weight * slope @ (curve.covariance - curve.sampling) @ slope.T
         outcome = rate * (1 - rate)

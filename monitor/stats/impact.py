@@ -99,7 +99,7 @@ def selected(view: View, threshold: float, *, below: bool, chances: Floats) -> S
     if below:
         share, chances = 1.0 - share, 1.0 - chances
     right = view.n - view.sy if below else view.sy
-    events, n, k = (float(share @ each) for each in (view.events, view.n, right))
+    events, n, k = (float(share @ amount) for amount in (view.events, view.n, right))
     whole = float(view.events[(share == 1.0) & ~cut].sum())
     low, high = share_interval(k, n) if n > 0 else (None, None)
     total = float(view.events.sum())
@@ -137,13 +137,13 @@ def steps_of(view: View, exact: NDArray[np.bool_] | None = None) -> Steps | None
     if exact is None:
         at = place(view.mean)
         sums = (view.n, view.sy, view.events, view.events * view.mean)
-        return _steps(CUTS, *(np.bincount(at, weights=each, minlength=CELLS).astype(np.float64) for each in sums))
+        return _steps(CUTS, *(np.bincount(at, weights=column, minlength=CELLS).astype(np.float64) for column in sums))
     if not view.keeps_order:
         return None
     ends = np.append(np.flatnonzero(exact[:-1]), len(exact) - 1)
     first = np.concatenate([[0], ends[:-1] + 1])
     sums = (view.n, view.sy, view.events, view.events * view.mean)
-    return _steps(view.upper[ends], *(np.add.reduceat(each, first) for each in sums))
+    return _steps(view.upper[ends], *(np.add.reduceat(column, first) for column in sums))
 
 
 def _steps(upper: Floats, n: Floats, sy: Floats, events: Floats, expected: Floats) -> Steps:

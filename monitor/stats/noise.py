@@ -171,7 +171,7 @@ def ece_lower_bounds(
     direction, share = np.sign(bins.hsp - bins.hsy), np.where(signed, alpha / 2, alpha)
     splits, split_margins = signed_sum_lower_bounds(n, sy, sp, direction, share)
     earlier, margins = signed_sum_lower_bounds(bins.n, bins.sy, bins.sp, signs(previous), share)
-    splits, split_margins = (np.where(n.any(axis=-1), each, np.nan) for each in (splits, split_margins))
+    splits, split_margins = (np.where(n.any(axis=-1), figure, np.nan) for figure in (splits, split_margins))
     bounds = np.where(signed, np.fmax(splits, earlier), splits)
     return np.minimum(bounds, eces(bins)), np.where(signed, margins, split_margins)
 

@@ -273,7 +273,7 @@ def of_measured(events: Sequence[int], halves: Sequence[bool], measured: Sequenc
 
 def _pits(events: Sequence[int], halves: Sequence[bool], measured: Sequence[Measured]) -> list[Entries]:
     rows = np.array(events, dtype=np.int64)
-    place = np.searchsorted(_PIT_EDGES, np.array([each.pit for each in measured]), side="left") - 1
+    place = np.searchsorted(_PIT_EDGES, np.array([error.pit for error in measured]), side="left") - 1
     cells = np.clip(place, 0, PIT_CELLS - 1).astype(np.int64) * (pit_slot(1, "n") - pit_slot(0, "n"))
     return [
         (rows, cells + pit_slot(0, "n"), np.ones_like(rows)),
@@ -282,18 +282,18 @@ def _pits(events: Sequence[int], halves: Sequence[bool], measured: Sequence[Meas
 
 
 def _stated(events: Sequence[int], measured: Sequence[Measured]) -> Entries:
-    slots = [_slots_of(each.intervals, each.quantiles) for each in measured]
-    rows = np.repeat(np.array(events, dtype=np.int64), [len(each) for each in slots])
+    slots = [_slots_of(error.intervals, error.quantiles) for error in measured]
+    rows = np.repeat(np.array(events, dtype=np.int64), [len(stated) for stated in slots])
     return rows, np.concatenate(slots), np.ones_like(rows)
 
 
 @lru_cache(maxsize=4096)
 def _slots_of(intervals: Levels, quantiles: Levels) -> Integers:
     """Return the slots of stated levels and of those that held; few combinations occur."""
-    levels = [("interval", *each) for each in intervals] + [("quantile", *each) for each in quantiles]
-    stated = [stated_slot(kind, level, "stated") for kind, level, _ in levels]
+    levels = [("interval", *claim) for claim in intervals] + [("quantile", *claim) for claim in quantiles]
+    stated = [stated_slot(form, level, "stated") for form, level, _ in levels]
     return np.array(
-        [*stated, *(stated_slot(kind, level, "hits") for kind, level, held in levels if held)], dtype=np.int64
+        [*stated, *(stated_slot(form, level, "hits") for form, level, held in levels if held)], dtype=np.int64
     )
 
 

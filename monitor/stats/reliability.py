@@ -114,7 +114,7 @@ def bins_of(cells: Cells, bins: int = 15) -> Bins:
     starts = _starts(bins)
     edges = np.arange(bins + 1) / bins
     sums = {name: np.add.reduceat(getattr(cells, name), starts, axis=-1) for name in SUMS}
-    lower, upper = (np.broadcast_to(each, sums["n"].shape) for each in (edges[:-1], edges[1:]))
+    lower, upper = (np.broadcast_to(side, sums["n"].shape) for side in (edges[:-1], edges[1:]))
     return Bins(lower=lower, upper=upper, **sums)
 
 
@@ -476,7 +476,7 @@ def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoin
 def reliability_diagrams(bins: Bins, level: float = LEVEL) -> list[list[dict[str, Any]]]:
     """Return the fields of `reliability_points` for each window."""
     windows, size = bins.n.shape
-    lower, upper, n, sy, sp = (each.ravel() for each in (bins.lower, bins.upper, bins.n, bins.sy, bins.sp))
+    lower, upper, n, sy, sp = (column.ravel() for column in (bins.lower, bins.upper, bins.n, bins.sy, bins.sp))
     observed_low, observed_high = clopper_pearson(sy, n, level)
     columns = {
         "mean_confidence": ratio(sp, n),

@@ -69,10 +69,10 @@ def rankings(cells: Cells, *, binary: bool) -> Ranking:
     window, confidence = full[0][order], confidence[order]
     first = np.flatnonzero((np.diff(confidence, prepend=np.inf) != 0) | (np.diff(window, prepend=-1) != 0))
     n, wrong, late = (
-        np.add.reduceat(each[order], first) if len(first) else each for each in (n, n - sy, _late(answers, full))
+        np.add.reduceat(column[order], first) if len(first) else column for column in (n, n - sy, _late(answers, full))
     )
     total, window = answers.n.sum(axis=-1), window[first]
-    before, wrong_before = (np.cumsum(each) - each for each in (n, wrong))
+    before, wrong_before = (np.cumsum(count) - count for count in (n, wrong))
     start = np.searchsorted(window, window)
     return Ranking(
         total=total,
@@ -169,5 +169,5 @@ def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[dict[str,
     errors = np.interp(earlier[window] + accepted, reached, np.concatenate([[0.0], wrong]))
     before = np.interp(earlier, reached, np.concatenate([[0.0], wrong]))
     rows = zip(coverage.tolist(), ((errors - before[window]) / accepted).tolist(), strict=True)
-    curves = [{"coverage": each, "risk": risk} for each, risk in rows]
+    curves = [{"coverage": share, "risk": risk} for share, risk in rows]
     return [curves[first:last] for first, last in pairwise([0, *ends.tolist()])]

@@ -124,10 +124,10 @@ def pit_slot(cell: int, field: str) -> int:
     return _PIT_BASE + cell * len(PIT_FIELDS) + PIT_FIELDS.index(field)
 
 
-def stated_slot(kind: str, thousandth: int, field: str) -> int:
+def stated_slot(form: str, thousandth: int, field: str) -> int:
     """Return the slot of one field of a stated level, of intervals or of quantiles."""
     return (
-        _STATED_BASE + STATED.index(kind) * _STATED_SIZE + thousandth * len(STATED_FIELDS) + STATED_FIELDS.index(field)
+        _STATED_BASE + STATED.index(form) * _STATED_SIZE + thousandth * len(STATED_FIELDS) + STATED_FIELDS.index(field)
     )
 
 
@@ -178,9 +178,9 @@ def _later_name(slot: int) -> str:
         name, chunk = divmod(slot - _AMOUNT_BASE, AMOUNT_CHUNKS)
         return f"{AMOUNTS[name]} chunk {chunk}"
     if slot >= _STATED_BASE:
-        kind, rest = divmod(slot - _STATED_BASE, _STATED_SIZE)
+        form, rest = divmod(slot - _STATED_BASE, _STATED_SIZE)
         thousandth, field = divmod(rest, len(STATED_FIELDS))
-        return f"{STATED[kind]} {thousandth / 1000} {STATED_FIELDS[field]}"
+        return f"{STATED[form]} {thousandth / 1000} {STATED_FIELDS[field]}"
     if slot >= _PIT_BASE:
         cell, field = divmod(slot - _PIT_BASE, len(PIT_FIELDS))
         return f"pit {cell} {PIT_FIELDS[field]}"
@@ -303,14 +303,14 @@ def cell_sums(
     rows, slots, values = decode_all(blobs)
     kind, rest = np.divmod(slots - _RESERVED, _KIND_SIZE)
     cell, field = np.divmod(rest - _RESERVED, len(CELL_FIELDS))
-    wanted_kinds, wanted_fields = [KINDS.index(each) for each in kinds], [CELL_FIELDS.index(each) for each in fields]
+    wanted_kinds, wanted_fields = [KINDS.index(name) for name in kinds], [CELL_FIELDS.index(name) for name in fields]
     chosen = np.isin(kind, wanted_kinds) & (rest >= _RESERVED) & np.isin(field, wanted_fields)
     keys, place = np.unique(rows[chosen] * CELLS + cell[chosen], return_inverse=True)
     column = np.zeros(len(CELL_FIELDS), dtype=np.int64)
     column[wanted_fields] = np.arange(len(fields))
     sums = np.zeros((len(keys), len(fields)))
     np.add.at(sums, (place, column[field[chosen]]), values[chosen])
-    return keys // CELLS, keys % CELLS, sums / [1.0 if each in COUNTED_FIELDS else float(ONE) for each in fields]
+    return keys // CELLS, keys % CELLS, sums / [1.0 if name in COUNTED_FIELDS else float(ONE) for name in fields]
 
 
 @dataclass(frozen=True, slots=True)
@@ -415,9 +415,9 @@ class Summary:
         """Return the labelled events per cell of the probability integral transform, all and those of the half; shape (200, 2)."""
         return self._floats(_PIT_BASE, PIT_CELLS * len(PIT_FIELDS)).reshape(PIT_CELLS, len(PIT_FIELDS))
 
-    def stated(self, kind: str) -> Floats:
+    def stated(self, form: str) -> Floats:
         """Return the number of times each thousandth was stated as a level, and held; shape (1001, 2)."""
-        counts = self._floats(_STATED_BASE + STATED.index(kind) * _STATED_SIZE, _STATED_SIZE)
+        counts = self._floats(_STATED_BASE + STATED.index(form) * _STATED_SIZE, _STATED_SIZE)
         return counts.reshape(THOUSANDTHS, len(STATED_FIELDS))
 
     def amount(self, name: str) -> float:
@@ -446,7 +446,7 @@ class Summary:
 
 def cells_of(summaries: Sequence[Summary], scores: Scores) -> Cells:
     """Return `Summary.cells` of many summaries as one, arrays of shape (summaries, cells)."""
-    return _cells(np.stack([each.scored(scores, _CELL_SLOTS) for each in summaries]))
+    return _cells(np.stack([summary.scored(scores, _CELL_SLOTS) for summary in summaries]))
 
 
 def _cells(sums: Floats) -> Cells:

@@ -124,9 +124,9 @@ def _levels(total: Floats, risk: float, delta: float) -> Floats:
 def _passed(p: list[float], own: list[float]) -> list[bool]:
     passed = []
     level = 0.0
-    for each, added in zip(p, own, strict=True):
+    for p_value, added in zip(p, own, strict=True):
         level += added
-        if not each <= level:
+        if not p_value <= level:
             level = 0.0
         passed.append(level > 0.0)
     return passed

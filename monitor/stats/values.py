@@ -179,11 +179,11 @@ def read(summary: Summary, reading: Reading, judged: Summary | None = None) -> S
     return summary + Summary.of_entries(slots, values)
 
 
-def _agreement(table: Floats, found: tuple[float, float] | None) -> list[Entries]:
+def _agreement(table: Floats, parameters: tuple[float, float] | None) -> list[Entries]:
     if not table.any():
         return []
     parts = [*_counted(-table, SHARES, "both"), *_counted(table, SHARES, "raw")]
-    return parts if found is None else [*parts, *_counted(table, agreement_probabilities(*found), "served")]
+    return parts if parameters is None else [*parts, *_counted(table, agreement_probabilities(*parameters), "served")]
 
 
 def _counted(table: Floats, p: Floats, kind: Kind) -> list[Entries]:
@@ -205,7 +205,7 @@ def _losses(used: Integers, p: Floats, n: Integers, sy: Integers, kind: Kind) ->
     parts = []
     spread = 1.0 - 2.0 * p
     for y, count in ((0, n - sy), (1, sy)):
-        losses = np.array([binary_losses(each, y) for each in p.tolist()], dtype=np.float64).reshape(-1, 3)
+        losses = np.array([binary_losses(confidence, y) for confidence in p.tolist()], dtype=np.float64).reshape(-1, 3)
         sums = {
             "log_loss": fixed(losses[:, 0]),
             "clipped": losses[:, 1].astype(np.int64),
@@ -213,7 +213,7 @@ def _losses(used: Integers, p: Floats, n: Integers, sy: Integers, kind: Kind) ->
             "spiegelhalter_numerator": fixed((y - p) * spread),
             "spiegelhalter_denominator": fixed(spread * spread * p * (1.0 - p)),
         }
-        parts += [(used, np.full_like(used, loss_slot(kind, name)), count * each) for name, each in sums.items()]
+        parts += [(used, np.full_like(used, loss_slot(kind, name)), count * loss) for name, loss in sums.items()]
     return parts
 
 
