@@ -10,11 +10,12 @@ from typing import Final
 
 import numpy as np
 
-from ..stats import decomposition, noise, reliability, scores, selective
+from ..stats import decomposition, discrimination, noise, reliability, scores, selective
 from ..stats.alike import ratio
 from ..stats.cells import Cells, Floats
 from ..stats.classwise import sce
 from ..stats.cox import Cox, coxes
+from ..stats.discrimination import Auc
 from ..stats.reliability import Bins
 from ..stats.selective import Ranking
 from ..stats.smooth import smooth_eces
@@ -71,6 +72,11 @@ class Batch:
     def corp(self) -> Mapping[str, Floats]:
         """The CORP terms of the Brier score."""
         return decomposition.corps(self.cells)
+
+    @cached_property
+    def auc(self) -> Auc:
+        """The areas under the ROC curve, with their intervals."""
+        return discrimination.aucs(self.cells)
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -362,6 +368,35 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         worry="When it rises: confidence separates right from wrong answers less well, and abstaining helps less.",
         action="See `GET …/thresholds` for where to abstain now. A calibrator does not change the order, so that a lasting rise asks for "
         "another model.",
+    ),
+    Figure(
+        name="auc",
+        title="AUC",
+        of=lambda batch: batch.auc.value,
+        unit=RATIO,
+        exported="auc_ratio",
+        sentence="Probability that what happened, or a right answer, had the higher confidence than what did not: 1 is perfect, .5 chance.",
+        worry="When it falls: the order of the confidences says less than it did. It says nothing about calibration.",
+        action="No calibrator repairs it. Where it fell to .5, look at how labels are joined to predictions; where it fell in part, "
+        "retrain, or find out whether some of the labels are wrong.",
+    ),
+    Figure(
+        name="auc_low",
+        title="AUC, low",
+        of=lambda batch: batch.auc.low,
+        unit=RATIO,
+        sentence="Lower end of the 95 % interval of `auc`.",
+        worry="When it is at or under .5: confidences may order events no better than chance.",
+        action="With few labels get more; with many look at the labels first.",
+    ),
+    Figure(
+        name="auc_high",
+        title="AUC, high",
+        of=lambda batch: batch.auc.high,
+        unit=RATIO,
+        sentence="Upper end of the 95 % interval of `auc`.",
+        worry="When it is under the `auc` that the model used to have: the loss is more than chance.",
+        action="As for `auc`.",
     ),
 )
 """The figures of an evaluation of probabilities, in their order."""

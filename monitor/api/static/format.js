@@ -32,7 +32,7 @@ const UNITS = [
   ["s", 1],
 ];
 const SUPERSCRIPTS = new Map([..."0123456789-"].map((sign, i) => [sign, "⁰¹²³⁴⁵⁶⁷⁸⁹⁻"[i] ?? ""]));
-const ACRONYMS = /^(?:ece|mce|ace|sce|aurc|corp|crps|pit|psi|l2)$/u;
+const ACRONYMS = /^(?:ece|mce|ace|sce|auc|aurc|corp|crps|pit|psi|l2)$/u;
 
 /**
  * Tell whether a value is a usable number.

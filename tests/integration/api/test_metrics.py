@@ -46,6 +46,7 @@ CONTRACT = {
     "calibration_log_loss": PLACE,
     "calibration_mce_ratio": PLACE,
     "calibration_accuracy_ratio": PLACE,
+    "calibration_auc_ratio": PLACE,
     "calibration_crps": PLACE,
     "calibration_e_value_log": PLACE,
     "calibration_expected_accuracy_ratio": PLACE,
@@ -78,6 +79,7 @@ SCORES = {
     "calibration_log_loss": "log_loss",
     "calibration_mce_ratio": "mce",
     "calibration_accuracy_ratio": "accuracy",
+    "calibration_auc_ratio": "auc",
 }
 COUNTS = {"calibration_window_samples": "predictions", "calibration_window_labelled_ratio": "label_coverage"}
 

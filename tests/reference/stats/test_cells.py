@@ -7,9 +7,11 @@ import pytest
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
 
 from monitor.stats.cells import Cells
 from monitor.stats.decomposition import corp
+from monitor.stats.discrimination import auc
 from monitor.stats.reliability import ace, distinct
 from monitor.stats.selective import aurc, ranking
 from monitor.stats.smooth import smooth_ece
@@ -77,3 +79,10 @@ def test_aurc_of_a_binary_model_is_within_1e_5_of_the_rows(rows: Rows) -> None:
     answers = distinct(np.where(p > 0.5, p, 1 - p), np.where(p > 0.5, y, 1 - y))
     found = aurc(ranking(Cells.from_rows(p, y), binary=True))
     assert found == pytest.approx(aurc(ranking(answers, binary=False)), abs=1e-5)
+
+
+def test_auc_is_within_5e_4_of_the_rows(rows: Rows) -> None:
+    p, y = rows
+    found = auc(Cells.from_rows(p, y))
+    assert found is not None
+    assert found[0] == pytest.approx(roc_auc_score(y, p), abs=5e-4)
