@@ -84,12 +84,11 @@ def labels_finding(
     usual_over: tuple[int, int],
     settings: ModelSettings,
 ) -> Finding:
-    """Return what the labels of a window say about the alarm on missing ones.
+    """Return what the labels of a window say about the alert on missing ones.
 
-    It fires where the share of labelled predictions is surely, by an upper bound at the model's false alarm rate, under 0.8 of the
-    usual share, and under 0.8 of what the same hours a week before surely had, so that nobody is called on the weekends of those who
-    label.
-    It ends where a bound of even odds is above 0.9 of the usual share, also where the labels of the same window came after all.
+    It fires where an upper bound of the share of labelled predictions, at the model's false alarm rate, is under 0.8 of the usual share,
+    and under 0.8 of a lower bound of the share in the same hours a week before, so that nobody is called on weekends, when nobody labels.
+    It ends where a bound at even odds is above 0.9 of the usual share, also where the labels of the same window came after all.
 
     Parameters
     ----------

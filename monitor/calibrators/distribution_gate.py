@@ -127,7 +127,7 @@ def judge_distributions(
     y : array of shape (n,), labels
     raw, candidate, incumbent : arrays of shape (n,) of Distribution: the model's own, and the calibrated ones; without an incumbent,
         identity serves now
-    simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
+    simpler : array like those, of a simpler candidate that passed: a richer one must be significantly better than that too
     sample_weight : array of shape (n,), events that the rows stand for
     share : the candidate's share of the level; the shares of all candidates on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged

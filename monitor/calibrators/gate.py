@@ -122,7 +122,7 @@ def judge(
     y : array of shape (n,), outcomes 0 or 1; for vectors, labels 0 to K - 1
     candidate, identity, incumbent : arrays of shape (n,) or (n, K), probabilities for the same rows; identity's are the raw ones; without
         an incumbent, identity serves now
-    simpler : array like those, of a simpler candidate that passed: a richer one must be surely better than that too
+    simpler : array like those, of a simpler candidate that passed: a richer one must be significantly better than that too
     sample_weight : array of shape (n,), whole numbers: events that the rows stand for
     share : the candidate's share of the level; the shares of all candidates on these rows sum to 1
     segments : parts in which the candidate must not be worse, by name; those with under 50 labels are not judged

@@ -36,7 +36,7 @@ class Figures(Struct, frozen=True, kw_only=True):
 
 
 class Evidence(Struct, frozen=True, kw_only=True):
-    """The evidence of an alert; all but the summary only of an alarm on calibration."""
+    """The evidence of an alert; all but the summary only of an alert on calibration."""
 
     summary: str = ""
     labelled: int = 0
@@ -47,7 +47,7 @@ class Evidence(Struct, frozen=True, kw_only=True):
 
 
 class Alert(Struct, frozen=True, kw_only=True):
-    """One change of an alarm's state."""
+    """One change of an alert's state."""
 
     at: datetime
     kind: str

@@ -108,10 +108,10 @@ def _conclude(screen: Screen, story: Story, sight: Sight) -> int:
     screen.compare(compared)
     if story.shuffled:
         lacks = missing_of_refusal(sight, story.plan)
-        praise = "As it should be: the alarm fired, and with labels that mean nothing no calibrator passed the gate."
+        praise = "As it should be: the alert fired, and with labels that mean nothing no calibrator passed the gate."
     else:
         lacks = missing(sight, compared, story.plan)
-        praise = "The alarm fired, a calibrator was fitted, judged and promoted by itself, and ECE is back under its threshold."
+        praise = "The alert fired, a calibrator was fitted, judged and promoted by itself, and ECE is back under its threshold."
     screen.say()
     for lack in lacks:
         screen.say(Text(f"Missing: {lack}", style="bold red"))

@@ -15,7 +15,7 @@ from rich.text import Text
 from .answers import Figures
 from .story import MODEL, THRESHOLD, WINDOW, Period, Plan, Sight
 
-MOODS: Final = {"": "", "good": "green", "alarm": "bold red", "shift": "yellow"}
+MOODS: Final = {"": "", "good": "green", "bad": "bold red", "shift": "yellow"}
 GAUGE: Final = 44
 """Length of a bar in characters."""
 GAUGE_TOP: Final = 0.3
@@ -88,7 +88,7 @@ def _gauges(figures: Figures) -> Table:
     grid = Table.grid(padding=(0, 1))
     ece, bound = figures.ece, figures.ece_lower_bound
     grid.add_row(Text("ECE", style="bold"), _bar(ece), _number(ece), "")
-    grid.add_row("surely at least", _bar(bound), _number(bound), Text(f"alarm above {THRESHOLD:g}", style="dim"))
+    grid.add_row("lower bound", _bar(bound), _number(bound), Text(f"alert above {THRESHOLD:g}", style="dim"))
     for name, share in (("confidence", figures.mean_confidence), ("right", figures.accuracy)):
         grid.add_row(name, _bar(share, top=1.0, limit=None), _share(share))
     return grid
@@ -115,7 +115,7 @@ def _share(value: float | None) -> str:
 
 def _facts(sight: Sight) -> Table:
     state = sight.state.state
-    mood = MOODS["alarm"] if state == "miscalibrated" else "bold green"
+    mood = MOODS["bad"] if state == "miscalibrated" else "bold green"
     grid = Table.grid(padding=(0, 3))
     grid.add_row(
         Text.assemble("state ", (state.replace("_", " "), mood)),

@@ -38,7 +38,7 @@ class Reference(Struct, frozen=True, kw_only=True):
 
 
 class Thresholds(Struct, frozen=True, kw_only=True):
-    """The thresholds of alarms."""
+    """The thresholds of alerts."""
 
     ece: float = THRESHOLD
 
@@ -96,8 +96,8 @@ class Sight:
     champion: int | None
     audit: list[Entry]  # oldest first
 
-    def alarms(self, state: str = "firing") -> list[Alert]:
-        """Return the changes of calibration alarms to a state."""
+    def calibration_alerts(self, state: str = "firing") -> list[Alert]:
+        """Return the changes of calibration alerts to a state."""
         return [alert for alert in self.alerts if alert.kind == "miscalibration" and alert.state == state]
 
     def entries(self, action: str) -> list[Entry]:
@@ -210,7 +210,7 @@ class Story:
             self.watcher.tell(sight.at, f"Calibrated: ECE {sight.figures.ece:.3f} over {WINDOW}.", "good")
         for number, alert in enumerate(sight.alerts):
             if self._is_new("alert", number):
-                mood = "good" if alert.state == "resolved" else "alarm"
+                mood = "good" if alert.state == "resolved" else "bad"
                 self.watcher.tell(sight.at, f"{_NAMES[alert.kind]} {alert.state}: {_evidence(alert)}", mood)
         for calibrator in sight.calibrators:
             if self._is_new("calibrator", calibrator.number):
@@ -285,8 +285,8 @@ def _period(api: Api, name: str, start: datetime, end: datetime, scores: str = "
 
 
 def missing(sight: Sight, compared: list[Period], plan: Plan) -> list[str]:
-    """Return the failures among: an alarm after the shift, a promotion by `auto`, ECE back under its threshold."""
-    lacks = _missing_alarm(sight, plan)
+    """Return the failures among: an alert after the shift, a promotion by `auto`, ECE back under its threshold."""
+    lacks = _missing_alert(sight, plan)
     promoted_by_itself = any(entry.actor == "calwatch" for entry in sight.entries("promote"))
     if sight.champion is None or not promoted_by_itself:
         refusals = sight.refusals()
@@ -303,8 +303,8 @@ def missing(sight: Sight, compared: list[Period], plan: Plan) -> list[str]:
 
 
 def missing_of_refusal(sight: Sight, plan: Plan) -> list[str]:
-    """Return the failures, where labels are shuffled, among: an alarm, a refit refused with a reason, no promotion."""
-    lacks = _missing_alarm(sight, plan)
+    """Return the failures, where labels are shuffled, among: an alert, a refit refused with a reason, no promotion."""
+    lacks = _missing_alert(sight, plan)
     if not any(sight.refusals()):
         lacks.append("no refit was refused")
     if sight.champion is not None or sight.calibrators:
@@ -312,10 +312,10 @@ def missing_of_refusal(sight: Sight, plan: Plan) -> list[str]:
     return lacks
 
 
-def _missing_alarm(sight: Sight, plan: Plan) -> list[str]:
-    fired = [alert.at for alert in sight.alarms()]
+def _missing_alert(sight: Sight, plan: Plan) -> list[str]:
+    fired = [alert.at for alert in sight.calibration_alerts()]
     if not fired:
-        return ["no alarm on calibration fired"]
+        return ["no alert on calibration fired"]
     if min(fired) <= plan.shift:
-        return [f"an alarm on calibration fired at {min(fired):%b %d %H:%M}, before the shift"]
+        return [f"an alert on calibration fired at {min(fired):%b %d %H:%M}, before the shift"]
     return []

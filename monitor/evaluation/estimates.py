@@ -44,7 +44,7 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     earliest = _earliest(connection, clock)
     ranges = {window: _range(clock, parse_duration("window", window), end, earliest) for window in windows}
     maps = _map_ranges(clock, earliest)
-    asked = {each for each in (*ranges.values(), *maps) if each[0] < each[1]}
+    asked = {over for over in (*ranges.values(), *maps) if over[0] < over[1]}
     sums = by_place(connection, clock.model, asked, "")
     minimum = clock.model.settings.minimum_labels
     model_versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}

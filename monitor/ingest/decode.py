@@ -114,7 +114,7 @@ def _decode_item(text: bytes) -> Event | _Refused:
 
 
 def _accounts_for_keys(text: bytes, decoded: Any) -> bool:
-    """Return whether a text surely repeats no key, by counting keys; False means that it may.
+    """Return True where counting keys proves that a text repeats none; False means that it may repeat one.
 
     The decoder silently keeps the last of repeated keys. Once escaped quotes are out of the way, `":` occurs once for each
     key and once for each string that begins with a colon, in the text as in what is encoded again from what it decoded

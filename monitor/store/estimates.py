@@ -107,8 +107,8 @@ def _follows_another() -> ColumnElement[bool]:
 
 
 def _of(model_id: int, window: str, version: str | None) -> list[ColumnElement[bool]]:
-    found = [estimate.c.model_id == model_id, estimate.c.window == window]
-    return found if version is None else [*found, estimate.c.version == version]
+    conditions = [estimate.c.model_id == model_id, estimate.c.window == window]
+    return conditions if version is None else [*conditions, estimate.c.version == version]
 
 
 def _read(connection: Connection, query: Select[Any]) -> list[Estimate]:

@@ -61,7 +61,7 @@ class TrialRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     verdict: Annotated[
         Verdict,
         Meta(
-            description="sure at the model's `false_alarm_rate`, however often one looks; what was sure once stays so"
+            description="significant at the model's `false_alarm_rate`, however often one looks; once reached, a verdict stays"
         ),
     ]
 

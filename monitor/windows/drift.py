@@ -95,7 +95,7 @@ def _score_drift(model: Model, old: _Arrived, new: _Arrived) -> ScoreDrift | Non
     if model.task == "regression":
         return score_drift(old.summary.locations(), new.summary.locations())
     if has_scores(old.summary) or has_scores(new.summary):
-        then, now = (np.append(each.count, score_counts(each.summary)) for each in (old, new))
+        then, now = (np.append(side.count, score_counts(side.summary)) for side in (old, new))
         return score_drift(then, now)
     return score_drift(old.count, new.count, sums=(old.total, new.total))
 

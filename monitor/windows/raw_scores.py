@@ -91,7 +91,7 @@ class Cellwise:
 
     def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
         """Return the threshold that selects after what another one selected before, None without one."""
-        old, new = (applied(each.document, self.task) for each in (before, after))
+        old, new = (applied(side.document, self.task) for side in (before, after))
         in_order = before.view.keeps_order and after.view.keeps_order
         if not in_order or float(old(np.zeros(1))[0]) > threshold:
             return None
@@ -174,8 +174,8 @@ class Eventwise:
         """Return the conformal scores of right answers, as (time, score, number of events)."""
         known = self.y >= 0
         served, y = self._served(document)[known], self.y[known]
-        found = vector_scores(served, y) if served.ndim > 1 else np.where(y == 1, 1.0 - served, served)
-        return self.at[known], found, np.ones(len(found))
+        scores = vector_scores(served, y) if served.ndim > 1 else np.where(y == 1, 1.0 - served, served)
+        return self.at[known], scores, np.ones(len(scores))
 
     def set_size(self, document: Fitted | None, threshold: float, since: int) -> float | None:
         """Return the mean prediction-set size of events since `since`."""
@@ -240,7 +240,7 @@ def _cellwise(
     calibrated = [(begin, blob) for key, begin, blob in stored if key.calibrator != 0]
     # Under a calibrator, an event without a raw score has only the calibrated one.
     parts = [_cells(plain, (*BOTH, *RAW)), _cells(calibrated, RAW)]
-    at, cell, sums = (np.concatenate(each) for each in zip(*parts, strict=True))
+    at, cell, sums = (np.concatenate(columns) for columns in zip(*parts, strict=True))
     order = np.argsort(at, kind="stable")
     n, sy, en, esp = sums[order].T
     return Cellwise(
@@ -264,23 +264,23 @@ def _eventwise(
     connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
 ) -> Eventwise:
     most = min(MOST_ROWS, MOST_NUMBERS // max(1, len(model.classes or ())))
-    found: list[tuple[int, float | list[float], int]] = []
+    scored: list[tuple[int, float | list[float], int]] = []
     without_raw = 0
     for chunk in events.scan(connection, model.id):
         rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
         raw = [row for row in rows if row.calibrator is None or row.raw is not None]
         without_raw += len(rows) - len(raw)
         labels = events.labels_of(connection, [row.key for row in raw])
-        found += _scored(model, raw, labels)
-        if len(found) >= most or chunk[-1].received_at < start - AHEAD:
+        scored += _scored(model, raw, labels)
+        if len(scored) >= most or chunk[-1].received_at < start - AHEAD:
             break
-    found = sorted(found[:most], key=lambda each: each[0])
-    shape = (len(found), len(model.classes or ())) if model.task == "multiclass" else (len(found),)
+    scored = sorted(scored[:most], key=lambda entry: entry[0])
+    shape = (len(scored), len(model.classes or ())) if model.task == "multiclass" else (len(scored),)
     return Eventwise(
         task=model.task or "binary",
-        at=np.array([at for at, _, _ in found], dtype=np.int64),
-        x=np.array([x for _, x, _ in found], dtype=np.float64).reshape(shape),
-        y=np.array([y for _, _, y in found], dtype=np.int64),
+        at=np.array([at for at, _, _ in scored], dtype=np.int64),
+        x=np.array([x for _, x, _ in scored], dtype=np.float64).reshape(shape),
+        y=np.array([y for _, _, y in scored], dtype=np.int64),
         without_raw=without_raw,
     )
 
@@ -292,7 +292,7 @@ def _series(row: PredictionRow) -> SeriesKey:
 def _scored(
     model: Model, rows: Sequence[PredictionRow], labels: Mapping[Any, Sequence[LabelRow]]
 ) -> list[tuple[int, float | list[float], int]]:
-    found: list[tuple[int, float | list[float], int]] = []
+    scored: list[tuple[int, float | list[float], int]] = []
     sources = model.settings.trusted_sources
     for row in rows:
         label = standing(model, labels.get((row.model_id, row.event_id), ()))
@@ -300,10 +300,10 @@ def _scored(
             label = None
         if model.task == "multiclass":
             truth = None if label is None else truth_index(model, label.label)
-            found.append((row.at, vectors_of(row, model.classes)[1], -1 if truth is None else truth))
+            scored.append((row.at, vectors_of(row, model.classes)[1], -1 if truth is None else truth))
         else:
             kind = "both" if row.raw is None else "raw"
             outcomes = [] if label is None else judged(model, row, label.label)
-            y = next((each for name, _, each, *_ in outcomes if name == kind), -1)
-            found += [(row.at, p, y) for name, p in scores_of(model, row) if name == kind]
-    return found
+            y = next((outcome for name, _, outcome, *_ in outcomes if name == kind), -1)
+            scored += [(row.at, p, y) for name, p in scores_of(model, row) if name == kind]
+    return scored

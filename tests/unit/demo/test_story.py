@@ -11,7 +11,7 @@ PLAN = Plan.until(END, shuffled=False)
 FIRED = PLAN.shift + timedelta(hours=4)
 
 
-def alarm(at: datetime = FIRED) -> Alert:
+def fired_alert(at: datetime = FIRED) -> Alert:
     return Alert(at=at, kind="miscalibration", state="firing")
 
 
@@ -27,7 +27,7 @@ WELL = Sight(
     at=PLAN.end,
     state=State(state="calibrated", predictions=1, labelled=1),
     figures=Figures(),
-    alerts=[alarm()],
+    alerts=[fired_alert()],
     calibrators=[Calibrator(number=1)],
     champion=1,
     audit=[entry("register"), entry("promote")],
@@ -46,12 +46,12 @@ def test_missing_is_nothing_when_all_went_well() -> None:
     assert missing(WELL, DOWN, PLAN) == []
 
 
-def test_missing_names_an_alarm_that_never_fired() -> None:
-    assert missing(replace(WELL, alerts=[]), DOWN, PLAN) == ["no alarm on calibration fired"]
+def test_missing_names_an_alert_that_never_fired() -> None:
+    assert missing(replace(WELL, alerts=[]), DOWN, PLAN) == ["no alert on calibration fired"]
 
 
-def test_missing_names_an_alarm_before_the_shift() -> None:
-    early = replace(WELL, alerts=[alarm(PLAN.shift - timedelta(hours=1)), alarm()])
+def test_missing_names_an_alert_before_the_shift() -> None:
+    early = replace(WELL, alerts=[fired_alert(PLAN.shift - timedelta(hours=1)), fired_alert()])
     assert len(missing(early, DOWN, PLAN)) == 1
     assert "before the shift" in missing(early, DOWN, PLAN)[0]
 

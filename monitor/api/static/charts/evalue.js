@@ -49,7 +49,7 @@ export function eValueScale(evidence, width) {
     `e-value ${eValue(evidenceOf(evidence))} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
     svg("rect", { class: "track", x: EDGE, y: BAR - 4, width: width - 2 * EDGE, height: 8, rx: 4 }),
     svg("rect", {
-      class: reached ? "reached" : "surely",
+      class: reached ? "reached" : "at-least",
       x: Math.min(x(0), place),
       y: BAR - 4,
       width: round(Math.max(1, Math.abs(place - x(0)))),

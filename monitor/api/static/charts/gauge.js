@@ -28,7 +28,7 @@ export function gauge(evaluation, threshold) {
     { class: "gauge", viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, "aria-hidden": "true" },
     bar("track", EDGE, WIDTH - 2 * EDGE, 4),
     known(chance) && bar("chance", EDGE, Math.max(2, x(Math.min(chance, top)) - EDGE), 4),
-    least !== null && bar("surely", least, Math.max(0, x(ece) - least)),
+    least !== null && bar("at-least", least, Math.max(0, x(ece) - least)),
     known(threshold) && [
       line("limit", x(threshold), BASE - 12, x(threshold), BASE + 12),
       label("gauge-note", clamp(x(threshold)), BASE + 26, "middle", `threshold ${threshold}`),

@@ -29,7 +29,7 @@ export function intervalBar({ low, high, at, off }, top, threshold) {
     { class: look, viewBox: `0 0 ${WIDTH} ${HEIGHT}`, width: WIDTH, height: HEIGHT, role: "img", "aria-label": words },
     svg("title", null, words),
     svg("rect", { class: "track", x: EDGE, y: MIDDLE - 2, width: WIDTH - 2 * EDGE, height: 4, rx: 2 }),
-    svg("rect", { class: "surely", x: place(low), y: MIDDLE - 3, width, height: 6, rx: 2 }),
+    svg("rect", { class: "at-least", x: place(low), y: MIDDLE - 3, width, height: 6, rx: 2 }),
     line("limit", x(threshold), 3, x(threshold), HEIGHT - 3),
     known(at) && svg("circle", { class: "at", cx: place(at), cy: MIDDLE, r: 4 }),
   );
