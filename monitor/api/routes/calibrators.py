@@ -68,12 +68,15 @@ class MoveRequest(Strict):
     dry_run: bool = Field(default=False, description="preview the change only")
 
 
-VERSION: Final = Recognised("[0-9]+|champion|challenger|identity")
+VERSION: Final = Recognised("[0-9]+|champion|challenger")
+VERSION_OR_IDENTITY: Final = Recognised(f"{VERSION.pattern}|{IDENTITY}")
 
 Number = Annotated[str, Path(description="A version's number."), VERSION]
 Which = Annotated[str, Path(description="A version's number, `champion` or `challenger`."), VERSION]
 WhichOrIdentity = Annotated[
-    str, Path(description="A version's number, `champion`, `challenger`, or `identity` for none."), VERSION
+    str,
+    Path(description="A version's number, `champion`, `challenger`, or `identity` for none."),
+    VERSION_OR_IDENTITY,
 ]
 
 
