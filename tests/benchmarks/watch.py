@@ -1,4 +1,14 @@
-"""Watching: how soon the sequential tests find a fault, and how often they alarm falsely however long they look."""
+"""Watching: how soon the sequential tests find a fault, and how often they alarm falsely however long they look.
+
+"Lin" is the test that alerts come from. It bets on which side of the confidence the outcome falls, against "the ECE is at most δ"; for
+alerts δ is the model's limit, `thresholds.ece`. "LR" is the likelihood ratio that is reported beside it, against "every confidence is
+within δ of the chance". `window` is the policy that looks at a lower bound of the ECE of the last labels. Each may alarm falsely in one
+of a hundred runs (alpha = .01), unless a column says otherwise. A reference is the delay of a prototype that keeps the same promise, to be
+matched or beaten.
+
+Confidences are uniform unless a row says otherwise, and the model is calibrated until the fault. A delay is counted in labels from the
+fault to the alarm: the median over runs.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
@@ -165,6 +175,100 @@ def _cell(found: tuple[float, int] | None, reference: int | None) -> str:
     return median + early + ("" if reference is None else f" (reference {reference:,})")
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What becomes wrong with a model, and its limit."""
+
+    name: str
+    limit: float
+    chance: Callable[[Floats], Floats]  # of y = 1, by confidence
+    references: dict[int, int]  # delays to be matched, by the labels before the fault
+
+
+FAULTS: Final = (
+    Fault(
+        name="too extreme by a temperature, ECE .10",
+        limit=0.05,
+        chance=lambda p: np.asarray(expit(temperature(0.10) * logit(p))),
+        references={5_000: 1_950, 500_000: 2_950},
+    ),
+    Fault(
+        name="too extreme by a temperature, ECE .05",
+        limit=0.02,
+        chance=lambda p: np.asarray(expit(temperature(0.05) * logit(p))),
+        references={5_000: 6_275},
+    ),
+    Fault(
+        name="confidences from .7 to .9 too high by .25, ECE .05",
+        limit=0.02,
+        chance=lambda p: np.where((p > 0.7) & (p <= 0.9), p - 0.25, p),
+        references={5_000: 3_400},
+    ),
+)
+LONG_CALM: Final = 500_000
+DEFAULT: Final = ALPHA / 4
+"""What the first start of a test gets of the rate: half goes to versions and restarts, and half of that to the first."""
+
+
+def found_after(fault: Fault, calm: int, *, runs: int, longest: int = 20_000, seed: int = 9) -> dict[float, float]:
+    """Return the median labels from the fault to the alarm, by alpha; runs that alarmed before it count as never found."""
+    dice, ledger = np.random.default_rng([seed, calm]), Ledger.begin(runs)
+    population, early = POPULATIONS[0], np.zeros(runs, dtype=bool)
+    step, still = min(calm // 100, 1_000), Tied(population.p, fault.limit)
+    for _ in range(0, calm, step):
+        ledger = still(ledger, drawn(dice, population.p, population.p, runs=runs, labels=step))
+        early |= ledger.log_e >= -np.log(ALPHA)
+    at = {alpha: np.full(runs, np.inf) for alpha in (ALPHA, DEFAULT)}
+    for seen in range(BUCKET, longest + 1, BUCKET):
+        p = dice.random((runs, BUCKET))
+        y = (dice.random(p.shape) < fault.chance(p)).astype(np.float64)
+        ledger = ledger.advanced(rows(p, y), fault.limit)
+        for alpha, first in at.items():
+            first[(ledger.log_e >= -np.log(alpha)) & np.isinf(first) & ~early] = seen
+        if all(np.isfinite(first).mean() > 0.5 for first in at.values()):
+            break
+    return {alpha: float(np.median(first)) for alpha, first in at.items()}
+
+
+def fault_table(runs: int) -> str:
+    """Return a table of delays after a short and after a long calm, and with what a first start gets by default."""
+    body = []
+    for fault in FAULTS:
+        for calm in (CALM, LONG_CALM):
+            delay = found_after(fault, calm, runs=runs)
+            reference = f"{fault.references[calm]:,}" if calm in fault.references else "-"
+            figures = (f"{delay[ALPHA]:,.0f}", reference, f"{delay[DEFAULT]:,.0f}")
+            body.append([fault.name, f"{fault.limit:.2f}", f"{calm // BUCKET:,}", f"{calm:,}", *figures])
+    head = ("fault", "limit", "steps before it", "labels before it", f"alpha = {ALPHA}", "reference")
+    return table([*head, f"as spent by default, alpha = {DEFAULT}"], body)
+
+
+def edges(limit: float, *, runs: int, labels: int, bucket: int, seed: int = 10) -> dict[str, tuple[int, int]]:
+    """Return, by population, the runs with a false alarm about a model whose ECE is the limit: at alpha, and as spent by default."""
+    ever = {}
+    for population in POPULATIONS:
+        dice, ledger, step = np.random.default_rng(seed), Ledger.begin(runs), Tied(population.p, limit)
+        highest = np.zeros(runs)
+        for _ in range(0, labels, bucket):
+            taken = drawn(dice, population.p, population.edge(limit), runs=runs, labels=bucket)
+            ledger = step(ledger, taken)
+            highest = np.maximum(highest, ledger.log_e)
+        at_alpha, by_default = (int((highest >= -np.log(alpha)).sum()) for alpha in (ALPHA, DEFAULT))
+        ever[population.name] = (at_alpha, by_default)
+    return ever
+
+
+def edge_table(runs: int, labels: int, bucket: int) -> str:
+    """Return a table of false alarms about models whose ECE is exactly the limit."""
+    body = [
+        [name, f"{limit:.2f}", at_alpha, by_default]
+        for limit in (0.05, 0.02)
+        for name, (at_alpha, by_default) in edges(limit, runs=runs, labels=labels, bucket=bucket).items()
+    ]
+    head = ("confidences", "limit", f"of {runs} runs, with a false alarm, alpha = {ALPHA}")
+    return table([*head, f"as spent by default, alpha = {DEFAULT}"], body)
+
+
 def sabotaged(threshold: float) -> Bets:
     """Return a step whose learned witnesses have seen the outcomes that they bet on."""
 
@@ -313,7 +417,9 @@ def long_table(found: Long) -> str:
 
 def run() -> Iterator[str]:
     """Yield the tables, one by one."""
-    yield "Delays (400 runs, 5,000 calm labels, buckets of 50, one alarm in a hundred runs at most):\n\n" + delay_table(
-        400
-    )
+    yield "Delays (400 runs, 5,000 calm labels, steps of 50):\n\n" + delay_table(400)
+    yield "Delays of Lin after a short and a long calm (400 runs, steps of 50):\n\n" + fault_table(400)
     yield "A million labels, judged every 1,000:\n\n" + long_table(longest(400, 1_000_000, 1_000))
+    yield "A million labels of models whose ECE is exactly the limit, judged by Lin every 1,000:\n\n" + edge_table(
+        400, 1_000_000, 1_000
+    )

@@ -11,7 +11,20 @@ from monitor.stats.sequential.ledger import Ledger
 from tests.benchmarks import detectors
 from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
-from tests.benchmarks.watch import REFERENCES, TESTS, Tied, delays, lin, long, rejected, sabotaged
+from tests.benchmarks.watch import (
+    FAULTS,
+    REFERENCES,
+    TESTS,
+    Fault,
+    Tied,
+    delays,
+    edges,
+    found_after,
+    lin,
+    long,
+    rejected,
+    sabotaged,
+)
 
 SLACK = 1e-4
 
@@ -65,6 +78,25 @@ def test_a_drift_to_ten_points_is_found_as_soon_as_known() -> None:
     for name in tests:
         assert found[name][0] <= 1.3 * REFERENCES[0.10, name]
         assert found[name][1] <= at_most(ALPHA, 20)
+
+
+@pytest.mark.parametrize(
+    ("fault", "calm"),
+    [(fault, calm) for fault in FAULTS for calm in fault.references],
+    ids=lambda each: each.name if isinstance(each, Fault) else f"{each:,}",
+)
+def test_a_fault_after_a_short_or_a_long_calm_is_found_as_soon_as_known(fault: Fault, calm: int) -> None:
+    delay = found_after(fault, calm, runs=30)
+    assert delay[ALPHA] <= 1.05 * fault.references[calm]
+    assert delay[ALPHA] <= delay[ALPHA / 4] <= 1.4 * delay[ALPHA]
+
+
+@pytest.mark.parametrize("limit", [0.05, 0.02])
+def test_a_model_whose_error_is_its_limit_is_left_alone_whatever_its_confidences(limit: float) -> None:
+    counts = edges(limit, runs=50, labels=20_000, bucket=200)
+    assert list(counts) == [population.name for population in POPULATIONS]
+    for at_alpha, by_default in counts.values():
+        assert by_default <= at_alpha <= at_most(ALPHA, 50)
 
 
 def test_a_new_mix_of_traffic_is_no_alarm_and_a_bias_is_found() -> None:
