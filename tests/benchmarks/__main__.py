@@ -64,21 +64,21 @@ def main() -> None:
     parser.add_argument("parts", nargs="*", choices=[[], *PARTS], metavar="part", help=", ".join(PARTS))
     parser.add_argument("--peers", metavar="PYTHON", help="an interpreter with packages to compare with")
     parser.add_argument("--seeds", type=int, default=gate.SEEDS, help="how many refits of each kind are simulated")
-    given = parser.parse_args()
-    options: dict[str, tuple[Any, ...]] = dict.fromkeys(COMPARED, (given.peers,)) | {"gate": (given.seeds,)}
-    for name in given.parts or PARTS:
+    arguments = parser.parse_args()
+    options: dict[str, tuple[Any, ...]] = dict.fromkeys(COMPARED, (arguments.peers,)) | {"gate": (arguments.seeds,)}
+    for name in arguments.parts or PARTS:
         results = []
         for result in PARTS[name].run(*options.get(name, ())):
             show(result)
             results.append(result)
-        write(name, inspect.cleandoc(PARTS[name].__doc__ or ""), _named(name, given), results)
+        write(name, inspect.cleandoc(PARTS[name].__doc__ or ""), _named(name, arguments), results)
 
 
-def _named(part: str, given: argparse.Namespace) -> list[str]:
+def _named(part: str, arguments: argparse.Namespace) -> list[str]:
     """Return the options that change what a part does, as a reader would give them."""
-    if part == "gate" and given.seeds != gate.SEEDS:
-        return ["--seeds", str(given.seeds)]
-    return ["--peers", "PYTHON"] if part in COMPARED and given.peers else []
+    if part == "gate" and arguments.seeds != gate.SEEDS:
+        return ["--seeds", str(arguments.seeds)]
+    return ["--peers", "PYTHON"] if part in COMPARED and arguments.peers else []
 
 
 main()

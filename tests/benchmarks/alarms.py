@@ -43,10 +43,10 @@ def windows(population: Population, chance: Floats, labels: int, count: int, *, 
     for _ in range(STREAM):
         step = drawn(dice, population.p, chance, runs=streams, labels=labels)
         bins = step.bins()
-        above = np.array([exceeds(each, before) for each, before in zip(bins, previous, strict=True)])
+        above = np.array([exceeds(now, before) for now, before in zip(bins, previous, strict=True)])
         ledger = ledger.advanced(step.entries(), THRESHOLD)
         fired = ledger.log_e >= -np.log(ALPHA)
-        rule += sum((ece(each) or 0.0) > THRESHOLD for each in bins)
+        rule += sum((ece(window) or 0.0) > THRESHOLD for window in bins)
         bound, bounded = bound + int(above.sum()), bounded | above
         sequential, ever = sequential + int(fired.sum()), ever | fired
         ledger, previous = afresh(ledger, fired), bins
@@ -65,9 +65,9 @@ def afresh(ledger: Ledger, fired: NDArray[np.bool_]) -> Ledger:
         return ledger
     begun = Ledger.begin(len(fired))
     changed = {}
-    for each in fields(ledger):
-        old = getattr(ledger, each.name)
-        changed[each.name] = np.where(fired.reshape(-1, *[1] * (old.ndim - 1)), getattr(begun, each.name), old)
+    for field in fields(ledger):
+        old = getattr(ledger, field.name)
+        changed[field.name] = np.where(fired.reshape(-1, *[1] * (old.ndim - 1)), getattr(begun, field.name), old)
     return replace(ledger, **changed)
 
 
@@ -77,9 +77,9 @@ def calm(sizes: tuple[int, ...], count: int, *, edge: bool) -> str:
     for population in POPULATIONS:
         chance = population.edge(THRESHOLD) if edge else population.p
         for labels in sizes:
-            found = windows(population, chance, labels, count)
-            streams = [f"{each} of {count // STREAM}" for each in (found.window_streams, found.streams)]
-            body.append([population.name, labels, found.rule, found.window, found.sequential, *streams])
+            alarms = windows(population, chance, labels, count)
+            streams = [f"{fired} of {count // STREAM}" for fired in (alarms.window_streams, alarms.streams)]
+            body.append([population.name, labels, alarms.rule, alarms.window, alarms.sequential, *streams])
     head = ["confidences", "labels a window", "ECE > .05", "`window`", "`sequential`"]
     head += [f"streams of {STREAM} windows with an alarm: `window`", "`sequential`"]
     return table(head, body)
@@ -113,11 +113,11 @@ def clustered(runs: int, steps: int, *, size: int = 20, clusters: int = 10, seed
         blind = blind.advanced(rows(p, y), THRESHOLD)
         ones = np.ones(clusters * size)
         told = [
-            each.advanced(nothing, Clusters(cluster, place(p[i]), ones, y[i], p[i]), threshold=THRESHOLD)
-            for i, each in enumerate(told)
+            test.advanced(nothing, Clusters(cluster, place(p[i]), ones, y[i], p[i]), threshold=THRESHOLD)
+            for i, test in enumerate(told)
         ]
         ever_blind |= blind.log_e >= -np.log(ALPHA)
-        ever_told |= np.array([each.log_e for each in told]) >= -np.log(ALPHA)
+        ever_told |= np.array([test.log_e for test in told]) >= -np.log(ALPHA)
     return Shared(
         runs=runs, declared=int(ever_told.sum()), undeclared=int(ever_blind.sum()), window=int(_windowed(held).sum())
     )
@@ -172,7 +172,7 @@ def delayed(runs: int, days: int, *, labels: int = 500, positive: int = 1, negat
         arrival = arrival.advanced(arrived.entries(), THRESHOLD)
         ever[1] |= arrival.log_e >= -np.log(ALPHA)
         ever[3] |= _above(_sum(window))
-    counts = [int(each.sum()) for each in ever]
+    counts = [int(alarmed.sum()) for alarmed in ever]
     return Delayed(runs=runs, matured=counts[0], arrival=counts[1], window_matured=counts[2], window_arrival=counts[3])
 
 

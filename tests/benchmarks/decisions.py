@@ -62,8 +62,8 @@ class Population:
         """Return the scores in cells, with what came true, or how much of it on average."""
         at = place(self.p)
         n, sy, expected = (
-            np.bincount(at, weights=each, minlength=CELLS).astype(np.float64)
-            for each in (np.ones(len(at)), self.truth if y is None else y, self.p)
+            np.bincount(at, weights=column, minlength=CELLS).astype(np.float64)
+            for column in (np.ones(len(at)), self.truth if y is None else y, self.p)
         )
         return Steps(upper=CUTS, n=n, sy=sy, events=n, expected=expected)
 
@@ -76,8 +76,8 @@ def population(name: str, temperature: float = 1.0) -> Population:
 
 def drawn(dice: np.random.Generator, name: str, count: int, temperature: float = 1.0) -> tuple[Population, Floats]:
     """Return events of the same source, and what came true."""
-    found = Population.of(LOGITS[name](dice, count), temperature)
-    return found, (dice.random(count) < found.truth).astype(np.float64)
+    events = Population.of(LOGITS[name](dice, count), temperature)
+    return events, (dice.random(count) < events.truth).astype(np.float64)
 
 
 def of_rows(sample: Population, y: Floats, coverage: float) -> float:
@@ -98,14 +98,14 @@ def coverages(name: str, coverage: float, seeds: int = SEEDS, labels: int = LABE
     """Return the true coverage of each seed's sets, from rows and from cells."""
     samples = (drawn(np.random.default_rng(seed), name, labels) for seed in range(seeds))
     whole = population(name)
-    found = [[whole.coverage(way(sample, y, coverage)) for way in (of_rows, of_cells)] for sample, y in samples]
-    rows, cells = np.array(found).T
+    pairs = [[whole.coverage(way(sample, y, coverage)) for way in (of_rows, of_cells)] for sample, y in samples]
+    rows, cells = np.array(pairs).T
     return rows, cells
 
 
 def vector_coverages(classes: int, coverage: float, seeds: int = SEEDS, labels: int = LABELS) -> Floats:
     """Return how often sets of several classes, from so many labels, hold the right answer of as many new events, seed by seed."""
-    found = []
+    held = []
     for seed in range(seeds):
         dice = np.random.default_rng(seed)
         vectors = softmax(dice.normal(0.0, 2.0, (2 * labels, classes)), axis=1)
@@ -115,15 +115,15 @@ def vector_coverages(classes: int, coverage: float, seeds: int = SEEDS, labels: 
         scores = vector_scores(vectors, y)
         threshold = conformal_threshold(scores[:labels], np.ones(labels), coverage)
         inside = prediction_sets(vectors[labels:], threshold)
-        found.append(inside[np.arange(labels), y[labels:]].mean())
-    return np.array(found)
+        held.append(inside[np.arange(labels), y[labels:]].mean())
+    return np.array(held)
 
 
 @dataclass(frozen=True, slots=True)
 class Promise:
     """What became of a promise over many seeds."""
 
-    found: float  # share of seeds with a threshold
+    with_threshold: float  # share of seeds with a threshold
     broken: float  # share of seeds whose threshold is worse than promised
     volume: float  # mean share of events selected, 0 where there is no threshold
     possible: float  # the share that the truth would allow
@@ -134,17 +134,17 @@ def precision_promise(
 ) -> Promise:
     """Return how often a threshold for a precision gives less than that, of seeds."""
     whole = population(name, temperature).steps()
-    n, right = (np.cumsum(each[::-1])[::-1] for each in (whole.n, whole.sy))
+    n, right = (np.cumsum(column[::-1])[::-1] for column in (whole.n, whole.sy))
     true = np.append(np.divide(right, n, out=np.ones_like(n), where=n > 0), 1.0)[1:]  # above each cut
     share = np.append(n / n[0], 0.0)[1:]
-    found, volume, broken = 0, 0.0, 0
+    thresholds, volume, broken = 0, 0.0, 0
     for seed in range(seeds):
         sample, y = drawn(np.random.default_rng(seed), name, labels, temperature)
         chosen = precision_threshold(sample.steps(y), precision=precision, confidence=confidence)
         if chosen is not None:
             cut = int(np.searchsorted(CUTS, chosen.threshold))
-            found, volume, broken = found + 1, volume + share[cut], broken + int(true[cut] < precision)
-    return Promise(found / seeds, broken / seeds, volume / seeds, float(share[true >= precision].max()))
+            thresholds, volume, broken = thresholds + 1, volume + share[cut], broken + int(true[cut] < precision)
+    return Promise(thresholds / seeds, broken / seeds, volume / seeds, float(share[true >= precision].max()))
 
 
 def risk_promise(
@@ -156,7 +156,7 @@ def risk_promise(
     wrong = np.where(whole.p > 0.5, 1 - whole.truth, whole.truth)
     running = np.cumsum(wrong[order]) / np.arange(1, len(order) + 1)
     allowed = np.flatnonzero(running <= risk)
-    found, volume, broken = 0, 0.0, 0
+    rules, volume, broken = 0, 0.0, 0
     for seed in range(seeds):
         sample, y = drawn(np.random.default_rng(seed), name, labels, temperature)
         rule = abstention(sample.steps(y), binary=True, risk=risk, confidence=confidence)
@@ -164,9 +164,9 @@ def risk_promise(
             ones = whole.p > (2.0 if rule.above is None else rule.above)
             zeros = whole.p <= (-1.0 if rule.below is None else rule.below)
             errors = (ones * (1 - whole.truth) + zeros * whole.truth).sum() / max((ones | zeros).sum(), 1)
-            found, volume, broken = found + 1, volume + float((ones | zeros).mean()), broken + int(errors > risk)
+            rules, volume, broken = rules + 1, volume + float((ones | zeros).mean()), broken + int(errors > risk)
     return Promise(
-        found / seeds, broken / seeds, volume / seeds, (int(allowed[-1]) + 1) / len(order) if len(allowed) else 0.0
+        rules / seeds, broken / seeds, volume / seeds, (int(allowed[-1]) + 1) / len(order) if len(allowed) else 0.0
     )
 
 
@@ -203,8 +203,11 @@ def _promises() -> Iterator[str]:
                 ("precision .9", precision_promise(name, temperature, labels, 0.9)),
                 ("risk .1", risk_promise(name, temperature, labels, 0.1)),
             )
-            for promise, each in kept:
-                figures = (f"{share:.3f}" for share in (each.found, each.broken, each.volume, each.possible))
+            for promise, outcome in kept:
+                figures = (
+                    f"{share:.3f}"
+                    for share in (outcome.with_threshold, outcome.broken, outcome.volume, outcome.possible)
+                )
                 yield f"| {promise} | {what} | {labels:,} | {' | '.join(figures)} |"
 
 

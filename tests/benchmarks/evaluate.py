@@ -71,18 +71,18 @@ def stored(dice: np.random.Generator) -> dict[tuple[int, int], bytes]:
             entries.of_outcomes(scored),
         ]
     )
-    found: dict[tuple[int, int], bytes] = {}
+    blob_of: dict[tuple[int, int], bytes] = {}
     for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL):
         begins, bucket = np.unique(at // LEVEL_STEP[level] * LEVEL_STEP[level], return_inverse=True)
         blobs = encode_all(len(begins), *gather(bucket[added[0]], *added[1:]))
         kept = END - 2 * DAY if level == MINUTE_LEVEL else 0
-        found |= {(level, int(begin)): blob for begin, blob in zip(begins, blobs, strict=True) if begin >= kept}
-    return found
+        blob_of |= {(level, int(begin)): blob for begin, blob in zip(begins, blobs, strict=True) if begin >= kept}
+    return blob_of
 
 
 def plain_read(database: Database, clock: Clocked) -> int:
     """Fetch the rows that an evaluation needs, and do nothing with them; return how many bytes they hold."""
-    parts = [span for one in comparisons(clock) for each in (one.now, one.other) for span in spans(*each)]
+    parts = [span for one in comparisons(clock) for over in (one.now, one.other) for span in spans(*over)]
     with database.read() as connection:
         numbers = list(rollups.series_ids(connection, clock.model.id).values())
         return sum(len(row[3]) for row in rollups.read(connection, numbers, merged(parts)))
@@ -90,7 +90,7 @@ def plain_read(database: Database, clock: Clocked) -> int:
 
 def summed(database: Database, clock: Clocked) -> int:
     """Fetch the rows, decode them and sum them by window."""
-    ranges = {each for one in comparisons(clock) for each in (one.now, one.other)}
+    ranges = {over for one in comparisons(clock) for over in (one.now, one.other)}
     with database.read() as connection:
         return sum(len(sums) for part in in_parts(connection, clock.model, ranges) for sums in part.values())
 
@@ -99,7 +99,7 @@ def evaluated(database: Database, clock: Clocked) -> int:
     """Fetch the rows and turn them into all fields of the evaluations of three windows."""
     asked = [one for one in comparisons(clock) if one.reference is None]
     with database.read() as connection:
-        parts = in_parts(connection, clock.model, {each for one in asked for each in (one.now, one.other)})
+        parts = in_parts(connection, clock.model, {over for one in asked for over in (one.now, one.other)})
         return sum(
             len(evaluations_of([part for one in asked for part in questions(clock, one, sums)])) for sums in parts
         )
@@ -130,7 +130,7 @@ def run() -> Iterator[Ratio]:
         steps = (plain_read, summed, evaluated, staged)
         rounds = [[processor_seconds(partial(step, database, clock)) for step in steps] for _ in range(RUNS)]
         database.close()
-    yield Ratio("1,000 series, 3 windows: processor seconds to read their sums", median(each[0] for each in rounds))
+    yield Ratio("1,000 series, 3 windows: processor seconds to read their sums", median(read for read, *_ in rounds))
     yield Ratio("  the same, decoded and summed, over reading", median(sums / read for read, sums, *_ in rounds))
     yield Ratio(
         "  all fields of their evaluations, over reading, decoding and summing",

@@ -38,7 +38,7 @@ class Contest:
     rows: str  # its name among the data
     runs: int
     limit: str | None = None
-    found: Callable[[Any, Floats, Floats], list[float]]  # what the fit is compared by: ours, rows and labels
+    compared: Callable[[Any, Floats, Floats], list[float]]  # what the fit is compared by: ours, rows and labels
 
 
 def of_singles(dice: np.random.Generator, count: int) -> tuple[Floats, Floats]:
@@ -75,36 +75,36 @@ def data() -> dict[str, tuple[Floats, Floats]]:
 CONTESTS = (
     Contest(
         what="temperature, binary, netcal's", peer="netcal_temperature", method="temperature", task="binary",
-        rows="50,000 rows", runs=7, limit="at least 10", found=lambda fitted, _p, _y: [fitted.temperature_],
+        rows="50,000 rows", runs=7, limit="at least 10", compared=lambda fitted, _p, _y: [fitted.temperature_],
     ),
     Contest(
         what="temperature, binary, netcal's", peer="netcal_temperature", method="temperature", task="binary",
-        rows="2,000 rows", runs=7, limit="at least 10", found=lambda fitted, _p, _y: [fitted.temperature_],
+        rows="2,000 rows", runs=7, limit="at least 10", compared=lambda fitted, _p, _y: [fitted.temperature_],
     ),
     Contest(
         what="temperature, netcal's", peer="netcal_temperature", method="temperature", task="multiclass",
-        rows="10,000 rows of 100 classes", runs=9, limit="at least 4", found=lambda fitted, _p, _y: [fitted.temperature_],
+        rows="10,000 rows of 100 classes", runs=9, limit="at least 4", compared=lambda fitted, _p, _y: [fitted.temperature_],
     ),
     Contest(
         what="temperature, probmetrics'", peer="probmetrics_temperature", method="temperature", task="multiclass",
-        rows="10,000 rows of 100 classes", runs=9, found=lambda fitted, _p, _y: [fitted.temperature_],
+        rows="10,000 rows of 100 classes", runs=9, compared=lambda fitted, _p, _y: [fitted.temperature_],
     ),
     Contest(
         what="isotonic, scikit-learn's", peer="sklearn_isotonic", method="isotonic", task="binary",
-        rows="1,000,000 rows", runs=9, limit="at least 4", found=lambda fitted, _p, _y: sorted(set(fitted.y_.tolist())),
+        rows="1,000,000 rows", runs=9, limit="at least 4", compared=lambda fitted, _p, _y: sorted(set(fitted.y_.tolist())),
     ),
     Contest(
         what="beta, betacal's", peer="betacal_beta", method="beta", task="binary",
-        rows="50,000 rows", runs=7, found=lambda fitted, _p, _y: [fitted.a_, fitted.b_, fitted.c_],
+        rows="50,000 rows", runs=7, compared=lambda fitted, _p, _y: [fitted.a_, fitted.b_, fitted.c_],
     ),
     Contest(
         what="vector scaling, probmetrics'", peer="probmetrics_vector", method="vector", task="multiclass",
-        rows="10,000 rows of 10 classes", runs=7, found=lambda fitted, _p, _y: [*fitted.slopes_, *fitted.intercepts_],
+        rows="10,000 rows of 10 classes", runs=7, compared=lambda fitted, _p, _y: [*fitted.slopes_, *fitted.intercepts_],
     ),
     Contest(
         what="structured vector scaling, probmetrics'", peer="probmetrics_structured", method="structured_vector",
         task="multiclass", rows="10,000 rows of 10 classes", runs=7,
-        found=lambda fitted, p, y: [peers.log_loss(fitted.predict_proba(p), y)],
+        compared=lambda fitted, p, y: [peers.log_loss(fitted.predict_proba(p), y)],
     ),
 )  # fmt: skip
 
@@ -140,7 +140,7 @@ def held(contest: Contest, peer: Peer, path: Path, p: Floats, y: Floats) -> Iter
     yield Ratio(f"{what}: over ours", theirs / ours, contest.limit)
     yield (
         f"{1000 * theirs:.1f} ms over {1000 * ours:.1f} ms; in processor time {their_work / our_work:.1f} times;"
-        f" {difference(contest.found(fitted, p, y), first['found'])}"
+        f" {difference(contest.compared(fitted, p, y), first['parameters'])}"
     )
 
 
@@ -167,9 +167,9 @@ def difference(ours: list[float], theirs: list[float]) -> str:
     return f"{len(ours)} numbers differ by at most {apart:.1e}, the first is {ours[0]:.7f}"
 
 
-def centred(found: list[float]) -> Floats:
+def centred(parameters: list[float]) -> Floats:
     """Return slopes and intercepts of ten classes with intercepts that sum to 0; others as they are."""
-    array = np.array(found)
+    array = np.array(parameters)
     if len(array) == 20:
         array[10:] -= array[10:].mean()
     return array

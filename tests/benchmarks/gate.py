@@ -182,10 +182,10 @@ def rise(outcome: Outcome, grid: Array, chance: Array) -> float:
     return float(change.mean() if change.ndim == 1 else change.sum(axis=1).mean())
 
 
-def row(found: Promoted, *named: Any) -> list[Any]:
+def row(outcome: Promoted, *named: Any) -> list[Any]:
     """Return a table's row."""
-    shares = [f"{100.0 * each / found.seeds:.1f} %" for each in (found.any, found.harmful, found.held)]
-    return [*named, *shares, ", ".join(f"{name} {count}" for name, count in sorted(found.methods.items()))]
+    shares = [f"{100.0 * count / outcome.seeds:.1f} %" for count in (outcome.any, outcome.harmful, outcome.held)]
+    return [*named, *shares, ", ".join(f"{name} {count}" for name, count in sorted(outcome.methods.items()))]
 
 
 HEAD: Final = ("promoted", "of these harmful", "left to a person", "families")

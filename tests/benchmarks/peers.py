@@ -70,8 +70,8 @@ def log_loss(p, y):
 
 
 PEERS = {
-    each.__name__: each
-    for each in (
+    fit.__name__: fit
+    for fit in (
         netcal_temperature,
         probmetrics_temperature,
         probmetrics_vector,
@@ -89,9 +89,9 @@ def answer(request):
         p, y = data["p"], data["y"]
     try:
         began, work = time.perf_counter(), time.process_time()
-        found = PEERS[name](p, y)
+        parameters = PEERS[name](p, y)
         took = {"seconds": time.perf_counter() - began, "work": time.process_time() - work}
-        return {**took, "found": [float(each) for each in found]}
+        return {**took, "parameters": [float(parameter) for parameter in parameters]}
     except ImportError as error:
         return {"missing": str(error)}
 

@@ -34,8 +34,8 @@ class Scene:
     def served(self) -> Floats:
         """What the champion makes of the model's values."""
         p = self.population.p
-        found: Floats = expit(self._factor() * logit(p))
-        return found
+        served: Floats = expit(self._factor() * logit(p))
+        return served
 
     def _factor(self) -> float:
         if self.population is POPULATIONS[0]:
@@ -79,13 +79,13 @@ def _taken_back(scene: Scene, runs: int, labels: int, seed: int, look: int) -> F
     dice = np.random.default_rng([seed, round(1000 * scene.ece)])
     p, served, chance = scene.population.p, scene.served, scene.chance
     bound = widest(served, p)
-    found, taken = [Comparison.begin() for _ in range(runs)], np.full(runs, np.inf)
+    tests, taken = [Comparison.begin() for _ in range(runs)], np.full(runs, np.inf)
     for first in range(0, labels, look):
         step = drawn(dice, p, served if first < scene.before else chance, runs=runs, labels=look)
         n, sy = step.n.sum(axis=0), step.sy.sum(axis=0)
         for i in np.flatnonzero(np.isinf(taken)):
-            found[i] = found[i].advanced(Pairs.of_cells(n[i], sy[i], served, p), bound)
-            if found[i].verdict(ALPHA) == "worse":
+            tests[i] = tests[i].advanced(Pairs.of_cells(n[i], sy[i], served, p), bound)
+            if tests[i].verdict(ALPHA) == "worse":
                 taken[i] = first + look
     return taken
 
@@ -96,9 +96,9 @@ def late(sizes: tuple[float, ...], earlier: tuple[int, ...], runs: int) -> str:
     for ece in sizes:
         for before in earlier:
             scene = Scene(ece=ece, before=before)
-            found = reversals(scene, runs=runs, longest=30_000)
-            half, most = (float(np.quantile(found.delays, share)) for share in (0.5, 0.95))
-            body.append([f"{ece:.2f}", before, scene.promised, half, most, f"{found.early} of {runs}"])
+            taken_back = reversals(scene, runs=runs, longest=30_000)
+            half, most = (float(np.quantile(taken_back.delays, share)) for share in (0.5, 0.95))
+            body.append([f"{ece:.2f}", before, scene.promised, half, most, f"{taken_back.early} of {runs}"])
     head = [
         "ECE that the champion corrects",
         "labels before the drift reverses",

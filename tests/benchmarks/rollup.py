@@ -24,19 +24,21 @@ BATCH = 2000
 AT_ONCE = 16_000
 
 
-def stream(kind: str) -> list[Event]:
+def stream(age_group: str) -> list[Event]:
     """Return predictions with their labels, of the last minutes or each in an hour of its own."""
-    dice = random.Random(kind)
+    dice = random.Random(age_group)
     now = datetime.now(UTC)
-    found: list[Event] = []
+    events: list[Event] = []
     for i in range(EVENTS // 2):
         age = (
-            timedelta(milliseconds=10 * i) if kind == "fresh" else timedelta(hours=100 + i, minutes=dice.randrange(60))
+            timedelta(milliseconds=10 * i)
+            if age_group == "fresh"
+            else timedelta(hours=100 + i, minutes=dice.randrange(60))
         )
         p = dice.random()
-        found.append(
+        events.append(
             PredictionEvent(
-                event_id=f"{kind}-{i}",
+                event_id=f"{age_group}-{i}",
                 model="",
                 model_version="1",
                 timestamp=now - age,
@@ -44,8 +46,8 @@ def stream(kind: str) -> list[Event]:
                 segments={"parity": str(i % 2)},
             )
         )
-        found.append(LabelEvent(event_id=f"{kind}-{i}", model="", label=int(dice.random() < p)))
-    return found
+        events.append(LabelEvent(event_id=f"{age_group}-{i}", model="", label=int(dice.random() < p)))
+    return events
 
 
 def speed(database: Database, model: Model, events: list[Event], token: int) -> float:
@@ -77,16 +79,16 @@ def measured(url: str) -> tuple[float, float]:
     upgrade(database)
     token = lease.acquire(database, "benchmark", 3600)
     assert token is not None
-    found = {}
-    for kind in ("warm", "fresh", "old"):
+    speeds = {}
+    for age_group in ("warm", "fresh", "old"):
         settings = ModelSettings(segments=("parity",))
         with database.write() as connection:
-            name = f"{kind}-{time.time_ns()}"
+            name = f"{age_group}-{time.time_ns()}"
             model = models.create(connection, name, task="binary", classes=None, settings=settings, now=wall_clock())
-        events = stream(kind)
-        found[kind] = speed(database, model, events[:4000] if kind == "warm" else events, token)
+        events = stream(age_group)
+        speeds[age_group] = speed(database, model, events[:4000] if age_group == "warm" else events, token)
     database.close()
-    return found["fresh"], found["old"]
+    return speeds["fresh"], speeds["old"]
 
 
 def run() -> Iterator[Ratio]:

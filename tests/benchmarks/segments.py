@@ -93,8 +93,8 @@ def run() -> Iterator[str]:
     for name in CONFIDENCES:
         for others, what in ((0.0, "calibrated"), (MARGIN * THRESHOLD, "off by .02")):
             for history in (False, True):
-                found = tally(name, others, history=history)
-                cells = (name, what, "yes" if history else "no", found.both, found.unseen, f"{found.discoveries:.4f}")
+                runs = tally(name, others, history=history)
+                cells = (name, what, "yes" if history else "no", runs.both, runs.unseen, f"{runs.discoveries:.4f}")
                 rows.append(f"| {' | '.join(map(str, cells))} |")
     title = f"Ten segments of {LABELS:,} labels, two off by {OFF} in opposite directions, {SEEDS} runs, e-BH at {RATE}"
     yield "\n".join([f"{title}:", "", *rows])

@@ -65,9 +65,9 @@ class Counts:
         """Return the sums in equal-width bins, one for each run."""
         edges = np.arange(BINS + 1) / BINS
         starts = np.searchsorted(self.p, edges[:-1], side="right")
-        padded = [np.append(each, np.zeros((*each.shape[:-1], 1)), axis=-1) for each in self._sums()]
+        padded = [np.append(column, np.zeros((*column.shape[:-1], 1)), axis=-1) for column in self._sums()]
         empty = np.diff(np.append(starts, VALUES)) == 0
-        n, sy, sp, spp, spy = (np.where(empty, 0.0, np.add.reduceat(each, starts, axis=-1)) for each in padded)
+        n, sy, sp, spp, spy = (np.where(empty, 0.0, np.add.reduceat(column, starts, axis=-1)) for column in padded)
         names = ("n", "sy", "sp", "spp", "spy", "hn", "hsy", "hsp")
         every = (n.sum(0), sy.sum(0), sp.sum(0), spp.sum(0), spy.sum(0), n[0], sy[0], sp[0])
         return [

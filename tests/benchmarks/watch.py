@@ -126,21 +126,23 @@ def delays(
         p = dice.random((runs, BUCKET))
         y = (dice.random((runs, BUCKET)) < (p if seen < CALM else expit(factor * logit(p)))).astype(np.float64)
         entries = rows(p, y)
-        for each in watched:
-            if not settled(each.at):
-                each.see(entries)
+        for test in watched:
+            if not settled(test.at):
+                test.see(entries)
         for window in trailing:
             if not settled(window.at):
                 window.see(p, y, seen + BUCKET, judge=seen % (5 * BUCKET) == 0)
-        if all(settled(each.at) for each in everyone):
+        if all(settled(watcher.at) for watcher in everyone):
             break
-    return {each.name: (float(np.median(after(each.at))), int((each.at <= CALM).sum())) for each in everyone}
+    return {
+        watcher.name: (float(np.median(after(watcher.at))), int((watcher.at <= CALM).sum())) for watcher in everyone
+    }
 
 
 def after(at: Floats) -> Floats:
     """Return delays of the runs that had not alarmed before the drift."""
-    found: Floats = at[at > CALM] - CALM
-    return found
+    since_drift: Floats = at[at > CALM] - CALM
+    return since_drift
 
 
 def settled(at: Floats) -> bool:
@@ -158,20 +160,20 @@ TESTS: Final[dict[str, tuple[Bets, bool]]] = {
 
 def delay_table(runs: int, eces: tuple[float, ...] = (0.05, 0.10, 0.15)) -> str:
     """Return a table of median delays, with the reference figures where there are any."""
-    found = {}
+    by_ece = {}
     for ece in eces:
         tests = {name: test for name, test in TESTS.items() if ece > THRESHOLD or not name.endswith(".05")}
-        found[ece] = delays(ece, tests, runs=runs, longest=8_000 if ece <= THRESHOLD else 4_000)
-    names = dict.fromkeys(name for each in found.values() for name in each)
-    body = [[name, *(_cell(found[ece].get(name), REFERENCES.get((ece, name))) for ece in eces)] for name in names]
+        by_ece[ece] = delays(ece, tests, runs=runs, longest=8_000 if ece <= THRESHOLD else 4_000)
+    names = dict.fromkeys(name for row in by_ece.values() for name in row)
+    body = [[name, *(_cell(by_ece[ece].get(name), REFERENCES.get((ece, name))) for ece in eces)] for name in names]
     return table(["median labels from drift to alarm", *(f"ECE {ece:.2f}" for ece in eces)], body)
 
 
-def _cell(found: tuple[float, int] | None, reference: int | None) -> str:
-    if found is None:
+def _cell(delay: tuple[float, int] | None, reference: int | None) -> str:
+    if delay is None:
         return "-"
-    median = "none" if np.isinf(found[0]) else f"{found[0]:,.0f}"
-    early = f", {found[1]} before the drift" if found[1] else ""
+    median = "none" if np.isinf(delay[0]) else f"{delay[0]:,.0f}"
+    early = f", {delay[1]} before the drift" if delay[1] else ""
     return median + early + ("" if reference is None else f" (reference {reference:,})")
 
 
@@ -295,19 +297,19 @@ class Tied:
         self.paid, self.ratio = {}, {}
         for y in (0.0, 1.0):
             one = np.ones(len(p))
-            each = Entries(
+            event = Entries(
                 rows=len(p), row=np.arange(len(p)), cell=place(p), n=one, sy=y * one, sp=p, spp=p**2, spy=y * p
             )
-            self.paid[y] = betting.linear(each, signs)
-            self.ratio[y] = betting.ratio(each, margin(threshold))
+            self.paid[y] = betting.linear(event, signs)
+            self.ratio[y] = betting.ratio(event, margin(threshold))
 
     def __call__(self, ledger: Ledger, counts: Counts) -> Ledger:
         """Take a step."""
         n, ones = counts.n.sum(axis=0), counts.sy.sum(axis=0)
         by_outcome = {0.0: n - ones, 1.0: ones}
         gap, variance = (
-            np.stack([np.bincount(self.bin, row, BINS) for row in each])
-            for each in (ones - n * counts.p, n * counts.p * (1 - counts.p))
+            np.stack([np.bincount(self.bin, row, BINS) for row in sums])
+            for sums in (ones - n * counts.p, n * counts.p * (1 - counts.p))
         )
         told = ledger.gaps + gap[:, np.newaxis] * self.own
         signs = np.sign(told)[..., self.bin]
@@ -361,13 +363,13 @@ def long(runs: int, labels: int, bucket: int, *, seed: int = 5) -> Long:
         for _ in range(0, labels, bucket):
             step = drawn(dice, p, chance, runs=runs, labels=bucket)
             total = step if total is None else total + step
-            for each in watched.values():
-                each.see(step)
+            for test in watched.values():
+                test.see(step)
             by_ratio |= watched["lin"].ledger.log_ratio >= -np.log(ALPHA)
             peeked |= rejected(total) if name == "calm" else bounded(total)
-        ever |= {f"{name} {key}": np.isfinite(each.at) for key, each in watched.items()}
+        ever |= {f"{name} {key}": np.isfinite(test.at) for key, test in watched.items()}
         ever |= {f"{name} ratio": by_ratio, f"{name} peeked": peeked}
-    count = {key: int(each.sum()) for key, each in ever.items()}
+    count = {key: int(alarmed.sum()) for key, alarmed in ever.items()}
     return Long(
         runs=runs, calibrated=count["calm lin"], strict=count["calm strict"], ratio=count["calm ratio"], edge=count["edge lin"],
         peeking_z=count["calm peeked"], peeking_bound=count["edge peeked"], own_step=count["calm sabotaged"],
@@ -390,7 +392,7 @@ def rejected(total: Counts) -> NDArray[np.bool_]:
 def bounded(total: Counts) -> NDArray[np.bool_]:
     """Return whether the split lower bound of all labels so far exceeds the threshold."""
     sign = np.sign((total.n * total.p - total.sy)[0].reshape(total.n.shape[1], 15, -1).sum(axis=2))
-    n, sy = (each[1].reshape(len(sign), 15, -1).sum(axis=2) for each in (total.n, total.sy))
+    n, sy = (sums[1].reshape(len(sign), 15, -1).sum(axis=2) for sums in (total.n, total.sy))
     sp = (total.n * total.p)[1].reshape(len(sign), 15, -1).sum(axis=2)
     rate = (sy + 0.5) / (n + 1)
     spread = np.sqrt((sign**2 * n * rate * (1 - rate)).sum(axis=1))
@@ -398,21 +400,21 @@ def bounded(total: Counts) -> NDArray[np.bool_]:
     return bound > THRESHOLD
 
 
-def long_table(found: Long) -> str:
+def long_table(alarms: Long) -> str:
     """Return a table of runs with a false alarm."""
     body = [
-        ["Lin, δ = .05 (the default), calibrated model", found.calibrated],
-        ["Lin, δ = .05, model whose ECE is exactly .05", found.edge],
-        ["Lin, δ = .02, calibrated model", found.strict],
-        ["LR, δ = .02, calibrated model", found.ratio],
-        ["control: a 1 % z-test of all labels so far at every look, calibrated model", found.peeking_z],
+        ["Lin, δ = .05 (the default), calibrated model", alarms.calibrated],
+        ["Lin, δ = .05, model whose ECE is exactly .05", alarms.edge],
+        ["Lin, δ = .02, calibrated model", alarms.strict],
+        ["LR, δ = .02, calibrated model", alarms.ratio],
+        ["control: a 1 % z-test of all labels so far at every look, calibrated model", alarms.peeking_z],
         [
             "control: the 1 % lower bound of all labels so far at every look, model whose ECE is exactly .05",
-            found.peeking_bound,
+            alarms.peeking_bound,
         ],
-        ["control: Lin, δ = .02, with bets that have seen their own step, calibrated model", found.own_step],
+        ["control: Lin, δ = .02, with bets that have seen their own step, calibrated model", alarms.own_step],
     ]
-    return table(["test", f"of {found.runs} runs, with a false alarm"], body)
+    return table(["test", f"of {alarms.runs} runs, with a false alarm"], body)
 
 
 def run() -> Iterator[str]:

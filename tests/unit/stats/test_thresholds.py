@@ -119,7 +119,7 @@ def test_promises_are_kept_on_scores_in_cells(promise, temperature):
     wanted = 0.9 if promise is precision_promise else 0.1
     found = promise("spread out", temperature, 2000, wanted, confidence=0.9, seeds=200)
     assert found.broken <= 0.1
-    assert found.found > 0.9
+    assert found.with_threshold > 0.9
     assert 0.5 * found.possible < found.volume <= found.possible
 
 
