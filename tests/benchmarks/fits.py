@@ -137,7 +137,7 @@ def held(contest: Contest, peer: Peer, path: Path, p: Floats, y: Floats) -> Iter
     times = [(peer.ask(contest.peer, path), timed(contest, p, y)) for _ in range(contest.runs)]
     theirs, ours = medians(times, "seconds")
     their_work, our_work = medians(times, "work")
-    yield Ratio(f"{what}: over ours", theirs / ours, contest.limit)
+    yield Ratio(f"{what}: time over that of ours", theirs / ours, contest.limit)
     yield (
         f"{1000 * theirs:.1f} ms over {1000 * ours:.1f} ms; in processor time {their_work / our_work:.1f} times;"
         f" {difference(contest.compared(fitted, p, y), first['parameters'])}"
