@@ -9,13 +9,13 @@ import pytest
 from hypothesis import HealthCheck, settings
 from sqlalchemy import text
 
-from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.events import Event, LabelEvent, PredictionEvent
 from monitor.domain.records import Progress, SeriesKey
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import micros
 from monitor.rollup.job import roll_up
 from monitor.store import counters, events, journal, lease, models, rollups
-from monitor.store.batch import Event, encode
+from monitor.store.batch import encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 

@@ -6,6 +6,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.alerts import FIRING, RESOLVED, Alarm, Alert, Evidence, State
+from ..domain.names import CHAMPION
 from ..domain.settings import Model, ModelSettings
 from ..store import alerts, evaluations, versions
 from ..store.engine import Database
@@ -24,7 +25,7 @@ def watched(settings: ModelSettings) -> set[tuple[str, str, str]]:
 def watch_of(connection: Connection, clock: Clocked, now: int) -> Watch:
     """Return a model with what its alarms are judged from."""
     number = clock.model.id
-    champion = versions.aliases(connection, number).get(versions.CHAMPION)
+    champion = versions.aliases(connection, number).get(CHAMPION)
     return Watch(
         connection=connection,
         clock=clock,

@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import UNSET, UnsetType, field, structs
 from sqlalchemy import Connection
 
-from ..domain.alerts import RESOLVED, Alarm, Alert, Evidence
+from ..domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert, Evidence
 from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Direction, Evaluation, Verdict
 from ..domain.quantities import Moment
 from ..domain.sequential import VersionEvidence
@@ -19,8 +19,6 @@ from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
 from .settling import judged_by, settling
 from .transitions import RESOLVED_SHARE, Finding, percent
-
-MISCALIBRATION: Final = "miscalibration"
 
 WINDOW: Final = "window"
 

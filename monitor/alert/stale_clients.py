@@ -7,7 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.alerts import Alarm, Evidence
-from ..domain.names import version_name
+from ..domain.names import CHALLENGER, CHAMPION, version_name
 from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
 from ..domain.times import MINUTE, duration_text, micros, moment, rfc3339
@@ -122,7 +122,7 @@ def findings(watch: Watch) -> Iterator[Finding]:
     number is right as long as it serves and, once it has ended, until the champion changes.
     """
     connection, clock, settings = watch.connection, watch.clock, watch.settings
-    champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
+    champion = versions.aliases(connection, clock.model.id).get(CHAMPION)
     if champion is None or clock.newest_end is None or watch.now < champion.since + settings.stale_after:
         return
     since = champion.since if champion.since_event_time is None else champion.since_event_time
@@ -148,7 +148,7 @@ def findings(watch: Watch) -> Iterator[Finding]:
 
 def _canaries(connection: Connection, clock: Clocked, since: int) -> set[int]:
     """Return the versions that serve a share of traffic, or did so since a moment."""
-    challenger = versions.aliases(connection, clock.model.id).get(versions.CHALLENGER)
+    challenger = versions.aliases(connection, clock.model.id).get(CHALLENGER)
     now = {challenger.number} if challenger is not None and challenger.share is not None else set()
     before = {
         entry.detail.number

@@ -184,12 +184,6 @@ def judge_distributions(
     return GateResult(passed=not objections, reason=reason, evidence=evidence)
 
 
-def gains(y: ArrayLike, *, raw: Objects, candidate: Objects, other: Objects) -> Floats:
-    """Return each row's gain in CRPS of a candidate over another, in standard deviations as stated; shape (n,)."""
-    rows = _rows(y, raw, None)
-    return np.asarray((_scored(rows, other, "other").crps - _scored(rows, candidate, "candidate").crps) / rows.unit)
-
-
 def _rows(y: ArrayLike, raw: Objects, sample_weight: ArrayLike | None) -> _Rows:
     label, grouped = labels(y, len(raw)), groups(raw)
     unit = np.ones(len(label))

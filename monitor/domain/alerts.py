@@ -11,6 +11,9 @@ from .times import moment
 FIRING: Final = "firing"
 RESOLVED: Final = "resolved"
 
+MISCALIBRATION: Final = "miscalibration"
+"""The kind of alert that a refit answers."""
+
 
 class Alarm(NamedTuple):
     """The identity of an alarm, which has a state of its own."""

@@ -6,6 +6,11 @@ from typing import Final
 from .errors import BadInput
 from .events import MAX_NAME
 
+CHAMPION: Final = "champion"
+"""The alias of the calibrator in service."""
+CHALLENGER: Final = "challenger"
+"""The alias of the one that is to take its place."""
+
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 

@@ -33,6 +33,20 @@ class Progress:
     consumed_until: int | None = None  # the sequential tests have taken in all predictions before this
 
 
+@dataclass(frozen=True, slots=True, order=True)
+class SeriesKey:
+    """The key of a series, which has sums of its own."""
+
+    model_id: int
+    version: str
+    calibrator: int  # 0: none
+    segment: str  # empty: the model as a whole
+
+
+EventRef = tuple[int, str]
+"""The identity of an event: its model's id and its own."""
+
+
 @dataclass(slots=True, kw_only=True)
 class PredictionRow:
     """A stored prediction."""
@@ -54,6 +68,15 @@ class PredictionRow:
     revision: int
     reference: bool = False  # part of the validation set, not of the traffic
 
+    @property
+    def ref(self) -> EventRef:
+        """The identity of the event."""
+        return self.model_id, self.event_id
+
+    def series(self, segment: str = "") -> SeriesKey:
+        """Return the key of the series in a segment, by default of the model as a whole."""
+        return SeriesKey(self.model_id, self.version, self.calibrator or 0, segment)
+
 
 @dataclass(slots=True, kw_only=True)
 class LabelRow:
@@ -68,6 +91,11 @@ class LabelRow:
     rolled_at: int
     source: str | None
     supersedes: bool
+
+    @property
+    def ref(self) -> EventRef:
+        """The identity of the event."""
+        return self.model_id, self.event_id
 
     def same_event(self, other: "LabelRow") -> bool:
         """Return whether both rows are equal apart from their receipt."""
@@ -92,13 +120,3 @@ class ConflictRow:
     kind: ConflictKind
     received_at: int
     content: str  # JSON
-
-
-@dataclass(frozen=True, slots=True, order=True)
-class SeriesKey:
-    """The key of a series, which has sums of its own."""
-
-    model_id: int
-    version: str
-    calibrator: int  # 0: none
-    segment: str  # empty: the model as a whole

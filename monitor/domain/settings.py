@@ -31,9 +31,6 @@ from .times import HOUR, parse_duration
 
 T = TypeVar("T")
 
-CHAMPION: Final = "champion"
-"""The reference that is the data the calibrator in service was fitted on."""
-
 VALIDATION: Final = "validation"
 """The reference that is the validation set, sent as events with `reference: true`."""
 

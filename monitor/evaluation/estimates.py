@@ -7,6 +7,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.estimates import Estimated, EstimateMap, Inside, Truth
+from ..domain.names import CHAMPION
 from ..domain.settings import Model
 from ..domain.times import HOUR, ceil, floor, moment, parse_duration
 from ..stats import reliability, scores
@@ -66,7 +67,7 @@ def _has_map(clock: Clocked) -> bool:
 
 def _earliest(connection: Connection, clock: Clocked) -> int:
     """Return the first whole hour after the last promotion; hours are kept as long as the model."""
-    champion = versions.aliases(connection, clock.model.id).get(versions.CHAMPION)
+    champion = versions.aliases(connection, clock.model.id).get(CHAMPION)
     if champion is None or champion.since_event_time is None:
         return 0
     return ceil(champion.since_event_time + 1, HOUR)

@@ -15,6 +15,7 @@ from typing import Final
 import numpy as np
 from sqlalchemy import Connection
 
+from ..domain.names import CHAMPION
 from ..domain.records import HOUR_LEVEL, LATE_LEVEL, LEVEL_STEP, MINUTE_LEVEL
 from ..domain.sequential import Basis, VersionEvidence
 from ..domain.settings import Model
@@ -221,7 +222,7 @@ class _Taking:
 
     def _basis(self) -> Basis:
         settings = self.model.settings
-        champion = versions.aliases(self.connection, self.model.id).get(versions.CHAMPION)
+        champion = versions.aliases(self.connection, self.model.id).get(CHAMPION)
         return Basis(
             ece=settings.thresholds["ece"],
             false_alarm_rate=settings.false_alarm_rate,

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from ..domain.errors import Unavailable
-from ..domain.events import TASK_OF_FORM, PredictionEvent, Receipt, form_of
+from ..domain.events import TASK_OF_FORM, Event, PredictionEvent, Receipt, form_of
 from ..domain.settings import Model, ModelSettings
 from ..domain.times import moment
 from ..store import journal, models
-from ..store.batch import Event, encode
+from ..store.batch import encode
 from ..store.engine import Database
 from ..store.journal import JournalRow
 from .decode import Decoded, check_all, decode_events

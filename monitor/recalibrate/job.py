@@ -1,6 +1,6 @@
 """On a breach, fit candidates on recent matured raw scores, judge them on later ones, register what passes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -8,17 +8,19 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from ..calibrators.families import from_document
-from ..domain.records import SeriesKey
+from ..domain.alerts import MISCALIBRATION
+from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.settings import Model
 from ..store import alerts, audit, models, rollups, versions
-from ..store.audit import Action, Detail
+from ..store.audit import ACTOR, Action, Detail
 from ..store.calibrators import Calibrator, Fitted, RefusedGate
 from ..store.engine import Database
 from ..store.impact import DecisionImpact
 from ..store.lease import hold
-from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
+from ..store.versions import Alias, Attempt
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import first_after, widened
+from ..windows.rows import of_version
 from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from . import baseline, decisions, registry, regression
 from .onset import Gaps, lower_bound, onset
@@ -40,8 +42,6 @@ STILL_OFF: Final = 0.8
 
 LEVEL: Final = 0.05
 """Of that lower bound."""
-
-ACTOR: Final = "calwatch"
 
 FIRST: Final = {
     Action.CANARY: "it serves a share of traffic first",
@@ -139,11 +139,6 @@ class Breach:
     incumbent: Calibrator | None  # its calibrator
 
 
-def of_version(version: str | None) -> Callable[[SeriesKey], bool]:
-    """Return the test for the series of a version as a whole, under any calibrator; None stands for all versions."""
-    return lambda key: key.segment == "" and version in {None, key.version}
-
-
 def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
     """Return the breach to answer now, the one with most labels of several versions'; None where there is none.
 
@@ -188,7 +183,7 @@ def _firing(connection: Connection, model: Model) -> dict[str, int]:
     """Return the versions with a firing miscalibration alarm, and since when the newest of their alarms fires."""
     firing: dict[str, int] = {}
     for (kind, _, version, segment), (fires, since) in alerts.states(connection, model.id).items():
-        if fires and kind == "miscalibration" and segment == "":
+        if fires and kind == MISCALIBRATION and segment == "":
             firing[version] = max(firing.get(version, since), since)
     return firing
 

@@ -23,12 +23,13 @@ from ..store.impact import DecisionImpact
 from ..windows.baseline import of_versions, together
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import Range, widened
+from ..windows.rows import of_version
 from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from ..windows.sums import of_series
 from . import decisions, registry
 from .baseline import described_validation, reference_parts, reference_sample
 from .difference import Difference, compared
-from .job import champion_document, conclude, of_version
+from .job import champion_document, conclude
 from .naming import calibrator_of, champion_number
 from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused

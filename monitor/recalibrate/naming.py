@@ -5,6 +5,7 @@ from typing import Final
 from sqlalchemy import Connection
 
 from ..domain.errors import NotFound
+from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.settings import Model
 from ..store import versions
 from ..store.calibrators import Calibrator
@@ -24,7 +25,7 @@ def named_version(connection: Connection, model: Model, which: str) -> int | Non
     """
     if which == IDENTITY:
         return None
-    if which in {versions.CHAMPION, versions.CHALLENGER}:
+    if which in {CHAMPION, CHALLENGER}:
         alias = versions.aliases(connection, model.id).get(which)
         if alias is None or alias.number is None:
             raise NotFound(f"model {model.name!r} has no {which}")
@@ -53,7 +54,7 @@ def number_of(text: str) -> int:
 
 def champion_number(connection: Connection, model: Model) -> int | None:
     """Return the number of the champion, None for no calibrator."""
-    champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
+    champion = versions.aliases(connection, model.id).get(CHAMPION)
     return None if champion is None else champion.number
 
 

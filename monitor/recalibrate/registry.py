@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from ..calibrators.ladder import PER_CLASS
 from ..domain.errors import Conflict, NotFound
+from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.quantities import Moment
 from ..domain.records import Progress
 from ..domain.settings import Model
@@ -16,7 +17,7 @@ from ..domain.times import moment, rfc3339
 from ..store import audit, versions
 from ..store.audit import Action, Detail, Entry
 from ..store.calibrators import Calibrator, Fitted, FittedFrom, Gate, sealed
-from ..store.versions import CHALLENGER, CHAMPION, Alias, Attempt
+from ..store.versions import Alias, Attempt
 
 NO_MORE: Final = Detail()
 

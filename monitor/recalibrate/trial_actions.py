@@ -13,7 +13,7 @@ from ..domain.records import Progress
 from ..domain.settings import Model
 from ..domain.times import moment, rfc3339
 from ..store import audit, models
-from ..store.audit import Action, Detail
+from ..store.audit import ACTOR, Action, Detail
 from ..store.impact import DecisionImpact
 from ..store.trials import Findings, Role, TrialRecord, TrialState
 from ..windows.clock import clocked
@@ -31,7 +31,6 @@ PATIENCE: Final = 4
 """A canary that is not better is stopped after this multiple of the model's minimum of labels; one with fewer than the minimum says so
 after this multiple of the longest window."""
 
-ACTOR: Final = "calwatch"
 SCORES: Final = {"brier": "Brier score", "crps": "CRPS"}
 VERDICTS: Final = {"worse": "is worse than", "better": "is better than", "undecided": "is compared with"}
 

@@ -18,13 +18,14 @@ from typing import Annotated
 from msgspec import Meta, structs
 from sqlalchemy import Connection
 
+from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.settings import Model
-from ..stats.sequential.comparison import Comparison
+from ..stats.sequential.comparison import Comparison, Verdict
 from ..store import models, trials, versions
 from ..store.engine import Database
 from ..store.lease import hold
-from ..store.trials import Findings, Role, TrialRecord, TrialState, Verdict
-from ..store.versions import CHALLENGER, CHAMPION, Alias
+from ..store.trials import Findings, Role, TrialRecord, TrialState
+from ..store.versions import Alias
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import first_after
 from . import registry

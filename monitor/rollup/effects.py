@@ -11,13 +11,12 @@ import msgspec
 from sqlalchemy import Connection
 
 from ..domain.delays import Seen, delay_bucket
-from ..domain.events import PredictionEvent
-from ..domain.records import MINUTE_LEVEL, LabelRow, PredictionRow, Progress, SeriesKey
+from ..domain.events import Event, PredictionEvent
+from ..domain.records import MINUTE_LEVEL, EventRef, LabelRow, PredictionRow, Progress, SeriesKey
 from ..domain.settings import Model
 from ..domain.times import HOUR, floor, micros
 from ..stats.summary import ONE
 from ..store import rollups, sequential
-from ..store.batch import Event
 from ..store.events import event_key, hash_key, labels_of, predictions_of
 from ..store.models import by_ids, progress_of, revisions
 from ..store.payload import confidences
@@ -25,7 +24,7 @@ from ..store.rollups import Span
 from ..store.rows import outcome
 from ..store.sequential import Taken
 from ..store.summaries import Summaries
-from .join import Arrival, EventRef, Joined, join
+from .join import Arrival, Joined, join
 from .late import Carried, cluster_keys, passed_over, waiting
 from .sums import Sums, Target, entries_of, merged, sums_of
 
@@ -201,7 +200,7 @@ def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) 
     """
     for label in chain(joined.labels, joined.waited):
         if label.at is not None:
-            row = predictions.get((label.model_id, label.event_id))
+            row = predictions.get(label.ref)
             if row is not None and not row.reference:
                 yield label.model_id, label.at
 

@@ -4,12 +4,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
+from msgspec import Struct
 
-from ..domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
+from ..domain.events import LabelValue
+from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..store.rows import objection, standing
 
-EventRef = tuple[int, str]
 Arrival = PredictionRow | LabelRow
 
 
@@ -34,6 +35,25 @@ class Joined:
     changes: list[Change] = field(default_factory=list)
     duplicates: int = 0
 
+
+class PassedOverPrediction(Struct, frozen=True, kw_only=True):
+    """What is kept of a prediction that conflicts with the stored one."""
+
+    timestamp: int
+    model_version: str
+    served: float
+    raw: float | None
+
+
+class PassedOverLabel(Struct, frozen=True, kw_only=True):
+    """What is kept of a label that conflicts with the standing one, or is none of its model's."""
+
+    label: LabelValue
+    timestamp: int | None
+    source: str | None
+
+
+PassedOver = PassedOverPrediction | PassedOverLabel
 
 _Before = tuple[bool, LabelRow | None]
 
@@ -65,7 +85,7 @@ class _Join:
             self.before[ref] = ref in self.predictions, self.summed(ref)
 
     def take_prediction(self, row: PredictionRow) -> None:
-        ref = (row.model_id, row.event_id)
+        ref = row.ref
         known = self.predictions.get(ref)
         if known is None:
             self.touch(ref)
@@ -75,7 +95,7 @@ class _Join:
         elif known.digest == row.digest:
             self.result.duplicates += 1
         else:
-            content = {"timestamp": row.at, "model_version": row.version, "served": row.p, "raw": row.raw}
+            content = PassedOverPrediction(timestamp=row.at, model_version=row.version, served=row.p, raw=row.raw)
             self.refuse(row, "prediction", content)
 
     def refuse_passed_over(self, ref: EventRef) -> None:
@@ -90,7 +110,7 @@ class _Join:
                 self.refuse(row, conflict, _content(row))
 
     def take_label(self, row: LabelRow) -> None:
-        ref = (row.model_id, row.event_id)
+        ref = row.ref
         rows = self.labels.get(ref, ())
         model = self.models[row.model_id]
         if rows and any(row.same_event(known) for known in rows):
@@ -102,7 +122,7 @@ class _Join:
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
 
-    def refuse(self, row: Arrival, kind: ConflictKind, content: dict[str, object]) -> None:
+    def refuse(self, row: Arrival, kind: ConflictKind, content: PassedOver) -> None:
         self.result.conflicts.append(
             ConflictRow(
                 key=row.key,
@@ -124,8 +144,8 @@ class _Join:
         return changes
 
 
-def _content(row: LabelRow) -> dict[str, object]:
-    return {"label": msgspec.json.decode(row.label), "timestamp": row.at, "source": row.source}
+def _content(row: LabelRow) -> PassedOverLabel:
+    return PassedOverLabel(label=msgspec.json.decode(row.label, type=LabelValue), timestamp=row.at, source=row.source)
 
 
 def join(

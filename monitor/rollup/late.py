@@ -104,13 +104,13 @@ def waiting(
     def of_cluster(i: int) -> Place:
         row = changes[i].row
         begin = moment if i in passed else (MINUTE_LEVEL, floor(row.at, MINUTE))
-        return _whole(row), (*begin, keys[row.cluster or ""])
+        return row.series(), (*begin, keys[row.cluster or ""])
 
     whole = [sums for sums in carried if sums.cluster is None]
     apart = [sums for sums in carried if sums.cluster is not None]
     return Waiting(
         late=_summed(
-            [*((_whole(changes[i].row), moment) for i in late), *((sums.series, moment) for sums in whole)],
+            [*((changes[i].row.series(), moment) for i in late), *((sums.series, moment) for sums in whole)],
             [_of_changes(late, entries, len(changes)), _of_stored(whole, len(late))],
         ),
         clusters=_summed(
@@ -140,10 +140,6 @@ def _apart(changes: Sequence[Change], taken: Mapping[int, Taken]) -> tuple[list[
 
 def _counts(row: PredictionRow, taken: Mapping[int, Taken]) -> bool:
     return row.at >= taken[row.model_id].beginning(row.version)
-
-
-def _whole(row: PredictionRow) -> SeriesKey:
-    return SeriesKey(row.model_id, row.version, row.calibrator or 0, "")
 
 
 def _of_changes(chosen: Sequence[int], entries: Entries, count: int) -> Entries:

@@ -80,14 +80,13 @@ def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
 
     A prediction of the validation set counts only in that set's own series.
     """
-    calibrator = row.calibrator or 0
     if row.reference:
-        return [SeriesKey(row.model_id, row.version, calibrator, REFERENCE_SEGMENT)]
-    keys = [SeriesKey(row.model_id, row.version, calibrator, "")]
+        return [row.series(REFERENCE_SEGMENT)]
+    keys = [row.series()]
     if revision.segments and (row.segments or own_segments(revision.segments)):
         values = segments_of(row, revision.segments)
         segments = (segment_of(declared, values) for declared in revision.segments)
-        keys += [SeriesKey(row.model_id, row.version, calibrator, name) for name in segments if name is not None]
+        keys += [row.series(name) for name in segments if name is not None]
     return keys
 
 

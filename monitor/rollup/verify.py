@@ -203,7 +203,7 @@ def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
     declared = settings.revisions[row.model_id, row.revision].segments
     traffic = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
     segments = [REFERENCE_SEGMENT] if row.reference else traffic
-    return [SeriesKey(row.model_id, row.version, row.calibrator or 0, segment) for segment in segments]
+    return [row.series(segment) for segment in segments]
 
 
 def _values(declared: str, sent: Mapping[str, str]) -> list[str]:

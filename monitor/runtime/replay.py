@@ -116,7 +116,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
         predictions += usable
         labels_by_event = events.labels_of(connection, [row.key for row in usable])
         for row in usable:
-            of_row = labels_by_event.get((row.model_id, row.event_id), ())
+            of_row = labels_by_event.get(row.ref, ())
             if row.reference:
                 reference += [(row.at, label) for label in of_row]
             else:

@@ -90,11 +90,6 @@ def stages(*, notify: bool) -> tuple[Stage, ...]:
     )
 
 
-def stage(name: str, *, notify: bool = False) -> Stage:
-    """Return a stage by name."""
-    return next(one for one in stages(notify=notify) if one.name == name)
-
-
 def run_stages(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
     """Run every stage over all models.
 
@@ -110,8 +105,8 @@ def run_stages(database: Database, token: int, *, now: Callable[[], int], notify
         run_stage(one, database, token, now=now)
 
 
-def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> dict[str, Any]:
-    """Run a stage over all models and return its outcomes by model; a failure is logged and does not stop other models.
+def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> None:
+    """Run a stage over all models; a failure is logged and does not stop other models.
 
     Raises
     ------
@@ -123,18 +118,16 @@ def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[]
     """
     with database.read() as connection:
         everyone = models.everyone(connection)
-    outcomes = {}
     for model in everyone:
         try:
-            outcomes[model.name] = chosen.run(database, token, model, now())
+            outcome = chosen.run(database, token, model, now())
         except (LeaseLost, Unavailable):
             raise
         except Exception:
             log.exception("%s model %s failed", chosen.verb, model.name)
         else:
-            for line in chosen.log_lines(model, outcomes[model.name]):
+            for line in chosen.log_lines(model, outcome):
                 log.warning("%s", line)
-    return outcomes
 
 
 def jobs_of(

@@ -121,25 +121,15 @@ def signed_sum_lower_bounds(
     return seen - _margins(n, sy, sign, alpha), _margins(n, sy, 1.0, alpha)
 
 
-def previous_lower_bound(bins: Bins, previous: Bins, alpha: float) -> float | None:
-    """Return the bound of this window by the signs of a disjoint earlier one, sharpest for lasting faults."""
-    return signed_sum_lower_bound(bins.n, bins.sy, bins.sp, signs(previous), alpha)
-
-
-def split_lower_bound(bins: Bins, alpha: float) -> float | None:
-    """Return the bound of the events outside the random half by the signs of the half, which detects new faults."""
-    direction = np.sign(bins.hsp - bins.hsy)
-    return signed_sum_lower_bound(bins.n - bins.hn, bins.sy - bins.hsy, bins.sp - bins.hsp, direction, alpha)
-
-
 def ece_lower_bound(
     bins: Bins, previous: Bins | None, *, alpha: float, minimum: float = FEWEST_FOR_SIGNS
 ) -> float | None:
     """Return a lower bound of the window's true ECE that holds with probability 1 - alpha.
 
-    The larger of `previous_lower_bound` and `split_lower_bound`, each at alpha/2, so that together they err at most alpha. Without a
-    previous window of at least `minimum` labels it is `split_lower_bound` alone, at alpha. Signs of the previous window alone would
-    miss a sudden fault until the whole previous window lies behind it. The bound is never above the ECE itself.
+    The larger of two `signed_sum_lower_bound`s, each at alpha/2, so that together they err at most alpha: that of all events by the
+    signs of the previous window, which is sharpest for lasting faults, and that of the events outside the random half by the signs of the
+    half, which finds new faults. Without a previous window of at least `minimum` labels it is the latter alone, at alpha. Signs of the
+    previous window alone would miss a sudden fault until the whole previous window lies behind it. The bound is never above the ECE itself.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """The audit log of a model's calibrators: every step, appended and never changed."""
 
 from enum import StrEnum
-from typing import Annotated, Self
+from typing import Annotated, Final, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
@@ -13,6 +13,9 @@ from .calibrators import FittedFrom, RefusedGate
 from .impact import DecisionImpact
 from .schema import audit
 from .trials import TrialRecord
+
+ACTOR: Final = "calwatch"
+"""Who took a step that no person took."""
 
 
 class Action(StrEnum):

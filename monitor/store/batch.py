@@ -9,9 +9,7 @@ import msgspec
 from msgspec.structs import fields
 
 from ..domain.errors import Corrupt
-from ..domain.events import LabelEvent, PredictionEvent
-
-Event = PredictionEvent | LabelEvent
+from ..domain.events import Event, LabelEvent, PredictionEvent
 
 _COMPRESSED: Final = b"z"
 _PLAIN: Final = b"p"

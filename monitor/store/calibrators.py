@@ -12,8 +12,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from ..calibrators.document import seal
 from ..calibrators.families import FAMILIES
 from ..domain.quantities import Count, Moment, Ratio
-
-Task = Literal["binary", "multiclass", "confidence", "regression"]
+from ..domain.settings import Task
 
 Figures = Mapping[str, float | None]
 """By name; null where one can't be computed."""

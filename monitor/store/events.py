@@ -9,12 +9,9 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, and_, func, insert, not_, select, true
 
-from ..domain.records import ConflictRow, LabelRow, PredictionRow
+from ..domain.records import ConflictRow, EventRef, LabelRow, PredictionRow
 from .bulk import among, append
 from .schema import conflict, label, prediction, secret
-
-EventRef = tuple[int, str]
-"""The identity of an event: its model's id and its own."""
 
 EVENT_KEY: Final = "event_key"
 """Name of the secret for hashing event ids."""
@@ -46,7 +43,7 @@ def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef
     rows = connection.execute(
         select(*_columns(prediction, _PREDICTION_FIELDS)).where(among(connection, prediction.c.key, keys))
     )
-    return {(row.model_id, row.event_id): row for row in map(_prediction, rows)}
+    return {row.ref: row for row in map(_prediction, rows)}
 
 
 def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[LabelRow]]:
@@ -54,7 +51,7 @@ def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, lis
     by_event: dict[EventRef, list[LabelRow]] = {}
     query = select(*_columns(label, _LABEL_FIELDS)).where(among(connection, label.c.key, keys)).order_by(label.c.id)
     for row in map(_label, connection.execute(query)):
-        by_event.setdefault((row.model_id, row.event_id), []).append(row)
+        by_event.setdefault(row.ref, []).append(row)
     return by_event
 
 

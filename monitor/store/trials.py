@@ -8,11 +8,11 @@ from msgspec import Meta, Struct
 from sqlalchemy import Connection, delete, select
 
 from ..domain.quantities import Count, Moment
+from ..stats.sequential.comparison import Verdict
 from .bulk import upsert
 from .schema import trial
 
 Role = Literal["watch", "proposal", "shadow", "canary"]
-Verdict = Literal["worse", "better", "undecided"]
 
 
 class Findings(Struct, frozen=True, kw_only=True):

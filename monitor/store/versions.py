@@ -1,17 +1,14 @@
 """Versions of calibrators, immutable and numbered, and the aliases that say which one serves."""
 
 from dataclasses import asdict, dataclass, fields
-from typing import Final
 
 import msgspec
 from sqlalchemy import Connection, delete, func, insert, select
 
+from ..domain.names import CHAMPION
 from .bulk import upsert
 from .calibrators import Calibrator, document_of
 from .schema import alias, calibrator, model, refit
-
-CHAMPION: Final = "champion"
-CHALLENGER: Final = "challenger"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

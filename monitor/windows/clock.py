@@ -7,8 +7,9 @@ from typing import Final, Literal
 from sqlalchemy import Connection
 
 from ..domain.delays import delay_limit
+from ..domain.names import CHAMPION
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Progress
-from ..domain.settings import CHAMPION, VALIDATION, Model
+from ..domain.settings import VALIDATION, Model
 from ..domain.times import DAY, HOUR, floor, micros
 from ..store import coverage, models, versions
 from ..store.coverage import Totals
@@ -51,7 +52,7 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
 
 def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
     """Return the range that the champion was fitted and judged on, or that this was the validation set."""
-    champion = versions.aliases(connection, model.id).get(versions.CHAMPION)
+    champion = versions.aliases(connection, model.id).get(CHAMPION)
     number = None if champion is None else champion.number
     document = None if number is None else versions.document(connection, model.id, number)
     if document is None:

@@ -4,7 +4,6 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL, Progress
-from ..domain.settings import ModelSettings
 from ..domain.times import DAY, HOUR, MINUTE, ceil, floor
 from ..store.rollups import Span
 from .delays import Aged, learned, quantile
@@ -67,18 +66,6 @@ def merged(parts: Iterable[Span]) -> list[Span]:
         else:
             apart.append(part)
     return apart
-
-
-def label_delay(settings: ModelSettings, seen: Mapping[int, int], aged: Sequence[Aged] = ()) -> int:
-    """Return the declared label delay in microseconds, or else the learned one.
-
-    Parameters
-    ----------
-    seen : first labels per bucket of delay
-    aged : predictions by age: only old ones can have shown long delays
-
-    """
-    return learned_delay(seen, aged) if settings.label_delay is None else settings.label_delay
 
 
 def learned_delay(seen: Mapping[int, int], aged: Sequence[Aged]) -> int:

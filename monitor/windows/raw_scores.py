@@ -3,16 +3,15 @@
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ..calibrators.families import from_document
-from ..domain.records import LabelRow, PredictionRow, SeriesKey
+from ..domain.records import EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
-from ..domain.times import MINUTE
 from ..stats.cells import CELLS, Floats, Integers
 from ..stats.conformal import binary_scores, prediction_sets, vector_scores
 from ..stats.impact import View, steps_of
@@ -23,6 +22,7 @@ from ..store.calibrators import Calibrator, Fitted, no_calibrator
 from ..store.payload import vectors_of
 from ..store.rows import judged, scores_of, standing, truth_index
 from .clock import Clocked
+from .rows import Wanted, newest, of_version
 from .sums import buckets
 
 Apply = Callable[[Floats], Floats]
@@ -33,7 +33,6 @@ MOST_NUMBERS: Final = 5_000_000
 
 BOTH: Final[tuple[Kind, ...]] = ("both",)
 RAW: Final[tuple[Kind, ...]] = ("raw",)
-AHEAD: Final = 5 * MINUTE
 STEPS_TO_A_CUT: Final = 60
 RESOLUTION: Final = 1e-9
 """The precision of stored scores."""
@@ -222,19 +221,13 @@ def known_of(connection: Connection, clock: Clocked, start: int, end: int, versi
     The newest events one by one, where calibrators take vectors and where only some sources of labels are trusted, which sums do not
     keep; sums elsewhere.
     """
-    wanted = _of(version)
+    wanted = of_version(version)
     if clock.model.task == "multiclass" or clock.model.settings.trusted_sources is not None:
         return _eventwise(connection, clock.model, start, end, wanted)
     return _cellwise(connection, clock, start, end, wanted)
 
 
-def _of(version: str | None) -> Callable[[SeriesKey], bool]:
-    return lambda key: key.segment == "" and version in {None, key.version}
-
-
-def _cellwise(
-    connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Cellwise:
+def _cellwise(connection: Connection, clock: Clocked, start: int, end: int, wanted: Wanted) -> Cellwise:
     stored = buckets(connection, clock, start, end, wanted)
     plain = [(begin, blob) for key, begin, blob in stored if key.calibrator == 0]
     calibrated = [(begin, blob) for key, begin, blob in stored if key.calibrator != 0]
@@ -260,19 +253,16 @@ def _cells(stored: Sequence[tuple[int, bytes]], kinds: Collection[Kind]) -> tupl
     return np.array([begin for begin, _ in stored], dtype=np.int64)[rows], cells, sums
 
 
-def _eventwise(
-    connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Eventwise:
+def _eventwise(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> Eventwise:
     most = min(MOST_ROWS, MOST_NUMBERS // max(1, len(model.classes or ())))
     scored: list[tuple[int, float | list[float], int]] = []
     without_raw = 0
-    for chunk in events.scan(connection, model.id):
-        rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
+    for rows in newest(connection, model.id, start, end, wanted):
         raw = [row for row in rows if row.calibrator is None or row.raw is not None]
         without_raw += len(rows) - len(raw)
         labels = events.labels_of(connection, [row.key for row in raw])
         scored += _scored(model, raw, labels)
-        if len(scored) >= most or chunk[-1].received_at < start - AHEAD:
+        if len(scored) >= most:
             break
     scored = sorted(scored[:most], key=lambda entry: entry[0])
     shape = (len(scored), len(model.classes or ())) if model.task == "multiclass" else (len(scored),)
@@ -285,17 +275,13 @@ def _eventwise(
     )
 
 
-def _series(row: PredictionRow) -> SeriesKey:
-    return SeriesKey(row.model_id, row.version, row.calibrator or 0, "")
-
-
 def _scored(
-    model: Model, rows: Sequence[PredictionRow], labels: Mapping[Any, Sequence[LabelRow]]
+    model: Model, rows: Sequence[PredictionRow], labels: Mapping[EventRef, Sequence[LabelRow]]
 ) -> list[tuple[int, float | list[float], int]]:
     scored: list[tuple[int, float | list[float], int]] = []
     sources = model.settings.trusted_sources
     for row in rows:
-        label = standing(model, labels.get((row.model_id, row.event_id), ()))
+        label = standing(model, labels.get(row.ref, ()))
         if label is not None and sources is not None and label.source not in sources:
             label = None
         if model.task == "multiclass":

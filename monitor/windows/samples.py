@@ -1,7 +1,7 @@
 """Labelled raw scores to fit and judge calibrators on, from cells where those suffice, else from event rows."""
 
 import heapq
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby
 from operator import itemgetter
@@ -15,10 +15,9 @@ from ..calibrators.distribution_rows import objects
 from ..calibrators.distributions import Distribution
 from ..calibrators.rows import rows_of_cells
 from ..domain.errors import BadInput
-from ..domain.records import LabelRow, PredictionRow, SeriesKey
+from ..domain.records import LabelRow, PredictionRow
 from ..domain.segments import segment_of
 from ..domain.settings import Model
-from ..domain.times import MINUTE
 from ..stats.cells import place
 from ..stats.summary import Kind, cell_sums
 from ..store import events, rollups
@@ -26,6 +25,7 @@ from ..store.payload import distributions_of, vectors_of
 from ..store.rows import amount, judged, segments_of, standing, truth_index
 from .clock import Clocked
 from .ranges import spans, widened
+from .rows import Wanted, newest
 from .segments import declared
 from .sums import SEGMENTS_AT_ONCE, buckets
 
@@ -34,9 +34,6 @@ MOST_ROWS: Final = 50_000
 
 MOST_SEGMENTS: Final = 100
 """Segments that a candidate is judged on at most, those with most labels."""
-
-AHEAD: Final = 5 * MINUTE
-"""How far the time of an event may be ahead of its receipt."""
 
 Array = NDArray[Any]
 
@@ -139,9 +136,7 @@ class Segments:
     left_out: Mapping[str, int] = field(default_factory=dict)  # labels of the segments that are too many
 
 
-def raw_sample(
-    connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Sample:
+def raw_sample(connection: Connection, clock: Clocked, start: int, end: int, wanted: Wanted) -> Sample:
     """Return the labelled raw scores of the wanted series over a range.
 
     Sums do not keep the sources of labels: where only some are trusted, the newest event rows are read instead.
@@ -151,9 +146,7 @@ def raw_sample(
     return _of_cells(connection, clock, start, end, wanted)
 
 
-def _of_cells(
-    connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Sample:
+def _of_cells(connection: Connection, clock: Clocked, start: int, end: int, wanted: Wanted) -> Sample:
     stored = buckets(connection, clock, start, end, wanted)
     both = _raw_of([(key.calibrator != 0, begin, blob) for key, begin, blob in stored])
     return both.part(np.argsort(both.at, kind="stable"))
@@ -194,7 +187,7 @@ class _Row:
     segments: tuple[str, ...]
 
 
-def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]) -> Sample:
+def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> Sample:
     return _sample(model, _rows(connection, model, start, end, wanted))
 
 
@@ -224,15 +217,12 @@ def _raw(model: Model, values: list[Any]) -> Array:
     return np.array(values, dtype=np.float64).reshape(shape)
 
 
-def _rows(
-    connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> list[_Row]:
+def _rows(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> list[_Row]:
     """Return the newest labelled events of a range, in the order of time."""
     labelled: list[_Row] = []
-    for chunk in events.scan(connection, model.id):
-        rows = [row for row in chunk if start <= row.at < end and wanted(_series(row))]
+    for rows in newest(connection, model.id, start, end, wanted):
         labelled += _labelled(connection, model, rows)
-        if len(labelled) >= MOST_ROWS or chunk[-1].received_at < start - AHEAD:
+        if len(labelled) >= MOST_ROWS:
             break
     return sorted(labelled[:MOST_ROWS], key=lambda row: row.at)
 
@@ -242,7 +232,7 @@ def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -
     sources = model.settings.trusted_sources
     labelled = []
     for row in rows:
-        label = standing(model, labels.get((row.model_id, row.event_id), ()))
+        label = standing(model, labels.get(row.ref, ()))
         scored = None if label is None else _scored(model, row, label)
         if label is not None and scored is not None:
             values = segments_of(row, model.settings.segments) if model.settings.segments else {}
@@ -271,10 +261,6 @@ def _scored(
 def _has_raw(row: PredictionRow) -> bool:
     """Return whether the raw score is known: under a calibrator, only where it was sent beside the served one."""
     return row.calibrator is None or row.raw is not None
-
-
-def _series(row: PredictionRow) -> SeriesKey:
-    return SeriesKey(row.model_id, row.version, row.calibrator or 0, "")
 
 
 def joined(parts: Sequence[Sample]) -> Sample:

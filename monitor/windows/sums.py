@@ -1,7 +1,7 @@
 """Sums of a model over windows of time, read from rollups."""
 
 import operator
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import reduce
 from itertools import chain, groupby
@@ -21,6 +21,7 @@ from ..store import mappings, models, rollups
 from ..store.rollups import Span
 from .clock import Clocked
 from .ranges import Range, first_after, merged, spans, widened
+from .rows import Wanted
 
 SEGMENTS_AT_ONCE: Final = 32
 """Segments whose sums are held in memory together."""
@@ -145,9 +146,7 @@ def _read(totals: Mapping[Range, Summary], over: Range, reading: Reading, parts:
     return read(whole, reading, totals.get(later) or Summary.of([]))
 
 
-def of_series(
-    connection: Connection, model: Model, start: int, end: int, wanted: Callable[[SeriesKey], bool]
-) -> Summary:
+def of_series(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> Summary:
     """Return the sum of the wanted series over a range, widened already, with its values read as probabilities."""
     version_of = {n: key.version for key, n in rollups.series_ids(connection, model.id).items() if wanted(key)}
     known = readings(connection, model)
@@ -164,7 +163,7 @@ def of_series(
 
 
 def buckets(
-    connection: Connection, clock: Clocked, start: int, end: int, wanted: Callable[[SeriesKey], bool]
+    connection: Connection, clock: Clocked, start: int, end: int, wanted: Wanted
 ) -> list[tuple[SeriesKey, int, bytes]]:
     """Return the encoded sums of the wanted series by bucket: minutes where they are kept, hours elsewhere.
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.events import Event, LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.job import roll_up
 from monitor.runtime.wiring import wall_clock
 from monitor.store import journal, lease, models
-from monitor.store.batch import Event, encode
+from monitor.store.batch import encode
 from monitor.store.engine import Database
 from monitor.store.journal import JournalRow
 from monitor.store.migrate import upgrade

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...domain.errors import NotFound
+from ...domain.names import CHALLENGER, CHAMPION
 from ...domain.settings import Model
 from ...recalibrate import manual, registry
 from ...recalibrate.difference import Difference, compared
@@ -96,9 +97,7 @@ def list_calibrators(context: Context, model: ModelName) -> Response:
     with context.database.read() as connection:
         declared = model_named(connection, model)
         aliases = versions.aliases(connection, declared.id)
-        champion, challenger = (
-            aliases[name].number if name in aliases else None for name in (versions.CHAMPION, versions.CHALLENGER)
-        )
+        champion, challenger = (aliases[name].number if name in aliases else None for name in (CHAMPION, CHALLENGER))
         return answer(
             Calibrators(
                 calibrators=versions.documents(connection, declared.id),

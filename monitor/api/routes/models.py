@@ -9,7 +9,7 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...alert.miscalibration import MISCALIBRATION
+from ...domain.alerts import MISCALIBRATION
 from ...domain.errors import BadInput, Conflict
 from ...domain.evaluations import MISCALIBRATED, TOO_FEW_LABELS, Evaluation, Verdict
 from ...domain.names import check_model_name

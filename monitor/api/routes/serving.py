@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...calibrators.hashing import canonical
+from ...domain.names import CHALLENGER, CHAMPION
 from ...domain.quantities import Ratio
 from ...domain.settings import Model
 from ...store import versions
@@ -55,7 +56,7 @@ def show_serving(context: Context, model: ModelName, request: Request) -> Respon
 def serving(connection: Connection, model: Model) -> Serving:
     """Return the calibrators to serve a model with."""
     aliases = versions.aliases(connection, model.id)
-    champion, challenger = aliases.get(versions.CHAMPION), aliases.get(versions.CHALLENGER)
+    champion, challenger = aliases.get(CHAMPION), aliases.get(CHALLENGER)
     served = _document(connection, model, champion)
     tried = None if challenger is None or challenger.share is None else _document(connection, model, challenger)
     canary = None

@@ -8,6 +8,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 from starlette.responses import Response
 
 from ...domain.errors import NotFound
+from ...domain.events import Vector
 from ...domain.names import name_fault
 from ...domain.quantities import Moment
 from ...domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
@@ -24,7 +25,6 @@ SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer
 """What is kept of a prediction, under the names that it was sent under."""
 
 Scalar = str | bool | int | float
-Vector = list[float] | dict[str, float]
 
 
 class PredictionAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...domain.errors import BadInput
+from ...domain.names import CHALLENGER, CHAMPION
 from ...domain.quantities import Count, Moment, Ratio
 from ...domain.settings import Model
 from ...domain.times import duration_text, moment
@@ -49,7 +50,7 @@ class ThresholdsQuery(BaseModel):
     end: str | None = Field(default=None, description="RFC 3339 with a zone")
     version: str | None = Field(default=None, description="a model version; all of them if not given")
     calibrator: str = Field(
-        default=versions.CHAMPION,
+        default=CHAMPION,
         description="whose scores: a version's number, `champion` (raw scores where there is none), `challenger`, or `identity` (also "
         "`none`) for raw scores",
     )
@@ -91,7 +92,7 @@ def show_thresholds(
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = _range(query, clock, now)
-        champion = _calibrator(connection, clock.model, versions.CHAMPION)
+        champion = _calibrator(connection, clock.model, CHAMPION)
         chosen = _calibrator(connection, clock.model, query.calibrator)
         known = known_of(connection, clock, start, end, usable("version", query.version))
     before, after = Under(known, champion), Under(known, chosen)
@@ -132,9 +133,9 @@ def _calibrator(connection: Connection, model: Model, which: str) -> Calibrator 
     if which in IDENTITY:
         return None
     aliases = versions.aliases(connection, model.id)
-    if which in {versions.CHAMPION, versions.CHALLENGER}:
+    if which in {CHAMPION, CHALLENGER}:
         number = aliases[which].number if which in aliases else None
-        if number is None and which == versions.CHALLENGER:
+        if number is None and which == CHALLENGER:
             raise BadInput("calibrator", which, "there is none now")
     elif which.isascii() and which.isdigit() and len(which) < len(str(LARGEST)):
         number = int(which)

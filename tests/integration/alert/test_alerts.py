@@ -6,17 +6,19 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor.alert.miscalibration import MISCALIBRATION, SEQUENTIAL
+from monitor.alert.miscalibration import SEQUENTIAL
 from monitor.alert.missing_labels import MISSING_LABELS
 from monitor.calibrators.compiled import compile_scalar
+from monitor.domain.alerts import MISCALIBRATION
 from monitor.domain.events import LabelEvent, PredictionEvent
 from monitor.domain.times import DAY, moment
 from monitor.recalibrate.job import champion_document
-from monitor.runtime.stages import run_stage, stage
+from monitor.runtime.stages import run_stage
 from monitor.store import alerts, audit
 from monitor.store import sequential as tests_of
 from monitor.store.audit import Detail
 from monitor.store.schema import secret
+from tests.stages import stage
 
 BROKEN = 0.4
 """Log odds of outcomes are this share of those of the scores: an ECE of .12."""

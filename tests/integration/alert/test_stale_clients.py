@@ -7,13 +7,14 @@ import pytest
 
 from monitor.alert.stale_clients import STALE
 from monitor.domain.events import PredictionEvent
+from monitor.domain.names import CHALLENGER
 from monitor.domain.times import moment, rfc3339
 from monitor.recalibrate import registry
-from monitor.runtime.stages import run_stage, stage
+from monitor.runtime.stages import run_stage
 from monitor.store import alerts, audit, models, versions
 from monitor.store.audit import Action, Detail
 from monitor.store.calibrators import Fitted, FittedFrom
-from monitor.store.versions import CHALLENGER
+from tests.stages import stage
 
 HALVED = Fitted(method="temperature", task="binary", parameters={"temperature": 2.0})
 STEP = timedelta(minutes=5)

@@ -12,10 +12,11 @@ from monitor.client.champions import Champions
 from monitor.client.limited import LimitedWarnings
 from monitor.client.transport import Answer
 from monitor.domain.errors import BadInput
+from monitor.domain.names import CHALLENGER, CHAMPION
 from monitor.recalibrate import registry
 from monitor.store import models, versions
 from monitor.store.calibrators import Fitted, FittedFrom
-from monitor.store.versions import CHALLENGER, CHAMPION, Alias
+from monitor.store.versions import Alias
 
 SERVING = "/v1/models/m/serving"
 HALVED = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}

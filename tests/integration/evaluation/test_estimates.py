@@ -14,8 +14,8 @@ from monitor.api.metrics import CalibrationCollector
 from monitor.domain.estimates import Estimated, EstimateMap, Inside, Truth
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, MINUTE, moment, rfc3339
+from monitor.evaluation.estimates import estimate_model
 from monitor.recalibrate import registry
-from monitor.runtime.stages import run_stage, stage
 from monitor.store import estimates, models
 from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.estimates import Estimate
@@ -96,7 +96,9 @@ class Served:
         return self.make.prediction(name, **{given: p}, **answer, **more)
 
     def run(self) -> int:
-        return sum(run_stage(stage("estimate"), self.feed.database, self.feed.token, now=self.clock).values())
+        with self.feed.database.read() as connection:
+            everyone = models.everyone(connection)
+        return sum(estimate_model(self.feed.database, self.feed.token, model, self.clock()) for model in everyone)
 
     def rows(self, window: str | None = None) -> list[Estimate]:
         with self.feed.database.read() as connection:

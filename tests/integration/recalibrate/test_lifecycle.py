@@ -18,17 +18,18 @@ from monitor.domain.records import SeriesKey
 from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate import manual, registry
-from monitor.recalibrate.job import Breach, breach_of, champion_document, of_version, stands
+from monitor.recalibrate.job import Breach, breach_of, champion_document, stands
 from monitor.recalibrate.onset import Gaps, lower_bound, onset
-from monitor.runtime.stages import run_stage, run_stages, stage
+from monitor.runtime.stages import run_stage, run_stages
 from monitor.store import alerts, audit, evaluations, models, versions
 from monitor.store.calibrators import Calibrator, Fitted, FittedFrom
 from monitor.store.evaluations import ALL_VERSIONS
 from monitor.store.schema import secret
 from monitor.windows.clock import clocked
-from monitor.windows.ranges import label_delay
+from monitor.windows.rows import of_version
 from monitor.windows.samples import Sample, Segments, raw_sample
 from monitor.windows.sums import by_place, of_series
+from tests.stages import stage
 
 SIX_HOURS = timedelta(hours=6)
 BROKEN = 0.4
@@ -433,7 +434,7 @@ def test_history_without_label_times_teaches_no_delay(feed: Any, clock: Any, mak
         feed.send(make.prediction(f"old{i}", 0.5, at=now - 10 * week), make.label(f"old{i}", 1))
     feed.roll_up()
     with feed.database.read() as connection:
-        learned = label_delay(model.settings, models.delays(connection, model.id))
+        learned = clocked(connection, model, clock()).delay
     assert learned >= micros(now + week) - micros(now)
 
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor.domain.settings import Model
+from monitor.domain.names import CHALLENGER, CHAMPION
+from monitor.domain.settings import Model, Task
 from monitor.domain.times import DAY, HOUR, moment
 from monitor.recalibrate import paired_scores, registry, trials
 from monitor.recalibrate.job import conclude, is_due, unanswered
@@ -16,18 +17,19 @@ from monitor.recalibrate.outcomes import Refitted, Refused
 from monitor.recalibrate.paired_scores import Maps, matured_pairs
 from monitor.recalibrate.refit import Outcome
 from monitor.recalibrate.trials import judge_trials
-from monitor.runtime.stages import run_stage, stage
+from monitor.runtime.stages import run_stage
 from monitor.stats.sequential.comparison import Comparison
 from monitor.store import audit, models, versions
 from monitor.store import sequential as store_sequential
 from monitor.store import trials as store
 from monitor.store.audit import Detail
-from monitor.store.calibrators import Fitted, FittedFrom, Task
+from monitor.store.calibrators import Fitted, FittedFrom
 from monitor.store.lease import hold
 from monitor.store.trials import TrialRecord, TrialState
-from monitor.store.versions import CHALLENGER, CHAMPION, Alias
+from monitor.store.versions import Alias
 from monitor.windows.clock import clocked
 from tests.integration.recalibrate.test_lifecycle import BROKEN, Life
+from tests.stages import stage
 
 Lives = Callable[..., Life]
 

@@ -214,6 +214,12 @@ def test_provisional_range_says_so_and_a_matured_one_too(feed_on, sqlite_api, cl
     assert sqlite_api.get("/v1/models/m/calibration", window="24h")["matured"] is True
 
 
+def test_declared_delay_is_taken_at_its_word(feed, clock, make):
+    model = feed.model(label_delay=MINUTE)
+    served(feed, make, clock, days=5, count=300, delay=lambda random: random.uniform(20, 30))
+    assert state_of(feed, model, clock).delay == MINUTE
+
+
 def test_learned_delay_holds_back_what_has_not_matured(feed, clock, make):
     model = feed.model()
     served(feed, make, clock, days=20, count=3000, delay=lambda random: random.uniform(20, 30))

@@ -11,10 +11,10 @@ from scipy.special import expit, logit
 from monitor.calibrators.errors import BadDocument
 from monitor.calibrators.families import from_document
 from monitor.domain.errors import BadInput
-from monitor.domain.settings import Model, ModelSettings
+from monitor.domain.settings import Model, ModelSettings, Task
 from monitor.recalibrate.guards import guarded, label_rate_jump, mean_change
 from monitor.recalibrate.refit import HOLDOUT, Outcome, judged_document, refit
-from monitor.store.calibrators import Fitted, FittedFrom, RefusedGate, Task
+from monitor.store.calibrators import Fitted, FittedFrom, RefusedGate
 from monitor.windows.samples import Sample, Segments
 from tests.benchmarks.gate import (
     CALIBRATED,

@@ -5,7 +5,7 @@ import pytest
 from numpy.typing import NDArray
 
 from monitor.stats.classwise import class_calibration, classwise_rows, sce
-from monitor.stats.noise import previous_lower_bound
+from monitor.stats.noise import signed_sum_lower_bound, signs
 from monitor.stats.reliability import Bins, ece
 
 Floats = NDArray[np.float64]
@@ -53,7 +53,8 @@ def test_a_class_has_its_bound_from_the_signs_of_the_window_before() -> None:
     for j, each in enumerate(found):
         bins, previous = (Bins.from_rows(p[:, j], labels == j, 15) for p, labels in (now, before))
         assert each.ece == pytest.approx(ece(bins), abs=1e-12)
-        assert each.ece_lower_bound == pytest.approx(previous_lower_bound(bins, previous, 0.05), abs=1e-12)
+        bound = signed_sum_lower_bound(bins.n, bins.sy, bins.sp, signs(previous), 0.05)
+        assert each.ece_lower_bound == pytest.approx(bound, abs=1e-12)
         assert each.positives == (now[1] == j).sum()
         assert each.mean_probability == pytest.approx(now[0][:, j].mean())
         assert each.observed == pytest.approx((now[1] == j).mean())

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from scipy.stats import binom, false_discovery_control, norm
+from scipy.stats import binom, norm
 
-from monitor.stats.discovery import benjamini_hochberg, e_bh
+from monitor.stats.discovery import e_bh
 
 RATES = st.floats(0.001, 0.5)
 
@@ -29,37 +29,20 @@ def test_e_bh_by_hand() -> None:
     assert e_bh(np.log([40.1, 13, 2, 2]), 0.1).tolist() == [True, False, False, False]
 
 
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=30), RATES)
-def test_benjamini_hochberg_is_that_of_scipy(p: list[float], rate: float) -> None:
-    adjusted = false_discovery_control(p)
-    found = benjamini_hochberg(p, rate)
-    assert found[adjusted < rate * (1 - 1e-9)].all()
-    assert not found[adjusted > rate * (1 + 1e-9)].any()
-
-
 def test_what_is_unknown_is_never_a_discovery_but_counts_as_asked() -> None:
     assert e_bh([math.nan, 100.0, -math.inf, math.inf], 0.01).tolist() == [False, True, False, True]
-    assert benjamini_hochberg([math.nan, 0.0], 0.01).tolist() == [False, True]
     assert e_bh([math.log(150)], 0.01).tolist() == [True]
     assert e_bh([math.log(150), math.nan], 0.01).tolist() == [False, False]
 
 
 def test_of_nothing_nothing_is_discovered() -> None:
     assert e_bh([], 0.1).tolist() == []
-    assert benjamini_hochberg([], 0.1).tolist() == []
 
 
 @pytest.mark.parametrize("rate", [0.0, 1.0, -0.1, 2.0])
 def test_a_rate_that_is_none_is_refused(rate: float) -> None:
-    for rule in (e_bh, benjamini_hochberg):
-        with pytest.raises(ValueError, match="rate is"):
-            rule([0.5], rate)
-
-
-@pytest.mark.parametrize("p", [-0.1, 1.1])
-def test_a_p_value_that_is_none_is_refused(p: float) -> None:
-    with pytest.raises(ValueError, match="p_values are from"):
-        benjamini_hochberg([0.5, p], 0.1)
+    with pytest.raises(ValueError, match="rate is"):
+        e_bh([0.5], rate)
 
 
 def test_false_discoveries_keep_to_the_rate_however_they_depend() -> None:

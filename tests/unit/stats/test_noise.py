@@ -11,10 +11,8 @@ from monitor.stats.noise import (
     ece_z,
     labels_for_verdict,
     null_ece,
-    previous_lower_bound,
     signed_sum_lower_bound,
     signs,
-    split_lower_bound,
 )
 from monitor.stats.reliability import Bins, ece
 
@@ -56,7 +54,7 @@ def test_signs_of_the_same_events_would_make_the_bound_false() -> None:
     false = 0
     for _ in range(RUNS):
         binned, truth = window(generator)
-        bound = previous_lower_bound(binned, binned, 0.05)
+        bound = signed_sum_lower_bound(binned.n, binned.sy, binned.sp, signs(binned), 0.05)
         assert bound is not None
         false += bound > truth
     assert false > RUNS / 2
@@ -114,7 +112,7 @@ def test_the_split_bound_uses_the_half_for_signs_only() -> None:
     half = np.array([True] * 4 + [False] * 4)
     binned = Bins.from_rows(p, y, 10, half)
     expected = signed_sum_lower_bound(np.array([4.0]), np.array([0.0]), np.array([3.6]), np.array([-1.0]), 0.05)
-    assert split_lower_bound(binned, 0.05) == pytest.approx(expected, abs=1e-12)
+    assert ece_lower_bound(binned, None, alpha=0.05) == pytest.approx(expected, abs=1e-12)
 
 
 def test_signs_tell_over_from_underconfident_bins() -> None:
@@ -148,8 +146,8 @@ def test_bounds_of_nothing_are_none() -> None:
     assert null_ece(nothing) is None
     assert ece_lower_bound(nothing, None, alpha=0.05) is None
     assert ece_lower_bound(nothing, nothing, alpha=0.05) is None
-    assert split_lower_bound(single, 0.05) is None
-    assert previous_lower_bound(nothing, single, 0.05) is None
+    assert ece_lower_bound(single, None, alpha=0.05) is None
+    assert ece_lower_bound(nothing, single, alpha=0.05) is None
 
 
 def test_a_model_off_by_the_threshold_and_the_margin_is_found_at_even_odds() -> None:

@@ -10,11 +10,10 @@ from scipy import stats
 
 from monitor.domain.delays import Seen, delay_bucket, delay_limit
 from monitor.domain.records import Progress
-from monitor.domain.settings import ModelSettings
-from monitor.domain.times import DAY, HOUR, MINUTE, SECOND
+from monitor.domain.times import DAY, HOUR, SECOND
 from monitor.stats.summary import ONE
 from monitor.windows.delays import Aged, early_and_late, learned, quantile
-from monitor.windows.ranges import label_delay, learned_delay, own_time
+from monitor.windows.ranges import learned_delay, own_time
 
 Draw = Callable[[np.random.Generator, int], NDArray[np.float64]]
 
@@ -97,11 +96,6 @@ def test_labels_older_than_any_prediction_that_is_left_still_teach() -> None:
     assert learned_delay({bucket: 5}, [Aged(youngest=0, oldest=HOUR, predictions=9, unlabelled=9)]) == delay_limit(
         bucket
     )
-
-
-def test_declared_delay_is_taken_at_its_word() -> None:
-    old = Aged(youngest=8 * DAY, oldest=9 * DAY, predictions=50, unlabelled=49)
-    assert label_delay(ModelSettings(label_delay=MINUTE), {40: 3}, [old]) == MINUTE
 
 
 def test_bucket_holds_delays_up_to_its_limit() -> None:

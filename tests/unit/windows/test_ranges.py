@@ -4,10 +4,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, MINUTE_LEVEL, Progress
-from monitor.domain.settings import ModelSettings
 from monitor.domain.times import DAY, HOUR, MINUTE
 from monitor.store.rollups import Span
-from monitor.windows.ranges import first_after, label_delay, matured_until, merged, spans, widened
+from monitor.windows.ranges import first_after, learned_delay, matured_until, merged, spans, widened
 
 minutes = st.integers(0, 5 * DAY // MINUTE)
 
@@ -47,10 +46,9 @@ def test_first_after_needs_no_widening(minute: int, kept_from: int) -> None:
     assert widened(first, first + DAY, kept_from)[0] == first
 
 
-def test_label_delay_is_the_declared_one_else_what_nearly_all_labels_took() -> None:
-    assert label_delay(ModelSettings(label_delay=HOUR), {40: 10}) == HOUR
-    assert label_delay(ModelSettings(), {0: 99, 40: 1}) < label_delay(ModelSettings(), {0: 90, 40: 10})
-    assert label_delay(ModelSettings(), {}) == 0
+def test_learned_delay_is_what_nearly_all_labels_took() -> None:
+    assert learned_delay({0: 99, 40: 1}, []) < learned_delay({0: 90, 40: 10}, [])
+    assert learned_delay({}, []) == 0
 
 
 def test_traffic_matures_as_its_own_time_goes_on_and_wholly_once_it_has_ended() -> None:
