@@ -1,4 +1,4 @@
-"""Alerts as they are answered: transitions, whose kinds are those that there are."""
+"""Alerts in answers: transitions, each of one of the kinds in `alert.kinds`."""
 
 from typing import Annotated
 

@@ -12,7 +12,7 @@ _ENCODER: Final = msgspec.json.Encoder()
 
 
 class Described(Schema):
-    """An answer or a request body as OpenAPI describes it, and the type that the description was made from."""
+    """The OpenAPI description of an answer or a request body, with the type that it describes."""
 
     shape: Any
 

@@ -1,4 +1,4 @@
-"""Entity tags: who has something already is told that it still stands, and saved the body (RFC 9110, section 13.1.2)."""
+"""Entity tags: a client that holds the current version is answered 304, without a body (RFC 9110, section 13.1.2)."""
 
 from fastapi import Request
 from msgspec import Struct

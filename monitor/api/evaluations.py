@@ -1,4 +1,4 @@
-"""Evaluations as they are answered: a field for each row of the figure tables beside what every evaluation says."""
+"""Evaluations in answers: the fields of every evaluation, and one for each row of the figure tables."""
 
 from collections.abc import Callable, Iterable
 from typing import Annotated, Any, Final, get_type_hints
@@ -32,7 +32,7 @@ def with_parts(part: type[Struct], *names: str) -> Callable[[Shape], Shape]:
 
 
 class Placed(Window, frozen=True, kw_only=True):
-    """An evaluation with what it is of."""
+    """An evaluation with its model, segment and kind of scores."""
 
     model: str
     segment: Annotated[str, Meta(description="`key:value`, empty for the model as a whole")]
@@ -90,7 +90,7 @@ class History(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Latest(Window, frozen=True, kw_only=True):
-    """The evaluation that says most about now, with the window that it is of."""
+    """The most informative newest evaluation of a model, and its window."""
 
     window: str
 
@@ -98,27 +98,27 @@ class Latest(Window, frozen=True, kw_only=True):
 @with_figures(scores.FIGURES, listed=True)
 @with_parts(Curves, "reliability")
 class Listed(Latest, frozen=True, kw_only=True):
-    """The evaluation that says most about a model now."""
+    """The most informative newest evaluation of a model."""
 
 
 @with_figures(regression.FIGURES, listed=True)
 @with_parts(Levels, "pit", "coverage")
 class ListedRegression(Latest, frozen=True, kw_only=True):
-    """The evaluation that says most about a regression now. Too narrow is overconfident, too wide underconfident."""
+    """The most informative newest evaluation of a regression. Too narrow is overconfident, too wide underconfident."""
 
 
 METRICS: Final = tuple(dict.fromkeys((*StoredSegment.__struct_fields__, *StoredRegression.__struct_fields__)))
-"""What a history may be asked for."""
+"""Fields of stored evaluations, to one of which a history may be limited."""
 
 
 def shown(evaluation: Evaluation, mapping: ValueMapping | None) -> dict[str, object]:
-    """Return an evaluation as it is answered, with how its values are read, which a regression has not."""
+    """Return the answer for an evaluation, with the map that converts its values; a regression has no such values."""
     fields = evaluation.as_json()
     return fields if evaluation.curves is None else fields | {"mapping": mapping}
 
 
 def listed(window: str, evaluation: Evaluation) -> Listed | ListedRegression:
-    """Return what of an evaluation stands in the list of models."""
+    """Return the part of an evaluation that the list of models shows."""
     struct = Listed if evaluation.levels is None else ListedRegression
     fields = {"window": window, **evaluation.as_json()}
     chosen: dict[str, Any] = {name: fields.get(name) for name in struct.__struct_fields__}

@@ -39,7 +39,7 @@ COUNTERS: Final = {
 
 
 class CalibrationCollector(Collector):
-    """Say what the database holds, at the moment of the scrape; every replica says the same."""
+    """Collect all metrics from the database at each scrape, so that every replica exports the same values."""
 
     def __init__(self, database: Database, now: Callable[[], int]) -> None:
         self._database = database
@@ -72,9 +72,9 @@ def _place(model: Model, window: str, result: Evaluation | Drift) -> list[str]:
 
 
 def exported() -> dict[str, str]:
-    """Return the names under which figures are exported, after `calibration_`, and what each says.
+    """Return the names of exported figures, without their prefix `calibration_`, and the description of each.
 
-    Where figures of probabilities and of distributions share a name, of both; in plain text, as Prometheus shows it.
+    A name that figures of probabilities and of distributions share describes both. Texts are plain, as Prometheus shows them.
     """
     sentences: dict[str, list[str]] = {}
     for figure in FIGURES:

@@ -1,4 +1,4 @@
-"""What every request passes first: a model's address in one form, HEAD for every GET, and headers for every answer."""
+"""Normalise requests before anything else reads them: a model's path in one form, HEAD as GET; and add headers to every answer."""
 
 import re
 from collections.abc import Iterable
@@ -20,14 +20,14 @@ _PARAMETER: Final = re.compile(r"\{(\w+)\}")
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """What tells a path parameter from a part of a model's name, where the slashes of the name are not encoded."""
+    """The pattern by which a path parameter is told from a part of a model's name with unencoded slashes."""
 
     pattern: str  # of the percent-encoded parameter
     slashes: bool = False  # it takes all parts up to the end of the path
 
 
 class Calls:
-    """The calls on a model, recognised by what stands in their address behind its name."""
+    """The calls on a model, recognised by the part of the path after its name."""
 
     def __init__(self, routes: Iterable[BaseRoute]) -> None:
         self._by_word: dict[str, list[_Call]] = {}
@@ -40,7 +40,7 @@ class Calls:
         """Return a path in which a model's name, and an event's id, is one percent-encoded part.
 
         Names may contain slashes, which callers may send as they are or as `%2F`. A name that is encoded is always understood;
-        behind one that is not, what looks like a call is one.
+        after an unencoded one, whatever looks like a call is taken as one.
         """
         if not path.startswith(MODELS):
             return path
@@ -63,7 +63,7 @@ class Calls:
 
 
 class _Call:
-    """One address behind a model's name."""
+    """One route, below a model's name."""
 
     def __init__(self, route: APIRoute) -> None:
         template = route.path.removeprefix(ON_A_MODEL)
@@ -75,12 +75,12 @@ class _Call:
         self._with_slashes = next(iter(whole), None)
 
     def normalised(self, tail: str, *, encoded: bool) -> str | None:
-        """Return the address with each parameter as one part, or None when the call is another one.
+        """Return the path with each parameter as one part, or None if it is not of this route.
 
         Parameters
         ----------
         tail : what follows the model's name
-        encoded : the name is, so that any text may be a parameter
+        encoded : whether the name is encoded, so that any text may be a parameter
 
         """
         match = (self._possible if encoded else self._likely).fullmatch(tail)

@@ -16,7 +16,7 @@ REFERENCE: Final = "#/components/schemas/{name}"
 
 
 def with_fields(fields: Iterable[Field]) -> Callable[[Shape], Shape]:
-    """Return a decorator that gives a struct more fields, as `msgspec.defstruct` takes them: those of a table, say."""
+    """Return a decorator that gives a struct more fields, as `msgspec.defstruct` takes them, for example those of a table."""
 
     def extended(struct: Shape) -> Shape:
         return msgspec.defstruct(  # type: ignore[return-value]  # a subclass, under the same name
@@ -53,7 +53,7 @@ def _schemas(shapes: list[Any]) -> tuple[tuple[Schema, ...], Schema]:
 
 
 def _state_types(node: Any) -> None:
-    """Add the type of each enumeration, which msgspec leaves to be seen from its values."""
+    """Add the type of each enumeration, which msgspec does not state."""
     if isinstance(node, list):
         for item in node:
             _state_types(item)

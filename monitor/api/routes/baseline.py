@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRout
 
 
 class ReferenceQuery(BaseModel):
-    """What of a validation set is asked for."""
+    """A query about a validation set."""
 
     version: str | None = Field(default=None, description="a model version; all of them if not given")
     bins: int | None = Field(default=None, description="as of `calibration`")

@@ -56,7 +56,7 @@ class Range(BaseModel):
 
 
 class CalibrationQuery(Range):
-    """What an evaluation is asked for."""
+    """A query for an evaluation."""
 
     bins: int | None = Field(
         default=None,
@@ -66,7 +66,7 @@ class CalibrationQuery(Range):
 
 
 class HistoryQuery(Range):
-    """What stored evaluations are asked for."""
+    """A query for stored evaluations."""
 
     window: str | None = Field(default=None, description="one of the model's windows")
     metric: str | None = Field(default=None, description="only this field of each evaluation")
@@ -136,7 +136,7 @@ def show_calibration(
 def wait_for_roll_up(database: Database, now: int) -> None:
     """Wait a moment, so that an answer counts what was accepted before it was asked for.
 
-    Only while the roll-up keeps up: where events have waited long already, the answer is of what is there.
+    Where the roll-up is far behind, nothing is waited for, and the answer covers what is rolled up.
     """
     with database.read() as connection:
         waiting = journal.span(connection)
@@ -164,7 +164,7 @@ def _under_calibrators(wanted: Callable[[SeriesKey], bool]) -> Callable[[SeriesK
 
 
 def _check_uncalibrated(calibrated: Summary) -> None:
-    """Refuse figures of raw distributions where others were served: of those there are no sums.
+    """Refuse figures of raw distributions where a calibrator served: raw distributions are not summed then.
 
     Raises
     ------

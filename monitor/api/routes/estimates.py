@@ -1,4 +1,4 @@
-"""Route about what labels will show that have not come yet, and how often that was right."""
+"""Route about estimates: a window's figures before its labels come, and how often past estimates were right."""
 
 from collections.abc import Sequence
 from typing import Annotated, Final
@@ -28,13 +28,13 @@ MOST: Final = 50
 
 
 class EstimateNow(Estimated, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What the labels of the newest window will show."""
+    """The estimate of the newest window, before its labels come."""
 
     assumption: str
 
 
 class PastEstimate(Estimated, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What was expected before the labels came."""
+    """A past estimate, with the true figures."""
 
     truth: Annotated[Truth | None, Meta(description="null until the labels have had their time to come")]
 
@@ -49,7 +49,7 @@ class EstimateRecord(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class EstimateAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What is expected now, and what came of it before."""
+    """The present estimate, past ones with the true figures, and how often they were right."""
 
     estimate: EstimateNow | None
     record: EstimateRecord
@@ -57,7 +57,7 @@ class EstimateAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tr
 
 
 class EstimateQuery(BaseModel):
-    """What an estimate is asked for."""
+    """A query for an estimate."""
 
     window: str | None = Field(default=None, description="one of the model's windows; 24h, or the first, if not given")
     version: str | None = Field(

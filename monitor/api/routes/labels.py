@@ -71,7 +71,7 @@ class Cohort(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How labels come."""
+    """Delay and coverage of labels."""
 
     model: str
     label_delay: str
@@ -93,7 +93,7 @@ class Labels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class LabelsQuery(BaseModel):
-    """What is asked about labels."""
+    """A query about labels."""
 
     window: str = Field(
         default=DEFAULT_WINDOW, description="how far back cohorts are listed, by hour up to 48h, by day up to 366d"

@@ -111,7 +111,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
 
 
 def _most_telling(newest: Iterable[tuple[str, Evaluation]]) -> Listed | ListedRegression | None:
-    """Return the evaluation that says most about now: the shortest window with a verdict, else the one with most labels."""
+    """Return the most informative newest evaluation: of the shortest window with a verdict, else of the one with most labels."""
     by_length = sorted(newest, key=lambda pair: parse_duration("window", pair[0]))
     judged = [pair for pair in by_length if pair[1].verdict != TOO_FEW_LABELS]
     chosen = judged[0] if judged else max(by_length, key=lambda pair: pair[1].labelled, default=None)
@@ -153,7 +153,7 @@ def delete_model(
     openapi_extra=takes(SettingsBody),
 )
 def declare_model(context: Context, now: Now, model: ModelName, declaration: SentJson) -> Response:
-    """Declare settings: given ones replace, others stay. Creates the model if it does not exist."""
+    """Declare settings: those in the body replace the present ones, others stay. Creates the model if it does not exist."""
     check_model_name(model)
     with context.database.write() as connection:
         old = models.by_name(connection, model, lock=True)

@@ -1,4 +1,4 @@
-"""Route about segments: where a model is off, whatever the total says."""
+"""Route about segments: the parts of its traffic in which a model is miscalibrated, whatever the total shows."""
 
 import operator
 from collections.abc import Mapping
@@ -41,7 +41,7 @@ class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 
 class SegmentsQuery(BaseModel):
-    """Which range of time segments are compared over."""
+    """A query about segments, over a window or a range of time."""
 
     window: str | None = Field(default=None, description="a duration such as 24h, up to 3660d; 24h if nothing is given")
     start: str | None = Field(default=None, description="RFC 3339 with a zone; the range is half-open")

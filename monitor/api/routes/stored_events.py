@@ -22,7 +22,7 @@ from ..strict import StrictRoute
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
 
 SENT_AS: Final = {"vector": "probabilities", "raw": "raw_probabilities", "answer": "prediction"}
-"""What is kept of a prediction, under the names that it was sent under."""
+"""The stored fields of a prediction, by the names in the event."""
 
 Scalar = str | bool | int | float
 

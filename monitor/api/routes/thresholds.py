@@ -41,7 +41,7 @@ Inner = Annotated[float, Field(ge=1e-6, le=1 - 1e-6, allow_inf_nan=False)]
 
 
 class ThresholdsQuery(BaseModel):
-    """A question about thresholds."""
+    """A query about thresholds."""
 
     window: str | None = Field(
         default=None, description="a duration such as 7d, up to 3660d; the longest of the model's windows if not given"
