@@ -25,14 +25,14 @@ FEWER_SHARE: Final = 0.8
 BACK_SHARE: Final = 0.9
 
 MOST_GROWTH: Final = 4
-"""The same hours of the week before tell nothing of what is usual where there are so many times as many predictions now."""
+"""Growth of traffic within a week beyond which the same hours of the week before are not compared."""
 
 MISSING_LABELS: Final = "missing_labels"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Coverage:
-    """How many predictions there were, and how many of them are labelled."""
+    """Numbers of predictions and of labelled ones."""
 
     predictions: int = 0
     labelled: int = 0
@@ -50,12 +50,12 @@ class Coverage:
         return float(clopper_pearson_upper(self.labelled, self.predictions, 1 - alpha))
 
     def at_least(self, alpha: float) -> float:
-        """Return a lower bound of it."""
+        """Return a lower bound of that share."""
         return 1 - float(clopper_pearson_upper(self.predictions - self.labelled, self.predictions, 1 - alpha))
 
 
 class LabelsEvidence(Evidence, frozen=True, kw_only=True):
-    """How many predictions of a window whose label is due have one, and how many usually have."""
+    """The labelled share of a window's predictions whose label is due, and the usual share."""
 
     label_coverage: float
     label_coverage_upper_bound: float
@@ -134,12 +134,12 @@ def labels_finding(
 
 
 HISTORIES: Final = 4
-"""How many of the longest window are looked at for what is usual."""
+"""Length of the history that gives the usual share, in longest windows."""
 
 WEEK: Final = 7 * DAY
 
 SETTLING: Final = HOUR
-"""Predictions that came as history have so long after their receipt to get the labels that are fed in with them."""
+"""Time that imported predictions have after their receipt to get the labels that are imported with them."""
 
 Counts = Mapping[str, Coverage]
 """Coverage by model version."""
@@ -147,7 +147,7 @@ Counts = Mapping[str, Coverage]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Asked:
-    """A window, and what it is compared with."""
+    """A window, and the same hours of the week before."""
 
     window: str
     now: Range
@@ -166,7 +166,7 @@ def watched(settings: ModelSettings) -> Iterator[Watched]:
 
 
 def findings(watch: Watch) -> Iterator[Finding]:
-    """Yield what the newest windows whose labels are due say about the alarms on missing ones."""
+    """Yield the findings on missing labels of the newest windows whose labels are due."""
     due = _due(watch.connection, watch.clock, watch.now)
     if due is None:
         return
@@ -191,7 +191,7 @@ def findings(watch: Watch) -> Iterator[Finding]:
 
 
 def _due(connection: Connection, clock: Clocked, now: int) -> int | None:
-    """Return until when labels are due: the declared delay has passed, and the one that they really take."""
+    """Return the moment before which all labels are due: both the declared and the learned delay have passed since."""
     progress = clock.progress
     if progress.watermark is None or progress.received_at is None:
         return None
@@ -213,7 +213,7 @@ def _asked(clock: Clocked, window: str, due: int) -> _Asked:
 
 
 def _usual(counts: Counts, version: str, minimum: int) -> Coverage:
-    """Return what is usual of a version, or of all of them where it is too young to have anything usual of its own."""
+    """Return the usual coverage of a version; that of all versions while it has too few predictions of its own."""
     own = counts.get(version, Coverage())
     return own if own.predictions >= minimum else reduce(Coverage.__add__, counts.values(), Coverage())
 

@@ -41,7 +41,7 @@ class Kept(NamedTuple):
     fetched_at: float  # seconds since 1970
 
 
-class Found(NamedTuple):
+class Loaded(NamedTuple):
     """The usable content of a file, and the time of its fetch."""
 
     value: Any
@@ -68,7 +68,7 @@ class Cache:
         self.corrupt = 0  # files that could not be read, or did not verify
         self.unwritten = 0  # failed writes
 
-    def load(self, use: Callable[[Any], T]) -> Found | None:
+    def load(self, use: Callable[[Any], T]) -> Loaded | None:
         """Return the content of the newest usable file; None without one.
 
         Parameters
@@ -88,7 +88,7 @@ class Cache:
                 continue
             if path == self._path:
                 self._hold(signature, kept)
-            return Found(value, min(kept.fetched_at, self._clock()))
+            return Loaded(value, min(kept.fetched_at, self._clock()))
         return None
 
     def keep(self, champion: Any, fetched_at: float) -> None:

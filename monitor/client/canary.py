@@ -14,7 +14,7 @@ BITS: Final = 53
 
 
 class Lot:
-    """The lottery of one canary."""
+    """The random choice of one canary's events."""
 
     def __init__(self, model: str, number: int) -> None:
         self._salted = blake2b(f"{model}\n{number}\n".encode(errors="surrogatepass"), digest_size=DIGEST_BYTES)

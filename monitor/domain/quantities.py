@@ -1,6 +1,6 @@
 """The types of counts, ratios and times in records that are stored and answered.
 
-Their bounds are described and not checked: records are made here, and what is stored is read back whatever it holds.
+Their bounds are described and not checked: records are made by calwatch itself, and stored ones must stay readable.
 """
 
 from datetime import datetime

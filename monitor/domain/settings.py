@@ -1,4 +1,4 @@
-"""Settings of a model: each declared once, with its type, default and meaning; all else that knows them follows from here."""
+"""Settings of a model, each declared once with type, default and meaning; API, documentation and page are derived from these."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace

@@ -1,4 +1,4 @@
-"""What a window will show once its labels have come, and later what it did show."""
+"""Estimate a window's figures before its labels come, and compare the estimate with the true figures later."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -147,7 +147,7 @@ def served(summary: Summary) -> Cells | None:
 
 
 def truth_of(clock: Clocked, made: Estimated, summary: Summary | None) -> Truth:
-    """Return the figures that the labels of a window did show, and which of them lie inside their estimated intervals.
+    """Return the true figures of a window, and which of them lie inside their estimated intervals.
 
     Parameters
     ----------
@@ -185,7 +185,7 @@ def _due(connection: Connection, clock: Clocked) -> tuple[list[str], int]:
 
 
 def _settled(connection: Connection, clock: Clocked) -> dict[int, Truth]:
-    """Return the truths of estimates whose windows have matured, by the ids of the estimates."""
+    """Return the true figures of estimates whose windows have matured, by id of the estimate."""
     if clock.matured_until is None:
         return {}
     waiting = estimates.pending(connection, clock.model.id, clock.matured_until, AT_ONCE)

@@ -1,4 +1,4 @@
-"""From the newest windows of every version and segment of a model, to stored evaluations and drift."""
+"""Evaluate the newest windows of every version and segment of a model, and store evaluations and drift."""
 
 import operator
 from collections import Counter
@@ -56,7 +56,8 @@ def comparisons(clock: Clocked) -> Iterator[Comparison]:
 def reference_of(clock: Clocked, start: int, end: int) -> Reference:
     """Return the reference of a range: the declared range, what the champion was fitted on, or the equally long range just before.
 
-    The latter also where the champion is declared and there is none. Validation sets are the business of `baseline.compared_with`.
+    The range just before also serves where the champion's range is declared and there is no champion. Validation sets are left to
+    `baseline.compared_with`.
     """
     declared = clock.model.settings.reference
     kind: ReferenceKind
@@ -184,7 +185,7 @@ def _stored(clock: Clocked, window: str, place: Place, result: Evaluation | Drif
 
 
 def make_maps(database: Database, token: int, model: Model, now: int) -> None:
-    """Make the maps by which values are read as probabilities, once there is enough data for them."""
+    """Fit the maps that convert values to probabilities, once there is enough data for them."""
     with database.read() as connection:
         made = value_maps.due(connection, clocked(connection, model, now))
     if made:

@@ -1,7 +1,7 @@
 """Decompress and decode a request body into events, rejecting bad items without failing their neighbours.
 
 A body is first decoded whole. Only where that fails is it cut into items, each decoded alone by the same decoder, so that
-an item's fate does not depend on the company it came in.
+the answer for an item does not depend on the other items of the request.
 """
 
 import re

@@ -38,16 +38,16 @@ NEW_SHARE: Final = 0.1
 """The least share of a refit's labels whose predictions matured since the last attempt."""
 
 STILL_OFF: Final = 0.8
-"""The champion counts as wrong where the lower bound of its error is above this share of the threshold; below it an alarm would end."""
+"""The champion counts as wrong where the lower bound of its error is above this share of the threshold; below it an alert would end."""
 
 LEVEL: Final = 0.05
-"""Of that lower bound."""
+"""Error rate of that lower bound."""
 
 FIRST: Final = {
     Action.CANARY: "it serves a share of traffic first",
     Action.SHADOW: "it is scored on live labels without serving",
 }
-"""What comes before a promotion."""
+"""What a version does before its promotion, by the step that the audit log takes."""
 
 
 def champion_document(connection: Connection, model: Model) -> Calibrator | None:
@@ -127,7 +127,7 @@ def _take(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Breach:
-    """A miscalibration alarm that calls for a refit, and the labels to fit on."""
+    """A miscalibration alert that calls for a refit, and the labels to fit on."""
 
     version: str
     start: int
@@ -142,7 +142,7 @@ class Breach:
 def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
     """Return the breach to answer now, the one with most labels of several versions'; None where there is none.
 
-    There is none without a firing alarm; with too few labels since the last attempt or since the breach began; after a person's rollback;
+    There is none without a firing alert; with too few labels since the last attempt or since the breach began; after a person's rollback;
     and while a challenger that answers it waits or is on trial. Labels from before the last promotion do not count.
     """
     model = clock.model
@@ -180,7 +180,7 @@ def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
 
 
 def _firing(connection: Connection, model: Model) -> dict[str, int]:
-    """Return the versions with a firing miscalibration alarm, and since when the newest of their alarms fires."""
+    """Return the versions with a firing miscalibration alert, and since when the newest of their alerts fires."""
     firing: dict[str, int] = {}
     for (kind, _, version, segment), (fires, since) in alerts.states(connection, model.id).items():
         if fires and kind == MISCALIBRATION and segment == "":
@@ -189,7 +189,7 @@ def _firing(connection: Connection, model: Model) -> dict[str, int]:
 
 
 def unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
-    """Return the versions with an alarm that the challenger does not answer."""
+    """Return the versions with an alert that the challenger does not answer."""
     if challenger is None or challenger.since_event_time is None or not _answers(connection, model, challenger):
         return set(firing)
     proposed = first_after(challenger.since_event_time, None)  # windows end with the minute of the newest event
@@ -224,7 +224,7 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
 def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: Attempt | None) -> Sample | None:
     """Return the labels since a version went wrong, where they are enough and new enough and the champion is wrong on them; else None.
 
-    An alarm is about what was served. Where clients lag behind a promotion, or do not apply the champion, the champion may be right all
+    An alert is about what was served. Where clients lag behind a promotion, or do not apply the champion, the champion may be right all
     the same, and another fit would not help.
     """
     if not sample.labels:

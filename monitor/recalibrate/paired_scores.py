@@ -1,4 +1,4 @@
-"""Two maps of a model's raw scores on its matured labels, step by step, from sums or, where these do not suffice, rows."""
+"""Scores of two calibrators on a model's matured labels, step by step, from sums or, where these do not suffice, rows."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -65,10 +65,10 @@ def _map(fitted: Fitted | None) -> Map:
 
 
 def border_of(connection: Connection, clock: Clocked) -> int:
-    """Return the moment before which a model's labels can be taken in; for rows whole hours, since finding them takes a scan.
+    """Return the moment before which a model's labels can be compared; whole hours for rows, since finding them takes a scan.
 
-    Where labels come at once, the newest minute matures while it lasts, and is left until it is over. Where events share clusters it is
-    taken at once: the sequential tests take it in as it is, and what tells clusters apart goes with it.
+    Where labels come at once, the newest minute matures while it lasts, and waits until it is over. Where events share clusters it does
+    not wait: the sequential tests use it as it is, after which the sums of its clusters are deleted.
     """
     border, by_rows = clock.matured_until or 0, _by_rows(clock.model)
     if by_rows or not _clustered(connection, clock):
@@ -95,12 +95,12 @@ def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -
 
     Parameters
     ----------
-    at : predictions before this have been taken in
+    at : predictions before this have been compared
 
     """
     border, by_rows = border_of(connection, clock), _by_rows(clock.model)
     if not by_rows and _clustered(connection, clock):
-        # Of what the sequential tests have taken in nobody knows the clusters any more.
+        # The sums of clusters are deleted once the sequential tests have used them.
         at = max(at, clock.progress.consumed_until or 0)
     if border <= at:
         return [], at

@@ -35,7 +35,7 @@ class MeasuredCoverage(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
 
 class AdaptiveSets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Where adaptive sets have come to, whose level follows their errors."""
+    """The present level of adaptive sets, which follows their errors."""
 
     alpha: Annotated[float, Meta(description="the level now: 1 - `coverage` where nothing drifts")]
     threshold: Annotated[float, Meta(description="at this level; 1: all answers are in, -1: none")]

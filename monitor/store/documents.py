@@ -15,7 +15,7 @@ def encoded(document: object) -> str:
 
 
 def decoded(text: str, struct: type[T], **columns: object) -> T:
-    """Return the struct that a stored document is: what a later version added is left out, what an earlier one lacked is null.
+    """Return the struct of a stored document; fields that only a later version has are ignored, those that an earlier one lacked are null.
 
     Parameters
     ----------

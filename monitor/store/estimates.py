@@ -1,4 +1,4 @@
-"""What was expected of a window before its labels came, beside what came."""
+"""Stored estimates of windows before their labels came, and the true figures later."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from .schema import estimate
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """What was expected of one window of a model version as a whole."""
+    """The estimate of one window of a model version as a whole."""
 
     id: int  # 0 before it is stored
     model_id: int
@@ -55,7 +55,7 @@ def add(connection: Connection, rows: Sequence[Estimate], now: int) -> None:
 
 
 def windows_at(connection: Connection, model_id: int, end: int) -> set[str]:
-    """Return the windows of which there are estimates with this end."""
+    """Return the lengths of windows with an estimate of this end."""
     query = select(estimate.c.window).where(estimate.c.model_id == model_id, estimate.c.end == end)
     return set(connection.execute(query.distinct()).scalars())
 
@@ -67,7 +67,7 @@ def pending(connection: Connection, model_id: int, until: int, limit: int) -> li
 
 
 def settle(connection: Connection, truths: Mapping[int, Truth]) -> None:
-    """Store what came of estimates, by their ids."""
+    """Store the true figures of estimates, by id."""
     for number, truth in truths.items():
         connection.execute(update(estimate).where(estimate.c.id == number).values(truth=encoded(truth)))
 
@@ -79,7 +79,7 @@ def past(connection: Connection, model_id: int, window: str, version: str | None
 
 
 def truths(connection: Connection, model_id: int, window: str, version: str | None) -> list[Truth]:
-    """Return what came of all stored estimates of a window that have matured."""
+    """Return the true figures of all stored estimates of a window that have matured."""
     query = select(estimate.c.truth).where(*_of(model_id, window, version), estimate.c.truth.is_not(None))
     return [decoded(text, Truth) for text in connection.execute(query).scalars()]
 

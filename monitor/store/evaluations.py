@@ -58,7 +58,7 @@ def _json(result: Evaluation | Drift) -> str:
 
 
 def _without_curves(result: Evaluation) -> Evaluation:
-    """Return what the history keeps of an evaluation: what is drawn of it is as large as all else together."""
+    """Return an evaluation without its curves, which the history leaves out: they are as large as all other fields together."""
     return replace(result, curves=None, levels=None)
 
 
@@ -141,7 +141,7 @@ def history(
 ) -> list[Evaluation]:
     """Return stored evaluations whose window ended within [start, end], oldest first; of too many, the newest.
 
-    They lack what is drawn. Without a version there is one for each end: that over all versions, or that of the only one.
+    They have no curves. Without a version there is one for each end: that over all versions, or that of the only one.
     """
     query = select(evaluation.c.fields).where(
         evaluation.c.model_id == model_id,

@@ -1,4 +1,4 @@
-"""What a model shows on its validation set, the labelled predictions that are sent with `reference: true`.
+"""Evaluation of a model's validation set, the labelled predictions that are sent with `reference: true`.
 
 They are summed apart, in hours and days, and are never traffic: no window, no alert and no clock of the model sees them. They give
 scores before any live label has come, and a reference for drift.

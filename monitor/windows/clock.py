@@ -1,4 +1,4 @@
-"""A model's own time, by its events, and until when its labels have matured."""
+"""A model's own time, which its events set, and the moment up to which its labels have matured."""
 
 from collections.abc import Collection
 from dataclasses import dataclass

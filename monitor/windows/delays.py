@@ -1,4 +1,4 @@
-"""How long labels take, from those that came and from predictions that still have none."""
+"""Delays of labels, estimated from those that came and from predictions that are still unlabelled."""
 
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
@@ -60,7 +60,7 @@ def median(seen: Mapping[int, Seen]) -> int | None:
 def early_and_late(seen: Mapping[int, Seen]) -> GapDifference | None:
     """Return the difference between labels that came within the median delay and later ones.
 
-    None where one side has next to none, and of regressions, whose labels have no confidences beside them.
+    None where either side has too few labels, and for regressions, which have no confidences to compare labels with.
     """
     if not any(sums.sp or sums.squares for sums in seen.values()):
         return None

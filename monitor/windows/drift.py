@@ -1,4 +1,4 @@
-"""Sums of a window against those of a reference, of raw scores: a promotion moves the served ones by design."""
+"""Drift of raw scores from a reference; served scores are not compared, since each promotion moves them by design."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,7 +21,7 @@ MIDDLE_CELL: Final = int(place([0.5])[0])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reference:
-    """What scores are compared with."""
+    """The range that scores are compared with."""
 
     kind: ReferenceKind  # fixed: a declared range; champion: what serves was fitted on; validation: its set; trailing: just before
     start: int
@@ -73,7 +73,7 @@ def drift(question: Question, current: Summary, before: Summary, reference: Refe
 
 @dataclass(frozen=True, slots=True)
 class _Arrived:
-    """What predictions add to sums, in cells of their raw scores, and the sums themselves."""
+    """Counts and sums of predictions by cell of their raw score, labelled or not, with the summary that they are from."""
 
     summary: Summary
     count: Floats

@@ -1,4 +1,4 @@
-"""How a row of a figure table reads, from which API, Prometheus, documentation and page take what they say."""
+"""A row of a table of figures: API, Prometheus, documentation and page take name, unit and text from it."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass

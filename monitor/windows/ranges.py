@@ -1,4 +1,4 @@
-"""Ranges of time: their days, hours and minutes, and until when labels have matured."""
+"""Ranges of time: their days, hours and minutes, and the moment up to which labels have matured."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final

@@ -89,7 +89,7 @@ class Cellwise:
         return steps_of(view, exact) if exact.any() else None
 
     def moved(self, threshold: float, before: "Under", after: "Under") -> float | None:
-        """Return the threshold that selects after what another one selected before, None without one."""
+        """Return the threshold that selects the same events after a change of calibrators as this one before, None if there is none."""
         old, new = (applied(side.document, self.task) for side in (before, after))
         in_order = before.view.keeps_order and after.view.keeps_order
         if not in_order or float(old(np.zeros(1))[0]) > threshold:

@@ -1,4 +1,4 @@
-"""Which of a model's segments are off, worst first, with few false discoveries among those that are flagged."""
+"""Flag the miscalibrated segments of a model, worst first, at a bounded false discovery rate."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class SegmentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     @property
     def harmlessness(self) -> tuple[bool, float, float, str]:
-        """What puts flagged segments first, then those of the highest lower bound, then of the highest ECE; unknown ones last."""
+        """The sort key: flagged segments first, then by falling lower bound, then by falling ECE; unknown ones last."""
         bound = self.quantile_ece_lower_bound if self.ece_lower_bound is None else self.ece_lower_bound
         error = self.quantile_ece if self.ece is None else self.ece
         least, size = (math.inf if figure is None else -figure for figure in (bound, error))
@@ -64,7 +64,7 @@ def threshold(model: Model) -> float:
 
 
 def declared(model: Model, segment: str) -> bool:
-    """Return whether a segment is of those that a model's settings name now."""
+    """Return whether a model's settings declare a segment now."""
     return segment.partition(":")[0] in model.settings.segments
 
 
@@ -121,9 +121,9 @@ def flags(model: Model, evidence: Sequence[float | None]) -> list[bool]:
 
 
 def worthwhile(model: Model, evaluation: Evaluation, summary: Summary, previous: Summary | None) -> float | None:
-    """Return `log_e_value` of a segment that was evaluated; None, which takes no time, where its ECE is nothing unusual.
+    """Return the `log_e_value` of an evaluated segment; None, to save time, where its ECE is nothing unusual.
 
-    To count a small e-value as 0 does the false discovery rate no harm.
+    Counting a small e-value as 0 does not raise the false discovery rate.
     """
     z = evaluation.figures.get("ece_z")
     usual = model.task != "regression" and (z is None or z < UNUSUAL)

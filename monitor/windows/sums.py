@@ -33,7 +33,7 @@ Place = tuple[str, str]
 
 
 def readings(connection: Connection, model: Model) -> dict[str, Reading]:
-    """Return by model version how values that are no probabilities are read as ones, where there is a map."""
+    """Return the maps that convert values to probabilities by model version, where there are any."""
     maps = mappings.of_model(connection, model.id)
     if not maps:
         return {}
@@ -56,7 +56,7 @@ def by_place(
 ) -> dict[Range, dict[Place, Summary]]:
     """Return the sums of several ranges by version and segment, reading each stored bucket once.
 
-    Values that are no probabilities are in the cells of the probabilities that they are read as.
+    Values that are no probabilities are summed in the cells of the probabilities that they are converted to.
 
     Parameters
     ----------

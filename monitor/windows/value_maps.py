@@ -1,7 +1,7 @@
-"""How values that are no probabilities are read as ones, by maps that are made once for a model version and kept.
+"""Conversion of values that are no probabilities to probabilities, by maps that are fitted once for a model version.
 
-The beta distribution behind agreeing answers needs no labels. The line of a score is fitted on the first labels that have matured, and
-only later predictions are judged by it.
+Agreement is converted by a beta distribution, which needs no labels. A score is converted by a line that is fitted on the first labels
+that have matured; only later predictions are evaluated with it.
 """
 
 import logging
@@ -172,7 +172,7 @@ def score_line(table: Floats) -> Line:
 
 
 class ValueMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """How values that are no probabilities are read as ones."""
+    """The map by which values that are no probabilities are converted to probabilities."""
 
     version: Annotated[str, Meta(description="the model version that it was fitted for")]
     family: Literal["agreement", "score"]
