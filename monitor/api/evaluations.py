@@ -31,6 +31,13 @@ def with_parts(part: type[Struct], *names: str) -> Callable[[Shape], Shape]:
     return with_fields([(name, hints[name]) for name in names or part.__struct_fields__])
 
 
+HOURS: Final = (
+    ("start", Annotated[Moment | None, Meta(description="of the hours that they lie in; null where there are none")]),
+    ("end", Annotated[Moment | None, Meta(description="likewise")]),
+)
+"""The range of a validation set, which may be empty, in place of a window's."""
+
+
 class Placed(Window, frozen=True, kw_only=True):
     """An evaluation with its model, segment and kind of scores."""
 
@@ -59,11 +66,9 @@ class EvaluationAnswer(Stored, frozen=True, kw_only=True):
     ]
 
 
-class ReferenceEvaluation(EvaluationAnswer, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@with_fields(HOURS)
+class ReferenceEvaluation(EvaluationAnswer, frozen=True, kw_only=True):
     """How well predictions of the validation set were calibrated. A figure that can't be computed is null."""
-
-    start: Annotated[Moment | None, Meta(description="of the hours that they lie in; null where there are none")]  # type: ignore[assignment]
-    end: Annotated[Moment | None, Meta(description="likewise")]  # type: ignore[assignment]
 
 
 @with_figures(regression.FIGURES)
@@ -76,11 +81,9 @@ class RegressionEvaluation(StoredRegression, frozen=True, kw_only=True):
     """How well predictive distributions of a range of time were calibrated. A figure that can't be computed is null."""
 
 
-class ReferenceRegression(RegressionEvaluation, frozen=True, kw_only=True, forbid_unknown_fields=True):
+@with_fields(HOURS)
+class ReferenceRegression(RegressionEvaluation, frozen=True, kw_only=True):
     """How well predictive distributions of the validation set were calibrated. A figure that can't be computed is null."""
-
-    start: Annotated[Moment | None, Meta(description="of the hours that they lie in; null where there are none")]  # type: ignore[assignment]
-    end: Annotated[Moment | None, Meta(description="likewise")]  # type: ignore[assignment]
 
 
 class History(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -104,7 +104,7 @@ class Beta(Estimator):
     def __init__(self, *, task: str = "binary") -> None:
         self.task = task
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit a, b and c.
 
         Parameters

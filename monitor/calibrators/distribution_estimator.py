@@ -14,7 +14,7 @@ class DistributionCalibrator(Estimator):
         self.task = task
         self.levels = levels
 
-    def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # noqa: N803  distributions, not probabilities
+    def predict_proba(self, X: ArrayLike | Objects) -> Objects:  # type: ignore[override]  # distributions, not probabilities
         """Return calibrated distributions, shape (n,), by the form that serves the family's documents."""
         self.check_fitted()
         apply = self.family.distributions.scalar(self._parameters())

@@ -18,7 +18,7 @@ class Group(NamedTuple):
     rows: Integers  # (m,) their places among all rows
 
 
-def distributions(X: Any, levels: Sequence[float] | None = None, name: str = "X") -> Objects:  # noqa: N803
+def distributions(X: Any, levels: Sequence[float] | None = None, name: str = "X") -> Objects:
     """Return rows as distributions, shape (n,); raise ValueError unless each is one.
 
     Parameters
@@ -79,7 +79,7 @@ def groups(rows: Objects) -> list[Group]:
 
 
 def rows_to_fit(
-    X: Any,  # noqa: N803  scikit-learn's name
+    X: Any,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     levels: Sequence[float] | None,

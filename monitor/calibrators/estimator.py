@@ -38,11 +38,11 @@ class Estimator:
         """The family's name in documents."""
         return self.family.method
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the parameters to predictions and labels, and return itself."""
         raise NotImplementedError
 
-    def predict_proba(self, X: ArrayLike) -> Floats:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> Floats:
         """Return calibrated probabilities, by the array form that serves the family's documents.
 
         Parameters
@@ -77,7 +77,7 @@ class Estimator:
         """Take the fitted parameters from a document's, which are checked."""
         raise NotImplementedError
 
-    def _rows(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Any, Floats]:  # noqa: N803
+    def _rows(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Any, Floats]:
         """Return checked rows to fit on, and keep their number of features."""
         if y is None:
             raise ValueError(f"{type(self).__name__} requires y to be passed, but the target y is None")
@@ -155,7 +155,7 @@ class Estimator:
     def __sklearn_tags__(self) -> Any:
         """Return scikit-learn's description of an estimator."""
         # Only scikit-learn calls this.
-        from sklearn.utils import InputTags, Tags, TargetTags  # noqa: PLC0415
+        from sklearn.utils import InputTags, Tags, TargetTags  # noqa: PLC0415  only scikit-learn asks for them
 
         return Tags(
             estimator_type=None,

@@ -84,7 +84,7 @@ class Identity(Estimator):
         self.task = task
         self.logits = logits
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Check the rows as every family does; there is nothing to learn."""
         if self.task == "regression":
             rows_to_fit(X, y, sample_weight, None)
@@ -92,7 +92,7 @@ class Identity(Estimator):
             self._rows(X, y, sample_weight)
         return self
 
-    def predict_proba(self, X: ArrayLike) -> Any:  # noqa: N803
+    def predict_proba(self, X: ArrayLike) -> Any:
         """Return X, shape (n,) or (n, K), or the softmax of logits; of a regression its distributions, shape (n,)."""
         return distributions(X) if self.task == "regression" else super().predict_proba(X)
 

@@ -112,7 +112,7 @@ class Isotonic(Estimator):
     def __init__(self, *, task: str = "binary") -> None:
         self.task = task
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the blocks.
 
         Parameters

@@ -119,7 +119,7 @@ class PitIsotonic(DistributionCalibrator):
         tried_from=1_000,
     )
 
-    def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the map of levels.
 
         Parameters

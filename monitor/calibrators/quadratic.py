@@ -131,7 +131,7 @@ class QuadraticLogit(Estimator):
     def __init__(self, *, task: str = "binary") -> None:
         self.task = task
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the parabola.
 
         Parameters

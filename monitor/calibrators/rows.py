@@ -79,7 +79,7 @@ def weights(values: ArrayLike | None, rows: int) -> Floats:
     return weight
 
 
-def single_rows(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:  # noqa: N803
+def single_rows(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> tuple[Floats, Floats, Floats]:
     """Return confidences, outcomes and weights to fit on, without rows of weight 0.
 
     Raises
@@ -94,7 +94,7 @@ def single_rows(X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None) -> 
 
 
 def vector_rows(
-    X: ArrayLike,  # noqa: N803  scikit-learn's name
+    X: ArrayLike,
     y: ArrayLike,
     sample_weight: ArrayLike | None,
     *,

@@ -94,7 +94,7 @@ class ScalingBinning(Estimator):
         self.task = task
         self.bins = bins
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the line, and flatten it.
 
         Parameters

@@ -62,7 +62,7 @@ class StructuredVector(Vector):
         per_class=True,
     )
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit slopes and intercepts.
 
         Parameters

@@ -143,7 +143,7 @@ class Temperature(Estimator):
         self.classes = classes
         self.logits = logits
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the temperature.
 
         Parameters

@@ -96,7 +96,7 @@ class VarianceScaling(DistributionCalibrator):
         tried_from=200,
     )
 
-    def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike | Objects, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit the factor.
 
         Parameters

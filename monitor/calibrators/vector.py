@@ -162,7 +162,7 @@ class Vector(Estimator):
         self.task = task
         self.logits = logits
 
-    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:  # noqa: N803
+    def fit(self, X: ArrayLike, y: ArrayLike, sample_weight: ArrayLike | None = None) -> Self:
         """Fit slopes and intercepts.
 
         Parameters

@@ -162,7 +162,7 @@ def replay(
 ) -> None:
     """Tell what other settings would have done over stored history: alerts, promotions, rollbacks."""
     from ..runtime.replay import history, plan_of, replay_history  # noqa: PLC0415 - only this command needs it
-    from .output import json_of, progress, told  # noqa: PLC0415
+    from .output import json_of, progress, told  # noqa: PLC0415 - likewise
 
     request = {**_settings_in(policy), "start": start, "end": end, "step": step}
     database = open_database(load())

@@ -211,7 +211,10 @@ class Champions:
                 serving = read(answer.body)
                 self._tag = None if answer.etag is None else (self._of_model + path, answer.etag)
                 return serving
-            if answer.status != HTTPStatus.NOT_FOUND or msgspec.json.decode(answer.body, type=_Problem).status != 404:  # noqa: PLR2004
+            if (
+                answer.status != HTTPStatus.NOT_FOUND
+                or msgspec.json.decode(answer.body, type=_Problem).status != HTTPStatus.NOT_FOUND
+            ):
                 raise Unavailable(f"status {answer.status} for {self._of_model}{path}")
         self._tag = None
         return NOTHING

@@ -523,7 +523,7 @@ def _living() -> "weakref.WeakSet[Client]":
 
     def renew() -> None:
         for client in clients:
-            client._after_fork()  # noqa: SLF001
+            client._after_fork()  # noqa: SLF001  of this module, and for nobody else
 
     os.register_at_fork(after_in_child=renew)
     return clients

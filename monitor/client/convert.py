@@ -198,7 +198,8 @@ def _asked(fitted: Any) -> Map:
     if hasattr(fitted, "predict"):
         return lambda p: fitted.predict(p)  # noqa: PLW0108  an attribute that is looked up once may be a property
     if callable(fitted):
-        return fitted  # type: ignore[no-any-return]
+        apply: Map = fitted
+        return apply
     raise BadInput("fitted", fitted, "it is no calibrator: it has neither predict_proba nor predict")
 
 

@@ -21,8 +21,8 @@ class TimeOrderedIds:
 
     def reset(self) -> None:
         """Take a new seed, as a forked child must."""
-        # Not secrets.randbits: its system call costs more than the rest of the id, and an id is no secret.
-        self._random = random.Random(os.urandom(32))  # noqa: S311
+        # Not secrets.randbits: its system call costs more than the rest of the id.
+        self._random = random.Random(os.urandom(32))  # noqa: S311  an id is no secret
         self._lock = threading.RLock()
         self._last = 0
 

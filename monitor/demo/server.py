@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeVar
 from urllib.parse import urlencode
@@ -56,7 +57,7 @@ class Api:
     def answers(self) -> bool:
         """Return whether the server is ready."""
         try:
-            return self._http.request("GET", f"{self.url}/readyz").status == 200  # noqa: PLR2004
+            return self._http.request("GET", f"{self.url}/readyz").status == HTTPStatus.OK
         except urllib3.exceptions.HTTPError:
             return False
 
@@ -66,7 +67,7 @@ class Api:
             answer = self._http.request(method, self.url + path, body=body, headers=headers)
         except urllib3.exceptions.HTTPError as error:
             raise DemoError(f"the server does not answer {method} {path}: {error}") from error
-        if not 200 <= answer.status < 300:  # noqa: PLR2004
+        if not HTTPStatus.OK <= answer.status < HTTPStatus.MULTIPLE_CHOICES:
             raise DemoError(f"{method} {path} is answered with {answer.status}: {answer.data.decode(errors='replace')}")
         return answer.data
 

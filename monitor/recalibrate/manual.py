@@ -89,14 +89,11 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
     """
     if asked.method != "auto" and asked.method not in FAMILIES:
         raise BadInput("method", asked.method, f"must be auto or one of {', '.join(FAMILIES)}")
+    read, describe = (_live, described) if asked.source == "live" else (_validation, described_validation)
     with database.read() as connection:
         clock = clocked(connection, models.named(connection, name), now)
-        grounds = (_live if asked.source == "live" else _validation)(connection, clock, asked, now)
-    outcome = _outcome(asked, grounds)
-    if asked.source == "validation":
-        outcome = described_validation(grounds.over, asked.version, outcome, asked.holdout)
-    else:
-        outcome = described(grounds.over, asked.version, outcome, asked.holdout)
+        grounds = read(connection, clock, asked, now)
+    outcome = describe(grounds.over, asked.version, _outcome(asked, grounds), asked.holdout)
     if asked.dry_run:
         return _tried(outcome)
     with database.write() as connection:

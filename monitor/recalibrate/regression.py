@@ -1,7 +1,6 @@
 """Refits of regressions: the candidates, the gate on distributions, and the gaps that call for a refit."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
@@ -62,8 +61,8 @@ def served(calibrator: Estimator | None, raw: Objects) -> Objects:
     """Return distributions as a calibrator serves them; None changes nothing."""
     if calibrator is None:
         return raw
-    distributions: Any = calibrator.predict_proba(raw)
-    return distributions  # type: ignore[no-any-return]
+    distributions: Objects = np.asarray(calibrator.predict_proba(raw), dtype=object)
+    return distributions
 
 
 def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float:

@@ -5,7 +5,7 @@ work along the last axis. An undefined figure is NaN in an array, and None for a
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, TypeVar, cast
 
@@ -61,16 +61,10 @@ def placed(places: Integers, weights: Floats, size: int) -> Floats:
     return np.asarray(sums, dtype=np.float64).reshape(*windows, size)
 
 
-def rows(columns: Mapping[str, NDArray[Any] | Sequence[Any]]) -> list[dict[str, Any]]:
-    """Return one object per window from named columns; NaN in an array becomes None.
+def plain(column: NDArray[Any]) -> list[Any]:
+    """Return the values of an array, None for NaN.
 
-    >>> rows({"segment": ["a", "b"], "ece": np.array([0.1, np.nan])})
-    [{'segment': 'a', 'ece': 0.1}, {'segment': 'b', 'ece': None}]
+    >>> plain(np.array([0.1, np.nan]))
+    [0.1, None]
     """
-    return [dict(zip(columns, row, strict=True)) for row in zip(*map(_plain, columns.values()), strict=True)]
-
-
-def _plain(column: NDArray[Any] | Sequence[Any]) -> Sequence[Any]:
-    if not isinstance(column, np.ndarray):
-        return column
     return [None if value != value else value for value in column.tolist()]  # noqa: PLR0124 - NaN

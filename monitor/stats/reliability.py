@@ -1,19 +1,20 @@
 """Calibration errors and reliability diagrams: confidences against outcomes per bin.
 
-Every function takes sums, never rows, and returns None for an undefined figure. Bins are right-closed,
+Every function takes sums, never rows, and returns None for an undefined figure. `root_mean_square_gap` and `hosmer_lemeshow` are no figure
+of the monitor: they are here to be held against other packages and the literature. Bins are right-closed,
 (lower, upper]; p = 0 belongs to the first and p = 1 to the last. A function named in the plural takes the sums of many
 windows and returns an array.
 """
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import betaincinv, ndtr
 
-from .alike import known, placed, ratio, rows, stacked
+from .alike import known, placed, plain, ratio, stacked
 from .cells import Cells, Floats, Integers, bin_of_cell
 
 SUMS: Final = ("n", "sy", "sp", "spp", "spy", "hn", "hsy", "hsp")
@@ -470,19 +471,16 @@ def reliability_points(bins: Bins, level: float = LEVEL) -> list[ReliabilityPoin
     [0.5, None]
 
     """
-    return [ReliabilityPoint(**fields) for fields in reliability_diagrams(stacked([bins]), level)[0]]
+    return reliability_diagrams(stacked([bins]), level)[0]
 
 
-def reliability_diagrams(bins: Bins, level: float = LEVEL) -> list[list[dict[str, Any]]]:
-    """Return the fields of `reliability_points` for each window."""
+def reliability_diagrams(bins: Bins, level: float = LEVEL) -> list[list[ReliabilityPoint]]:
+    """Return the `reliability_points` of each window."""
     windows, size = bins.n.shape
     lower, upper, n, sy, sp = (column.ravel() for column in (bins.lower, bins.upper, bins.n, bins.sy, bins.sp))
     observed_low, observed_high = clopper_pearson(sy, n, level)
-    columns = {
-        "mean_confidence": ratio(sp, n),
-        "observed": ratio(sy, n),
-        "observed_low": np.where(n > 0, observed_low, np.nan),
-        "observed_high": np.where(n > 0, observed_high, np.nan),
-    }
-    points = rows({"lower": lower, "upper": upper, "count": n.astype(np.int64), **columns})
+    intervals = (np.where(n > 0, edge, np.nan) for edge in (observed_low, observed_high))
+    columns = (lower, upper, n.astype(np.int64), ratio(sp, n), ratio(sy, n), *intervals)
+    names = ReliabilityPoint.__slots__
+    points = [ReliabilityPoint(**dict(zip(names, row, strict=True))) for row in zip(*map(plain, columns), strict=True)]
     return [points[first : first + size] for first in range(0, windows * size, size)]

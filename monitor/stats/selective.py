@@ -1,9 +1,12 @@
-"""Selective prediction: the risk of a model that answers only at its highest confidences."""
+"""Selective prediction: the risk of a model that answers only at its highest confidences.
+
+`augrc` is no figure of the monitor: it is here to be held against other packages and the literature.
+"""
 
 import math
 from dataclasses import dataclass, replace
 from itertools import pairwise
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 from scipy.special import digamma
@@ -21,8 +24,7 @@ SAME: Final = 12
 """Decimals to which tied confidences agree, such as 1 - .9 and .1."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class RiskPoint:
+class RiskPoint(NamedTuple):
     """The risk of the answers of highest confidence, and their share of all answers."""
 
     coverage: float
@@ -154,11 +156,11 @@ def risk_coverage(ranked: Ranking, points: int = POINTS) -> list[RiskPoint]:
     [RiskPoint(coverage=0.5, risk=0.0), RiskPoint(coverage=1.0, risk=0.5)]
 
     """
-    return [RiskPoint(**fields) for fields in risk_coverages(ranked, points)[0]]
+    return risk_coverages(ranked, points)[0]
 
 
-def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[dict[str, float]]]:
-    """Return the fields of `risk_coverage` for each window."""
+def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[RiskPoint]]:
+    """Return the `risk_coverage` of each window."""
     counts = np.minimum(points, ranked.total).astype(np.int64)
     ends = np.cumsum(counts)
     window = np.repeat(np.arange(len(counts)), counts)
@@ -168,6 +170,6 @@ def risk_coverages(ranked: Ranking, points: int = POINTS) -> list[list[dict[str,
     reached = np.concatenate([[0.0], np.cumsum(ranked.n)])  # over all windows in turn
     errors = np.interp(earlier[window] + accepted, reached, np.concatenate([[0.0], wrong]))
     before = np.interp(earlier, reached, np.concatenate([[0.0], wrong]))
-    rows = zip(coverage.tolist(), ((errors - before[window]) / accepted).tolist(), strict=True)
-    curves = [{"coverage": share, "risk": risk} for share, risk in rows]
+    risk = (errors - before[window]) / accepted
+    curves = list(map(RiskPoint._make, zip(coverage.tolist(), risk.tolist(), strict=True)))
     return [curves[first:last] for first, last in pairwise([0, *ends.tolist()])]

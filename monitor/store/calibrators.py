@@ -11,6 +11,7 @@ from msgspec import UNSET, Meta, Struct, UnsetType
 
 from ..calibrators.document import seal
 from ..calibrators.families import FAMILIES
+from ..calibrators.hashing import Checked
 from ..domain.quantities import Count, Moment, Ratio
 from ..domain.settings import Task
 
@@ -135,7 +136,7 @@ class Fitted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     @property
     def working_part(self) -> dict[str, Any]:
         """The document without origin and evidence, as JSON."""
-        return {"method": self.method, "task": self.task, "parameters": self.parameters}
+        return {**Checked(self.method, self.task, self.parameters).as_document()}
 
 
 def no_calibrator(task: str) -> Fitted:

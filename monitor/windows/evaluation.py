@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
+from msgspec import convert
 
 from ..domain.evaluations import (
     CALIBRATED,
@@ -240,8 +241,8 @@ def _curves(windows: Sequence[_Window], batch: scores.Batch) -> Iterator[Curves]
     drawn = reliability.reliability_diagrams(batch.bins), selective.risk_coverages(batch.ranking), batch.classes
     for window, points, curve, classes in zip(windows, *drawn, strict=True):
         yield Curves(
-            reliability=tuple(Bin(**point) for point in points),
-            risk_coverage=tuple(RiskPoint(**point) for point in curve),
+            reliability=tuple(convert(point, Bin, from_attributes=True) for point in points),
+            risk_coverage=tuple(RiskPoint(**point._asdict()) for point in curve),
             classes=() if classes is None else tuple(_by_class(window, classes)),
         )
 

@@ -20,7 +20,7 @@ BINARY = [method for method, estimator in FAMILIES.items() if "binary" in estima
 P, Y = np.array([0.2, 0.3, 0.4, 0.6, 0.7, 0.8]), np.array([0, 0, 1, 0, 1, 1])
 
 
-def waves(X: Any) -> Any:  # noqa: N803  scikit-learn's name
+def waves(X: Any) -> Any:
     """Return a column of probabilities made of the first of any numbers; what is no matrix of numbers stays as it is."""
     given = X if hasattr(X, "toarray") else np.asarray(X)
     if given.ndim != 2 or not given.shape[1] or hasattr(X, "toarray") or given.dtype.kind == "c":
@@ -39,13 +39,13 @@ def in_front(family: type[Any]) -> type[Any]:
     """
 
     class Model(family):  # type: ignore[misc]  # made at run time
-        def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:  # noqa: N803
+        def fit(self, X: Any, y: Any = None, sample_weight: Any = None) -> Any:
             p = waves(X)
             if p is not X and p.dtype == float and np.asarray(y).shape == (len(p),):
                 y = (996.0 * p % 1.0 < p)[:, 0]
             return super().fit(p, y, sample_weight)
 
-        def predict_proba(self, X: Any) -> Any:  # noqa: N803
+        def predict_proba(self, X: Any) -> Any:
             return super().predict_proba(waves(X))
 
     Model.__name__ = Model.__qualname__ = f"{family.__name__}InFront"

@@ -69,7 +69,7 @@ def test_quantiles_beyond_the_stated_ones_are_where_labels_are() -> None:
 
 
 def test_weights_count_rows() -> None:
-    X, y = standard(np.random.default_rng(3).normal(0.3, 1.5, 300))  # noqa: N806
+    X, y = standard(np.random.default_rng(3).normal(0.3, 1.5, 300))
     weight = np.random.default_rng(4).integers(0, 4, 300)
     repeated = PitIsotonic().fit(np.repeat(X, weight, axis=0), np.repeat(y, weight))
     np.testing.assert_allclose(PitIsotonic().fit(X, y, weight).x_, repeated.x_, atol=1e-12)

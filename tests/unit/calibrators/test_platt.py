@@ -20,14 +20,14 @@ from monitor.calibrators.rows import logit, rows_of_cells
 class Scores(ClassifierMixin, BaseEstimator):  # type: ignore[misc]  # scikit-learn has no types
     """A classifier whose score is its input."""
 
-    def fit(self, X: Floats, y: Floats) -> Self:  # noqa: ARG002, N803  scikit-learn's signature
+    def fit(self, X: Floats, y: Floats) -> Self:  # noqa: ARG002  scikit-learn's signature
         self.classes_ = np.unique(y)
         return self
 
-    def decision_function(self, X: Floats) -> Floats:  # noqa: N803
+    def decision_function(self, X: Floats) -> Floats:
         return X[:, 0]
 
-    def predict(self, X: Floats) -> Floats:  # noqa: N803
+    def predict(self, X: Floats) -> Floats:
         return np.asarray(self.decision_function(X).argmax(axis=-1))
 
 

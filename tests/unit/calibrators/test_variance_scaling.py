@@ -91,7 +91,7 @@ def test_both_forms_are_fitted_together() -> None:
         (["a"], [1.0], "not an array of numbers"),
     ],
 )
-def test_fit_names_what_is_wrong(X: Any, y: Any, why: str) -> None:  # noqa: N803
+def test_fit_names_what_is_wrong(X: Any, y: Any, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         VarianceScaling().fit(X, y)
 
