@@ -1,4 +1,4 @@
-"""What the demo reads of the API's answers; other fields are ignored."""
+"""The parts of the API's answers that the demo reads."""
 
 from collections.abc import Mapping
 from datetime import datetime
