@@ -45,9 +45,11 @@ def changes(connection: Connection, clock: Clocked, now: int) -> list[Alert]:
 
 
 def _changed(model: Model, states: Mapping[Alarm, State], findings: Iterator[Finding]) -> Iterator[Alert]:
+    now = dict(states)
     for finding in findings:
-        state = transition(states.get(finding.alarm), finding, model.settings)
+        state = transition(now.get(finding.alarm), finding, model.settings)
         if state is not None:
+            now[finding.alarm] = State(firing=state == FIRING, since=finding.end)
             words = finding.claim if state == FIRING else finding.relief
             evidence = structs.replace(finding.evidence, summary=in_words(model.name, finding.alarm, words))
             yield Alert(at=finding.end, alarm=finding.alarm, state=state, evidence=evidence)
@@ -56,10 +58,12 @@ def _changed(model: Model, states: Mapping[Alarm, State], findings: Iterator[Fin
 def _ended(watch: Watch) -> Iterator[Alert]:
     """Yield the ends of alarms on what is not evaluated any more: a version without traffic, a window that was given up."""
     asked, serving = watched(watch.settings), watch.versions()
+    of_model = {kind.name for kind in KINDS if kind.of_model}
     for alarm, state in watch.states.items():
         is_watched = (alarm.kind, alarm.window, alarm.segment) in asked
-        if state.firing and not (is_watched and alarm.version in serving):
-            why = "it is no longer watched" if alarm.version in serving else "this version has no more traffic"
+        serves = alarm.version in serving or alarm.kind in of_model
+        if state.firing and not (is_watched and serves):
+            why = "it is no longer watched" if serves else "this version has no more traffic"
             summary = in_words(watch.model.name, alarm, f"The alert {alarm.kind} over {alarm.window} ends: {why}.")
             at = max(watch.clock.matured_until or watch.clock.newest_end or 0, state.since)
             yield Alert(at=at, alarm=alarm, state=RESOLVED, evidence=Evidence(summary=summary))

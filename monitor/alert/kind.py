@@ -13,7 +13,7 @@ from ..windows.clock import Clocked
 from .transitions import Finding
 
 Watched = tuple[str, str]
-"""Window and segment of an alarm; every version has one of its own."""
+"""Window and segment of an alarm; every version has one of its own, unless the kind is of the model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,3 +68,4 @@ class Kind:
     watched: Callable[[ModelSettings], Iterable[Watched]]
     findings: Callable[[Watch], Iterator[Finding]]
     recorded: Callable[[Connection, int, Alert], None] = nothing_else  # what a transition changes besides
+    of_model: bool = False  # one alarm of the model as a whole, with or without traffic, not one of each version

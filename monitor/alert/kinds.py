@@ -2,12 +2,13 @@
 
 from typing import Final
 
-from . import miscalibration, missing_labels, score_drift, stale_clients
+from . import miscalibration, missing_labels, proposal, score_drift, stale_clients
 from .kind import Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
     miscalibration.KIND,
     score_drift.KIND,
     missing_labels.KIND,
+    proposal.KIND,
     stale_clients.KIND,
 )

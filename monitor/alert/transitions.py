@@ -24,6 +24,7 @@ class Finding:
     beyond: bool  # surely above (of missing labels: under) the threshold
     back: bool  # clearly on the other side of it
     anew: bool = True  # only a window that began after the alarm fired can end it
+    rests: bool = True  # for the cooldown, after the alarm ended
     claim: str  # what is said where it fires
     relief: str  # and where it ends
     evidence: Evidence
@@ -38,7 +39,7 @@ def transition(state: State | None, finding: Finding, settings: ModelSettings) -
     if not finding.enough:
         return None
     if state is None or not state.firing:
-        rested = state is None or finding.end >= state.since + settings.cooldown
+        rested = state is None or not finding.rests or finding.end >= state.since + settings.cooldown
         return FIRING if finding.beyond and rested else None
     return RESOLVED if finding.back and (finding.start >= state.since or not finding.anew) else None
 

@@ -185,7 +185,15 @@ def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Me
         document = None if number is None else versions.document(connection, model_id, number)
         if document is not None:
             info.add_metric([model.name, str(number), document.method, document.sha256], 1.0)
-    yield from (info, version)
+    yield from (info, version, _waiting(connection, known))
+
+
+def _waiting(connection: Connection, known: dict[int, Model]) -> Metric:
+    family = _gauge("proposal_waiting", "1 while a calibrator waits for a person's decision, else 0.", ("model",))
+    waiting = versions.waiting(connection, known.values())
+    for model_id, model in known.items():
+        family.add_metric([model.name], float(model_id in waiting))
+    return family
 
 
 def _pipeline(connection: Connection, now: int) -> Iterator[Metric]:

@@ -1,8 +1,9 @@
 """Changes of an alarm's state, and their evidence."""
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal, NamedTuple, TypeVar
 
+import msgspec
 from msgspec import Meta, Struct
 
 from .quantities import Moment
@@ -37,6 +38,9 @@ class Evidence(Struct, frozen=True, kw_only=True):
     summary: str = ""  # one or two sentences for a person
 
 
+Shape = TypeVar("Shape", bound=Evidence)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Alert:
     """A new transition of an alarm."""
@@ -63,6 +67,10 @@ class RecordedAlert:
     def summary(self) -> str:
         """The summary for a person."""
         return str(self.evidence.get("summary", ""))
+
+    def evidence_as(self, shape: type[Shape]) -> Shape:
+        """Return the evidence as that of its kind."""
+        return msgspec.convert(self.evidence, shape)
 
     def shown(self) -> "Transition":
         """Return the answer of the API."""

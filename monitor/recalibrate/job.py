@@ -11,6 +11,7 @@ from ..calibrators.families import from_document
 from ..domain.alerts import MISCALIBRATION
 from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.settings import Model
+from ..stats.onset import Gaps, latest_onset, lower_bound
 from ..store import alerts, audit, models, rollups, versions
 from ..store.audit import ACTOR, Action, Detail
 from ..store.calibrators import Calibrator, Fitted, RefusedGate
@@ -23,7 +24,6 @@ from ..windows.ranges import first_after, widened
 from ..windows.rows import of_version
 from ..windows.samples import Sample, Segments, held_out_segments, raw_sample
 from . import baseline, decisions, registry, regression
-from .onset import Gaps, lower_bound, onset
 from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, tried
 
@@ -233,7 +233,7 @@ def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: At
     gaps, bound_of = _gaps(model, sample, incumbent), lower_bound
     if model.task == "regression":
         bound_of = regression.lower_bound
-    began = onset(gaps)
+    began = latest_onset(gaps)
     since = sample.since(began)
     if since.labels < LABELS_FACTOR * settings.minimum_labels:
         return None
@@ -249,7 +249,7 @@ def _gaps(model: Model, sample: Sample, incumbent: Fitted | None) -> Gaps:
     if model.task == "regression":
         return regression.gaps_of(sample, incumbent)
     served = sample.x if incumbent is None else from_document(incumbent.working_part).predict_proba(sample.x)
-    return Gaps.of(sample, served)
+    return Gaps.of(sample.at, served, sample.y, sample.weight)
 
 
 def answer_breach(database: Database, token: int, model: Model, now: int) -> Refitted | Refused | None:

@@ -12,10 +12,10 @@ from ..calibrators.estimator import Estimator
 from ..calibrators.families import from_document
 from ..calibrators.ladder import FEWEST_LABELS, Ladder, tried
 from ..calibrators.numeric import Floats, Objects
+from ..stats.onset import Gaps
 from ..stats.quantiles import PIT_BINS, signed_lower_bound
 from ..store.calibrators import Fitted
 from ..windows.samples import Sample
-from .onset import Gaps
 
 
 def distribution_ladder(labels: int) -> Ladder:
@@ -98,9 +98,7 @@ def gaps_of(sample: Sample, incumbent: Fitted | None) -> Gaps:
     place = np.clip(np.searchsorted(np.arange(PIT_BINS + 1) / PIT_BINS, rank, side="left") - 1, 0, PIT_BINS - 1)
     shape = (len(at), PIT_BINS)
     hits = np.bincount(moment * PIT_BINS + place, weights=sample.weight, minlength=shape[0] * PIT_BINS).reshape(shape)
-    n = np.repeat(hits.sum(axis=1, keepdims=True), PIT_BINS, axis=1)
-    # Of N labels each bin is to get N/20; with N/20 as the variance, instead of N/20·19/20, the statistic is Pearson's.
-    return Gaps(at, n / PIT_BINS, hits, n / PIT_BINS, n / PIT_BINS)
+    return Gaps.of_ranks(at, hits.astype(np.float64))
 
 
 def lower_bound(gaps: Gaps, alpha: float) -> float | None:

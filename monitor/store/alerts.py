@@ -71,6 +71,14 @@ def transitions(connection: Connection, model_id: int, limit: int) -> list[Recor
     return [_alert(row) for row in rows]
 
 
+def newest_of(connection: Connection, model_id: int, alarm: Alarm) -> RecordedAlert | None:
+    """Return the newest transition of an alarm, None before the first."""
+    same = (alert.c[field] == value for field, value in alarm._asdict().items())
+    query = select(alert).where(alert.c.model_id == model_id, *same).order_by(alert.c.id.desc()).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else _alert(row)
+
+
 def due(connection: Connection, now: int, limit: int = 20) -> list[Due]:
     """Return notifications whose time has come, oldest first."""
     query = (

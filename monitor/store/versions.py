@@ -1,11 +1,14 @@
 """Versions of calibrators, immutable and numbered, and the aliases that say which one serves."""
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
+from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, delete, func, insert, select
+from sqlalchemy import Connection, Row, delete, func, insert, select
 
-from ..domain.names import CHAMPION
+from ..domain.names import CHALLENGER, CHAMPION
+from ..domain.settings import Model
 from .bulk import upsert
 from .calibrators import Calibrator, document_of
 from .schema import alias, calibrator, model, refit
@@ -67,10 +70,7 @@ def documents(connection: Connection, model_id: int) -> list[Calibrator]:
 def aliases(connection: Connection, model_id: int) -> dict[str, Alias]:
     """Return a model's aliases by name."""
     rows = connection.execute(select(alias).where(alias.c.model_id == model_id))
-    return {
-        row.name: Alias(number=row.number, since=row.since, since_event_time=row.since_event_time, share=row.share)
-        for row in rows
-    }
+    return {row.name: _alias(row) for row in rows}
 
 
 def champions(connection: Connection) -> dict[int, int]:
@@ -79,6 +79,22 @@ def champions(connection: Connection) -> dict[int, int]:
         select(alias.c.model_id, alias.c.number).where(alias.c.name == CHAMPION, alias.c.number.is_not(None))
     )
     return {row[0]: row[1] for row in rows}
+
+
+def waiting(connection: Connection, known: Iterable[Model]) -> dict[int, Alias]:
+    """Return by model the version that waits for a person's decision, for models that have one.
+
+    A challenger does, unless it serves as a canary or its model keeps challengers in the shadow.
+    """
+    deciding = {model.id for model in known if model.settings.recalibration != "shadow"}
+    rows = connection.execute(
+        select(alias).where(alias.c.name == CHALLENGER, alias.c.number.is_not(None), alias.c.share.is_(None))
+    )
+    return {row.model_id: _alias(row) for row in rows if row.model_id in deciding}
+
+
+def _alias(row: Row[Any]) -> Alias:
+    return Alias(number=row.number, since=row.since, since_event_time=row.since_event_time, share=row.share)
 
 
 def move(connection: Connection, model_id: int, name: str, value: Alias) -> None:

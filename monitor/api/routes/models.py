@@ -33,6 +33,9 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     state: Verdict | Literal["no_data"]
     alerts: Annotated[Count, Meta(description="how many fire now")]
     champion: Annotated[int | None, Meta(description="the calibrator in service; null for none")]
+    proposal: Annotated[
+        int | None, Meta(description="the calibrator that waits for a person's decision; null for none")
+    ]
     predictions: Count
     labelled: Count
     last_event_at: Moment | None
@@ -86,6 +89,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
     chosen = known[0].id if len(known) == 1 else None
     progress = models.progress_of(connection, [model.id for model in known])
     champions = versions.champions(connection)
+    waiting = versions.waiting(connection, known)
     firing: dict[int, list[str]] = {}
     for model_id, (kind, *_), fires in alerts.known(connection):
         if fires:
@@ -101,6 +105,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
             state=_verdict(firing.get(model.id, []), evaluation),
             alerts=len(firing.get(model.id, [])),
             champion=champions.get(model.id),
+            proposal=waiting[model.id].number if model.id in waiting else None,
             predictions=reached.predictions,
             labelled=reached.labels,
             last_event_at=None if reached.watermark is None else moment(reached.watermark),

@@ -94,6 +94,7 @@
  * @property {Verdict | "no_data"} state
  * @property {number} alerts
  * @property {number | null} champion
+ * @property {number | null} proposal
  * @property {number} predictions
  * @property {number} labelled
  * @property {string | null} last_event_at

@@ -63,6 +63,7 @@ CONTRACT = {
     "calibration_bin_samples": PLACE | {"bin"},
     "calibration_calibrator_info": {"model", "calibrator_version", "method", "sha256"},
     "calibration_calibrator_version": {"model"},
+    "calibration_proposal_waiting": {"model"},
     "calibration_events_ingested_total": {"event_type"},
     "calibration_events_rejected_total": {"reason"},
     "calibration_events_duplicate_total": set(),
@@ -532,7 +533,7 @@ def test_alert_rules_load_and_only_those_that_should_fire_do(watched: Watched) -
     groups = watched.http.get(f"{watched.prometheus}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
 
-    assert len(rules) == 11
+    assert len(rules) == 12
     assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
     firing = {
         (rule["name"], each["labels"].get("window"))

@@ -19,7 +19,6 @@ from monitor.domain.settings import Model
 from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate import manual, registry
 from monitor.recalibrate.job import Breach, breach_of, champion_document, stands
-from monitor.recalibrate.onset import Gaps, lower_bound, onset
 from monitor.runtime.stages import run_stage, run_stages
 from monitor.store import alerts, audit, evaluations, models, versions
 from monitor.store.calibrators import Calibrator, Fitted, FittedFrom
@@ -502,28 +501,6 @@ def test_evaluation_over_all_versions_raises_no_alarm_of_its_own(life: Callable[
     assert {each.version for each in one.transitions()} == {"a", "b"}
     assert any(each.version is None for each in _history(one))
     assert ALL_VERSIONS not in {each.version for each in _history(one)}
-
-
-def test_lower_bound_of_a_sample_holds_for_a_calibrated_one() -> None:
-    random = np.random.default_rng(9)
-    bounds = []
-    for _ in range(300):
-        p = decided(random, 400)
-        sample = Sample(p, (random.uniform(size=400) < p).astype(float), np.ones(400), np.arange(400) // 4)
-        bounds.append(lower_bound(Gaps.of(sample, p), 0.05))
-    assert sum(bound is not None and bound > 0 for bound in bounds) <= 30
-
-
-def test_onset_is_seldom_before_the_change() -> None:
-    random = np.random.default_rng(10)
-    found = []
-    for _ in range(200):
-        p = decided(random, 4000)
-        slope = np.where(np.arange(4000) < 2800, 1.0, BROKEN)
-        y = (random.uniform(size=4000) < expit(slope * logit(p))).astype(float)
-        found.append(onset(Gaps.of(Sample(p, y, np.ones(4000), np.arange(4000)), p)))
-    assert sum(at < 2700 for at in found) <= 10
-    assert sum(at > 3100 for at in found) <= 10
 
 
 def test_sums_of_many_ranges_are_those_of_each(feed: Any, clock: Any) -> None:

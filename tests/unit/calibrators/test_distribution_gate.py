@@ -16,9 +16,9 @@ from monitor.calibrators.distribution_rows import crps, distributions, groups, o
 from monitor.calibrators.distributions import Distribution, scores
 from monitor.calibrators.families import make
 from monitor.domain.settings import Model, ModelSettings
-from monitor.recalibrate.onset import onset
 from monitor.recalibrate.refit import Outcome, refit
 from monitor.recalibrate.regression import gaps_of, lower_bound, mean_change
+from monitor.stats.onset import latest_onset
 from monitor.stats.quantiles import quantile_ece
 from monitor.store.calibrators import Fitted
 from monitor.windows.samples import Sample
@@ -216,7 +216,7 @@ def test_the_gaps_are_those_of_the_quantile_error() -> None:
     found = sample(12, 4_000, normal(2.0))
     gaps = gaps_of(found, None)
     counts = gaps.sy.sum(axis=0)
-    assert (counts.sum(), gaps.n.sum()) == (4_000, pytest.approx(4_000))
+    assert (counts.sum(), gaps.labels.sum()) == (4_000, pytest.approx(4_000))
     error, bound = quantile_ece(counts), lower_bound(gaps, 0.05)
     assert error is not None
     assert bound is not None
@@ -229,8 +229,8 @@ def test_the_gaps_are_those_of_the_quantile_error() -> None:
 
 def test_a_fault_is_dated_by_where_labels_fall() -> None:
     found = sample(13, 3_000, lambda dice, n: np.where(np.arange(n) < 1_800, 1.0, 2.0) * dice.standard_normal(n))
-    assert 1_750 <= onset(gaps_of(found, None)) <= 1_900
-    assert onset(gaps_of(sample(14, 3_000, normal(2.0)), None)) < 60
+    assert 1_750 <= latest_onset(gaps_of(found, None)) <= 1_900
+    assert latest_onset(gaps_of(sample(14, 3_000, normal(2.0)), None)) < 60
 
 
 @pytest.mark.parametrize("width", [1.0, 2.0])

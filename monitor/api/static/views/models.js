@@ -7,7 +7,7 @@ import { getModels } from "../api.js";
 import { el, joined } from "../dom.js";
 import { compact, plain, score } from "../format.js";
 import { backlog, section, sign, since, toneOf, valueOr } from "../parts.js";
-import { errorOf, verdictWords, whyMissing } from "../words.js";
+import { calibratorName, errorOf, verdictWords, whyMissing } from "../words.js";
 
 const FILTER_FROM = 9;
 const TROUBLE_FIRST = { bad: 0, good: 1, unsure: 2 };
@@ -121,7 +121,13 @@ function row(model, now) {
       el("a", { href: `#/model/${encodeURIComponent(model.model)}` }, el("bdi", null, model.model)),
       el("p", null, sentence(model)),
     ),
-    model.alerts > 0 && el("span", { class: "badge firing" }, `${model.alerts} firing`),
+    el(
+      "div",
+      { class: "badges" },
+      model.alerts > 0 && el("span", { class: "badge firing" }, `${model.alerts} firing`),
+      model.proposal !== null &&
+        el("span", { class: "badge challenger" }, `${calibratorName(model.proposal)} waits for you`),
+    ),
     figures(model, now),
     el(
       "p",

@@ -1,0 +1,134 @@
+"""A calibrator that waits for a person's decision."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from ..domain.alerts import Alarm, Evidence
+from ..domain.names import CHALLENGER, CHAMPION, version_name
+from ..domain.quantities import Moment
+from ..domain.settings import ModelSettings
+from ..domain.times import moment
+from ..store import alerts, audit, versions
+from ..store.audit import Action
+from ..store.versions import Alias
+from .kind import Kind, Watch, Watched
+from .transitions import Finding
+
+PROPOSAL: Final = "proposal"
+
+ALARM: Final = Alarm(kind=PROPOSAL, window="", version="", segment="")
+
+
+class ProposalEvidence(Evidence, frozen=True, kw_only=True):
+    """The calibrator that waits, or that waited until now."""
+
+    calibrator: int
+    method: str | None
+    champion: int | None  # in service; null for none
+    waits_since: Moment  # in event time
+    labels: int | None  # that it was judged on
+    held: str | None  # why a guard leaves its promotion to a person
+
+
+def watched(_settings: ModelSettings) -> Iterator[Watched]:
+    """Yield the one alarm, which has no window."""
+    yield ALARM.window, ALARM.segment
+
+
+def findings(watch: Watch) -> Iterator[Finding]:
+    """Yield that the version announced last does not wait any more, and the one that waits now."""
+    waiting = versions.waiting(watch.connection, [watch.model]).get(watch.model.id)
+    number = None if waiting is None else waiting.number
+    announced = _announced(watch)
+    if announced is not None and announced.calibrator != number:
+        yield _over(watch, announced, waiting)
+    if waiting is not None and number is not None:
+        yield _waits(watch, number, waiting)
+
+
+def _announced(watch: Watch) -> ProposalEvidence | None:
+    """Return what was said of the version whose alarm fires."""
+    alert = alerts.newest_of(watch.connection, watch.model.id, ALARM) if watch.fires(ALARM) else None
+    return None if alert is None else alert.evidence_as(ProposalEvidence)
+
+
+def _waits(watch: Watch, number: int, waiting: Alias) -> Finding:
+    document = versions.document(watch.connection, watch.model.id, number)
+    gate = None if document is None else document.gate
+    since = waiting.since if waiting.since_event_time is None else waiting.since_event_time
+    held = _held(watch, number)
+    why = f" It was not promoted by itself: {held}." if held else ""
+    method = "" if document is None else f" ({document.method.replace('_', ' ')})"
+    judged = "" if gate is None else f", which passed its gate on {gate.rows:,.0f} held-out labels,"
+    evidence = ProposalEvidence(
+        calibrator=number,
+        method=None if document is None else document.method,
+        champion=_champion(watch),
+        waits_since=moment(since),
+        labels=None if gate is None else round(gate.rows),
+        held=held,
+    )
+    said = version_name(number).capitalize()
+    return Finding(
+        alarm=ALARM,
+        start=since,
+        end=since,
+        enough=True,
+        beyond=True,
+        back=False,
+        rests=False,
+        claim=f"{said}{method}{judged} waits for a person: promote it, or leave {version_name(evidence.champion)} in service.{why}",
+        relief="",
+        evidence=evidence,
+    )
+
+
+def _held(watch: Watch, number: int) -> str | None:
+    """Return why a guard leaves the promotion of a version to a person."""
+    steps = audit.entries(watch.connection, watch.model.id)
+    proposals = (step.detail for step in reversed(steps) if step.action is Action.PROPOSE)
+    return next((detail.held for detail in proposals if detail.number == number), None)
+
+
+def _champion(watch: Watch) -> int | None:
+    champion = versions.aliases(watch.connection, watch.model.id).get(CHAMPION)
+    return None if champion is None else champion.number
+
+
+def _over(watch: Watch, announced: ProposalEvidence, waiting: Alias | None) -> Finding:
+    newest = watch.clock.newest_end or watch.now
+    end = max(newest, watch.states[ALARM].since)
+    said = version_name(announced.calibrator).capitalize()
+    return Finding(
+        alarm=ALARM,
+        start=end,
+        end=end,
+        enough=True,
+        beyond=False,
+        back=True,
+        anew=False,
+        claim="",
+        relief=f"{said} does not wait any more: {_outcome(watch, announced.calibrator, waiting)}.",
+        evidence=announced,
+    )
+
+
+def _outcome(watch: Watch, number: int, waiting: Alias | None) -> str:
+    """Return in words what became of a version that waited."""
+    if _champion(watch) == number:
+        return "it is in service"
+    if waiting is not None:
+        return f"{version_name(waiting.number)} waits in its place"
+    challenger = versions.aliases(watch.connection, watch.model.id).get(CHALLENGER)
+    if challenger is None or challenger.number != number:
+        return "it was dismissed"
+    return "it is scored without serving" if challenger.share is None else "it serves a share of traffic first"
+
+
+KIND: Final = Kind(
+    name=PROPOSAL,
+    sentence="A calibrator waits for a person's decision.",
+    watched=watched,
+    findings=findings,
+    of_model=True,
+)
