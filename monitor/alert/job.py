@@ -1,4 +1,4 @@
-"""From the state of every alarm and what is found of it now to a transition, or to nothing."""
+"""Judge all alarms of a model: state and present finding of each give a transition, or none."""
 
 from collections.abc import Iterator, Mapping
 
@@ -18,12 +18,12 @@ from .transitions import Finding, in_words, transition
 
 
 def watched(settings: ModelSettings) -> set[tuple[str, str, str]]:
-    """Return which alarms there are on each version, as (kind, window, segment)."""
+    """Return the alarms on each version, as (kind, window, segment)."""
     return {(kind.name, window, segment) for kind in KINDS for window, segment in kind.watched(settings)}
 
 
 def watch_of(connection: Connection, clock: Clocked, now: int) -> Watch:
-    """Return a model with what its alarms are judged from."""
+    """Return a model with the data that its alarms are judged from."""
     number = clock.model.id
     champion = versions.aliases(connection, number).get(CHAMPION)
     return Watch(
@@ -56,7 +56,7 @@ def _changed(model: Model, states: Mapping[Alarm, State], findings: Iterator[Fin
 
 
 def _ended(watch: Watch) -> Iterator[Alert]:
-    """Yield the ends of alarms on what is not evaluated any more: a version without traffic, a window that was given up."""
+    """Yield the ends of alarms that are no longer evaluated: on a version without traffic, or a window that was given up."""
     asked, serving = watched(watch.settings), watch.versions()
     of_model = {kind.name for kind in KINDS if kind.of_model}
     for alarm, state in watch.states.items():

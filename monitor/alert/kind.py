@@ -1,4 +1,4 @@
-"""What a kind of alert is made of, and what its alarms are judged from."""
+"""A kind of alert: its sentence and its rule, and the data that its alarms are judged from."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ Watched = tuple[str, str]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Watch:
-    """A model whose alarms are judged, and what that needs."""
+    """A model whose alarms are judged, with the data that this needs."""
 
     connection: Connection
     clock: Clocked

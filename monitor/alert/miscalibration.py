@@ -23,14 +23,14 @@ from .transitions import RESOLVED_SHARE, Finding, percent
 WINDOW: Final = "window"
 
 SEQUENTIAL: Final = "sequential"
-"""An alert policy; and in place of a window, what the alarm of the sequential test is over."""
+"""An alert policy; also stands in place of the window of an alarm that the sequential test raised."""
 
 _MOST_SHOWN: Final = 300 * math.log(10)
-"""Of an e-value; beyond e to the power of it, it is so large that its size says nothing more."""
+"""Logarithm of the largest e-value that is shown; the size of a larger one says nothing more."""
 
 
 class WindowEvidence(Evidence, frozen=True, kw_only=True):
-    """What a window showed of a model version as a whole; of a regression the quantiles' figures, of other models the rest."""
+    """Figures of a window of a model version as a whole: those of quantiles for a regression, the others for other models."""
 
     policy: Literal["window", "sequential"]
     threshold: float
@@ -52,7 +52,7 @@ class WindowEvidence(Evidence, frozen=True, kw_only=True):
 
 
 class ClassEvidence(Evidence, frozen=True, kw_only=True):
-    """What a window showed of one class."""
+    """Figures of a window for one class."""
 
     policy: Literal["window"]
     threshold: float
@@ -72,7 +72,7 @@ class ClassEvidence(Evidence, frozen=True, kw_only=True):
 
 
 class SequentialEvidence(Evidence, frozen=True, kw_only=True):
-    """What the sequential test of a model version said."""
+    """Results of the sequential test of a model version."""
 
     policy: Literal["sequential"]
     e_value: float
@@ -92,11 +92,11 @@ class SequentialEvidence(Evidence, frozen=True, kw_only=True):
 
 
 def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even: Evaluation | None = None) -> Finding:
-    """Return what an evaluation says about the alarm on calibration of a model version as a whole.
+    """Return the finding of an evaluation about the alarm on a model version as a whole.
 
     Parameters
     ----------
-    even : the same at even odds, where the alarm fires: its bound is what ends it, and it is of enough labels
+    even : the same at even odds, given while the alarm fires: its bound ends the alarm, and its labels are enough
 
     """
     of_quantiles = seen.error == "quantile_ece"
@@ -139,12 +139,12 @@ def class_finding(
     settings: ModelSettings,
     even: ClassCalibration | None = None,
 ) -> Finding:
-    """Return what an evaluation says about the alarm on one class.
+    """Return the finding of an evaluation about the alarm on one class.
 
     Parameters
     ----------
-    calibration : what it says of the class
-    even : the same at even odds, where the alarm fires: its bound is what ends it, and it is of enough labels
+    calibration : of the class, from that evaluation
+    even : the same at even odds, given while the alarm fires: its bound ends the alarm, and its labels are enough
 
     """
     evidence = ClassEvidence(
@@ -201,7 +201,7 @@ def _bounded(
 
 
 def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
-    """Return what the sequential test of a model version says about the alarm on its calibration.
+    """Return the finding of the sequential test of a model version about the alarm on its calibration.
 
     Parameters
     ----------
@@ -258,7 +258,7 @@ def e_value(log_e: float) -> str:
 
 
 def settled(finding: Finding) -> Finding:
-    """Return what a window says about the end of an alarm that the sequential test raised."""
+    """Return the finding of a window about an alarm that the sequential test raised: the window can only end it."""
     return replace(
         finding,
         alarm=finding.alarm._replace(window=SEQUENTIAL),
@@ -279,7 +279,7 @@ def watched(settings: ModelSettings) -> Iterator[Watched]:
 
 
 def findings(watch: Watch) -> Iterator[Finding]:
-    """Yield what the newest windows and the sequential tests say about the alarms on calibration."""
+    """Yield the findings on calibration of the newest windows and the sequential tests."""
     asked = set(watched(watch.settings))
     for window, seen in watch.evaluations:
         if (window, "") in asked:
@@ -309,7 +309,7 @@ def _class_of(seen: Evaluation | None, name: str) -> ClassCalibration | None:
 
 
 def _of_tests(watch: Watch) -> Iterator[Finding]:
-    """Yield what the sequential tests say where their alarm does not fire, and what a window says where it does."""
+    """Yield the findings of the sequential tests whose alarm does not fire, and of a window where it does."""
     name = "Quantile ECE" if watch.model.task == "regression" else "ECE"
     firing = {alarm.version: since for alarm, since in watch.firing(MISCALIBRATION) if alarm.window == SEQUENTIAL}
     for _, test in sequential.newest(watch.connection, watch.model.id):
@@ -339,7 +339,7 @@ def _start_test_again(connection: Connection, model_id: int, alert: Alert) -> No
 
 KIND: Final = Kind(
     name=MISCALIBRATION,
-    sentence="Confidence does not mean what it says: the ECE is surely above the threshold `ece`, or that of a class above its own.",
+    sentence="Confidence does not mean what it says: the ECE is significantly above the threshold `ece`, or that of a class above its own.",
     watched=watched,
     findings=findings,
     recorded=_start_test_again,

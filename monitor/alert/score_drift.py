@@ -17,7 +17,7 @@ SCORE_DRIFT: Final = "score_drift"
 
 
 class DriftEvidence(Evidence, frozen=True, kw_only=True):
-    """How far scores have moved, and from what."""
+    """Distances of scores from their reference."""
 
     psi: float | None
     psi_null_95: float | None
@@ -36,7 +36,7 @@ class DriftEvidence(Evidence, frozen=True, kw_only=True):
 
 
 def drift_finding(drift: Drift, window: str) -> Finding:
-    """Return what a comparison with the reference says about the alarm on drift."""
+    """Return the finding of a comparison with the reference about the alarm on drift."""
     psi, threshold = drift.psi, drift.threshold
     start, end = drift.over
     said = f"PSI over {window} is {psi or 0.0:.3f}"
@@ -81,7 +81,7 @@ def watched(settings: ModelSettings) -> Iterator[Watched]:
 
 
 def findings(watch: Watch) -> Iterator[Finding]:
-    """Yield what the newest windows say about the alarms on drift."""
+    """Yield the findings on drift of the newest windows."""
     asked = set(watched(watch.settings))
     for window, drift in watch.drifts:
         if (window, "") not in asked:

@@ -1,4 +1,4 @@
-"""The window that an alarm on calibration is judged by, while it fires and while it does not."""
+"""The window that decides about an alarm on calibration, while it fires and while it does not."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,11 +14,11 @@ from .kind import Watch
 from .transitions import EVEN_ODDS
 
 Seen = tuple[Evaluation | None, Evaluation | None]
-"""What an alarm is judged by, None where there is nothing; and the same at even odds, where the alarm fires."""
+"""The evaluation that an alarm is judged by, None without one; and while the alarm fires, the same evaluation at even odds."""
 
 
 def judged_by(watch: Watch, alarm: Alarm, newest: Evaluation) -> Seen:
-    """Return what an alarm is judged by."""
+    """Return the evaluation that an alarm is judged by."""
     state = watch.states.get(alarm)
     if state is not None and state.firing:
         return settling(watch, alarm.version, newest.over, state.since)
@@ -38,7 +38,7 @@ def _since_promotion(watch: Watch, newest: Evaluation) -> Evaluation | None:
 
 
 def settling(watch: Watch, version: str, over: Range, since: int) -> Seen:
-    """Return what can end an alarm: a window that began after it fired, or as much as there is since a promotion.
+    """Return the evaluation that can end an alarm: of a window that began after it fired, or of the time since a promotion.
 
     A window with too few labels for a verdict, as a short one is at night, is doubled backwards until it has enough: an alarm of the
     busiest hour would go on until the next one. It is evaluated at even odds as well: with few labels the bound that fires alarms

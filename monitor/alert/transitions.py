@@ -1,4 +1,4 @@
-"""Alert transitions: what is found of an alarm now, and when it fires and resolves by it."""
+"""Alert transitions: whether a finding about an alarm makes it fire or resolve."""
 
 from dataclasses import dataclass
 from typing import Final
@@ -7,21 +7,21 @@ from ..domain.alerts import FIRING, RESOLVED, Alarm, Evidence, State
 from ..domain.settings import ModelSettings
 
 RESOLVED_SHARE: Final = 0.8
-"""An alarm resolves only once what fired it is under this share of its threshold."""
+"""An alarm resolves only once the figure that fired it is under this share of its threshold."""
 
 EVEN_ODDS: Final = 0.5
-"""How often the bound that ends an alarm may exceed the truth."""
+"""Error rate of the bound that ends an alarm."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Finding:
-    """What one window says now of one alarm."""
+    """The finding of one window about one alarm."""
 
     alarm: Alarm
     start: int
     end: int
     enough: bool  # as many labels (of a drift, of missing labels or of stale clients: predictions) as a verdict needs
-    beyond: bool  # surely above (of missing labels: under) the threshold
+    beyond: bool  # significantly above (of missing labels: under) the threshold
     back: bool  # clearly on the other side of it
     anew: bool = True  # only a window that began after the alarm fired can end it
     rests: bool = True  # for the cooldown, after the alarm ended
@@ -45,7 +45,7 @@ def transition(state: State | None, finding: Finding, settings: ModelSettings) -
 
 
 def in_words(model: str, alarm: Alarm, words: str) -> str:
-    """Return what is said of an alarm, with the model, version and segment that it is about."""
+    """Return the text of an alarm, led by the model, version and segment that it is about."""
     where = f"{model} {alarm.version}".strip() + (f" ({alarm.segment})" if alarm.segment else "")
     return f"{where}: {words}"
 

@@ -201,7 +201,7 @@ def _bins(windows: Sequence[_Window], cells: Cells) -> tuple[Bins, Bins]:
         return bins_of(cells, question.bins), bins_of(cells_of(before, question.scores), question.bins)
     now = [window.values for window in windows if window.values is not None]
     same = zip(before, now, strict=True)
-    return stacked(now), stacked([value_bins(each, question.scores, bins) or emptied(bins) for each, bins in same])
+    return stacked(now), stacked([value_bins(past, question.scores, bins) or emptied(bins) for past, bins in same])
 
 
 def _classes(question: Question, summary: Summary) -> Floats | None:

@@ -233,7 +233,7 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
     Figure(
         name="sce",
         title="SCE",
-        of=lambda batch: [None if each is None else sce(each, batch.bin_count) for each in batch.classes],
+        of=lambda batch: [None if sums is None else sce(sums, batch.bin_count) for sums in batch.classes],
         unit=RATIO,
         sentence="Static calibration error: mean ECE of the single classes of a multiclass model, as served.",
         worry="When it is above the ECE: the confidence of the answer is right, but the probabilities of other classes are not.",

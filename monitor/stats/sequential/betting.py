@@ -162,9 +162,9 @@ def log_factors(entries: Entries, sign: Floats, share: Floats) -> Floats:
     worst = 1.0 - np.abs(gain) * np.where(falls, high, 1.0 - low)
     at_worst = np.minimum(spread, np.where(falls, most_0, most_1))
     charged = at_worst / worst**2 + (spread - at_worst) / (worst + np.abs(gain)) ** 2
-    found: Floats = ones * np.log1p(gain * (1.0 - mean_1)) + zeros * np.log1p(-gain * mean_0)
-    found -= 0.5 * gain**2 * charged
-    return found
+    logs: Floats = ones * np.log1p(gain * (1.0 - mean_1)) + zeros * np.log1p(-gain * mean_0)
+    logs -= 0.5 * gain**2 * charged
+    return logs
 
 
 def linear(entries: Entries, learned: Floats, soft: Floats | None = None) -> Floats:
@@ -216,8 +216,8 @@ def linear_clustered(clusters: Clusters, learned: Floats) -> Floats:
     ordered, size = _ordered(clusters)
     sign = np.concatenate([FIXED[:, ordered.cell], learned[:, BIN_OF_CELL[ordered.cell]]])
     mean = by_row(sign * (ordered.sy - ordered.sp), ordered.cluster, len(size)) / size
-    found: Floats = np.log1p(SHARES[:, np.newaxis] * mean[:, np.newaxis]).sum(axis=-1)
-    return found
+    payoffs: Floats = np.log1p(SHARES[:, np.newaxis] * mean[:, np.newaxis]).sum(axis=-1)
+    return payoffs
 
 
 def unseen(n: Floats, sy: Floats, sp: Floats, sign: Floats) -> Floats:

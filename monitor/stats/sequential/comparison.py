@@ -296,5 +296,5 @@ def _averaged(n: Floats, gain: Floats, cluster: Integers) -> tuple[Floats, Float
     alone = cluster < 0
     order = np.argsort(cluster[~alone], kind="stable")
     names, keys = np.unique(cluster[~alone][order], return_inverse=True)
-    size, total = (by_row(each[~alone][order], keys, len(names)) for each in (n, n * gain))
+    size, total = (by_row(column[~alone][order], keys, len(names)) for column in (n, n * gain))
     return np.append(n[alone], np.ones(len(names))), np.append(gain[alone], total / size)

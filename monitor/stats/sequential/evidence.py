@@ -408,8 +408,8 @@ def window_pit_e_value(counts: Floats, previous: Floats | None, *, threshold: fl
     if previous is not None:
         gaps = (np.cumsum(previous)[:-1] - previous.sum() * LEVELS)[np.newaxis]
     says = pit_witnesses(np.sign(gaps))
-    found = np.log1p(SHARES[:, np.newaxis] * says[:, np.newaxis]) @ counts - betting.charge(counts.sum(), threshold)
-    return float(logsumexp(found) - np.log(found.size))
+    payoffs = np.log1p(SHARES[:, np.newaxis] * says[:, np.newaxis]) @ counts - betting.charge(counts.sum(), threshold)
+    return float(logsumexp(payoffs) - np.log(payoffs.size))
 
 
 def _signs(gap: Floats) -> Floats:
