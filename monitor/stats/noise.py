@@ -11,6 +11,8 @@ from .cells import Floats
 from .reliability import Bins, eces, emptied
 
 FEWEST_FOR_SIGNS: Final = 100
+MOST_LABELS: Final = 10**15
+"""What `labels_for_verdict` says where more are missing; JSON readers hold it exactly."""
 MEAN_ABS_NORMAL: Final = math.sqrt(2 / math.pi)
 
 
@@ -186,7 +188,7 @@ def labels_for_verdict(labelled: int, margin: float | None, *, threshold: float,
     """Return the number of further labels before a window may be called calibrated.
 
     At least `minimum` labels are needed, and n·(margin/threshold)², with which the margin of the bound, which shrinks as 1/√n, equals
-    the threshold; the latter's missing labels are rounded up to two significant digits.
+    the threshold; the latter's missing labels are rounded up to two significant digits, and are at most `MOST_LABELS`.
 
     Examples
     --------
@@ -197,7 +199,8 @@ def labels_for_verdict(labelled: int, margin: float | None, *, threshold: float,
     missing = max(0, minimum - labelled)
     if margin is None:
         return max(1, missing)
-    blind = labelled * ((margin / threshold) ** 2 - 1)
+    times = margin / threshold
+    blind = min(labelled * (times * times - 1), MOST_LABELS)  # a power would overflow
     return max(missing, _rounded_up(blind)) if blind > 0 else missing
 
 

@@ -322,6 +322,16 @@ def test_the_verdict_rests_on_the_lower_bound(api, tools):
     assert (found["verdict"], found["labels_needed"]) == ("too_few_labels", 1)
 
 
+@pytest.mark.parametrize("threshold", [1e-9, 1e-200, 5e-324])
+def test_a_model_is_judged_whatever_its_threshold(api, tools, threshold):
+    api.put("m", status=201, label_delay="0s", minimum_labels=200, thresholds={"ece": threshold})
+    miscalibrated(api, tools, p=0.5)
+    assert api.get(CALIBRATION)["labels_needed"] == 10**15
+    api.judge()
+    stored = api.get("/v1/models/m/history", window="24h")["evaluations"]
+    assert [evaluation["labels_needed"] for evaluation in stored] == [10**15]
+
+
 # Drift
 
 

@@ -206,3 +206,8 @@ def test_nothing_has_no_margin(bins: Bins) -> None:
 )
 def test_labels_are_missing_until_a_breach_would_show(labelled: int, margin: float | None, needed: int) -> None:
     assert labels_for_verdict(labelled, margin, threshold=0.05, minimum=500) == needed
+
+
+@pytest.mark.parametrize("threshold", [1e-9, 1e-200, 5e-324])
+def test_the_number_of_missing_labels_is_finite_for_any_threshold(threshold: float) -> None:
+    assert labels_for_verdict(600, 0.05, threshold=threshold, minimum=500) == 10**15
