@@ -162,7 +162,7 @@ class Verdict:
     """What a detector made of a scene's streams."""
 
     early: int  # streams with an alarm before the change
-    found: int  # with the first one after it
+    detected: int  # with the first one after it
     delay: float  # median, of streams without an early one; inf: most are never found
     streams: int
 
@@ -171,16 +171,16 @@ class Verdict:
         """Return it from the labels of first alarms."""
         late = at[at > change]
         delay = float(np.median(late)) - change if len(late) else np.inf
-        return cls(early=int((at <= change).sum()), found=int(np.isfinite(late).sum()), delay=delay, streams=len(at))
+        return cls(early=int((at <= change).sum()), detected=int(np.isfinite(late).sum()), delay=delay, streams=len(at))
 
 
 def told(verdict: Verdict, scene: Scene) -> str:
     """Return a verdict in words: false alarms of a calibrated model; else how many streams were found, and how soon."""
     if not scene.wrong:
-        return f"{verdict.early + verdict.found} of {verdict.streams}"
+        return f"{verdict.early + verdict.detected} of {verdict.streams}"
     early = f", {verdict.early} before the change" if verdict.early else ""
     soon = f" after {verdict.delay:,.0f}" if np.isfinite(verdict.delay) else ""
-    return f"{verdict.found} of {verdict.streams}{soon}{early}"
+    return f"{verdict.detected} of {verdict.streams}{soon}{early}"
 
 
 def run(interpreter: str | None = None, streams: int = STREAMS) -> Iterator[str]:

@@ -105,7 +105,7 @@ def test_a_new_mix_of_traffic_is_no_alarm_and_a_bias_is_found() -> None:
         at = detectors.watched(*scene.streams(10), THRESHOLD, ALPHA)
         verdict = detectors.Verdict.of(at, scene.change)
         assert verdict.early <= at_most(ALPHA, 10)
-        assert verdict.found == 10 if scene.wrong else verdict.found <= at_most(ALPHA, 10)
+        assert verdict.detected == 10 if scene.wrong else verdict.detected <= at_most(ALPHA, 10)
     assert sorted(scene.wrong for scene in scenes.values()) == [False] * 3 + [True] * 3
 
 
