@@ -12,6 +12,7 @@ from .times import micros
 Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
 Direction = Literal["overconfident", "underconfident", "none"]
 ScoresKind = Literal["served", "raw"]
+Remedy = Literal["recalibrate", "retrain", "check_labels", "wait"]
 
 CALIBRATED: Final = "calibrated"
 MISCALIBRATED: Final = "miscalibrated"
@@ -116,6 +117,14 @@ class Window(Struct, frozen=True, kw_only=True):
     labelled: Count
     label_coverage: Ratio | None
     matured: Annotated[bool, Meta(description="the label delay of all these predictions has passed")]
+    remedy: Annotated[
+        Remedy | None,
+        Meta(
+            description="what to do: a new calibrator is enough; it is not, since the model lost accuracy; the labels look wrong; or "
+            "too little is known yet. Null unless `verdict` is `miscalibrated`"
+        ),
+    ] = None
+    remedy_reason: Annotated[str | None, Meta(description="why, in words")] = None
 
 
 class Evaluation(Window, frozen=True, kw_only=True):
@@ -166,5 +175,12 @@ class Evaluation(Window, frozen=True, kw_only=True):
 
 _PARTS: Final[Mapping[str, type[Struct]]] = {"curves": Curves, "levels": Levels, "flag": Flag}
 _HEAD: Final = tuple(name for name in Evaluation.__struct_fields__ if name not in {"figures", *_PARTS})
-_UNKNOWN: Final = {"labels_needed": 0, "direction": None, "label_coverage": None, "matured": True}
+_UNKNOWN: Final = {
+    "labels_needed": 0,
+    "direction": None,
+    "label_coverage": None,
+    "matured": True,
+    "remedy": None,
+    "remedy_reason": None,
+}
 """Fields that evaluations of early versions lack."""

@@ -1,16 +1,14 @@
 """Evaluate the newest windows of every version and segment of a model, and store evaluations and drift."""
 
-import operator
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import reduce
 
 from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.drift import FITTED_ON, FIXED, TRAILING, Drift, ReferenceKind
-from ..domain.evaluations import Evaluation, Flag
+from ..domain.evaluations import MISCALIBRATED, Evaluation, Flag
 from ..domain.settings import Model
 from ..domain.times import parse_duration
 from ..stats.summary import Summary
@@ -24,9 +22,10 @@ from ..windows.clock import Clocked, clocked
 from ..windows.drift import Reference, drift
 from ..windows.evaluation import Asked, Question, evaluations_of
 from ..windows.ranges import Range, widened
-from ..windows.sums import Place, in_parts
+from ..windows.remedies import Breach, Sums, compared, remedied
+from ..windows.sums import Place, at_place, in_parts
 
-Sums = Mapping[Place, Summary]
+ByPlace = Mapping[Place, Summary]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +83,9 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     for sums in in_parts(connection, clock.model, {over for one in asked for over in (one.now, one.other)}):
         evaluated += _evaluated(clock, asked, sums)
         drifts += _drifts(clock, asked, sums, validated)
+    judged = _flagged(clock.model, evaluated)
     return [
-        *(_stored(clock, one.window, one.place, one.evaluation) for one in _flagged(clock.model, evaluated)),
+        *(_stored(clock, one.window, one.place, one.evaluation) for one in _with_remedies(connection, clock, judged)),
         *drifts,
     ]
 
@@ -97,12 +97,13 @@ class _Evaluated:
     window: str
     place: Place
     evaluation: Evaluation
+    sums: Sums | None  # where it is miscalibrated, to choose a remedy by
 
 
-def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums]) -> Iterator[_Evaluated]:
+def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, ByPlace]) -> Iterator[_Evaluated]:
     """Yield the evaluations of some segments; computing all windows together costs least."""
     wanted = [
-        (one.window, place, Asked(_question(clock, place, one.now), summary, _before_of(place, sums[one.other])))
+        (one.window, place, Asked(_question(clock, place, one.now), summary, at_place(sums[one.other], place)))
         for one in asked
         if one.reference is None
         for place, summary in {**sums[one.now], **_together(sums[one.now])}.items()
@@ -113,7 +114,8 @@ def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range,
         if segments.declared(clock.model, place[1]):
             log_e = segments.worthwhile(clock.model, evaluation, summary, previous)
             flag = Flag(e_value_log=log_e, flagged=False)
-        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag))
+        off = compared(clock.model, summary) if evaluation.verdict == MISCALIBRATED else None
+        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag), sums=off)
 
 
 def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
@@ -131,8 +133,20 @@ def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
     return judged
 
 
+def _with_remedies(connection: Connection, clock: Clocked, judged: Sequence[_Evaluated]) -> Iterator[_Evaluated]:
+    """Yield evaluations, the miscalibrated ones with what to do about them."""
+    off = {
+        number: Breach(version=one.place[0], evaluation=one.evaluation, sums=one.sums)
+        for number, one in enumerate(judged)
+        if one.sums is not None
+    }
+    told = dict(zip(off, remedied(connection, clock, [*off.values()]), strict=True))
+    for number, one in enumerate(judged):
+        yield replace(one, evaluation=told.get(number, one.evaluation), sums=None)
+
+
 def _drifts(
-    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, Sums], validated: Mapping[str, Validation]
+    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, ByPlace], validated: Mapping[str, Validation]
 ) -> Iterator[Stored]:
     """Yield the drift of some segments from their references."""
     nothing = Summary.of([])
@@ -146,24 +160,14 @@ def _drifts(
             yield _stored(clock, one.window, place, drift(_question(clock, place, one.now), summary, before, reference))
 
 
-def _before_of(place: Place, other: Sums) -> Summary | None:
-    version, segment = place
-    return _all_versions(other, segment) if version == ALL_VERSIONS else other.get(place)
-
-
-def _together(sums: Sums) -> dict[Place, Summary]:
+def _together(sums: ByPlace) -> dict[Place, Summary]:
     """Return the sums of each segment over all versions, where several serve."""
     versions = Counter(segment for _, segment in sums)
     return {
-        (ALL_VERSIONS, segment): total
+        place: total
         for segment, count in versions.items()
-        if count > 1 and (total := _all_versions(sums, segment)) is not None
+        if count > 1 and (total := at_place(sums, place := (ALL_VERSIONS, segment))) is not None
     }
-
-
-def _all_versions(sums: Sums, segment: str) -> Summary | None:
-    parts = [summary for (_, name), summary in sums.items() if name == segment]
-    return reduce(operator.add, parts) if parts else None
 
 
 def _question(clock: Clocked, place: Place, now: Range) -> Question:

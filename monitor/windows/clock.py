@@ -46,11 +46,11 @@ def clocked(connection: Connection, model: Model, now: int) -> Clocked:
         delay=delay,
         matured_until=matured_until(progress, delay, now),
         newest_end=newest_end(progress),
-        fitted_on=_fitted_on(connection, model) if model.settings.reference == CHAMPION else None,
+        fitted_on=fitted_on(connection, model) if model.settings.reference == CHAMPION else None,
     )
 
 
-def _fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
+def fitted_on(connection: Connection, model: Model) -> Range | Literal["validation"] | None:
     """Return the range that the champion was fitted and judged on, or that this was the validation set."""
     champion = versions.aliases(connection, model.id).get(CHAMPION)
     number = None if champion is None else champion.number

@@ -27,6 +27,7 @@ from ..stats.alike import stacked
 from ..stats.cells import Cells, Floats
 from ..stats.cox import Direction
 from ..stats.reliability import Bins, bins_of, emptied
+from ..stats.remedy import NOT_COMPARED, WAIT
 from ..stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
 from ..stats.values import value_bins
 from . import regression, scores
@@ -169,6 +170,8 @@ def _evaluation(
         matured=question.matured,
         verdict=verdict[0],
         labels_needed=verdict[1],
+        remedy=WAIT if verdict[0] == MISCALIBRATED else None,
+        remedy_reason=NOT_COMPARED if verdict[0] == MISCALIBRATED else None,
         direction=direction,
         figures=figures,
         curves=curves,

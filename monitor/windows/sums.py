@@ -18,6 +18,7 @@ from ..stats.cells import Integers
 from ..stats.summary import Summary
 from ..stats.values import AGREEMENT, UNREAD, Reading, read
 from ..store import mappings, models, rollups
+from ..store.evaluations import ALL_VERSIONS
 from ..store.rollups import Span
 from .clock import Clocked
 from .ranges import Range, first_after, merged, spans, widened
@@ -66,6 +67,15 @@ def by_place(
     """
     series = {n: key for key, n in rollups.series_ids(connection, model.id).items() if segment in {None, key.segment}}
     return _by_place(connection, ranges, series, readings(connection, model))
+
+
+def at_place(sums: Mapping[Place, Summary], place: Place) -> Summary | None:
+    """Return the sums of a place, for `ALL_VERSIONS` those of all versions together; None without any."""
+    version, segment = place
+    if version != ALL_VERSIONS:
+        return sums.get(place)
+    parts = [summary for (_, name), summary in sums.items() if name == segment]
+    return reduce(operator.add, parts) if parts else None
 
 
 def in_parts(

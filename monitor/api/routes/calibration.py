@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from ...domain.drift import Drift
 from ...domain.errors import BadInput
+from ...domain.evaluations import MISCALIBRATED, Evaluation
 from ...domain.names import name_fault
 from ...domain.records import SeriesKey
 from ...domain.sequential import VersionEvidence
@@ -23,11 +24,13 @@ from ...stats.cells import BIN_COUNTS
 from ...stats.summary import Summary
 from ...store import evaluations, journal, mappings, rollups, sequential
 from ...store.engine import Database
+from ...store.evaluations import ALL_VERSIONS
 from ...windows import baseline
 from ...windows.clock import Clocked, clocked
 from ...windows.drift import drift
 from ...windows.evaluation import DEFAULT_BINS, Question, evaluation
 from ...windows.ranges import widened
+from ...windows.remedies import Breach, compared, remedied
 from ...windows.sums import by_place, of_series
 from ...windows.value_maps import mapping_of
 from ..answers import answer, gives
@@ -124,13 +127,22 @@ def show_calibration(
         if clock.model.task == "regression" and query.scores == "raw":
             _check_uncalibrated(of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
         maps = mappings.of_model(connection, clock.model.id)
-    question = replace(
-        _question(query, clock, start, end),
-        scores=query.scores,
-        bins=query.bins or DEFAULT_BINS,
-        by_value=query.bins is None,
-    )
-    return answer(shown(evaluation(question, summary, before), mapping_of(maps, query.version)))
+        question = replace(
+            _question(query, clock, start, end),
+            scores=query.scores,
+            bins=query.bins or DEFAULT_BINS,
+            by_value=query.bins is None,
+        )
+        evaluated = _with_remedy(connection, clock, evaluation(question, summary, before), summary)
+    return answer(shown(evaluated, mapping_of(maps, query.version)))
+
+
+def _with_remedy(connection: Connection, clock: Clocked, evaluated: Evaluation, summary: Summary) -> Evaluation:
+    if evaluated.verdict != MISCALIBRATED:
+        return evaluated
+    version = ALL_VERSIONS if evaluated.version is None else evaluated.version
+    breach = Breach(version=version, evaluation=evaluated, sums=compared(clock.model, summary))
+    return remedied(connection, clock, [breach])[0]
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:
