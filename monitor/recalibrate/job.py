@@ -28,8 +28,8 @@ from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, tried
 
 LABELS_FACTOR: Final = 3
-"""A refit waits for this multiple of the model's minimum of labels since the breach began. With the default minimum and an ECE of .10, the
-ECE after the fit is over .03 in under 1 of 100 cases; with twice the minimum in 1 of 60."""
+"""A refit waits for this multiple of the model's minimum of labels since the breach began: with fewer, fits are less exact, and the gate
+passes fewer of those that would help."""
 
 LOOKBACK: Final = 4
 """Multiple of the longest window that a refit looks back for labels, so that models with few labels are repaired too."""

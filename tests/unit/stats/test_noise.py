@@ -75,6 +75,19 @@ def test_a_sudden_fault_is_found_though_the_previous_window_was_calibrated() -> 
     assert min(bound for bound in found if bound is not None) > 0.05
 
 
+def test_signs_of_the_previous_window_alone_miss_a_sudden_fault() -> None:
+    # What decision 3 tells: at an ECE of .096, one bound in a hundred is over .05 by those signs, and every one with the random half's.
+    generator = np.random.default_rng(14)
+    alone, both = [], []
+    for _ in range(100):
+        (now, truth), (before, _) = window(generator, 2.0, 10_000), window(generator, 1.0, 10_000)
+        assert truth == pytest.approx(0.096, abs=0.004)
+        alone.append(signed_sum_lower_bound(now.n, now.sy, now.sp, signs(before), 0.01))
+        both.append(ece_lower_bound(now, before, alpha=0.01))
+    assert sum(bound > 0.05 for bound in alone if bound is not None) <= 5
+    assert sum(bound > 0.05 for bound in both if bound is not None) == 100
+
+
 def test_the_bound_never_exceeds_the_ece() -> None:
     generator = np.random.default_rng(8)
     for _ in range(50):

@@ -13,6 +13,7 @@ from scipy.stats import norm
 from sklearn.metrics import mean_pinball_loss
 
 from monitor.stats import regression
+from monitor.stats.quantiles import quantile_ece
 from monitor.stats.regression import Measured, chunks, location, median, of_measured, of_normal, of_quantiles
 from monitor.stats.summary import AMOUNTS, PIT_CELLS, Summary, amount_slot, pit_slot
 
@@ -95,6 +96,17 @@ def test_pit_of_right_quantiles_is_uniform_whatever_lies_between_them():
     found = [of_quantiles(levels, values, y, chance=chance).pit for y, chance in draws]
     counts = np.histogram(found, bins=20, range=(0, 1))[0]
     assert ((counts - 1000) ** 2 / 1000).sum() < 43.8  # chi-squared with 19 degrees, 99.9 %
+
+
+def test_interpolation_between_right_quantiles_would_make_them_look_wrong():
+    levels, labels = (100, 500, 900), norm.ppf((np.arange(4_000) + 0.5) / 4_000)
+    values = tuple(norm.ppf(np.array(levels) / 1000).tolist())
+    chances = np.random.default_rng(2).random(4_000)
+    drawn = [of_quantiles(levels, values, y, chance=chance).pit for y, chance in zip(labels, chances, strict=True)]
+    between = (labels > values[0]) & (labels < values[-1])
+    interpolated = np.where(between, np.interp(labels, values, np.array(levels) / 1000), drawn)
+    errors = [quantile_ece(np.histogram(pit, bins=20, range=(0, 1))[0]) for pit in (interpolated, drawn)]
+    assert errors == [pytest.approx(0.021, abs=3e-3), pytest.approx(0, abs=6e-3)]
 
 
 def test_pairs_of_levels_are_closed_central_intervals():

@@ -224,6 +224,16 @@ def test_an_honest_model_is_miscalibrated_by_noise_alone_until_its_shares_are_re
     assert served < raw - 0.3 * noise**2
 
 
+def test_shares_of_three_answers_are_off_by_about_two_hundredths_where_200_events_say_how_to_read_them():
+    k, errors = np.arange(4), []
+    for seed in range(50):
+        dice = np.random.default_rng(seed)
+        places = [agreement_place(each, 3) for each in dice.binomial(3, dice.beta(4, 2, 200)).tolist()]
+        a, b = beta_binomial(np.bincount(places, minlength=1325))
+        errors.append(betabinom.pmf(k, 3, 4, 2) @ np.abs((k + a) / (3 + a + b) - (k + 4) / 9))
+    assert np.mean(errors) == pytest.approx(0.02, abs=0.006)
+
+
 @pytest.mark.parametrize(("a", "b"), [(4.0, 2.0), (0.4, 0.3), (20.0, 5.0)])
 def test_beta_binomial_is_the_most_likely_one(a, b):
     rng = np.random.default_rng(3)
