@@ -194,8 +194,9 @@ def reliability() -> Panel:
     return _described(
         panel,
         "Reliability",
-        "One point per bin of confidence: below the line the model is overconfident, above it underconfident. The larger the point, the "
-        "more labels. It is of the model as a whole; several versions are pooled.",
+        "One point per bin of confidence: below the line the model says more than happens, and answers are overconfident; above it "
+        "less, and answers are underconfident. The larger the point, the more labels. It is of the model as a whole; several versions "
+        "are pooled.",
         WIDTH // 2,
         12,
     )

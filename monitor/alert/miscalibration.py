@@ -47,6 +47,8 @@ class WindowEvidence(Evidence, frozen=True, kw_only=True):
     labelled: int
     predictions: int
     direction: Direction | None
+    lean: float | UnsetType | None = UNSET
+    cox_slope: float | UnsetType | None = UNSET
     start: Moment
     end: Moment
 
@@ -119,6 +121,8 @@ def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even:
         labelled=seen.labelled,
         predictions=seen.predictions,
         direction=seen.direction,
+        lean=figure("lean", UNSET),
+        cox_slope=figure("cox_slope", UNSET),
         start=seen.start,
         end=seen.end,
     )

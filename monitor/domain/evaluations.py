@@ -10,7 +10,12 @@ from .quantities import Count, Moment, Ratio
 from .times import micros
 
 Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
-Direction = Literal["overconfident", "underconfident", "none"]
+Direction = Literal["overestimates", "underestimates", "overconfident", "underconfident", "none"]
+DIRECTIONS: Final = (
+    "of a binary model `overestimates` or `underestimates` (says more or less than happens), `overconfident` or `underconfident` (too "
+    "extreme or too timid at both ends), whichever explains more of its error; of answers overconfident or underconfident, of "
+    "distributions too narrow or too wide; `none` if nothing is significant"
+)
 ScoresKind = Literal["served", "raw"]
 Remedy = Literal["recalibrate", "retrain", "check_labels", "wait"]
 
@@ -109,7 +114,7 @@ class Window(Struct, frozen=True, kw_only=True):
 
     verdict: Verdict
     labels_needed: Annotated[Count, Meta(description="number of further labels for a verdict")]
-    direction: Direction | None
+    direction: Annotated[Direction | None, Meta(description=DIRECTIONS)]
     start: Moment
     end: Moment
     version: Annotated[str | None, Meta(description="the model version; null for all of them")]

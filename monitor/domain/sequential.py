@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from .evaluations import Direction
+from .evaluations import DIRECTIONS, Direction
 from .quantities import Count, Moment, Ratio
 
 
@@ -52,7 +52,7 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     steps: Annotated[
         Count, Meta(description="buckets of time with labels, and moments of late labels, that have been tested")
     ]
-    direction: Direction
+    direction: Annotated[Direction, Meta(description=DIRECTIONS)]
     threshold: float
     false_alarm_rate: Ratio
     since: Annotated[Moment, Meta(description="predictions since then count, in event time")]

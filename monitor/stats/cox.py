@@ -1,9 +1,8 @@
-"""Cox's recalibration line, a regression of outcomes on the log odds of confidences, and the direction of a model's error."""
+"""Cox's recalibration line, a regression of outcomes on the log odds of confidences, and what shift or slope alone explain."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,17 +10,18 @@ from scipy.special import logit
 
 from .alike import stacked
 from .cells import Cells, Floats, Integers
-from .scores import folded
 
 CLIP: Final = 1e-6
 STEPS: Final = 60
 HALVINGS: Final = 40
 TOLERANCE: Final = 1e-7
 """Largest last step: Newton's method squares errors, so only rounding remains after it."""
-SIGNIFICANT: Final = 1.96
+
+HEIGHT: Final = 0
+SLOPE: Final = 1
+"""Places of the coefficients."""
 
 Booleans = NDArray[np.bool_]
-Direction = Literal["overconfident", "underconfident", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,6 +40,25 @@ class Offset:
 
     intercept: float
     intercept_error: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What each of two simple faults alone explains of the outcomes; arrays of shape (windows,)."""
+
+    by_shift: Floats  # how much a shift raises the log-likelihood, in nats
+    by_slope: Floats  # how much a slope does
+    slope: Floats  # the slope that raises it most
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Fit:
+    """Where Newton's method arrived; arrays with the windows as leading axis."""
+
+    solved: Booleans
+    coefficients: Floats  # those of the last step where it did not converge; shape (windows, 2)
+    covariance: Floats  # 0 where it did not converge; shape (windows, 2, 2)
+    gain: Floats  # log-likelihood less that of slope 1 and intercept 0
 
 
 def cox(cells: Cells) -> Cox | None:
@@ -65,11 +84,11 @@ def coxes(cells: Cells) -> list[Cox | None]:
     identified, problem = _identified(cells)
     if problem is None:
         return lines
-    solved, coefficients, covariance = _newton(problem, free=2)
-    back = np.stack([np.ones(len(problem.middle)), -problem.middle], axis=1)
+    fit = _newton(problem, free=(HEIGHT, SLOPE))
+    covariance, back = fit.covariance, np.stack([np.ones(len(problem.middle)), -problem.middle], axis=1)
     variance = np.einsum("wi,wij,wj->w", back, covariance, back)
-    for i in np.flatnonzero(solved).tolist():
-        height, slope = coefficients[i].tolist()
+    for i in np.flatnonzero(fit.solved).tolist():
+        height, slope = fit.coefficients[i].tolist()
         lines[identified[i]] = Cox(
             slope=slope,
             intercept=height - slope * float(problem.middle[i]),
@@ -92,11 +111,36 @@ def offset(cells: Cells) -> Offset | None:
     if abs(groups.sign.sum()) == len(groups.sign):
         return None
     problem = groups.centred()
-    solved, coefficients, covariance = _newton(problem, free=1)
-    if not solved[0]:
+    fit = _newton(problem, free=(HEIGHT,))
+    if not fit.solved[0]:
         return None
-    intercept = float(coefficients[0, 0] - problem.middle[0])
-    return Offset(intercept=intercept, intercept_error=math.sqrt(covariance[0, 0, 0]))
+    intercept = float(fit.coefficients[0, HEIGHT] - problem.middle[0])
+    return Offset(intercept=intercept, intercept_error=math.sqrt(fit.covariance[0, HEIGHT, HEIGHT]))
+
+
+def parts(cells: Cells, windows: Integers, middle: Floats) -> Parts:
+    """Return what a shift alone and a slope alone explain in some windows.
+
+    The shift is logit P(y = 1) = a + logit p, the slope logit P(y = 1) = m + s·(logit p - m). Where no likelihood is largest, as with one
+    outcome only, the figures are those after 60 steps.
+
+    Parameters
+    ----------
+    cells : sums of all windows
+    windows : numbers of windows that have events, ascending; shape (w,)
+    middle : m, log odds; shape (w,)
+
+    Examples
+    --------
+    >>> sums = stacked([Cells.from_rows([0.9] * 100 + [0.1] * 100, [0, 1, 1, 1] * 25 + [1, 0, 0, 0] * 25)])
+    >>> explained = parts(sums, np.array([0]), np.array([0.0]))
+    >>> abs(explained.by_shift.round(6)).tolist(), explained.by_slope.round(1).tolist(), explained.slope.round(3).tolist()
+    ([0.0], [18.5], [0.5])
+
+    """
+    problem = _observations(cells, windows).about(middle)
+    shift, slope = (_newton(problem, free=(coefficient,)) for coefficient in (HEIGHT, SLOPE))
+    return Parts(by_shift=shift.gain, by_slope=slope.gain, slope=slope.coefficients[:, SLOPE])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,7 +162,10 @@ class _Regressions:
 
     def centred(self) -> "_Regressions":
         """Return the regressions with the mean of x as the middle, so that the coefficients are nearly independent."""
-        middle = self._sums(self.weight * self.x) / self._sums(self.weight)
+        return self.about(self._sums(self.weight * self.x) / self._sums(self.weight))
+
+    def about(self, middle: Floats) -> "_Regressions":
+        """Return the regressions of log odds, so far uncentred, with another middle; shape (windows,)."""
         return replace(self, x=self.x - middle[self.window], middle=middle)
 
     def among(self, chosen: Booleans) -> "_Regressions":
@@ -179,15 +226,13 @@ def _identified(cells: Cells) -> tuple[list[int], _Regressions | None]:
     return filled[chosen].tolist(), problem.among(chosen).centred() if chosen.any() else None
 
 
-def _newton(problem: _Regressions, *, free: int) -> tuple[Booleans, Floats, Floats]:
-    """Return the windows that converged, their coefficients and covariances; damped steps from slope 1 and intercept 0.
-
-    Only the first `free` coefficients move.
-    """
+def _newton(problem: _Regressions, *, free: tuple[int, ...]) -> _Fit:
+    """Return where damped steps from slope 1 and intercept 0 arrive; only the free coefficients move."""
     windows = len(problem.middle)
     coefficients, covariance = np.stack([problem.middle, np.ones(windows)], axis=1), np.zeros((windows, 2, 2))
     solved, number = np.zeros(windows, dtype=bool), np.arange(windows)
     at, (loss, gradient, curvature) = coefficients, problem.derivatives(coefficients)
+    begun, reached = loss, loss.copy()
     for _ in range(STEPS):
         inverse = _inverted(curvature, free)
         step = np.einsum("wij,wj->wi", inverse, gradient)
@@ -206,16 +251,17 @@ def _newton(problem: _Regressions, *, free: int) -> tuple[Booleans, Floats, Floa
                 loss[going],
             )
         at, loss, gradient, curvature = _damped(problem, at, step, loss)
-    return solved, coefficients, covariance
+        coefficients[number], reached[number] = at, loss
+    return _Fit(solved=solved, coefficients=coefficients, covariance=covariance, gain=begun - reached)
 
 
-def _inverted(curvature: Floats, free: int) -> Floats:
+def _inverted(curvature: Floats, free: tuple[int, ...]) -> Floats:
     """Return the covariances, not finite for singular windows; a fixed coefficient has none."""
     covariance = np.zeros_like(curvature)
     (a, b), (_, c) = curvature[:, 0].T, curvature[:, 1].T
     with np.errstate(divide="ignore", invalid="ignore"):
-        if free == 1:
-            covariance[:, 0, 0] = 1 / a
+        if len(free) == 1:
+            covariance[:, free[0], free[0]] = 1 / (a, c)[free[0]]
         else:
             covariance[:] = np.stack([np.stack([c, -b], axis=1), np.stack([-b, a], axis=1)], axis=1)
             covariance /= (a * c - b * b)[:, None, None]
@@ -233,39 +279,3 @@ def _damped(problem: _Regressions, start: Floats, step: Floats, loss: Floats) ->
             break
         step = np.where(risen[:, None], step / 2, step)
     return candidate, reached, gradient, curvature
-
-
-def direction(cells: Cells, line: Cox | None, *, binary: bool) -> Direction:
-    """Return whether a model is significantly overconfident, underconfident, or neither.
-
-    The sign of Σ(confidence - right) over answers decides if it is significant (abs(z) ≥ 1.96), with forecasts of a binary model folded
-    about .5 into answers; otherwise Cox's slope if 1 lies outside its 95 % interval: below 1 is overconfident.
-
-    Parameters
-    ----------
-    cells : sums over the fixed cells
-    line : the result of `cox` for them
-    binary : whether p is the probability of class 1, not of the answer
-
-    Examples
-    --------
-    >>> sums = Cells.from_rows([0.9] * 100 + [0.1] * 100, [0, 1] * 100)
-    >>> direction(sums, cox(sums), binary=True)
-    'overconfident'
-
-    """
-    return directions(stacked([folded(cells) if binary else cells]), [line])[0]
-
-
-def directions(answers: Cells, lines: Sequence[Cox | None]) -> list[Direction]:
-    """Return the `direction` of each window from the sums of its answers, folded for a binary model."""
-    gaps, variances = (answers.sp - answers.sy).sum(axis=-1), (answers.sp - answers.spp).sum(axis=-1)
-    return [_direction(*row) for row in zip(gaps.tolist(), variances.tolist(), lines, strict=True)]
-
-
-def _direction(gap: float, variance: float, line: Cox | None) -> Direction:
-    if gap != 0 and gap**2 >= SIGNIFICANT**2 * max(variance, 0.0):
-        return "overconfident" if gap > 0 else "underconfident"
-    if line is None or abs(line.slope - 1) <= SIGNIFICANT * line.slope_error:
-        return "none"
-    return "overconfident" if line.slope < 1 else "underconfident"

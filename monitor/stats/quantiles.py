@@ -2,13 +2,14 @@
 
 import math
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import numpy as np
 from numpy.typing import ArrayLike
 from scipy.special import ndtri
 
 from .cells import Floats
+from .direction import Direction
 from .noise import FEWEST_FOR_SIGNS, MEAN_ABS_NORMAL
 from .reliability import clopper_pearson
 from .summary import PIT_CELLS
@@ -20,8 +21,6 @@ LEVELS: Final[Floats] = np.arange(1, PIT_BINS) / PIT_BINS
 SIGNIFICANT: Final = 1.96
 PRIOR_COUNT: Final = 1.0
 """Events added evenly over the bins, which keep the variance above 0 while all events are in one bin."""
-
-Direction = Literal["overconfident", "underconfident", "none"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -22,10 +22,10 @@ from ..domain.evaluations import (
 )
 from ..domain.settings import Model
 from ..domain.times import moment
-from ..stats import classwise, cox, noise, reliability, selective
+from ..stats import classwise, noise, reliability, selective
 from ..stats.alike import stacked
 from ..stats.cells import Cells, Floats
-from ..stats.cox import Direction
+from ..stats.direction import Direction, directions
 from ..stats.reliability import Bins, bins_of, emptied
 from ..stats.remedy import NOT_COMPARED, WAIT
 from ..stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
@@ -137,7 +137,7 @@ def _of_probabilities(windows: Sequence[_Window]) -> Iterator[Evaluation]:
     batch = _batch(windows)
     columns = (
         computed(scores.FIGURES, batch),
-        cox.directions(batch.answers, batch.lines),
+        directions(batch.cells, batch.lines, binary=batch.binary),
         batch.bins.n.sum(axis=-1).astype(np.int64).tolist(),
         batch.bounds[1].tolist(),
         _curves(windows, batch),

@@ -8,7 +8,7 @@ from typing import Final
 from ..domain.evaluations import Level, Levels
 from ..stats import quantiles
 from ..stats.cells import Floats
-from ..stats.quantiles import Direction
+from ..stats.direction import Direction
 from ..stats.summary import Summary
 from .figures import LABEL, RATIO, SCORE, Figure
 

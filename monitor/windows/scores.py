@@ -43,6 +43,11 @@ class Batch:
         """Labelled events in the cells: fewer than labels where some values can't be read yet."""
         return np.asarray(self.cells.n.sum(axis=-1))
 
+    @property
+    def leans(self) -> Floats:
+        """Mean confidence less the observed rate."""
+        return ratio((self.cells.sp - self.cells.sy).sum(axis=-1), self.labelled)
+
     @cached_property
     def answers(self) -> Cells:
         """The sums of answers: a binary model's confidences are folded about one half."""
@@ -106,7 +111,18 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         listed=True,
         sentence="Mean confidence of the labelled events.",
         worry="When it lies far from the accuracy; of a binary model, far from how often class 1 happens.",
-        action="Above it the model is overconfident on average, below it underconfident. Refit the calibrator.",
+        action="See `lean`, which is the difference.",
+    ),
+    Figure(
+        name="lean",
+        title="Lean",
+        of=lambda batch: batch.leans,
+        unit=RATIO,
+        listed=True,
+        exported="lean_ratio",
+        sentence="Mean confidence less how often it came true: above 0 where the model says more than happens, below 0 where less.",
+        worry="When it is a large part of the ECE: the error is then all in one direction. Near 0 beside a large ECE it is at both ends.",
+        action="A shift of the log odds repairs it: look for a change of the base rate, then refit. `cox_slope` is the other part.",
     ),
     Figure(
         name="ece",
@@ -328,7 +344,7 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         unit=SLOPE,
         sentence="Slope of the outcomes' log odds on those of the confidences: 1 if calibrated, under 1 if confidences are too extreme.",
         worry="When it is far from 1. Negative means that higher confidence goes with fewer right answers: check the labels first.",
-        action="A slope off 1 is what a temperature repairs.",
+        action="A slope off 1 is what a temperature repairs. `lean` is the other part of the error.",
     ),
     Figure(
         name="cox_intercept",

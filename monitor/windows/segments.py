@@ -7,7 +7,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from ..domain.evaluations import Direction, Evaluation, Verdict
+from ..domain.evaluations import DIRECTIONS, Direction, Evaluation, Verdict
 from ..domain.quantities import Count, Ratio
 from ..domain.settings import Model
 from ..stats.discovery import e_bh
@@ -38,7 +38,8 @@ class SegmentRow(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     debiased_l2_high: float | None
     quantile_ece: float | None
     quantile_ece_lower_bound: float | None
-    direction: Direction | None
+    direction: Annotated[Direction | None, Meta(description=DIRECTIONS)]
+    lean: float | None
     accuracy: float | None
     mean_confidence: float | None
     brier: float | None
@@ -104,6 +105,7 @@ def _row(evaluation: Evaluation, log_e: float, *, flagged: bool) -> SegmentRow:
         quantile_ece=figure("quantile_ece"),
         quantile_ece_lower_bound=figure("quantile_ece_lower_bound"),
         direction=evaluation.direction,
+        lean=figure("lean"),
         accuracy=figure("accuracy"),
         mean_confidence=figure("mean_confidence"),
         brier=figure("brier"),

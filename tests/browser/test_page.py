@@ -31,7 +31,9 @@ def test_what_the_page_says_is_what_the_api_answers(server, shared, open_page):
     page = open_page(model_url(server, shared))
     page.wait_for_selector(".reliability")
     # On average it says .5 and .5 happens, but every answer is off: by .2, .1, .1 and .2.
-    assert page.inner_text(".sentence") == f"Overconfident: too extreme, off by 15.0{NBSP}points on average"
+    assert (
+        page.inner_text(".sentence") == f"Overconfident: too extreme at both ends, off by 15.0{NBSP}points on average"
+    )
     figures = dict(
         zip(
             page.locator(".figures dt").all_inner_texts(),
@@ -75,7 +77,8 @@ def test_the_list_shows_every_model_with_its_state(server, open_page):
     assert sorted(names) == sorted(each["model"] for each in listed)
     row = page.locator(".model", has_text="listed")
     assert (
-        row.locator(".model-name p").inner_text() == f"Overconfident: too extreme, off by 15.0{NBSP}points on average"
+        row.locator(".model-name p").inner_text()
+        == f"Overconfident: too extreme at both ends, off by 15.0{NBSP}points on average"
     )
     row.locator(".firing", has_text="1 firing").wait_for()  # by the sequential test
     assert page.title().endswith("firing \u2013 calwatch")

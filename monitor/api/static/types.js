@@ -6,7 +6,7 @@
 /** @typedef {number | null | undefined} Figure  A number, or none where it cannot be computed. */
 /** @typedef {"binary" | "multiclass" | "confidence" | "regression"} Task */
 /** @typedef {"calibrated" | "miscalibrated" | "too_few_labels"} Verdict */
-/** @typedef {"overconfident" | "underconfident" | "none"} Direction */
+/** @typedef {"overestimates" | "underestimates" | "overconfident" | "underconfident" | "none"} Direction */
 
 /**
  * @typedef {object} Bin

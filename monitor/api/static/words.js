@@ -39,6 +39,16 @@ export function observedName(task) {
 }
 
 /**
+ * Name the two sides of the diagonal, above it and below it.
+ * @param {Task | null} task
+ */
+export function sideNames(task) {
+  return task === "binary"
+    ? { above: "says less than happens", below: "says more than happens" }
+    : { above: "underconfident", below: "overconfident" };
+}
+
+/**
  * Name a state of a model, or a verdict.
  * @param {string | null | undefined} state
  */
@@ -93,8 +103,8 @@ export function verdictWords(evaluation, task) {
 function scoreVerdict(evaluation, name, off, task) {
   const [says, is] = saysAndIs(evaluation, task);
   if (!known(says) || !known(is)) return off && known(evaluation.ece) ? `${name}: ${offBy(evaluation.ece)}` : name;
-  if (off && !shownByMeans(evaluation.direction, says, is)) return `${name}: ${shapeWords(evaluation, task)}`;
-  const decimals = says > 0.985 || is > 0.985 || Math.abs(says - is) < 0.015 ? 1 : 0;
+  if (off && !shownByMeans(evaluation.direction, says, is, task)) return `${name}: ${shapeWords(evaluation, task)}`;
+  const decimals = decimalsOf(says, is);
   return `${name}: says ${percent(says, decimals)}, ${observedName(task)} ${percent(is, decimals)} of the time`;
 }
 
@@ -150,15 +160,25 @@ export function alertSummary({ evidence: { summary = "" }, version, segment }, m
 
 /** @param {AnyEvaluation["direction"]} direction */
 function directionName(direction) {
-  return isLeaning(direction) ? capital(direction) : "Miscalibrated";
+  return direction && direction !== "none" ? capital(direction) : "Miscalibrated";
 }
 
 /**
  * @param {AnyEvaluation["direction"]} direction
  * @returns {direction is "overconfident" | "underconfident"}
  */
-function isLeaning(direction) {
+function isSharpness(direction) {
   return direction === "overconfident" || direction === "underconfident";
+}
+
+/**
+ * Return how many decimals of a percentage tell two shares apart.
+ * @param {number} says
+ * @param {number} is
+ */
+function decimalsOf(says, is) {
+  const least = Math.min(Math.abs(says - is), says, is, 1 - says, 1 - is);
+  return least >= 0.015 ? 0 : Math.min(3, Math.max(1, Math.ceil(-Math.log10(Math.max(least, 1e-5)) - 2)));
 }
 
 /** @param {number} rate */
@@ -208,22 +228,24 @@ function regressionVerdict({ direction, quantile_ece: ece, bias, coverage = [] }
   const held = level && `${percent(level.observed, 0)} of labels lie in ${percent(level.level, 0)} intervals`;
   if (!off) return held ? `${name}: ${held}` : name;
   const shift = known(bias) && `predictions are too ${bias > 0 ? "high" : "low"}`;
-  const words = isLeaning(direction)
+  const words = isSharpness(direction)
     ? [direction === "overconfident" ? "too narrow" : "too wide", held]
     : [shift, known(ece) && `quantiles ${offBy(ece)}`];
   return [name, words.filter(Boolean).join(", ")].filter(Boolean).join(": ");
 }
 
 /**
- * Tell whether the means show the direction: overconfidence on both sides of one half can cancel out in them.
+ * Tell whether the means show the direction: those of a binary model that is too extreme at both ends do not.
  * @param {Direction | null | undefined} direction
  * @param {number} says
  * @param {number} is
+ * @param {Task | null} task
  */
-function shownByMeans(direction, says, is) {
-  const gap = says - is;
-  const wanted = direction === "overconfident" ? gap : direction === "underconfident" ? -gap : 0;
-  return wanted >= 0.01;
+function shownByMeans(direction, says, is, task) {
+  if (direction === "overestimates") return says > is;
+  if (direction === "underestimates") return says < is;
+  if (task === "binary" || !isSharpness(direction)) return false;
+  return (direction === "overconfident" ? says - is : is - says) >= 0.01;
 }
 
 /**
@@ -231,9 +253,9 @@ function shownByMeans(direction, says, is) {
  * @param {Task | null} task
  */
 function shapeWords({ direction, ece }, task) {
-  const timid = task === "binary" ? "too close to one half" : "too timid";
-  const shape = isLeaning(direction) ? { overconfident: "too extreme", underconfident: timid }[direction] : null;
-  return [shape ?? "too high in places, too low in others", known(ece) && offBy(ece)].filter(Boolean).join(", ");
+  const where = task === "binary" ? " at both ends" : "";
+  const shape = isSharpness(direction) && `too ${direction === "overconfident" ? "extreme" : "timid"}${where}`;
+  return [shape || "too high in places, too low in others", known(ece) && offBy(ece)].filter(Boolean).join(", ");
 }
 
 /** @param {number} ece */

@@ -19,15 +19,15 @@ import numpy as np
 from scipy.special import logsumexp
 
 from ..cells import CELLS, Cells, Floats
+from ..direction import Direction, direction
 from . import betting
 from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
 from .ledger import STAKE_LABELS, Ledger, margin
 from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
 
-__all__ = ["Clusters", "Direction", "Evidence", "window_e_value"]
+__all__ = ["Clusters", "Evidence", "window_e_value"]
 
-Direction = Literal["overconfident", "underconfident", "none"]
 Kind = Literal["none", "cells", "pit"]
 
 RECENT: Final = 1
@@ -118,19 +118,24 @@ class Evidence:
         return self.leaning(binary=True)
 
     def leaning(self, *, binary: bool) -> Direction:
-        """Return the direction of the leading witness; none while the bets have no gain.
+        """Return the direction of what the leading witness saw; none while the bets have no gain.
 
-        Forecasts of a binary model count as answers, folded about .5. In regression, too narrow intervals are overconfident, too wide
-        ones underconfident, and a mere shift is neither.
+        Of a binary model it is that of the recent events, as in `stats.direction`. In regression, too narrow intervals are overconfident,
+        too wide ones underconfident, and a mere shift is neither.
 
         Parameters
         ----------
         binary : whether p is the probability of class 1, not of the answer
 
         """
+        if self.log_e <= 0:
+            return "none"
+        if binary and self.kind == "cells":
+            memory = self._memory(self._leader())
+            return direction(_coarse(self.ledger.gaps[0, memory], self.ledger.variances[0, memory]), None, binary=True)
         below, above = self._sides()
-        leaning = below - above if binary or self.kind == "pit" else -below - above
-        if self.log_e <= 0 or abs(leaning) <= SLIGHT * (abs(below) + abs(above)):
+        leaning = below - above if self.kind == "pit" else -below - above
+        if abs(leaning) <= SLIGHT * (abs(below) + abs(above)):
             return "none"
         return "overconfident" if leaning > 0 else "underconfident"
 
@@ -317,6 +322,15 @@ class Evidence:
             ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
         )  # fmt: skip
         return cls(_KINDS[kind], ledger, LowerBounds(rungs[0], peaks[0]))
+
+
+def _coarse(gaps: Floats, variances: Floats) -> Cells:
+    """Return sums with a cell per twentieth, all events at its middle, from Σ(y - p) and Σp(1 - p)."""
+    p = (np.arange(BINS) + 0.5) / BINS
+    n = variances / (p * (1 - p))
+    sp, sy = n * p, np.clip(n * p + gaps, 0.0, n)
+    none = np.zeros(BINS)
+    return Cells(n=n, sy=sy, sp=sp, spp=sp * p, spy=sy * p, en=n, esp=sp, hn=none, hsy=none, hsp=none)
 
 
 def _possible(labels: int, steps: int, stakes: int, peaked: int) -> bool:

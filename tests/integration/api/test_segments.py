@@ -26,7 +26,7 @@ def events(tools, sent):
 
 
 def cancelling(dice, size=900):
-    """Return events of five countries; AA is overconfident and BB underconfident by .15, so that the total is calibrated."""
+    """Return events of five countries; AA says more than happens and BB less, by .15, so that the total is calibrated."""
     sent = []
     for country, off in (("AA", -0.15), ("BB", 0.15), ("CC", 0), ("DD", 0), ("EE", 0)):
         p = dice.uniform(0.55, 0.8, size)
@@ -49,8 +49,8 @@ def test_segments_whose_errors_cancel_in_the_total_are_found(api, tools):
         row["segment"] for row in found["segments"][:2]
     ]
     assert {row["segment"]: row["direction"] for row in rows.values() if row["flagged"]} == {
-        "country:AA": "overconfident",
-        "country:BB": "underconfident",
+        "country:AA": "overestimates",
+        "country:BB": "underestimates",
     }
     assert all(row["e_value_log"] > math.log(5 / 2 / 0.01) for row in rows.values() if row["flagged"])
     assert len(rows) == 5

@@ -2,6 +2,7 @@
 
 from fractions import Fraction
 from itertools import starmap
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -13,7 +14,8 @@ from statsmodels.api import GLM, Logit, families
 
 from monitor.stats import entries
 from monitor.stats.cells import Cells
-from monitor.stats.cox import cox, direction, offset
+from monitor.stats.cox import cox, offset
+from monitor.stats.direction import Direction, direction
 from monitor.stats.entries import LOG_CLIP, Scored, binary_losses, top, vector_losses
 from monitor.stats.reliability import distinct
 from monitor.stats.scores import accuracy, brier, calibration_in_the_large_z, mean_confidence, spiegelhalter_z
@@ -110,7 +112,7 @@ def test_coxs_line_is_the_logit_of_statsmodels(window: Window) -> None:
     found = cox(distinct(p, y))
     if told_apart(x, y):
         assert found is None
-        assert direction(Cells.from_rows(p, y), None, binary=True) in {"overconfident", "underconfident", "none"}
+        assert direction(Cells.from_rows(p, y), None, binary=True) in get_args(Direction)
         return
     peer = Logit(y, np.column_stack([np.ones_like(x), x])).fit(disp=0, method="newton", tol=1e-12, maxiter=100)
     assert found is not None

@@ -1,14 +1,17 @@
-"""Cox's line and the direction of a model's error."""
+"""Cox's line, and what shift and slope alone explain."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from scipy.optimize import minimize_scalar
 from scipy.special import expit, logit
 
+from monitor.stats.alike import stacked
 from monitor.stats.cells import Cells
-from monitor.stats.cox import cox, direction, offset
+from monitor.stats.cox import cox, offset, parts
 from monitor.stats.reliability import distinct
 
 
@@ -99,47 +102,27 @@ def test_a_near_separation_is_still_solved() -> None:
     assert line.slope == pytest.approx(math.log(999) / math.log(9), abs=1e-9)
 
 
-def judged(p: object, y: object, *, binary: bool) -> str:
-    cells = Cells.from_rows(np.asarray(p, dtype=float), np.asarray(y, dtype=float))
-    return direction(cells, cox(cells), binary=binary)
+def test_parts_are_those_of_the_likelihood() -> None:
+    windows = [distinct(*simulated(0.6, 0.4, 500, seed)) for seed in range(3)]
+    empty = replace(windows[0], **{name: np.zeros(len(windows[0].n)) for name in ("n", "sy", "sp", "spp", "spy")})
+    cells = stacked([*windows, empty])
+    explained = parts(cells, np.array([0, 2]), np.array([-1.0, 0.5]))
+    for number, (seed, middle) in enumerate([(0, -1.0), (2, 0.5)]):
+        p, y = simulated(0.6, 0.4, 500, seed)
+        x, side = logit(p), 2 * y - 1.0
+
+        def lost(log_odds, side=side):
+            return float(np.logaddexp(0, -side * log_odds).sum())
+
+        shift = minimize_scalar(lambda a, x=x: lost(x + a))
+        slope = minimize_scalar(lambda s, x=x, middle=middle: lost(middle + s * (x - middle)))
+        assert explained.by_shift[number] == pytest.approx(lost(x) - shift.fun, abs=1e-6)
+        assert explained.by_slope[number] == pytest.approx(lost(x) - slope.fun, abs=1e-6)
+        assert explained.slope[number] == pytest.approx(slope.x, abs=1e-5)
 
 
-def test_answers_right_less_often_than_said_are_overconfident() -> None:
-    assert judged([0.9] * 200, [0, 1, 1, 1] * 50, binary=False) == "overconfident"
-
-
-def test_answers_right_more_often_than_said_are_underconfident() -> None:
-    assert judged([0.6] * 200, [0, 1, 1, 1] * 50, binary=False) == "underconfident"
-
-
-def test_both_sides_of_a_half_count_as_answers_of_a_binary_model() -> None:
-    p = [0.1] * 200 + [0.9] * 200
-    assert judged(p, [0, 0, 0, 1] * 50 + [1, 1, 1, 0] * 50, binary=True) == "overconfident"
-    assert judged(p, [0] * 198 + [1] * 2 + [1] * 198 + [0] * 2, binary=True) == "underconfident"
-
-
-def test_forecasts_all_too_high_are_not_overconfident_on_both_sides() -> None:
-    # Too high on both sides of a half: too sure of yes, not sure enough of no.
-    p = [0.3] * 500 + [0.7] * 500
-    y = [1] * 100 + [0] * 400 + [1] * 300 + [0] * 200
-    assert judged(p, y, binary=True) == "none"
-    assert judged(p, y, binary=False) == "overconfident"
-
-
-@pytest.mark.parametrize(("slope", "expected"), [(0.6, "overconfident"), (1.6, "underconfident")])
-def test_the_slope_decides_where_the_mean_does_not(slope: float, expected: str) -> None:
-    # Symmetric about a half, so that as answers of a top-label model the mean is right.
-    assert judged(*simulated(slope, 0.0, 3000, 2), binary=False) == expected
-    assert judged(*simulated(slope, 0.0, 3000, 2), binary=True) == expected
-
-
-@pytest.mark.parametrize("binary", [True, False])
-def test_calibrated_forecasts_have_no_direction(binary: bool) -> None:  # noqa: FBT001 - a parameter of the test
-    verdicts = [judged(*simulated(1.0, 0.0, 500, seed), binary=binary) for seed in range(100)]
-    assert verdicts.count("none") >= 82
-
-
-def test_certain_answers_that_are_wrong_are_overconfident() -> None:
-    assert judged([1.0, 1.0], [1, 0], binary=False) == "overconfident"
-    assert judged([1.0, 1.0], [1, 1], binary=False) == "none"
-    assert judged([], [], binary=False) == "none"
+def test_parts_of_one_outcome_are_as_good_as_whole() -> None:
+    cells = stacked([Cells.from_rows([0.2, 0.4], [0, 0])])
+    explained = parts(cells, np.array([0]), np.array([-3.0]))
+    assert explained.by_shift[0] == pytest.approx(-math.log(0.8 * 0.6), abs=1e-9)
+    assert explained.slope[0] < -10

@@ -1,11 +1,11 @@
 /** The reliability diagram: confidence against outcome with intervals, and how often each confidence was stated. */
 
-/** @import { Bin } from "../types.js" */
+/** @import { Bin, Task } from "../types.js" */
 /** @import { Scale } from "./axes.js" */
 
 import { svg } from "../dom.js";
 import { capital, count, known, percent } from "../format.js";
-import { isFull } from "../words.js";
+import { isFull, observedName, sideNames } from "../words.js";
 import { chart, errorBar, label, line, linear, pathThrough, round, spot } from "./axes.js";
 
 const LEFT = 62;
@@ -22,10 +22,11 @@ const TICKS = [0, 0.2, 0.4, 0.6, 0.8, 1];
 /**
  * Draw the bins of an evaluation.
  * @param {Bin[]} bins
- * @param {string} observedName  what the vertical axis shows
+ * @param {Task | null} task
  * @param {number} width
  */
-export function reliabilityDiagram(bins, observedName, width) {
+export function reliabilityDiagram(bins, task, width) {
+  const observed = observedName(task);
   const side = Math.max(160, Math.min(width, 560) - LEFT - RIGHT);
   const plotHeight = Math.round(side * 0.86);
   const frame = {
@@ -39,10 +40,10 @@ export function reliabilityDiagram(bins, observedName, width) {
     frame.strip.bottom + BOTTOM,
     "Reliability diagram. Arrow keys move between the bins.",
     grid(frame),
-    diagonal(frame),
-    points(bins.filter(isFull), frame, observedName),
+    diagonal(frame, sideNames(task)),
+    points(bins.filter(isFull), frame, observed),
     histogram(bins, frame),
-    captions(frame, observedName),
+    captions(frame, observed),
   );
 }
 
@@ -63,28 +64,31 @@ function grid({ x, y }) {
   ]);
 }
 
-/** @param {Frame} frame */
-function diagonal({ x, y }) {
+/**
+ * @param {Frame} frame
+ * @param {{ above: string, below: string }} sides
+ */
+function diagonal({ x, y }, { above, below }) {
   return [
     svg("path", { class: "too-sure", d: `M${x(0)} ${y(0)}H${x(1)}V${y(1)}Z` }),
     line("ideal", x(0), y(0), x(1), y(1)),
-    label("region", x(0.03), y(0.95), "start", "underconfident"),
-    label("region", x(0.97), y(0.03), "end", "overconfident"),
+    label("region", x(0.03), y(0.95), "start", above),
+    label("region", x(0.97), y(0.03), "end", below),
   ];
 }
 
 /**
  * @param {FullBin[]} bins
  * @param {Frame} frame
- * @param {string} observedName
+ * @param {string} observed
  */
-function points(bins, frame, observedName) {
+function points(bins, frame, observed) {
   const { x, y } = frame;
   const most = Math.max(1, ...bins.map((bin) => bin.count));
   const curve = pathThrough(bins.map((bin) => [x(bin.mean_confidence), y(bin.observed)]));
   return [
     svg("path", { class: "curve", d: curve }),
-    bins.map((bin, i) => point(bin, frame, bin.count / most, tipOf(bin, observedName), i === 0)),
+    bins.map((bin, i) => point(bin, frame, bin.count / most, tipOf(bin, observed), i === 0)),
   ];
 }
 
@@ -146,9 +150,9 @@ function valueBar({ lower }, x) {
 
 /**
  * @param {Frame} frame
- * @param {string} observedName
+ * @param {string} observed
  */
-function captions({ x, y, strip: { top, bottom } }, observedName) {
+function captions({ x, y, strip: { top, bottom } }, observed) {
   const middle = round((y(0) + y(1)) / 2);
   return [
     TICKS.map((tick) => label("tick", x(tick), bottom + 16, "middle", percent(tick, 0))),
@@ -156,7 +160,7 @@ function captions({ x, y, strip: { top, bottom } }, observedName) {
     svg(
       "text",
       { class: "caption", "text-anchor": "middle", transform: `translate(12 ${middle}) rotate(-90)` },
-      observedName,
+      observed,
     ),
     label("tick", x(0) - 8, top + 22, "end", "labels"),
   ];
@@ -164,14 +168,14 @@ function captions({ x, y, strip: { top, bottom } }, observedName) {
 
 /**
  * @param {FullBin} bin
- * @param {string} observedName
+ * @param {string} observed
  */
-function tipOf(bin, observedName) {
+function tipOf(bin, observed) {
   const { mean_confidence: mean, observed_low: low, observed_high: high } = bin;
   const interval = known(low) && known(high) ? ` (${percent(low)} to ${percent(high)})` : "";
   return [
     `Says ${percent(mean)}`,
-    `${capital(observedName)} ${percent(bin.observed)}${interval}`,
+    `${capital(observed)} ${percent(bin.observed)}${interval}`,
     `${count(bin.count)} labels`,
     ...(isOff(bin) ? [`Interval ${known(high) && mean > high ? "below" : "above"} the diagonal`] : []),
   ].join("\n");

@@ -13,7 +13,6 @@ import { reliabilityDiagram } from "../charts/reliability.js";
 import { el, joined } from "../dom.js";
 import { compact, known, milliseconds, plain } from "../format.js";
 import { backlog, since, trouble } from "../parts.js";
-import { observedName } from "../words.js";
 import { drawAlerts } from "./alerts.js";
 import { aside, patience } from "./aside.js";
 import { drawCalibrators } from "./calibrators.js";
@@ -180,7 +179,7 @@ function chartsOf({ evaluation: { value }, settings, history, alerts, calibrator
     cohorts: (width) => cohortChart(labels.value?.cohorts ?? [], width),
     pit: (width) => pitHistogram(value?.pit ?? [], width),
     coverage: (width) => coverageChart(value?.coverage ?? [], width),
-    reliability: (width) => reliabilityDiagram(value?.reliability ?? [], observedName(settings.task), width),
+    reliability: (width) => reliabilityDiagram(value?.reliability ?? [], settings.task, width),
     timeline: (width) => series && historyChart(series, events, settings, width),
   };
 }

@@ -582,12 +582,15 @@ def test_the_direction_is_that_of_the_leading_bet() -> None:
     assert directed(p, 0.5 + 0.6 * (p - 0.5)) == "overconfident"
     assert directed(p, np.clip(0.5 + 1.6 * (p - 0.5), 0, 1)) == "underconfident"
     assert directed(p, p) == "none"
-    assert directed(np.full(50, 0.9), np.full(50, 0.75)) == "overconfident"
-    assert directed(np.full(50, 0.1), np.full(50, 0.3)) == "overconfident"
-    assert directed(np.full(50, 0.3), np.full(50, 0.1)) == "underconfident"
+    assert directed(np.full(50, 0.9), np.full(50, 0.75)) == "overestimates"
+    assert directed(np.full(50, 0.1), np.full(50, 0.3)) == "underestimates"
+    assert directed(np.full(50, 0.3), np.full(50, 0.1)) == "overestimates"
     assert directed(np.full(50, 0.3), np.full(50, 0.1), binary=False) == "overconfident"
     assert directed(np.full(50, 0.1), np.full(50, 0.3), binary=False) == "underconfident"
-    assert directed(p, np.clip(p - 0.15, 0, 1)) == "none"
+    assert directed(p, np.clip(p - 0.15, 0, 1)) == "overestimates"
+    rare = np.linspace(0.005, 0.2, 50)
+    for factor, name in ((0.5, "overestimates"), (2.0, "underestimates")):
+        assert directed(rare, factor * rare) == name
     assert directed(p, np.clip(p - 0.15, 0, 1), binary=False) == "overconfident"
 
 
