@@ -115,6 +115,18 @@ class Window(Struct, frozen=True, kw_only=True):
     verdict: Verdict
     labels_needed: Annotated[Count, Meta(description="number of further labels for a verdict")]
     direction: Annotated[Direction | None, Meta(description=DIRECTIONS)]
+    since: Annotated[
+        Moment | None,
+        Meta(
+            description="where it is miscalibrated: when that began, by labels since the last promotion or the end of the last alert; "
+            "where it grew, when the ECE crossed its threshold. Null in stored segments"
+        ),
+    ] = None
+    since_low: Annotated[
+        Moment | None,
+        Meta(description="95 % interval of `since`; null where it may have been so from the first label, or before"),
+    ] = None
+    since_high: Moment | None = None
     start: Moment
     end: Moment
     version: Annotated[str | None, Meta(description="the model version; null for all of them")]
@@ -187,5 +199,8 @@ _UNKNOWN: Final = {
     "matured": True,
     "remedy": None,
     "remedy_reason": None,
+    "since": None,
+    "since_low": None,
+    "since_high": None,
 }
 """Fields that evaluations of early versions lack."""

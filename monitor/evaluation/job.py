@@ -21,8 +21,10 @@ from ..windows.baseline import Validation
 from ..windows.clock import Clocked, clocked
 from ..windows.drift import Reference, drift
 from ..windows.evaluation import Asked, Question, evaluations_of
+from ..windows.onset import dated
 from ..windows.ranges import Range, widened
 from ..windows.remedies import Breach, Sums, compared, remedied
+from ..windows.rows import of_version
 from ..windows.sums import Place, at_place, in_parts
 
 ByPlace = Mapping[Place, Summary]
@@ -85,7 +87,10 @@ def figures(connection: Connection, clock: Clocked) -> list[Stored]:
         drifts += _drifts(clock, asked, sums, validated)
     judged = _flagged(clock.model, evaluated)
     return [
-        *(_stored(clock, one.window, one.place, one.evaluation) for one in _with_remedies(connection, clock, judged)),
+        *(
+            _stored(clock, one.window, one.place, _dated(connection, clock, one))
+            for one in _with_remedies(connection, clock, judged)
+        ),
         *drifts,
     ]
 
@@ -143,6 +148,12 @@ def _with_remedies(connection: Connection, clock: Clocked, judged: Sequence[_Eva
     told = dict(zip(off, remedied(connection, clock, [*off.values()]), strict=True))
     for number, one in enumerate(judged):
         yield replace(one, evaluation=told.get(number, one.evaluation), sums=None)
+
+
+def _dated(connection: Connection, clock: Clocked, one: _Evaluated) -> Evaluation:
+    """Return the evaluation of a window with when it began to be off; of segments, of which there may be many, as it is."""
+    evaluation = one.evaluation
+    return evaluation if evaluation.segment else dated(connection, clock, evaluation, of_version(evaluation.version))
 
 
 def _drifts(

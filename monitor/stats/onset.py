@@ -228,8 +228,12 @@ class _Growth:
         """Return when the ECE crossed a limit."""
         best, close = int(self.likelihood.argmax()), self.likelihood >= self.likelihood.max() - CHANGE
         first, slope, error = self.at[close], self.slope[close], self.error[close]
-        low = (first + limit / (slope + 2 * error)).min()
-        high = (first + limit / np.maximum(slope - 2 * error, 1e-300)).max()
+        low, high = (first + _until(limit, slope + side * 2 * error) for side in (1.0, -1.0))
         last = float(self.at[-1])
-        at = float(min(self.at[best] + limit / max(self.slope[best], 1e-300), last))
-        return Onset(at=at, low=min(float(low), at), high=max(min(float(high), last), at), gradual=True)
+        at = min(float(self.at[best] + _until(limit, self.slope[best])), last)
+        return Onset(at=at, low=min(float(low.min()), at), high=max(min(float(high.max()), last), at), gradual=True)
+
+
+def _until(limit: float, slope: Floats) -> Floats:
+    """Return the time in which growth at a slope reaches a limit: endless where nothing grows."""
+    return limit / np.maximum(slope, 1e-300)

@@ -1,13 +1,14 @@
 """The present state of alerts, every transition, and the notifications that are due."""
 
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, func, insert, select, update
 
-from ..domain.alerts import FIRING, Alarm, Alert, RecordedAlert, State
+from ..domain.alerts import FIRING, RESOLVED, Alarm, Alert, RecordedAlert, State
 from .bulk import upsert
 from .documents import encoded
 from .schema import alert, alert_state, model, notification
@@ -77,6 +78,13 @@ def newest_of(connection: Connection, model_id: int, alarm: Alarm) -> RecordedAl
     query = select(alert).where(alert.c.model_id == model_id, *same).order_by(alert.c.id.desc()).limit(1)
     row = connection.execute(query).one_or_none()
     return None if row is None else _alert(row)
+
+
+def last_end(connection: Connection, model_id: int, kind: str, of_versions: Collection[str], before: int) -> int | None:
+    """Return when an alert of a kind last ended on one of some versions as a whole, before a moment; None if none did."""
+    ended = alert.c.model_id == model_id, alert.c.kind == kind, alert.c.state == RESOLVED, alert.c.segment == ""
+    query = select(func.max(alert.c.at)).where(*ended, alert.c.version.in_(of_versions), alert.c.at < before)
+    return connection.execute(query).scalar()
 
 
 def due(connection: Connection, now: int, limit: int = 20) -> list[Due]:

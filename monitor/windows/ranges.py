@@ -31,6 +31,11 @@ def spans(start: int, end: int) -> list[Span]:
     return _around(start, end, DAY_LEVEL)
 
 
+def hourly(start: int, end: int) -> list[Span]:
+    """Return a range as hours in its middle and minutes at its edges."""
+    return _around(start, end, HOUR_LEVEL)
+
+
 _STEPS: Final = {DAY_LEVEL: DAY, HOUR_LEVEL: HOUR, MINUTE_LEVEL: MINUTE}
 
 

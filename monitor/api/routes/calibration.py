@@ -29,6 +29,7 @@ from ...windows import baseline
 from ...windows.clock import Clocked, clocked
 from ...windows.drift import drift
 from ...windows.evaluation import DEFAULT_BINS, Question, evaluation
+from ...windows.onset import dated
 from ...windows.ranges import widened
 from ...windows.remedies import Breach, compared, remedied
 from ...windows.sums import by_place, of_series
@@ -134,6 +135,7 @@ def show_calibration(
             by_value=query.bins is None,
         )
         evaluated = _with_remedy(connection, clock, evaluation(question, summary, before), summary)
+        evaluated = dated(connection, clock, evaluated, wanted)
     return answer(shown(evaluated, mapping_of(maps, query.version)))
 
 

@@ -45,6 +45,9 @@
  * @property {Verdict} verdict
  * @property {number} labels_needed
  * @property {Direction | null} direction
+ * @property {string | null} since
+ * @property {string | null} since_low
+ * @property {string | null} since_high
  * @property {string} start
  * @property {string} end
  * @property {string | null} version

@@ -88,3 +88,9 @@ def test_onset_in_ranks_of_a_regression_is_dated_too() -> None:
 def test_onset_of_nothing_is_none() -> None:
     nothing = np.zeros((3, 15))
     assert onset(Gaps(np.arange(3), nothing, nothing, nothing, nothing, np.zeros(3)), LIMIT) is None
+
+
+def test_onset_of_a_single_moment_is_that_or_before() -> None:
+    found = onset(Gaps.of(np.zeros(400), np.full(400, 0.9), np.arange(400) % 2.0, np.ones(400)), LIMIT)
+    assert found is not None
+    assert (found.at, found.low, found.high, found.gradual) == (0.0, None, 0.0, False)

@@ -1,0 +1,175 @@
+"""When a model version, or a segment of it, began to be off: an estimate from its buckets of time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import numpy as np
+from msgspec import structs
+from sqlalchemy import Connection
+
+from ..domain.alerts import MISCALIBRATION
+from ..domain.evaluations import MISCALIBRATED, Evaluation
+from ..domain.names import CHAMPION
+from ..domain.records import MINUTE_LEVEL, SeriesKey
+from ..domain.settings import Model
+from ..domain.times import HOUR, floor, moment
+from ..stats.cells import Floats, Integers, bin_of_cell
+from ..stats.onset import BINS, Gaps, Onset, onset
+from ..stats.quantiles import PIT_BINS
+from ..stats.summary import ONE, PIT_CELLS, SLOTS, Scores, Summary, cell_slot, decode_all, pit_slot
+from ..stats.values import UNREAD, Reading, read
+from ..store import alerts, rollups, versions
+from ..store.rollups import Span
+from .clock import Clocked
+from .ranges import first_after, hourly, widened
+from .rows import Wanted
+from .sums import readings
+
+LOOKBACK: Final = 4
+"""Multiple of the longest window in which an onset is looked for."""
+
+FIELDS: Final = ("n", "sy", "sp", "spp")
+UNITS: Final = np.array([1.0, 1.0, ONE, ONE])[:, None, None]
+"""In which the sums of these are kept."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Since:
+    """When a fault began, in event time."""
+
+    at: int
+    low: int | None  # None: it may be as old as the first label looked at, or older
+    high: int
+
+
+def dated(connection: Connection, clock: Clocked, evaluation: Evaluation, wanted: Wanted) -> Evaluation:
+    """Return an evaluation that is off with when that began; any other as it is.
+
+    Parameters
+    ----------
+    wanted : whether a series is part of the evaluation
+
+    """
+    if evaluation.verdict != MISCALIBRATED:
+        return evaluation
+    since = since_of(connection, clock, wanted, until=evaluation.over[1], scores=evaluation.scores)
+    if since is None:
+        return evaluation
+    low = None if since.low is None else moment(since.low)
+    return structs.replace(evaluation, since=moment(since.at), since_low=low, since_high=moment(since.high))
+
+
+def since_of(
+    connection: Connection, clock: Clocked, wanted: Wanted, *, until: int, scores: Scores = "served"
+) -> Since | None:
+    """Return when the fault began that labels of predictions before a moment show; None where there are no such labels.
+
+    It is looked for since the last promotion, since an alert on the calibration last ended, and in four times the longest window. Hours are
+    read first, then minutes where they are kept and the fault may have begun.
+    """
+    series = {n: key for key, n in rollups.series_ids(connection, clock.model.id).items() if wanted(key)}
+    start = _earliest(connection, clock, {key.version for key in series.values()}, until, scores)
+    kept = clock.progress.minutes_from
+    first, last = widened(min(start, until - 1), until, kept)
+    buckets = _Buckets(connection=connection, model=clock.model, series=series, scores=scores)
+    limit = clock.model.settings.thresholds["ece"]
+    coarse = onset(buckets.gaps(hourly(first, last)), limit)
+    if coarse is None:
+        return None
+    begin = max(floor(int(coarse.low or first), HOUR) - HOUR, first, last if kept is None else kept)
+    end = min(floor(int(coarse.high), HOUR) + 2 * HOUR, last)
+    if begin >= end:
+        return _since(coarse)
+    fine = onset(buckets.gaps([*hourly(first, begin), Span(MINUTE_LEVEL, begin, end), *hourly(end, last)]), limit)
+    return _since(fine or coarse)
+
+
+def _since(estimate: Onset) -> Since:
+    return Since(at=int(estimate.at), low=None if estimate.low is None else int(estimate.low), high=int(estimate.high))
+
+
+def _earliest(connection: Connection, clock: Clocked, of_versions: set[str], until: int, scores: Scores) -> int:
+    """Return the first moment at which the present fault can have begun."""
+    number, kept = clock.model.id, clock.progress.minutes_from
+    ended = alerts.last_end(connection, number, MISCALIBRATION, of_versions, until)
+    champion = versions.aliases(connection, number).get(CHAMPION)
+    promoted = None if champion is None or scores == "raw" else champion.since_event_time
+    resets = [first_after(at, kept) for at in (ended, promoted) if at is not None and at < until]
+    return max([0, until - LOOKBACK * clock.model.settings.longest_window, *resets])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Buckets:
+    """The buckets of some series of a model."""
+
+    connection: Connection
+    model: Model
+    series: Mapping[int, SeriesKey]
+    scores: Scores
+
+    def gaps(self, spans: Sequence[Span]) -> Gaps:
+        """Return the gaps of the buckets in some spans."""
+        rows = rollups.read(self.connection, list(self.series), [span for span in spans if span.first < span.last])
+        at, of_row = np.unique(np.array([begin for _, _, begin, _ in rows], dtype=np.int64), return_inverse=True)
+        blobs = [blob for *_, blob in rows]
+        if self.model.task == "regression":
+            return Gaps.of_ranks(at, _summed(len(at), of_row, blobs, _twentieths(), PIT_BINS))
+        known = readings(self.connection, self.model)
+        if known:
+            table = self._read(len(at), of_row, rows, known)
+        else:
+            table = _summed(len(at), of_row, blobs, _columns(self.scores), BINS * len(FIELDS))
+        n, sy, sp, spp = np.moveaxis(table.reshape(len(at), BINS, len(FIELDS)), -1, 0) / UNITS
+        return Gaps(at, n, sy, sp, np.maximum(sp - spp, 0.0), n.sum(axis=1))
+
+    def _read(
+        self, moments: int, of_row: Integers, rows: Sequence[tuple[int, int, int, bytes]], known: Mapping[str, Reading]
+    ) -> Floats:
+        """Return the sums of buckets whose values must be read as probabilities first."""
+        table = np.zeros((moments, BINS, len(FIELDS)))
+        for place, (number, _, begin, blob) in zip(of_row.tolist(), rows, strict=True):
+            reading = known.get(self.series[number].version, UNREAD).at(begin)
+            cells = read(Summary.of([blob]), reading).cells(self.scores)
+            for column, field in enumerate(FIELDS):
+                table[place, :, column] += np.bincount(_BIN_OF_CELL, getattr(cells, field), BINS) * UNITS[column, 0, 0]
+        return table
+
+
+_BIN_OF_CELL: Final = bin_of_cell(BINS)
+
+
+def _summed(moments: int, of_row: Integers, blobs: Sequence[bytes], column: Integers, columns: int) -> Floats:
+    """Return the sums of some slots of buckets by moment and column; shape (moments, columns).
+
+    Parameters
+    ----------
+    of_row : moment of each bucket
+    column : of each slot, -1 for those that are left out; shape (SLOTS,)
+
+    """
+    rows, slots, values = decode_all(blobs)
+    chosen = column[slots] >= 0
+    place = of_row[rows[chosen]] * columns + column[slots[chosen]]
+    sums = np.bincount(place, weights=values[chosen].astype(np.float64), minlength=moments * columns)
+    return sums.reshape(moments, columns).astype(np.float64)
+
+
+@cache
+def _columns(scores: Scores) -> Integers:
+    """Return where the fields of each cell are added up: by bin, then field."""
+    column = np.full(SLOTS, -1)
+    for form in ("both", scores):
+        for cell, place in enumerate(_BIN_OF_CELL.tolist()):
+            for number, field in enumerate(FIELDS):
+                column[cell_slot(form, cell, field)] = place * len(FIELDS) + number
+    return column
+
+
+@cache
+def _twentieths() -> Integers:
+    column = np.full(SLOTS, -1)
+    for cell in range(PIT_CELLS):
+        column[pit_slot(cell, "n")] = cell * PIT_BINS // PIT_CELLS
+    return column
