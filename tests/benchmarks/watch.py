@@ -313,7 +313,7 @@ class Tied:
         )
         told = ledger.gaps + gap[:, np.newaxis] * self.own
         signs = np.sign(told)[..., self.bin]
-        fixed = sum(np.tensordot(k, self.paid[y][:, : len(FIXED)], 1) for y, k in by_outcome.items())
+        fixed = np.sum([np.tensordot(k, self.paid[y][:, : len(FIXED)], 1) for y, k in by_outcome.items()], axis=0)
         learned = np.zeros((len(n), signs.shape[1], fixed.shape[2]))
         for at, sign in enumerate((-1.0, 0.0, 1.0)):
             for y, k in by_outcome.items():

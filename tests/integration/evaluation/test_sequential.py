@@ -122,7 +122,7 @@ class Stream:
 
     def steps(self):
         """Return the rows by minute."""
-        by_minute = {}
+        by_minute: dict[int, list[tuple[float, int, str | None]]] = {}
         for _, at, p, y, cluster in self.rows:
             by_minute.setdefault(floor(micros(at), MINUTE), []).append((p, y, cluster))
         return [by_minute[minute] for minute in sorted(by_minute)]
@@ -535,7 +535,7 @@ def test_history_of_many_days_is_taken_in_hour_by_hour(feed, make, monkeypatch):
     feed.take(*(make.label(f"e{i}", y) for i, (_, y, _) in enumerate(rows)))
     take_in(feed, model)
     minutes_from = feed.progress(model).minutes_from
-    steps = {}
+    steps: dict[int, list[tuple[float, int, str | None]]] = {}
     for age, y, cluster in rows:
         begin = micros(at + age)
         begin = floor(begin, HOUR if begin < minutes_from else MINUTE)

@@ -19,6 +19,7 @@ from monitor.store import audit, versions
 from monitor.windows import samples
 from monitor.windows.clock import clocked
 from monitor.windows.samples import Sample, Segments, held_out_segments, raw_sample
+from tests.gates import passing, refusing
 
 Named = Callable[[int], dict[str, Any]]
 
@@ -107,7 +108,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_by_hand(sqlite_traffi
     refused = one.refit()
     assert refused.number is None
     assert "worse in segment country:NL" in refused.reason
-    found = refused.gate.judged["temperature"].segments
+    found = refusing(refused.gate).judged["temperature"].segments
     assert found["country:DE"]["log_loss_gain"] > 0 > found["country:NL"]["log_loss_gain_upper_bound"]
     assert found["country:NL"]["rows"] == pytest.approx(180, abs=10)
 
@@ -243,7 +244,7 @@ def test_a_promotion_that_a_guard_holds_waits_for_a_person(sqlite_traffic: Calla
     made = one.refit(start="2026-01-05T10:00:00Z")
     assert (made.number, made.promoted) == (1, False)
     assert "A person must decide: the share of labels that say 1 jumped from" in made.reason
-    assert str(made.gate.held) in made.reason
+    assert str(passing(made.gate).held) in made.reason
     assert one.aliases() == {"challenger": 1}
 
 
@@ -259,6 +260,7 @@ def test_a_calibrator_fitted_elsewhere_is_registered_if_it_passes(traffic: Calla
     assert refused.reason.startswith("platt: no better than no calibrator on 450 held-out labels")
     good = {"method": "platt", "task": "binary", "parameters": {"slope": BROKEN, "intercept": 0.0}}
     made = one.refit(document=good)
+    assert isinstance(made, Refitted)
     assert (made.number, made.promoted, made.parameters) == (1, True, good["parameters"])
     assert made.fitted_from.registered is True
     assert made.fitted_from.holdout_labels == 450

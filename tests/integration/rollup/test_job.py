@@ -393,7 +393,7 @@ def test_two_leaders_that_alternate_count_everything_once(feed, make):
     for i in range(6):
         feed.send(*(make.prediction(f"{i}-{j}", 0.1 * j) for j in range(5)))
         feed.send(*(make.label(f"{i}-{j}", j % 2) for j in range(5)))
-    stale = []
+    stale: list[int] = []
     while backlog(feed):
         for token in stale:
             with pytest.raises(LeaseLost):

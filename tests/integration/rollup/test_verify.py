@@ -66,10 +66,10 @@ class Stream:
             raw = {"raw_probabilities": [q / 2, q / 2, 1.0 - q]} if dice.random() < 0.5 else {}
             forms = [{"probabilities": vectors[0], **raw}, {"probabilities": vectors[1]}, {"logits": [p, q, -3.0]}]
             return dice.choice(forms)
-        raw = dice.choice([None, q])
+        raw_probability = dice.choice([None, q])
         if self.kind == "binary":
-            return {"probability": p, "raw_probability": raw}
-        return {"prediction": dice.choice(["yes", "no", 3]), **self._confidence(p, raw)}
+            return {"probability": p, "raw_probability": raw_probability}
+        return {"prediction": dice.choice(["yes", "no", 3]), **self._confidence(p, raw_probability)}
 
     def _confidence(self, p, raw):
         dice = self.dice
@@ -109,7 +109,7 @@ class Stream:
     def shuffled(self):
         """Return the items in an order in which only those of the same id and type keep theirs."""
         places = [self.dice.random() for _ in self.sorted]
-        groups = {}
+        groups: dict[tuple[str, type], list[float]] = {}
         for place, item in zip(places, self.sorted, strict=True):
             groups.setdefault((item.event_id, type(item)), []).append(place)
         waiting = {group: iter(sorted(of_group)) for group, of_group in groups.items()}

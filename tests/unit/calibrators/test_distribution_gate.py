@@ -22,6 +22,7 @@ from monitor.stats.onset import latest_onset
 from monitor.stats.quantiles import quantile_ece
 from monitor.store.calibrators import Fitted
 from monitor.windows.samples import Sample
+from tests.gates import passing, refusing
 
 MODEL = Model(id=1, name="m", task="regression", classes=None, settings=ModelSettings(), revision=1, created_at=0)
 Noise = Callable[[np.random.Generator, int], Any]
@@ -69,7 +70,7 @@ def test_the_map_of_levels_wins_where_tails_are_heavy_and_width_alone_does_not_h
     assert found.fitted is not None
     assert (found.fitted.method, found.passed) == ("pit_isotonic", True)
     assert found.gate is not None
-    assert found.gate.candidates_judged == ["variance_scaling", "pit_isotonic"]
+    assert passing(found.gate).candidates_judged == ["variance_scaling", "pit_isotonic"]
 
 
 def test_where_both_help_the_map_of_levels_must_beat_the_factor_too() -> None:
@@ -78,11 +79,11 @@ def test_where_both_help_the_map_of_levels_must_beat_the_factor_too() -> None:
 
     earned = refitted(1, 6_000, skewed)
     assert earned.gate is not None
-    assert earned.gate.method == "pit_isotonic"
-    assert earned.gate.comparisons["simpler"]["gain_in_std_lower_bound"] > 0.0
+    assert passing(earned.gate).method == "pit_isotonic"
+    assert passing(earned.gate).comparisons["simpler"]["gain_in_std_lower_bound"] > 0.0
     plain = refitted(1, 6_000, normal(2.0))
     assert plain.gate is not None
-    assert (plain.gate.method, plain.gate.candidates_judged) == (
+    assert (passing(plain.gate).method, passing(plain.gate).candidates_judged) == (
         "variance_scaling",
         ["variance_scaling", "pit_isotonic"],
     )
@@ -92,7 +93,7 @@ def test_fewer_labels_try_less_or_nothing() -> None:
     assert refitted(2, 199, normal(3.0)).reason == "there are 199 labels; at least 200 are needed"
     few = refitted(2, 999, normal(3.0))
     assert few.gate is not None
-    assert few.gate.candidates_judged == ["variance_scaling"]
+    assert passing(few.gate).candidates_judged == ["variance_scaling"]
 
 
 def test_a_refit_must_beat_what_serves() -> None:
@@ -256,7 +257,7 @@ def test_a_candidate_that_changes_nothing_is_said_to_be_the_same() -> None:
 def test_a_refusal_names_the_candidate_with_the_most_to_gain() -> None:
     outcome = refitted(2, 1_000, lambda dice, n: 0.12 + dice.standard_normal(n))
     assert outcome.gate is not None
-    judged = outcome.gate.judged
+    judged = refusing(outcome.gate).judged
     best = max(judged, key=lambda name: judged[name].comparisons["identity"]["gain_in_std_lower_bound"])
     assert best != next(iter(judged))
     assert outcome.reason.startswith(f"{best}: ")

@@ -189,7 +189,7 @@ def segments(chosen: dict[str, Any], y: Floats, candidate: Floats, now: Floats) 
 def test_gate_shares_the_level_of_segments_among_those_it_judges() -> None:
     p, y = stream(5, 6_000, 1.0)
     ours, half, few = expit(logit(p) / 1.5), np.arange(6_000) < 3_000, np.arange(6_000) < 49
-    bounds = []
+    bounds: list[tuple[float, float, float | None]] = []
     for chosen in ({"a:b": half}, {"a:b": half, "a:d": few}, {"a:b": half, "a:c": ~half}):
         found = judge(y, candidate=ours, identity=p, segments=segments(chosen, y, ours, p)).evidence.segments["a:b"]
         error = (found.log_loss_gain_upper_bound - found.log_loss_gain) / bounds[0][1] if bounds else None

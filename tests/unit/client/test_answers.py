@@ -14,6 +14,7 @@ import monitor
 from monitor.client import items
 from monitor.client.answers import agreement, average, token_logprobs, verbalized
 from monitor.domain.errors import BadInput, MonitorError, Unreadable
+from monitor.domain.events import PredictionEvent
 from monitor.ingest.decode import decode_events
 
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -392,4 +393,6 @@ def test_what_the_helpers_make_is_an_event_that_the_server_takes(fields, served,
     sent = items.encode(items.prediction(event_id="e", model="m", timestamp=NOON, **fields))
     found = decode_events(b'{"events": [' + sent + b"]}", "application/json", now=NOON)
     assert found.rejected == []
-    assert (found.accepted[0].confidence, found.accepted[0].score) == (served, score)
+    (event,) = found.accepted
+    assert isinstance(event, PredictionEvent)
+    assert (event.confidence, event.score) == (served, score)

@@ -4,7 +4,7 @@ from itertools import permutations
 import msgspec
 import pytest
 
-from monitor.domain.records import LabelRow, PredictionRow
+from monitor.domain.records import EventRef, LabelRow, PredictionRow
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.join import join
 from monitor.store.rows import standing
@@ -122,7 +122,9 @@ def test_what_stands_is_the_same_wherever_the_prediction_comes(items, model):
     found = set()
     for place in range(len(items)):
         order = [*labels[:place], first, *labels[place:]]
-        predictions, stored, conflicts = {}, {}, []
+        predictions: dict[EventRef, PredictionRow] = {}
+        stored: dict[EventRef, list[LabelRow]] = {}
+        conflicts: list[str] = []
         for row in order:
             # A model's first prediction gives it its task.
             now = MODEL if predictions or row is first else model

@@ -77,7 +77,7 @@ ENTRIES = st.lists(
 
 @given(ENTRIES)
 def test_gather_adds_what_shares_row_and_slot(entries):
-    expected = Counter()
+    expected: Counter[tuple[int, int]] = Counter()
     for row, slot, value in entries:
         expected[row, slot] += value
     rows, slots, values = gather(*arrays(entries))
@@ -190,7 +190,7 @@ def test_every_level_holds_the_same_total():
         Change(prediction(dice.random(), at=AT - dice.randrange(3 * DAY)), True, None, dice.choice([None, label()]))
         for _ in range(200)
     ]
-    totals = {level: Counter() for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL)}
+    totals: dict[int, Counter[str]] = {level: Counter() for level in (MINUTE_LEVEL, HOUR_LEVEL, DAY_LEVEL)}
     for (_, level, _), slots in sums(*changes).items():
         totals[level].update(slots)
     assert totals[MINUTE_LEVEL] == totals[HOUR_LEVEL] == totals[DAY_LEVEL]
