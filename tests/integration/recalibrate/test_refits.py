@@ -121,7 +121,7 @@ def test_a_repair_that_harms_a_declared_segment_is_refused_in_the_loop(
         recalibration="auto",
         minimum_labels=100,
         alert_policy="window",
-        thresholds={"ece": 0.03, "psi": 0.2},
+        thresholds={"ece": 0.02, "psi": 0.2},
     )
     one.send(1_800, predicted=in_country("DE"))
     one.send(600, predicted=in_country("NL"), slope=1.3)
