@@ -1,11 +1,11 @@
 """Judge all alarms of a model: state and present finding of each give a transition, or none."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from msgspec import structs
 from sqlalchemy import Connection
 
-from ..domain.alerts import FIRING, RESOLVED, Alarm, Alert, Evidence, State
+from ..domain.alerts import FIRING, RESOLVED, Alert, Evidence, State
 from ..domain.names import CHAMPION
 from ..domain.settings import Model, ModelSettings
 from ..store import alerts, evaluations, versions
@@ -14,7 +14,7 @@ from ..store.lease import hold
 from ..windows.clock import Clocked, clocked
 from .kind import Watch, nothing_else
 from .kinds import KINDS
-from .transitions import Finding, in_words, transition
+from .transitions import in_words, transition
 
 
 def watched(settings: ModelSettings) -> set[tuple[str, str, str]]:
@@ -40,18 +40,19 @@ def watch_of(connection: Connection, clock: Clocked, now: int) -> Watch:
 def changes(connection: Connection, clock: Clocked, now: int) -> list[Alert]:
     """Return the transitions that a model's alarms make now."""
     watch = watch_of(connection, clock, now)
-    findings = (finding for kind in KINDS for finding in kind.findings(watch))
-    return [*_changed(clock.model, watch.states, findings), *_ended(watch)]
+    return [*_changed(watch), *_ended(watch)]
 
 
-def _changed(model: Model, states: Mapping[Alarm, State], findings: Iterator[Finding]) -> Iterator[Alert]:
-    now = dict(states)
-    for finding in findings:
-        state = transition(now.get(finding.alarm), finding, model.settings)
+def _changed(watch: Watch) -> Iterator[Alert]:
+    now = dict(watch.states)
+    found = ((finding, kind.fired) for kind in KINDS for finding in kind.findings(watch))
+    for finding, fired in found:
+        state = transition(now.get(finding.alarm), finding, watch.settings)
         if state is not None:
             now[finding.alarm] = State(firing=state == FIRING, since=finding.end)
-            words = finding.claim if state == FIRING else finding.relief
-            evidence = structs.replace(finding.evidence, summary=in_words(model.name, finding.alarm, words))
+            told = fired(watch, finding) if state == FIRING else finding
+            words = told.claim if state == FIRING else told.relief
+            evidence = structs.replace(told.evidence, summary=in_words(watch.model.name, finding.alarm, words))
             yield Alert(at=finding.end, alarm=finding.alarm, state=state, evidence=evidence)
 
 

@@ -55,6 +55,11 @@ class Watch:
                 yield alarm, state.since
 
 
+def as_found(_watch: Watch, finding: Finding) -> Finding:
+    """Return a finding that fires as it is."""
+    return finding
+
+
 def nothing_else(_connection: Connection, _model_id: int, _alert: Alert) -> None:
     """Change nothing but the alarm."""
 
@@ -67,5 +72,6 @@ class Kind:
     sentence: str  # when it fires
     watched: Callable[[ModelSettings], Iterable[Watched]]
     findings: Callable[[Watch], Iterator[Finding]]
+    fired: Callable[[Watch, Finding], Finding] = as_found  # what is found out only where it fires
     recorded: Callable[[Connection, int, Alert], None] = nothing_else  # what a transition changes besides
     of_model: bool = False  # one alarm of the model as a whole, with or without traffic, not one of each version

@@ -9,7 +9,7 @@ from msgspec import UNSET, UnsetType, field, structs
 from sqlalchemy import Connection
 
 from ..domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert, Evidence
-from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Direction, Evaluation, Verdict
+from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Evaluation, Verdict
 from ..domain.quantities import Moment
 from ..domain.sequential import VersionEvidence
 from ..domain.settings import CLASS, ModelSettings
@@ -18,6 +18,7 @@ from ..store import sequential
 from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
 from .settling import judged_by, settling
+from .story import FaultEvidence, told
 from .transitions import RESOLVED_SHARE, Finding, percent
 
 WINDOW: Final = "window"
@@ -29,11 +30,10 @@ _MOST_SHOWN: Final = 300 * math.log(10)
 """Logarithm of the largest e-value that is shown; the size of a larger one says nothing more."""
 
 
-class WindowEvidence(Evidence, frozen=True, kw_only=True):
+class WindowEvidence(FaultEvidence, frozen=True, kw_only=True):
     """Figures of a window of a model version as a whole: those of quantiles for a regression, the others for other models."""
 
     policy: Literal["window", "sequential"]
-    threshold: float
     false_alarm_rate: float
     ece: float | UnsetType | None = UNSET
     ece_lower_bound: float | UnsetType | None = UNSET
@@ -46,11 +46,20 @@ class WindowEvidence(Evidence, frozen=True, kw_only=True):
     mean_confidence: float | UnsetType | None = UNSET
     labelled: int
     predictions: int
-    direction: Direction | None
     lean: float | UnsetType | None = UNSET
     cox_slope: float | UnsetType | None = UNSET
     start: Moment
     end: Moment
+
+    @property
+    def at_least(self) -> float | None:
+        """The lower bound of the error."""
+        bound = (
+            self.ece_lower_bound
+            if isinstance(self.quantile_ece_lower_bound, UnsetType)
+            else self.quantile_ece_lower_bound
+        )
+        return None if isinstance(bound, UnsetType) else bound
 
 
 class ClassEvidence(Evidence, frozen=True, kw_only=True):
@@ -73,7 +82,7 @@ class ClassEvidence(Evidence, frozen=True, kw_only=True):
     end: Moment
 
 
-class SequentialEvidence(Evidence, frozen=True, kw_only=True):
+class SequentialEvidence(FaultEvidence, frozen=True, kw_only=True):
     """Results of the sequential test of a model version."""
 
     policy: Literal["sequential"]
@@ -86,11 +95,14 @@ class SequentialEvidence(Evidence, frozen=True, kw_only=True):
     log_ratio: float | None
     labels: int
     steps: int
-    direction: Direction
-    threshold: float
     false_alarm_rate: float
-    since: Moment
+    tested_since: Moment
     until: Moment
+
+    @property
+    def at_least(self) -> float | None:
+        """What the error has been at the least."""
+        return self.ece_at_least
 
 
 def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even: Evaluation | None = None) -> Finding:
@@ -246,7 +258,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
             direction=test.direction,
             threshold=threshold,
             false_alarm_rate=rate,
-            since=test.since,
+            tested_since=test.since,
             until=test.until,
         ),
     )
@@ -346,5 +358,6 @@ KIND: Final = Kind(
     sentence="Confidence does not mean what it says: the ECE is significantly above the threshold `ece`, or that of a class above its own.",
     watched=watched,
     findings=findings,
+    fired=told,
     recorded=_start_test_again,
 )

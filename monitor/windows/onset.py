@@ -11,6 +11,7 @@ from sqlalchemy import Connection
 
 from ..domain.alerts import MISCALIBRATION
 from ..domain.evaluations import MISCALIBRATED, Evaluation
+from ..domain.faults import Since
 from ..domain.names import CHAMPION
 from ..domain.records import MINUTE_LEVEL, SeriesKey
 from ..domain.settings import Model
@@ -33,15 +34,6 @@ LOOKBACK: Final = 4
 FIELDS: Final = ("n", "sy", "sp", "spp")
 UNITS: Final = np.array([1.0, 1.0, ONE, ONE])[:, None, None]
 """In which the sums of these are kept."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Since:
-    """When a fault began, in event time."""
-
-    at: int
-    low: int | None  # None: it may be as old as the first label looked at, or older
-    high: int
 
 
 def dated(connection: Connection, clock: Clocked, evaluation: Evaluation, wanted: Wanted) -> Evaluation:

@@ -18,6 +18,7 @@ from tests.benchmarks import (
     evaluate,
     fits,
     gate,
+    onsets,
     query,
     rollback,
     rollup,
@@ -43,6 +44,7 @@ PARTS = {
     "decisions": decisions,
     "fits": fits,
     "gate": gate,
+    "onsets": onsets,
     "sizing": sizing,
 }
 

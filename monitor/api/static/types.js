@@ -124,6 +124,7 @@
  * @property {number} false_alarm_rate
  * @property {"off" | "propose" | "auto" | "shadow"} recalibration
  * @property {number | null} champion
+ * @property {number | null} proposal
  * @property {string | null} last_event_at
  */
 

@@ -1,8 +1,8 @@
 /** Verdicts, alerts, segments and calibrators in words. */
 
-/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Figure, ModelAnswer, Task } from "./types.js" */
+/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Figure, ModelAnswer, Segments, Task } from "./types.js" */
 
-import { capital, count, known, NB, percent, plain, score } from "./format.js";
+import { capital, count, known, NB, percent, plain, score, utc } from "./format.js";
 
 /** @type {Record<string, string>} */
 const STATES = { calibrated: "Calibrated", miscalibrated: "Miscalibrated", too_few_labels: "Too few labels" };
@@ -106,6 +106,32 @@ function scoreVerdict(evaluation, name, off, task) {
   if (off && !shownByMeans(evaluation.direction, says, is, task)) return `${name}: ${shapeWords(evaluation, task)}`;
   const decimals = decimalsOf(says, is);
   return `${name}: says ${percent(says, decimals)}, ${observedName(task)} ${percent(is, decimals)} of the time`;
+}
+
+/**
+ * Say since when a model is off, for whom most, and what waits for a person; nothing where it is not off.
+ * @param {AnyEvaluation} evaluation
+ * @param {Pick<ModelAnswer, "proposal">} settings
+ * @param {Segments | undefined} segments
+ */
+export function storyWords(evaluation, { proposal }, segments) {
+  if (evaluation.verdict !== "miscalibrated") return "";
+  const worst = evaluation.segment ? undefined : segments?.segments.find(({ flagged }) => flagged);
+  const sentences = [
+    evaluation.since && sinceWords(evaluation),
+    worst && `Worst: ${segmentName(worst.segment)}`,
+    proposal && `${capital(calibratorName(proposal))} waits for you`,
+  ];
+  return sentences.filter(Boolean).join(". ") + (sentences.some(Boolean) ? "." : "");
+}
+
+/** @param {Pick<AnyEvaluation, "since" | "since_low" | "since_high">} evaluation */
+function sinceWords({ since, since_low: low, since_high: high }) {
+  const day = utc(since ?? "", "day");
+  /** @param {string | null | undefined} time */
+  const short = (time) => utc(time ?? "", utc(time ?? "", "day") === day ? "clock" : "moment");
+  const at = `Since ${utc(since ?? "")}${NB}UTC`;
+  return low ? `${at} (between ${short(low)} and ${short(high)})` : `${at} or before (${short(high)} at the latest)`;
 }
 
 /**

@@ -124,3 +124,23 @@ def test_after_a_promotion_only_later_labels_count(sent, tools):
     found = api.get(f"{MODEL}/calibration", window="1h")
     assert minute_of(found["since"]) >= 200
     assert found["since_low"] is None
+
+
+@pytest.mark.parametrize("policy", ["window", "sequential"])
+def test_an_alert_says_since_when_how_bad_and_for_whom_before_its_figures(sent, tools, policy):
+    events = list(served(tools, binary, minutes=300, broken_from=187))
+    for event in events:
+        if event["type"] == "prediction":
+            event["segments"] = {"country": "BR" if event["event_id"].endswith(("1", "2", "3", "4")) else "DE"}
+    api = sent(events, windows=["1h"], segments=["country"], alert_policy=policy)
+    api.judge()
+    (fired,) = [alert for alert in api.get(f"{MODEL}/alerts")["alerts"] if alert["kind"] == "miscalibration"]
+    evidence = fired["evidence"]
+    assert minute_of(evidence["since_low"]) <= 187 <= minute_of(evidence["since_high"])
+    since, low, high = (datetime.fromisoformat(evidence[name]) for name in ("since", "since_low", "since_high"))
+    told = evidence["summary"]
+    assert told.startswith(
+        f"m: Is too extreme at both ends since 5 Jan {since:%H:%M} UTC (between {low:%H:%M} and {high:%H:%M}): ECE at least "
+    )
+    assert f", limit 0.05; worst {evidence['worst_segment'].replace(':', '=')}. " in told
+    assert evidence["calibrator_waiting"] is None

@@ -148,7 +148,9 @@ export function drawModel(data, { now }) {
     nodes: [
       head(name, settings, listed, now),
       drawChoices(settings, chosen, segments.value),
-      current ? drawVerdict(current, settings) : el("div", { "data-key": "verdict" }, trouble(evaluation.error)),
+      current
+        ? drawVerdict(current, settings, segments.value)
+        : el("div", { "data-key": "verdict" }, trouble(evaluation.error)),
       current && drawFigures(current),
       el(
         "div",

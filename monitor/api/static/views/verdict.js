@@ -1,12 +1,12 @@
 /** The verdict on a window, with its grounds. */
 
-/** @import { AnyEvaluation, ModelAnswer } from "../types.js" */
+/** @import { AnyEvaluation, ModelAnswer, Segments } from "../types.js" */
 
 import { gauge } from "../charts/gauge.js";
 import { el, joined } from "../dom.js";
 import { span } from "../format.js";
 import { sign, toneOf } from "../parts.js";
-import { grounds, segmentName, verdictWords } from "../words.js";
+import { grounds, segmentName, storyWords, verdictWords } from "../words.js";
 
 const NO_VERDICT = "There are too few labels for a verdict: the figures may be chance.";
 
@@ -14,9 +14,11 @@ const NO_VERDICT = "There are too few labels for a verdict: the figures may be c
  * Draw the verdict of an evaluation.
  * @param {AnyEvaluation} evaluation
  * @param {ModelAnswer} settings
+ * @param {Segments | undefined} segments
  */
-export function drawVerdict(evaluation, settings) {
+export function drawVerdict(evaluation, settings, segments) {
   const tone = toneOf(evaluation.verdict);
+  const story = storyWords(evaluation, settings, segments);
   return el(
     "section",
     { class: `verdict ${tone}`, "aria-label": "Verdict", "data-key": "verdict" },
@@ -25,6 +27,7 @@ export function drawVerdict(evaluation, settings) {
       "div",
       { class: "verdict-words" },
       el("p", { class: "sentence" }, verdictWords({ verdict: "", ...evaluation }, settings.task)),
+      story && el("p", { class: "story" }, story),
       el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
       el("p", { class: "range" }, joined(scope(evaluation, settings), " · ")),
     ),

@@ -1,0 +1,88 @@
+"""What an alarm on calibration says first where it fires: which way, since when, how bad, for whom, and what waits for a person."""
+
+from dataclasses import replace
+
+from msgspec import structs
+
+from ..domain.alerts import Evidence
+from ..domain.evaluations import Direction, Evaluation
+from ..domain.faults import Fault, Since, sentence
+from ..domain.names import version_name
+from ..domain.quantities import Moment
+from ..domain.times import moment, parse_duration
+from ..store import evaluations, versions
+from ..windows.onset import since_of
+from ..windows.rows import of_version
+from .kind import Watch
+from .transitions import Finding
+
+
+class FaultEvidence(Evidence, frozen=True, kw_only=True):
+    """Evidence of a fault of a model version as a whole."""
+
+    direction: Direction | None = None
+    threshold: float
+    since: Moment | None = None  # when the fault began
+    since_low: Moment | None = None  # 95 % interval; null: it may be as old as the first label, or older
+    since_high: Moment | None = None
+    worst_segment: str | None = None  # of the flagged ones
+    calibrator_waiting: int | None = None  # for a person's decision
+
+    @property
+    def at_least(self) -> float | None:
+        """What the error is at the least; None: nothing can be said."""
+        return None
+
+
+def told(watch: Watch, finding: Finding) -> Finding:
+    """Return a finding that fires, its figures after what they mean; one about a class as it is."""
+    evidence: Evidence = finding.evidence
+    if not isinstance(evidence, FaultEvidence):
+        return finding
+    since = since_of(watch.connection, watch.clock, of_version(finding.alarm.version), until=finding.end)
+    worst, waiting = _worst(watch, finding.alarm.version), _waiting(watch)
+    fault = _fault(watch, evidence, worst, since)
+    proposal = "" if waiting is None else f" {version_name(waiting).capitalize()} waits for you."
+    return replace(
+        finding,
+        claim=f"{sentence(fault)}{proposal} {finding.claim}",
+        evidence=structs.replace(
+            evidence,
+            since=None if since is None else moment(since.at),
+            since_low=None if since is None or since.low is None else moment(since.low),
+            since_high=None if since is None else moment(since.high),
+            worst_segment=worst or None,
+            calibrator_waiting=waiting,
+        ),
+    )
+
+
+def _fault(watch: Watch, evidence: FaultEvidence, worst: str, since: Since | None) -> Fault:
+    known = evidence.at_least
+    return Fault(
+        task=watch.model.task,
+        direction=evidence.direction,
+        since=since,
+        error="Quantile ECE" if watch.model.task == "regression" else "ECE",
+        at_least=known if known is not None and known > evidence.threshold else None,
+        limit=evidence.threshold,
+        worst=worst,
+    )
+
+
+def _waiting(watch: Watch) -> int | None:
+    """Return the calibrator that waits for a person's decision."""
+    waiting = versions.waiting(watch.connection, [watch.model]).get(watch.model.id)
+    return None if waiting is None else waiting.number
+
+
+def _worst(watch: Watch, version: str) -> str:
+    """Return the flagged segment of a version whose error is largest at the least, over the shortest window that flags any; or nothing."""
+    flagged: dict[str, list[Evaluation]] = {}
+    for _, window, evaluation in evaluations.newest(watch.connection, watch.model.id):
+        if evaluation.flag is not None and evaluation.flag.flagged and (evaluation.version or "") == version:
+            flagged.setdefault(window, []).append(evaluation)
+    if not flagged:
+        return ""
+    shortest = min(flagged, key=lambda window: parse_duration("window", window))
+    return max(flagged[shortest], key=lambda evaluation: evaluation.error_lower_bound or 0.0).segment
