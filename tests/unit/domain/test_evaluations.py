@@ -80,6 +80,13 @@ def test_an_evaluation_of_an_earlier_version_lacks_fields_and_of_a_later_one_has
     assert later == OF_DISTRIBUTIONS
 
 
+def test_a_direction_of_0_3_0_is_read_as_it_was_written_without_a_lean() -> None:
+    # All models had the two words of answers then.
+    stored = OF_PROBABILITIES.as_json() | {"direction": "overconfident", "mean_confidence": 0.36}
+    read = Evaluation.from_json(msgspec.json.encode(stored).decode())
+    assert (read.direction, read.figures["cox_slope"], "lean" in read.figures) == ("overconfident", None, False)
+
+
 def test_the_verdict_is_about_the_error_of_the_task() -> None:
     assert (OF_PROBABILITIES.error, OF_DISTRIBUTIONS.error) == ("ece", "quantile_ece")
     assert OF_DISTRIBUTIONS.error_lower_bound == 0.0
