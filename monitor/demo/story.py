@@ -211,7 +211,7 @@ class Story:
         for number, alert in enumerate(sight.alerts):
             if self._is_new("alert", number):
                 mood = "good" if alert.state == "resolved" else "bad"
-                self.watcher.tell(sight.at, f"{_NAMES[alert.kind]} {alert.state}: {_evidence(alert)}", mood)
+                self.watcher.tell(sight.at, f"{_name(alert)} {alert.state}: {_evidence(alert)}", mood)
         for calibrator in sight.calibrators:
             if self._is_new("calibrator", calibrator.number):
                 self.watcher.tell(sight.at, _fitted(calibrator), "good")
@@ -231,6 +231,10 @@ class Story:
 
 
 _NAMES: Final = {"miscalibration": "Alarm on calibration", "score_drift": "Alarm on score drift"}
+
+
+def _name(alert: Alert) -> str:
+    return _NAMES.get(alert.kind, f"Alert {alert.kind.replace('_', ' ')}")
 
 
 def _evidence(alert: Alert) -> str:

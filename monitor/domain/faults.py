@@ -79,11 +79,11 @@ def since_words(since: Since) -> str:
 
     >>> noon = 1_764_417_600_000_000
     >>> since_words(Since(at=noon, low=None, high=noon + 60_000_000))
-    'since 29 Nov 12:00 UTC or before (12:01 at the latest)'
+    'since 29 Nov 12:00 UTC (from the start, or before; 12:01 at the latest)'
     """
     at, high = (_utc(instant) for instant in (since.at, since.high))
     if since.low is None:
-        return f"since {_shown(at)} UTC or before ({_shown(high, at)} at the latest)"
+        return f"since {_shown(at)} UTC (from the start, or before; {_shown(high, at)} at the latest)"
     low = _utc(since.low)
     return f"since {_shown(at)} UTC (between {_shown(low, at)} and {_shown(high, at)})"
 

@@ -131,7 +131,10 @@ function sinceWords({ since, since_low: low, since_high: high }) {
   /** @param {string | null | undefined} time */
   const short = (time) => utc(time ?? "", utc(time ?? "", "day") === day ? "clock" : "moment");
   const at = `Since ${utc(since ?? "")}${NB}UTC`;
-  return low ? `${at} (between ${short(low)} and ${short(high)})` : `${at} or before (${short(high)} at the latest)`;
+  const interval = low
+    ? `between ${short(low)} and ${short(high)}`
+    : `from the start, or before; ${short(high)} at the latest`;
+  return `${at} (${interval})`;
 }
 
 /**
