@@ -111,7 +111,9 @@ class Feed:
             rollups.remove_model(connection, model.id)
             models.save_progress(connection, model.id, Progress())
             connection.execute(text("DELETE FROM evidence WHERE model_id = :id"), {"id": model.id})
-            connection.execute(text("UPDATE progress SET consumed_until = NULL WHERE model_id = :id"), {"id": model.id})
+            connection.execute(
+                text("UPDATE progress SET taken_until = NULL, takings = 0 WHERE model_id = :id"), {"id": model.id}
+            )
 
 
 def prediction(event_id: str, p: float | None = None, *, at: datetime = NOON, **fields: Any) -> PredictionEvent:

@@ -11,9 +11,6 @@ HOUR_LEVEL: Final = 1
 
 DAY_LEVEL: Final = 2
 
-LATE_LEVEL: Final = 3
-"""Labels that arrived after their predictions were tested; the bucket is the time of the roll-up."""
-
 REFERENCE_SEGMENT: Final = "reference"
 """The segment of the validation set; unlike declared segments it has no colon. Summed by hours and days only."""
 
@@ -30,7 +27,8 @@ class Progress:
     minutes_from: int | None = None  # first time with complete minute rollups
     predictions: int = 0
     labels: int = 0
-    consumed_until: int | None = None  # the sequential tests have taken in all predictions before this
+    taken_until: int | None = None  # the sequential tests have taken all cohorts that were due by then
+    takings: int = 0  # transactions of the sequential tests so far
 
 
 @dataclass(frozen=True, slots=True, order=True)

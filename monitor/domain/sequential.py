@@ -48,14 +48,28 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             description="log of the e-value against confidences that are all within .02, or the threshold, of the truth"
         ),
     ]
-    labels: Count
-    steps: Annotated[
-        Count, Meta(description="buckets of time with labels, and moments of late labels, that have been tested")
-    ]
+    labels: Annotated[Count, Meta(description="labels that came in time, and have been tested")]
+    bets: Annotated[
+        Count,
+        Meta(
+            description="labels that were bet on one by one, and clusters, each of which is one bet, whatever its size"
+        ),
+    ] = 0
+    late_labels: Annotated[
+        Count,
+        Meta(
+            description="labels that came too late, or after their cluster's span: they change the scores, and are never bet on"
+        ),
+    ] = 0
+    steps: Annotated[Count, Meta(description="buckets of time with labels that have been tested")]
     direction: Annotated[Direction, Meta(description=DIRECTIONS)]
     threshold: float
     false_alarm_rate: Ratio
     since: Annotated[Moment, Meta(description="predictions since then count, in event time")]
     until: Annotated[
-        Moment, Meta(description="predictions before this have been tested; later labels are added as they arrive")
+        Moment,
+        Meta(
+            description="predictions made and received up to then have been tested, with the labels that had come by the time their label "
+            "delay was over; what shares a cluster is tested `cluster_span` later"
+        ),
     ]

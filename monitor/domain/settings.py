@@ -185,6 +185,14 @@ class ModelSettings:
             sentence="Thresholds that the scores are used with, by name; each refit says what it changes about them.",
         ),
     ] = field(default_factory=dict)
+    cluster_span: Annotated[
+        int,
+        Setting(
+            type=DURATION,
+            sentence="How long events of a new cluster are gathered, from its first prediction on, before the sequential test "
+            "bets once on all of them; later ones change the scores only.",
+        ),
+    ] = 24 * HOUR
     stale_after: Annotated[
         int,
         Setting(

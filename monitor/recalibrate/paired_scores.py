@@ -1,7 +1,7 @@
 """Scores of two calibrators on a model's matured labels, step by step, from sums or, where these do not suffice, rows."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any, Final
 
@@ -19,20 +19,17 @@ from ..stats.cells import Floats, Integers
 from ..stats.sequential.comparison import IN_UNITS, OF_VECTORS, Pairs, widest
 from ..stats.sequential.witnesses import LOWER, MIDDLE, UPPER
 from ..stats.summary import Kind, cell_sums
-from ..store import rollups, sequential
+from ..store import clusters, rollups, sequential
 from ..store.calibrators import Fitted
 from ..store.rollups import Span
 from ..windows.clock import Clocked
-from ..windows.samples import Sample, raw_sample
+from ..windows.samples import Sample, row_sample
 
 STEPS: Final = 200
 """Buckets read at once."""
 
 ROWS: Final = 50
 """Rows of a step where there are no sums."""
-
-ALONE: Final = -1
-"""The cluster of events without one."""
 
 RAW: Final[dict[bool, tuple[Kind, ...]]] = {False: ("both", "raw"), True: ("raw",)}
 """Kinds of the model's raw scores, by whether a calibrator served."""
@@ -67,27 +64,15 @@ def _map(fitted: Fitted | None) -> Map:
 def border_of(connection: Connection, clock: Clocked) -> int:
     """Return the moment before which a model's labels can be compared; whole hours for rows, since finding them takes a scan.
 
-    Where labels come at once, the newest minute matures while it lasts, and waits until it is over. Where events share clusters it does
-    not wait: the sequential tests use it as it is, after which the sums of its clusters are deleted.
+    Where labels come at once, the newest minute matures while it lasts, and waits until it is over.
     """
-    border, by_rows = clock.matured_until or 0, _by_rows(clock.model)
-    if by_rows or not _clustered(connection, clock):
-        border = min(border, floor(clock.now, MINUTE))
+    border, by_rows = min(clock.matured_until or 0, floor(clock.now, MINUTE)), _by_rows(connection, clock.model)
     return floor(border, HOUR) if by_rows or border < (clock.progress.minutes_from or 0) else border
 
 
-def _clustered(connection: Connection, clock: Clocked) -> bool:
-    return sequential.has_clusters(connection, list(_numbers(connection, clock)))
-
-
-def _numbers(connection: Connection, clock: Clocked) -> dict[int, bool]:
-    """Return the series of a model as a whole, each with whether a calibrator served."""
-    series = rollups.series_ids(connection, clock.model.id).items()
-    return {number: key.calibrator != 0 for key, number in series if _whole(key)}
-
-
-def _by_rows(model: Model) -> bool:
-    return model.task in BOUNDS or model.settings.trusted_sources is not None
+def _by_rows(connection: Connection, model: Model) -> bool:
+    """Return whether a model's sums do not suffice: they know neither vectors, nor the sources of labels, nor clusters."""
+    return model.task in BOUNDS or model.settings.trusted_sources is not None or clusters.exist(connection, model.id)
 
 
 def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -> tuple[list[Pairs], int]:
@@ -98,12 +83,10 @@ def matured_pairs(connection: Connection, clock: Clocked, at: int, maps: Maps) -
     at : predictions before this have been compared
 
     """
-    border, by_rows = border_of(connection, clock), _by_rows(clock.model)
-    if not by_rows and _clustered(connection, clock):
-        # The sums of clusters are deleted once the sequential tests have used them.
-        at = max(at, clock.progress.consumed_until or 0)
+    border = border_of(connection, clock)
     if border <= at:
         return [], at
+    by_rows = _by_rows(connection, clock.model)
     return (_of_rows if by_rows else _of_sums)(connection, clock, at, border, maps)
 
 
@@ -112,12 +95,16 @@ def _whole(key: SeriesKey) -> bool:
 
 
 def _of_rows(connection: Connection, clock: Clocked, at: int, until: int, maps: Maps) -> tuple[list[Pairs], int]:
-    """Return steps of rows."""
-    sample = raw_sample(connection, clock, at, until, _whole).judging
+    """Return steps of rows: events that share a cluster within an hour are in one step, and bet together."""
+    sample = row_sample(connection, clock.model, at, until, _whole).judging
     if not sample.labels:
         return [], until
     rows = OF_TASK.get(clock.model.task or "", _of_singles)(sample, maps)
-    return [rows.part(slice(first, first + ROWS)) for first in range(0, len(rows.n), ROWS)], until
+    if sample.cluster is None or (sample.cluster < 0).all():
+        return [rows.part(slice(first, first + ROWS)) for first in range(0, len(rows.n), ROWS)], until
+    shared = replace(rows, cluster=sample.cluster)
+    cuts = [0, *(np.flatnonzero(np.diff(sample.at // HOUR)) + 1).tolist(), len(rows.n)]
+    return [shared.part(slice(first, last)) for first, last in pairwise(cuts)], until
 
 
 def _of_singles(sample: Sample, maps: Maps) -> Pairs:
@@ -157,22 +144,16 @@ OF_TASK: Final[dict[str, Callable[[Sample, Maps], Pairs]]] = {
 
 
 def _of_sums(connection: Connection, clock: Clocked, at: int, border: int, maps: Maps) -> tuple[list[Pairs], int]:
-    series = _numbers(connection, clock)
+    series = {
+        n: key.calibrator != 0 for key, n in rollups.series_ids(connection, clock.model.id).items() if _whole(key)
+    }
     span = _next(connection, list(series), clock.progress.minutes_from or 0, at, border)
     if span is None:
         return [], border
     rows = rollups.read(connection, list(series), [span])
     begins = sorted({begin for _, _, begin, _ in rows})
-    step = LEVEL_STEP[span.level]
     until = begins[STEPS] if len(begins) > STEPS else span.last
-    shared = [
-        (series[number], floor(begin, step), cluster, blob)
-        for number, begin, cluster, blob in sequential.clusters(
-            connection, list(series), Span(MINUTE_LEVEL, span.first, until)
-        )
-    ]
-    total = [(series[number], begin, ALONE, blob) for number, _, begin, blob in rows if begin < until]
-    return _steps(_Sums.of(total), _Sums.of(shared), maps), until
+    return _steps([(series[number], begin, blob) for number, _, begin, blob in rows if begin < until], maps), until
 
 
 def _next(connection: Connection, numbers: Sequence[int], minutes_from: int, at: int, border: int) -> Span | None:
@@ -185,56 +166,34 @@ def _next(connection: Connection, numbers: Sequence[int], minutes_from: int, at:
     return None
 
 
-@dataclass(frozen=True, slots=True)
-class _Sums:
-    """Sums of raw scores per moment, cluster and cell; arrays have shape (m,)."""
-
-    at: Integers
-    cluster: Integers
-    cell: Integers
-    sums: Floats  # n, Σy and Σp; shape (m, 3)
-
-    @classmethod
-    def of(cls, stored: Sequence[tuple[bool, int, int, bytes]]) -> "_Sums":
-        """Return the sums of encoded buckets, given as (whether a calibrator served, begin, cluster, summary)."""
-        parts = []
-        for calibrated, kinds in RAW.items():
-            some = [(at, cluster, blob) for served, at, cluster, blob in stored if served == calibrated]
-            row, cell, sums = cell_sums([blob for *_, blob in some], kinds, ("n", "sy", "sp"))
-            named = np.array([(at, cluster) for at, cluster, _ in some], dtype=np.int64).reshape(-1, 2)[row]
-            parts.append((named, cell, sums))
-        named, cell, sums = (np.concatenate(column) for column in zip(*parts, strict=True))
-        return cls(named[:, 0], named[:, 1], cell, sums)
-
-    def less(self, others: "_Sums") -> "_Sums":
-        """Return the sums of events outside clusters."""
-        return _Sums(
-            np.concatenate([self.at, others.at]),
-            np.full(len(self.at) + len(others.at), ALONE),
-            np.concatenate([self.cell, others.cell]),
-            np.concatenate([self.sums, -others.sums]),
-        )
-
-    def gathered(self) -> "_Sums":
-        """Return the sums per moment, cluster and cell, those without labels left out."""
-        keys = np.stack([self.at, self.cluster, self.cell], axis=1)
-        named, place = np.unique(keys, axis=0, return_inverse=True)
-        sums = np.zeros((len(named), self.sums.shape[1]))
-        np.add.at(sums, place.ravel(), self.sums)
-        labelled = sums[:, 0] > 0
-        at, cluster, cell = named[labelled].T
-        return _Sums(at, cluster, cell, sums[labelled])
+def _steps(stored: Sequence[tuple[bool, int, bytes]], maps: Maps) -> list[Pairs]:
+    """Return a step for each moment of encoded sums, given as (whether a calibrator served, begin, summary)."""
+    keys, parts = [np.zeros((0, 2), dtype=np.int64)], [np.zeros((0, 3))]
+    for calibrated, kinds in RAW.items():
+        some = [(at, blob) for served, at, blob in stored if served == calibrated]
+        row, cell, sums = cell_sums([blob for _, blob in some], kinds, ("n", "sy", "sp"))
+        keys.append(np.stack([np.array([at for at, _ in some], dtype=np.int64)[row], cell], axis=1))
+        parts.append(sums)
+    moments, place = np.unique(np.concatenate(keys), axis=0, return_inverse=True)
+    total = np.zeros((len(moments), 3))
+    np.add.at(total, place.ravel(), np.concatenate(parts))
+    labelled = total[:, 0] > 0
+    return _pairs(moments[labelled, 0], total[labelled], maps)
 
 
-def _steps(total: _Sums, shared: _Sums, maps: Maps) -> list[Pairs]:
-    """Return a step for each moment, of events without a cluster and of clusters."""
-    parts = [total.less(shared).gathered(), shared.gathered()]
-    at, cluster = (np.concatenate([getattr(part, name) for part in parts]) for name in ("at", "cluster"))
-    n, sy, sp = np.concatenate([part.sums for part in parts]).T
-    if not len(n):
+def _pairs(at: Integers, sums: Floats, maps: Maps) -> list[Pairs]:
+    """Return the scores of cells in the order of time, a step for each moment.
+
+    Parameters
+    ----------
+    at : moment of each cell; shape (m,)
+    sums : n, Σy and Σp; shape (m, 3)
+
+    """
+    if not len(at):
         return []
+    n, sy, sp = sums.T
     p = np.clip(sp / n, 0.0, 1.0)
-    order = np.argsort(at, kind="stable")
-    columns = [column[order] for column in (n, sy, maps.own(p), maps.other(p), cluster)]
-    cuts = [0, *(np.flatnonzero(np.diff(at[order])) + 1).tolist(), len(at)]
-    return [Pairs.of_cells(*(column[first:last] for column in columns)) for first, last in pairwise(cuts)]
+    own, other = maps.own(p), maps.other(p)
+    cuts = pairwise([0, *(np.flatnonzero(np.diff(at)) + 1).tolist(), len(at)])
+    return [Pairs.of_cells(n[a:b], sy[a:b], own[a:b], other[a:b]) for a, b in cuts]

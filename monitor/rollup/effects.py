@@ -3,32 +3,31 @@
 import hashlib
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import chain
 from typing import Final, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection
 
+from ..domain.cohorts import MINUTES_KEPT
 from ..domain.delays import Seen, delay_bucket
 from ..domain.events import Event, PredictionEvent
-from ..domain.records import MINUTE_LEVEL, EventRef, LabelRow, PredictionRow, Progress, SeriesKey
+from ..domain.records import EventRef, LabelRow, PredictionRow, Progress, SeriesKey
 from ..domain.settings import Model
 from ..domain.times import HOUR, floor, micros
 from ..stats.summary import ONE
-from ..store import rollups, sequential
+from ..store import clusters, rollups, sequential
+from ..store.clusters import Cluster, ClusterKey
 from ..store.events import event_key, hash_key, labels_of, predictions_of
 from ..store.models import by_ids, progress_of, revisions
 from ..store.payload import confidences
-from ..store.rollups import Span
 from ..store.rows import outcome
 from ..store.sequential import Taken
 from ..store.summaries import Summaries
+from .cohorts import cluster_keys, clusters_of, cohort_sums, gathered_clusters
 from .join import Arrival, Joined, join
-from .late import Carried, cluster_keys, passed_over, waiting
 from .sums import Sums, Target, entries_of, merged, sums_of
-
-MINUTES_KEPT: Final = 48 * HOUR
 
 HISTORY: Final = HOUR
 """A prediction received later than this after its own time is imported history, not live traffic."""
@@ -56,10 +55,10 @@ class Effects:
 
     joined: Joined
     additions: list[Addition]
+    clusters: dict[ClusterKey, Cluster]  # as they are afterwards
     progress: dict[int, Progress]
     stale_minutes: dict[int, int]  # model -> minute rollups before this are deleted
     taken: dict[int, Taken]  # progress of the sequential tests when this was computed
-    passed: dict[int, int]  # model -> predictions before this count as tested from now on
     delays: dict[tuple[int, int], Seen]
     counts: dict[CounterKey, int]
 
@@ -93,49 +92,31 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     joined = join(arrivals, predictions, labels_of(connection, keys), models)
     progress = _advanced(before, joined, _label_times(joined, predictions))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
-    clusters = {change.row.cluster for change in joined.changes}
-    entries = entries_of(joined.changes, models, known_revisions, halves(key, clusters))
+    names = {change.row.cluster for change in joined.changes}
+    entries = entries_of(joined.changes, models, known_revisions, halves(key, names))
     taken = sequential.taken(connection, list(models))
-    passed = passed_over(taken, minutes)
-    waits = waiting(
+    named = cluster_keys(key, names)
+    gathered = gathered_clusters(
         joined.changes,
         entries,
-        {model_id: replace(tested, until=passed.get(model_id, tested.until)) for model_id, tested in taken.items()},
-        cluster_keys(key, clusters),
-        now=max((row.rolled_at for row in arrivals), default=0),
-        carried=[
-            sums
-            for model_id, until in passed.items()
-            for sums in _carried(connection, model_id, taken[model_id], until)
-        ],
+        taken,
+        named,
+        stored=clusters.of_keys(connection, clusters_of(joined.changes, named)),
+        spans={model_id: model.settings.cluster_span for model_id, model in models.items()},
     )
     return Effects(
         joined=joined,
         additions=[
             addition_of(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
-            addition_of(connection, rollups.SUMS, waits.late),
-            addition_of(connection, rollups.CLUSTERS, waits.clusters),
+            addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, entries, taken)),
         ],
+        clusters=gathered,
         progress=progress,
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
         taken=taken,
-        passed=passed,
         delays=_delays(joined, models),
         counts=_counts(arrivals, joined),
     )
-
-
-def _carried(connection: Connection, model_id: int, taken: Taken, until: int) -> list[Carried]:
-    """Return the untested minute sums of a model before `until`, as far as they count for its tests."""
-    whole = {n: key for key, n in rollups.series_ids(connection, model_id).items() if not key.segment}
-    span = Span(MINUTE_LEVEL, taken.until or 0, until)
-    clusters = sequential.clusters(connection, list(whole), span)
-    minutes = [(number, begin, None, blob) for number, _, begin, blob in rollups.read(connection, list(whole), [span])]
-    return [
-        Carried(whole[number], cluster, blob)
-        for number, begin, cluster, blob in (*minutes, *clusters)
-        if begin >= taken.beginning(whole[number].version)
-    ]
 
 
 def _row_of(received: Received, model: Model, key: bytes, now: int) -> Arrival:

@@ -14,14 +14,13 @@ from sqlalchemy import Connection
 
 from ..domain.errors import LeaseLost, Unavailable
 from ..domain.records import MINUTE_LEVEL
-from ..store import counters, journal, rollups, sequential
+from ..store import clusters, counters, journal, rollups, sequential
 from ..store.batch import decode, encode
 from ..store.engine import Database, savepoint
 from ..store.events import add_conflicts, add_labels, add_predictions
 from ..store.journal import JournalRow
 from ..store.lease import hold
-from ..store.models import add_delays, consumed, save_progress
-from ..store.rollups import Span
+from ..store.models import add_delays, save_progress
 from ..store.summaries import Summaries
 from .effects import Addition, CounterKey, Effects, Received, addition_of, effects_of, series_ids
 from .sums import Sums
@@ -36,10 +35,7 @@ def write(connection: Connection, effects: Effects) -> None:
     add_conflicts(connection, effects.joined.conflicts)
     for addition in effects.additions:
         _add(connection, addition)
-    for model_id, until in effects.passed.items():
-        whole = [number for key, number in rollups.series_ids(connection, model_id).items() if not key.segment]
-        sequential.forget_clusters(connection, whole, Span(MINUTE_LEVEL, 0, until))
-        consumed(connection, model_id, until)
+    clusters.save(connection, effects.clusters)
     for model_id, before in effects.stale_minutes.items():
         numbers = list(rollups.series_ids(connection, model_id).values())
         rollups.prune(connection, numbers, MINUTE_LEVEL, before)

@@ -8,14 +8,13 @@ from sqlalchemy import Connection
 from ..domain.errors import NotFound
 from ..domain.records import PredictionRow
 from ..domain.settings import Model
-from ..store import events, models, rollups, sequential
+from ..store import events, models, rollups
 from ..store.engine import Database
 from ..store.lease import fence
 from ..store.rows import standing
 from .effects import halves
 from .job import add_sums
 from .join import Change
-from .late import cluster_keys, waiting
 from .sums import entries_of, sums_of
 
 CHUNK = 5000
@@ -25,6 +24,8 @@ def rebuild_model(
     database: Database, model: Model, *, report: Callable[[int, int], None] = lambda _done, _all: None
 ) -> int:
     """Replace a model's rollups by sums of its rows under the newest revision; return its number of predictions.
+
+    What waits for the sequential tests is not touched.
 
     This is one transaction that fences off the leader: whatever it computes meanwhile is void.
 
@@ -78,12 +79,8 @@ def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) ->
 def _add(connection: Connection, model: Model, changes: list[Change], minutes_from: int) -> None:
     revisions = models.revisions(connection, [model.id])
     key = events.hash_key(connection)
-    clusters = {change.row.cluster for change in changes}
-    models_by_id, half_of = {model.id: model}, halves(key, clusters)
-    sums = sums_of(changes, entries_of(changes, models_by_id, revisions, half_of), revisions, {model.id: minutes_from})
+    half_of = halves(key, {change.row.cluster for change in changes})
+    sums = sums_of(
+        changes, entries_of(changes, {model.id: model}, revisions, half_of), revisions, {model.id: minutes_from}
+    )
     add_sums(connection, rollups.SUMS, sums)
-    taken = sequential.taken(connection, [model.id])
-    until = taken[model.id].until or 0
-    apart = [change for change in changes if change.row.cluster is not None and change.row.at >= until]
-    entries = entries_of(apart, models_by_id, revisions, half_of)
-    add_sums(connection, rollups.CLUSTERS, waiting(apart, entries, taken, cluster_keys(key, clusters)).clusters)

@@ -29,7 +29,7 @@ from ..domain.records import (
     SeriesKey,
 )
 from ..domain.settings import Model, Revision
-from ..domain.times import LATEST, MINUTE, floor, rfc3339
+from ..domain.times import DAY, LATEST, MINUTE, SECOND, floor, rfc3339
 from ..stats.cells import CELLS, EDGES, SIXTIETHS
 from ..stats.summary import (
     AMOUNT_CHUNKS,
@@ -52,9 +52,9 @@ from ..stats.summary import (
     total_slot,
     value_slot,
 )
-from ..store import events, models, rollups, sequential
+from ..store import clusters, events, models, rollups, sequential
+from ..store.clusters import Cluster, ClusterKey
 from ..store.payload import payload_of, vectors_of
-from ..store.rollups import Span
 from ..store.rows import (
     OWN_SEGMENTS,
     answered,
@@ -68,6 +68,8 @@ from ..store.rows import (
 )
 
 CHUNK: Final = 2000
+TEN_SECONDS: Final = 10 * SECOND
+TWO_DAYS: Final = 2 * DAY
 MOST_REPEATS: Final = 20
 """Events stored twice that are listed at most."""
 
@@ -111,7 +113,10 @@ class _Recomputed:
     """The sums of all rows."""
 
     buckets: dict[Bucket, Counter[int]] = field(default_factory=lambda: defaultdict(Counter))
-    clusters: dict[int, dict[Bucket, Counter[int]]] = field(
+    cohorts: dict[str, dict[Bucket, Counter[int]]] = field(
+        default_factory=lambda: defaultdict(lambda: defaultdict(Counter))
+    )
+    clusters: dict[str, dict[Bucket, Counter[int]]] = field(
         default_factory=lambda: defaultdict(lambda: defaultdict(Counter))
     )
     predictions: int = 0
@@ -125,7 +130,8 @@ class _Settings:
     model: Model
     revisions: Mapping[tuple[int, int], Revision]
     minutes_from: int
-    consumed_until: int  # clusters before this are tested, so that their sums are gone
+    taken_until: int  # cohorts due by this are tested, so that their sums are gone
+    clusters: Mapping[ClusterKey, Cluster]  # as they are stored: when they opened depends on the order of arrival
     secret: bytes
 
 
@@ -139,7 +145,8 @@ def differences_of(connection: Connection, model: Model) -> list[Difference]:
         model,
         models.revisions(connection, [model.id]),
         progress.minutes_from or 0,
-        progress.consumed_until or 0,
+        progress.taken_until or 0,
+        clusters.of_model(connection, model.id),
         events.hash_key(connection),
     )
     rows = _Recomputed()
@@ -149,16 +156,39 @@ def differences_of(connection: Connection, model: Model) -> list[Difference]:
         *_counts(progress, rows),
         *_repeats(connection, model),
         *_buckets(rollups.everything(connection, model.id), rows.buckets),
-        *_clusters(_stored_clusters(connection, model), rows.clusters),
+        *_waiting(_stored_cohorts(connection, model, settings), rows.cohorts),
+        *_waiting(_stored_clusters(settings), rows.clusters),
     ]
 
 
-def _stored_clusters(connection: Connection, model: Model) -> dict[int, dict[Bucket, bytes]]:
+def _stored_cohorts(connection: Connection, model: Model, settings: _Settings) -> dict[str, dict[Bucket, bytes]]:
     series = {number: key for key, number in rollups.every_series(connection, model.id).items()}
-    stored: dict[int, dict[Bucket, bytes]] = defaultdict(dict)
-    for number, begin, cluster, blob in sequential.clusters(connection, list(series), Span(MINUTE_LEVEL, 0, LATEST)):
-        stored[cluster][series[number], MINUTE_LEVEL, begin] = blob
+    stored: dict[str, dict[Bucket, bytes]] = defaultdict(dict)
+    for waiting in sequential.due(connection, list(series), LATEST, LATEST):
+        if waiting.due > settings.taken_until:
+            stored[_cohort_name(waiting.due)][series[waiting.series], MINUTE_LEVEL, waiting.bucket] = waiting.summary
     return stored
+
+
+def _stored_clusters(settings: _Settings) -> dict[str, dict[Bucket, bytes]]:
+    """Return the sums to be bet on of the clusters that were not taken yet."""
+    stored: dict[str, dict[Bucket, bytes]] = defaultdict(dict)
+    for key, cluster in settings.clusters.items():
+        if cluster.due > settings.taken_until and cluster.summary:
+            stored[_cluster_name(key.key)][_place(key, cluster)] = cluster.summary
+    return stored
+
+
+def _place(key: ClusterKey, cluster: Cluster) -> Bucket:
+    return SeriesKey(key.model_id, key.version, 0, ""), MINUTE_LEVEL, floor(cluster.opened, MINUTE)
+
+
+def _cohort_name(due: int) -> str:
+    return f"cohort due {rfc3339(due)}"
+
+
+def _cluster_name(key: int) -> str:
+    return f"cluster {key:016x}"
 
 
 def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
@@ -179,22 +209,39 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
-    if row.cluster is not None and not row.reference and row.at >= settings.consumed_until:
-        digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=settings.secret).digest()
-        buckets = rows.clusters[int.from_bytes(digest, "little") // 2]
-        bucket = buckets[_series(settings, row)[0], MINUTE_LEVEL, floor(row.at, MINUTE)]
+    waiting = None if row.reference else _waiting_in(rows, settings, row)
+    if waiting is not None:
         for slot, value in terms:
-            bucket[slot] += value if _is_tested(slot) else 0
+            waiting[slot] += value if _is_counted(slot) else 0
+
+
+def _waiting_in(rows: _Recomputed, settings: _Settings, row: PredictionRow) -> Counter[int] | None:
+    """Return the sums that an event adds to while they wait for the sequential tests."""
+    if row.cluster is None:
+        due = max(row.at, row.received_at)
+        due += -due % TEN_SECONDS
+        if due <= settings.taken_until:
+            return None
+        step = LEVEL_STEP[HOUR_LEVEL if due - row.at > TWO_DAYS else MINUTE_LEVEL]
+        return rows.cohorts[_cohort_name(due)][_series(settings, row)[0], MINUTE_LEVEL, floor(row.at, step)]
+    digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=settings.secret).digest()
+    key = ClusterKey(row.model_id, row.version, int.from_bytes(digest, "little") // 2)
+    cluster = settings.clusters.get(key)
+    if cluster is None or cluster.due <= settings.taken_until or row.at > cluster.closes:
+        return None
+    return rows.clusters[_cluster_name(key.key)][_place(key, cluster)]
 
 
 @lru_cache(maxsize=4096)
-def _is_tested(slot: int) -> bool:
+def _is_counted(slot: int) -> bool:
     """Return whether the sequential tests read a slot, by its name."""
     words = slot_name(slot).split()
     first, last = words[0], words[-1]
     if first in {"both", "served"}:
-        return "cell" in words and last in {"n", "sy", "sp", "spp", "spy"}
-    return last == "n" if first == "pit" else first in VALUES and last in {"n", "sy"}
+        return "cell" in words and last in {"n", "sy", "sp", "spp", "spy", "en", "esp"}
+    if first == "pit":
+        return last == "n"
+    return first in {"events", "labels"} or (first in VALUES and last in {"n", "sy", "en"})
 
 
 def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
@@ -344,12 +391,12 @@ def _buckets(stored: Mapping[Bucket, bytes], recomputed: Mapping[Bucket, Mapping
                 yield _difference(bucket, slot_name(slot), str(actual.get(slot, 0)), str(expected.get(slot, 0)))
 
 
-def _clusters(
-    stored: Mapping[int, Mapping[Bucket, bytes]], recomputed: Mapping[int, Mapping[Bucket, Mapping[int, int]]]
+def _waiting(
+    stored: Mapping[str, Mapping[Bucket, bytes]], recomputed: Mapping[str, Mapping[Bucket, Mapping[int, int]]]
 ) -> Iterator[Difference]:
-    for cluster in sorted({*stored, *recomputed}):
-        for difference in _buckets(stored.get(cluster, {}), recomputed.get(cluster, {})):
-            yield replace(difference, what=f"cluster {cluster:016x} {difference.what}")
+    for name in sorted({*stored, *recomputed}):
+        for difference in _buckets(stored.get(name, {}), recomputed.get(name, {})):
+            yield replace(difference, what=f"{name} {difference.what}")
 
 
 def _decoded(blob: bytes | None) -> dict[int, int]:

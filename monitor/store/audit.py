@@ -45,6 +45,7 @@ class Action(StrEnum):
     PROMOTE = "promote", "The version became the champion."
     WATCH_WORSE = "watch_worse", "The champion is worse than what it replaced, and stays until a person decides."
     ROLLBACK = "rollback", "What the champion had replaced serves again."
+    TESTS_BEGIN = "tests_begin", "The sequential tests began anew with a release whose tests are others."
 
 
 EXPLAINED = "; ".join(f"`{action}`: {action.sentence.rstrip('.')}" for action in Action)

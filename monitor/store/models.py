@@ -159,21 +159,26 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
             minutes_from=row.minutes_from,
             predictions=row.predictions,
             labels=row.labels,
-            consumed_until=row.consumed_until,
+            taken_until=row.taken_until,
+            takings=row.takings,
         )
         for row in rows
     }
 
 
 def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
-    """Store the progress of a model, except that of its sequential tests, which `consumed` stores."""
-    values = {name: value for name, value in asdict(state).items() if name != "consumed_until"}
+    """Store the progress of a model, except that of its sequential tests, which `took` stores."""
+    values = {name: value for name, value in asdict(state).items() if name not in {"taken_until", "takings"}}
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(**values))
 
 
-def consumed(connection: Connection, model_id: int, until: int) -> None:
-    """Store that the sequential tests of a model have used all predictions before `until`."""
-    connection.execute(update(progress).where(progress.c.model_id == model_id).values(consumed_until=until))
+def took(connection: Connection, model_id: int, until: int | None) -> None:
+    """Store that the sequential tests of a model have taken all cohorts due by `until`, in one more transaction."""
+    connection.execute(
+        update(progress)
+        .where(progress.c.model_id == model_id)
+        .values(taken_until=until, takings=progress.c.takings + 1)
+    )
 
 
 def add_delays(connection: Connection, seen: Mapping[tuple[int, int], Seen]) -> None:

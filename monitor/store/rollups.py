@@ -21,16 +21,16 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import ARRAY
 
-from ..domain.records import LATE_LEVEL, REFERENCE_SEGMENT, SeriesKey
+from ..domain.records import REFERENCE_SEGMENT, SeriesKey
 from .bulk import among
-from .schema import clustered, rollup, series
+from .schema import cluster, cohort, rollup, series
 from .summaries import Summaries
 
 SUMS: Final = Summaries(rollup)
 """Sums by series id, level and beginning of the bucket."""
 
-CLUSTERS: Final = Summaries(clustered)
-"""Sums of single clusters by series id, level, beginning of the bucket and key of the cluster."""
+COHORTS: Final = Summaries(cohort)
+"""Sums that wait for the sequential tests by series id, when they are due, and beginning of the bucket."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,11 +127,11 @@ def prune(connection: Connection, numbers: Sequence[int], level: int, before: in
 
 
 def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, int, int], bytes]:
-    """Return all rollups of a model by series, level and bucket, without the separate sums of late labels."""
+    """Return all rollups of a model by series, level and bucket."""
     query = (
         select(series, rollup.c.level, rollup.c.bucket, rollup.c.summary)
         .join_from(rollup, series)
-        .where(series.c.model_id == model_id, rollup.c.level < LATE_LEVEL)
+        .where(series.c.model_id == model_id)
     )
     return {
         (SeriesKey(row.model_id, row.version, row.calibrator, row.segment), row.level, row.bucket): bytes(row.summary)
@@ -140,16 +140,16 @@ def everything(connection: Connection, model_id: int) -> dict[tuple[SeriesKey, i
 
 
 def clear(connection: Connection, model_id: int) -> None:
-    """Delete the rollups that a rebuild makes again; late labels that wait for the sequential tests stay."""
+    """Delete the rollups that a rebuild makes again; what waits for the sequential tests stays."""
     numbers = select(series.c.id).where(series.c.model_id == model_id)
-    for table in (rollup, clustered):
-        connection.execute(delete(table).where(table.c.series_id.in_(numbers), table.c.level < LATE_LEVEL))
+    connection.execute(delete(rollup).where(rollup.c.series_id.in_(numbers)))
     connection.execute(delete(series).where(series.c.model_id == model_id, series.c.segment != ""))
 
 
 def remove_model(connection: Connection, model_id: int) -> None:
-    """Delete all rollups and series of a model."""
+    """Delete all rollups and series of a model, and what waits for its sequential tests."""
     numbers = select(series.c.id).where(series.c.model_id == model_id)
-    for table in (clustered, rollup):
+    connection.execute(delete(cluster).where(cluster.c.model_id == model_id))
+    for table in (cohort, rollup):
         connection.execute(delete(table).where(table.c.series_id.in_(numbers)))
     connection.execute(delete(series).where(series.c.model_id == model_id))

@@ -80,7 +80,8 @@ progress = Table(
     Column("minutes_from", BigInteger),  # minute rollups are complete from here on
     Column("predictions", BigInteger, nullable=False, default=0),
     Column("labels", BigInteger, nullable=False, default=0),
-    Column("consumed_until", BigInteger),  # the sequential tests have taken in all predictions before this
+    Column("taken_until", BigInteger),  # the sequential tests have taken all cohorts that were due by then
+    Column("takings", BigInteger, nullable=False, server_default="0"),  # transactions of the sequential tests so far
 )
 
 delay = Table(
@@ -193,21 +194,41 @@ rollup = Table(
     "rollup",
     metadata,
     Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
-    Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day, 3 late labels
-    Column("bucket", BigInteger, primary_key=True),  # its beginning; for late labels the time of their roll-up
+    Column("level", SmallInteger, primary_key=True),  # 0 minute, 1 hour, 2 day
+    Column("bucket", BigInteger, primary_key=True),  # its beginning
     Column("summary", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
 )
 
-clustered = Table(
-    "clustered",  # sums of labelled events that share a cluster, until they are tested
+cohort = Table(
+    "cohort",  # sums of events without a cluster that wait for the sequential tests
     metadata,
     Column("series_id", Integer, ForeignKey("series.id", ondelete="CASCADE"), primary_key=True),
-    Column("level", SmallInteger, primary_key=True),  # 0 minute, 3 late labels
-    Column("bucket", BigInteger, primary_key=True),
-    Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name
+    Column("due", BigInteger, primary_key=True),  # its label delay counts from then on; 0: labels that came too late
+    Column("bucket", BigInteger, primary_key=True),  # beginning of a minute or hour of event time
     Column("summary", LargeBinary, nullable=False),
     sqlite_with_rowid=False,
+)
+
+cluster = Table(
+    "cluster",  # events that share their luck, one bet of the sequential tests; never deleted, so that none opens twice
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name
+    Column("opened", BigInteger, nullable=False),  # event time of its first prediction
+    Column("closes", BigInteger, nullable=False),  # later events are not bet on
+    Column("due", BigInteger, nullable=False),  # the label delay counts from then on
+    Column("summary", LargeBinary, nullable=False),  # to be bet on; empty once it was
+    Column("rest", LargeBinary, nullable=False),  # later events, and labels that came too late: to be learned from
+    Column("waits", Boolean, nullable=False),  # whether the tests have anything left to do with it
+    Index(  # few rows, found without reading all others
+        "ix_cluster_waits",
+        "model_id",
+        "due",
+        sqlite_where=literal_column("waits = 1"),
+        postgresql_where=literal_column("waits"),
+    ),
 )
 
 evidence = Table(
@@ -216,9 +237,6 @@ evidence = Table(
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
-    Column(
-        "until", BigInteger, nullable=False
-    ),  # predictions before this have been tested; later labels are added as they arrive
     Column("basis", Text, nullable=False),  # JSON: the settings it depends on; a change restarts it
     Column("fields", Text, nullable=False),  # JSON: its figures
     Column("state", LargeBinary, nullable=False),

@@ -1,30 +1,25 @@
-"""The stored state of the sequential tests, and the labels that wait for them."""
+"""The stored state of the sequential tests, and the cohorts that wait for them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final, NamedTuple
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
-from ..domain.records import LATE_LEVEL
 from ..domain.sequential import Basis, VersionEvidence
-from . import rollups
 from .bulk import among, upsert
 from .documents import decoded, encoded
-from .rollups import Span
-from .schema import clustered, evidence, progress, rollup, series
+from .schema import cohort, evidence, progress, rollup, series
+
+LATE: Final = 0
+"""In place of when a cohort is due: labels that came after their cohort was taken."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Taken:
-    """What the sequential tests of a model have taken in, and what they leave out."""
+class Taken(NamedTuple):
+    """The progress of the sequential tests of a model."""
 
-    until: int | None  # all predictions before this, with the labels that they had then; None: nothing yet
-    since: Mapping[str, int]  # model version -> earlier predictions don't count
-
-    def beginning(self, version: str) -> int:
-        """Return from when on predictions of a version count; of one that is not known yet, as of the first one."""
-        return self.since.get(version, min(self.since.values(), default=0))
+    until: int  # all cohorts due by then have been taken
+    takings: int  # transactions so far
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,27 +28,26 @@ class Standing:
 
     version: str
     since: int  # predictions from here on count, in event time
-    until: int  # and those before here have been tested
     basis: Basis
     evidence: VersionEvidence
     state: bytes  # empty where the tests are to start again
 
 
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """The sums of a bucket of a cohort of one series."""
+
+    series: int
+    due: int
+    bucket: int
+    summary: bytes
+
+
 def taken(connection: Connection, model_ids: Sequence[int]) -> dict[int, Taken]:
-    """Return what the sequential tests of some models have taken in."""
-    query = (
-        select(progress.c.model_id, progress.c.consumed_until, evidence.c.version, evidence.c.since)
-        .join_from(progress, evidence, progress.c.model_id == evidence.c.model_id, isouter=True)
-        .where(progress.c.model_id.in_(model_ids))
-    )
-    until: dict[int, int | None] = {}
-    since: dict[int, dict[str, int]] = {}
-    for row in connection.execute(query):
-        until[row.model_id] = row.consumed_until
-        found = since.setdefault(row.model_id, {})
-        if row.version is not None:
-            found[row.version] = row.since
-    return {model_id: Taken(until=until[model_id], since=since[model_id]) for model_id in until}
+    """Return the progress of the sequential tests of some models."""
+    columns = (progress.c.model_id, progress.c.taken_until, progress.c.takings)
+    rows = connection.execute(select(*columns).where(progress.c.model_id.in_(model_ids)))
+    return {row.model_id: Taken(row.taken_until or 0, row.takings) for row in rows}
 
 
 def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
@@ -63,7 +57,6 @@ def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
         row.version: Standing(
             version=row.version,
             since=row.since,
-            until=row.until,
             basis=decoded(row.basis, Basis),
             evidence=decoded(row.fields, VersionEvidence, version=row.version),
             state=bytes(row.state),
@@ -72,7 +65,7 @@ def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
     }
 
 
-def save(connection: Connection, model_id: int, found: Sequence[Standing]) -> None:
+def save(connection: Connection, model_id: int, standing: Sequence[Standing]) -> None:
     """Store the tests of some versions in place of what is stored of them."""
     upsert(
         connection,
@@ -82,12 +75,11 @@ def save(connection: Connection, model_id: int, found: Sequence[Standing]) -> No
                 "model_id": model_id,
                 "version": each.version,
                 "since": each.since,
-                "until": each.until,
                 "basis": encoded(each.basis),
                 "fields": encoded(each.evidence),
                 "state": each.state,
             }
-            for each in found
+            for each in standing
         ],
     )
 
@@ -102,64 +94,55 @@ def newest(connection: Connection, model_id: int | None = None) -> list[tuple[in
 
 
 def restart(connection: Connection, model_id: int, version: str, since: int) -> None:
-    """Let the tests of a version begin afresh with predictions from a moment of event time on.
-
-    What they have taken in already is not taken in again: of predictions from before then only labels that come from now on count.
-    """
+    """Let the tests of a version begin afresh with predictions from a moment of event time on that were not taken yet."""
     same = (evidence.c.model_id == model_id, evidence.c.version == version)
     before = connection.execute(select(evidence.c.since).where(*same)).scalar()
     if before is not None:
         connection.execute(update(evidence).where(*same).values(since=max(before, since), state=b""))
-        leave_out(connection, model_id, version)
 
 
-def leave_out(connection: Connection, model_id: int, version: str) -> None:
-    """Forget the late labels of a version that wait for the tests."""
-    numbers = select(series.c.id).where(
-        series.c.model_id == model_id, series.c.version == version, series.c.segment == ""
-    )
-    for table in (rollup, clustered):
-        connection.execute(delete(table).where(table.c.series_id.in_(numbers), table.c.level == LATE_LEVEL))
+def is_due(connection: Connection, numbers: Sequence[int], after: int, until: int) -> bool:
+    """Return whether cohorts of some series are due within (after, until]."""
+    due = (cohort.c.due > after, cohort.c.due <= until)
+    query = select(cohort.c.series_id).where(among(connection, cohort.c.series_id, numbers), *due)
+    return connection.execute(query.limit(1)).first() is not None
 
 
-def late(connection: Connection, numbers: Sequence[int], most: int) -> list[tuple[int, int, bytes]]:
-    """Return the oldest late labels of some series, of so many moments at most, as (series, when, sum) in the order of time."""
-    waiting = (among(connection, rollup.c.series_id, numbers), rollup.c.level == LATE_LEVEL)
-    moments = select(rollup.c.bucket).where(*waiting).distinct().order_by(rollup.c.bucket).limit(most).subquery()
-    border = connection.execute(select(func.max(moments.c.bucket))).scalar()
-    if border is None:
-        return []
-    rows = connection.execute(
-        select(rollup.c.series_id, rollup.c.bucket, rollup.c.summary)
-        .where(*waiting, rollup.c.bucket <= border)
-        .order_by(rollup.c.bucket, rollup.c.series_id)
-    )
-    return [(number, bucket, bytes(blob)) for number, bucket, blob in rows]
+def due_buckets(connection: Connection, numbers: Sequence[int], until: int, most: int) -> list[int]:
+    """Return the beginnings of the earliest buckets of some series that are due by `until`, in their order."""
+    query = select(cohort.c.bucket).where(*_due(connection, numbers, until)).distinct().order_by(cohort.c.bucket)
+    return list(connection.execute(query.limit(most)).scalars())
 
 
-def clusters(connection: Connection, numbers: Sequence[int], span: Span) -> list[tuple[int, int, int, bytes]]:
-    """Return the sums of clusters of some series within a span of minutes or late labels, as (series, beginning, cluster, sum)."""
-    rows = connection.execute(
-        select(*rollups.CLUSTERS.table.columns)
-        .where(among(connection, clustered.c.series_id, numbers), *_within(span))
-        .order_by(clustered.c.bucket, clustered.c.series_id, clustered.c.cluster)
-    )
-    return [(row.series_id, row.bucket, row.cluster, bytes(row.summary)) for row in rows]
+def due(connection: Connection, numbers: Sequence[int], until: int, last: int) -> list[Waiting]:
+    """Return the sums of some series that are due by `until`, of buckets that begin no later than `last`, in the order of event time."""
+    query = select(cohort).where(*_due(connection, numbers, until), cohort.c.bucket <= last)
+    rows = connection.execute(query.order_by(cohort.c.bucket, cohort.c.series_id, cohort.c.due))
+    return [Waiting(number, due, bucket, bytes(blob)) for number, due, bucket, blob in rows]
 
 
-def has_clusters(connection: Connection, numbers: Sequence[int]) -> bool:
-    """Return whether sums of clusters of some series wait."""
-    wait = select(clustered.c.series_id).where(among(connection, clustered.c.series_id, numbers)).limit(1)
-    return connection.execute(wait).first() is not None
+def forget_due(connection: Connection, numbers: Sequence[int], until: int, last: int) -> None:
+    """Delete what `due` returns."""
+    connection.execute(delete(cohort).where(*_due(connection, numbers, until), cohort.c.bucket <= last))
 
 
-def forget_clusters(connection: Connection, numbers: Sequence[int], span: Span) -> None:
-    """Delete the sums of clusters of some series within a span."""
-    connection.execute(delete(clustered).where(among(connection, clustered.c.series_id, numbers), *_within(span)))
+def late(connection: Connection, numbers: Sequence[int]) -> list[Waiting]:
+    """Return the sums of labels of some series that came too late, in the order of event time."""
+    rows = connection.execute(select(cohort).where(*_late(connection, numbers)).order_by(cohort.c.bucket))
+    return [Waiting(number, due, bucket, bytes(blob)) for number, due, bucket, blob in rows]
 
 
-def _within(span: Span) -> tuple[Any, ...]:
-    return clustered.c.level == span.level, clustered.c.bucket >= span.first, clustered.c.bucket < span.last
+def forget_late(connection: Connection, numbers: Sequence[int]) -> None:
+    """Delete what `late` returns."""
+    connection.execute(delete(cohort).where(*_late(connection, numbers)))
+
+
+def _due(connection: Connection, numbers: Sequence[int], until: int) -> tuple[ColumnElement[bool], ...]:
+    return among(connection, cohort.c.series_id, numbers), cohort.c.due > LATE, cohort.c.due <= until
+
+
+def _late(connection: Connection, numbers: Sequence[int]) -> tuple[Any, ...]:
+    return among(connection, cohort.c.series_id, numbers), cohort.c.due == LATE
 
 
 def next_bucket(connection: Connection, numbers: Sequence[int], level: int, first: int) -> int | None:

@@ -6,12 +6,13 @@ from typing import Final, Literal
 
 from sqlalchemy import Connection
 
+from ..domain.cohorts import DUE_STEP
 from ..domain.delays import delay_limit
 from ..domain.names import CHAMPION
 from ..domain.records import DAY_LEVEL, HOUR_LEVEL, LEVEL_STEP, Progress
 from ..domain.settings import VALIDATION, Model
 from ..domain.times import DAY, HOUR, floor, micros
-from ..store import coverage, models, versions
+from ..store import coverage, journal, models, versions
 from ..store.coverage import Totals
 from ..store.rollups import Span
 from .delays import Aged
@@ -63,6 +64,23 @@ def fitted_on(connection: Connection, model: Model) -> Range | Literal["validati
     if source.start is None or source.end is None:
         return None
     return micros(source.start), micros(source.end)
+
+
+def due_until(connection: Connection, model: Model, now: int) -> int | None:
+    """Return the moment by which cohorts are due for the sequential tests; None while nobody knows how long labels take.
+
+    What waits in the journal may belong to a cohort, so none matures that it may belong to. Before the first label of a model that learns
+    its delay nothing does: else the first labels of all models would come too late.
+    """
+    progress = models.progress_of(connection, [model.id])[model.id]
+    delay = model.settings.label_delay
+    if delay is None:
+        if not progress.labels:
+            return None
+        delay = learned_now(connection, model, progress, now)
+    _, waiting_since = journal.backlog(connection)
+    matured = now - delay if waiting_since is None else min(now - delay, waiting_since - 1)
+    return floor(matured, DUE_STEP)
 
 
 def learned_now(connection: Connection, model: Model, progress: Progress, now: int) -> int:

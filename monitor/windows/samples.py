@@ -47,6 +47,7 @@ class Sample:
     weight: Array  # (n,) events that a row stands for
     at: Array  # (n,) beginning of the row's bucket, or its time, in microseconds
     trusted: Array | None = None  # (n,) whether the label's source is one of those that may judge; None: all are
+    cluster: Array | None = None  # (n,) numbers of rows' clusters, negative without one; None: unknown
 
     @property
     def labels(self) -> int:
@@ -66,8 +67,8 @@ class Sample:
 
     def part(self, chosen: Array) -> "Sample":
         """Return the chosen rows."""
-        trusted = None if self.trusted is None else self.trusted[chosen]
-        return Sample(self.x[chosen], self.y[chosen], self.weight[chosen], self.at[chosen], trusted)
+        trusted, cluster = (None if column is None else column[chosen] for column in (self.trusted, self.cluster))
+        return Sample(self.x[chosen], self.y[chosen], self.weight[chosen], self.at[chosen], trusted, cluster)
 
     def since(self, moment: int) -> "Sample":
         """Return the rows from a moment on."""
@@ -142,7 +143,7 @@ def raw_sample(connection: Connection, clock: Clocked, start: int, end: int, wan
     Sums do not keep the sources of labels: where only some are trusted, the newest event rows are read instead.
     """
     if _by_rows(clock.model):
-        return _of_rows(connection, clock.model, start, end, wanted)
+        return row_sample(connection, clock.model, start, end, wanted)
     return _of_cells(connection, clock, start, end, wanted)
 
 
@@ -185,9 +186,11 @@ class _Row:
     y: float
     trusted: bool
     segments: tuple[str, ...]
+    cluster: str | None
 
 
-def _of_rows(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> Sample:
+def row_sample(connection: Connection, model: Model, start: int, end: int, wanted: Wanted) -> Sample:
+    """Return the labelled raw scores of the wanted series over a range from their newest event rows, which know their clusters."""
     return _sample(model, _rows(connection, model, start, end, wanted))
 
 
@@ -207,7 +210,13 @@ def _sample(model: Model, rows: Sequence[_Row]) -> Sample:
         np.ones(len(rows)),
         np.array([row.at for row in rows], dtype=np.int64),
         None if sources is None else np.array([row.trusted for row in rows], dtype=bool),
+        _numbered([row.cluster for row in rows]),
     )
+
+
+def _numbered(clusters: Sequence[str | None]) -> Array:
+    numbers = {name: number for number, name in enumerate(dict.fromkeys(clusters))}
+    return np.array([-1 if name is None else numbers[name] for name in clusters], dtype=np.int64)
 
 
 def _raw(model: Model, values: list[Any]) -> Array:
@@ -238,7 +247,7 @@ def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -
             values = segments_of(row, model.settings.segments) if model.settings.segments else {}
             names = (segment_of(key, values) for key in model.settings.segments)
             segments = tuple(name for name in names if name is not None)
-            labelled.append(_Row(row.at, *scored, sources is None or label.source in sources, segments))
+            labelled.append(_Row(row.at, *scored, sources is None or label.source in sources, segments, row.cluster))
     return labelled
 
 

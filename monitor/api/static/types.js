@@ -158,6 +158,7 @@
  * @property {number | null} [log_e_peak]
  * @property {number | null} [ece_at_least]
  * @property {number} labels
+ * @property {number} late_labels
  * @property {Direction} direction
  * @property {number} threshold
  * @property {number} false_alarm_rate

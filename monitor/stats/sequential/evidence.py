@@ -12,8 +12,8 @@ doi:10.51387/23-NEJSDS51. Averages of e-values: Vovk and Wang 2021, doi:10.1214/
 """
 
 import struct
-from dataclasses import dataclass
-from typing import Final, Literal, Self
+from dataclasses import dataclass, replace
+from typing import Final, Literal, Self, TypedDict
 
 import numpy as np
 from scipy.special import logsumexp
@@ -38,8 +38,8 @@ SLIGHT: Final = 0.2
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
-_FORMAT: Final = 2  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
-_HEADER: Final = struct.Struct("<4sHHqqqq")
+_FORMAT: Final = 3  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
+_HEADER: Final = struct.Struct("<4sHHqqqqqq")
 _SEEN: Final = (len(MEMORIES), BINS)
 _RUNGS: Final = len(RUNGS)
 _SHAPES: Final = (PRIOR.shape, PRIOR.shape, (len(LINES),), (_RUNGS, *PRIOR.shape), (), (_RUNGS,), _SEEN, _SEEN)
@@ -64,15 +64,17 @@ class Evidence:
     kind: Kind  # the kind of events in the steps
     ledger: Ledger  # of one row
     at_least: LowerBounds
+    labels: int  # tested labelled events, those of clusters each
+    late: int  # labels that came too late to be bet on
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        return cls("none", Ledger.begin(1), LowerBounds.begin())
+        return cls("none", Ledger.begin(1), LowerBounds.begin(), 0, 0)
 
     @property
-    def labels(self) -> int:
-        """The number of tested labelled events."""
+    def bets(self) -> int:
+        """The number of bets: labelled events without a cluster, and clusters."""
         return int(self.ledger.labels[0])
 
     @property
@@ -166,8 +168,8 @@ class Evidence:
         Parameters
         ----------
         cells : sums of the step's labelled events without a cluster
-        clusters : sums of those with one; a cluster pays the average of its events' factors, since they are dependent. Events of one
-            cluster in different steps count as independent
+        clusters : sums of those with one; a cluster is one bet, which pays the average of its events' factors, since they are dependent.
+            All clusters weigh alike, whatever their size
         threshold : δ of the null "ECE <= δ"
 
         Raises
@@ -186,6 +188,7 @@ class Evidence:
         alone_labels, size = entries.n.sum(), len(np.unique(shared.cluster))
         step = _Step(
             labels=np.array([alone_labels + shared.n.sum()]),
+            bets=np.array([alone_labels + size]),
             linear=_by_threshold(linear, np.array([alone_labels + size]), threshold),
             ratio=betting.ratio(entries, margin(threshold)) + betting.ratio_clustered(shared, margin(threshold)),
             gaps=alone[0] + together[0],
@@ -224,6 +227,7 @@ class Evidence:
         linear = betting.linear(steps, np.sign(gaps), soft(gaps, variances))
         taken = _Step(
             labels=labels,
+            bets=labels,
             linear=_by_threshold(linear, labels, threshold),
             ratio=betting.ratio(steps, margin(threshold)),
             gaps=seen[:, 0],
@@ -249,41 +253,84 @@ class Evidence:
 
         """
         shared = np.zeros((0, BINS)) if clusters is None else clusters[clusters.sum(axis=1) > 0]
-        total = counts + shared.sum(axis=0)
-        labels = total.sum()
+        labels = counts.sum() + shared.sum()
         if not labels:
             return self
         sides = np.concatenate([self.ledger.signs[0], self.ledger.soft[0]])
         says = pit_witnesses(sides[:, : BINS - 1])
-        means = says @ (shared / shared.sum(axis=1, keepdims=True)).T
+        parts = shared / shared.sum(axis=1, keepdims=True)
+        means = says @ parts.T
         share = SHARES[:, np.newaxis]
         linear = np.log1p(share * says[:, np.newaxis]) @ counts + np.log1p(share * means[:, np.newaxis]).sum(axis=-1)
         bets = np.array([counts.sum() + len(shared)])
         step = _Step(
             labels=np.array([labels]),
+            bets=bets,
             linear=_by_threshold(linear[np.newaxis], bets, threshold),
             ratio=np.zeros((1, len(LINES))),
-            gaps=np.append(np.cumsum(total)[:-1] - labels * LEVELS, 0.0)[np.newaxis],
-            variances=np.append(labels * LEVELS * (1 - LEVELS), 0.0)[np.newaxis],
+            **_seen_pit(counts + parts.sum(axis=0)),
         )
         return self._after("pit", step)
 
+    def taught(self, cells: Cells, clusters: Clusters | None = None) -> Self:
+        """Return the state after labels that came too late: witnesses learn from them, nothing is staked on them.
+
+        Labels that came late were chosen by how long they took. Where that depends on the outcome, bets on them, or on all labels after a
+        second look, would be won against a calibrated model.
+
+        Parameters
+        ----------
+        cells : sums of late labelled events without a cluster
+        clusters : sums of those of clusters, one by one
+
+        """
+        entries = Entries.of(cells)
+        seen, labels, weight = np.stack(betting.seen(entries)), entries.n.sum(), entries.n.sum()
+        if clusters is not None and len(clusters.n):
+            seen = seen + np.stack(betting.seen_clustered(clusters))
+            labels, weight = labels + clusters.n.sum(), weight + len(np.unique(clusters.cluster))
+        return self._told("cells", labels, self.ledger.taught(np.array([weight]), *seen)) if labels else self
+
+    def taught_pit(self, counts: Floats, clusters: Floats | None = None) -> Self:
+        """Return the state after late labels of a regression, as `taught`.
+
+        Parameters
+        ----------
+        counts : late labelled events without a cluster per twentieth of the probability integral transform; shape (20,)
+        clusters : the same of each cluster; shape (c, 20)
+
+        """
+        shared = np.zeros((0, BINS)) if clusters is None else clusters[clusters.sum(axis=1) > 0]
+        labels = counts.sum() + shared.sum()
+        if not labels:
+            return self
+        weight = counts + (shared / shared.sum(axis=1, keepdims=True)).sum(axis=0)
+        return self._told("pit", labels, self.ledger.taught(np.array([weight.sum()]), **_seen_pit(weight)))
+
+    def _told(self, kind: Kind, labels: float, ledger: Ledger) -> Self:
+        self._check(kind)
+        return replace(self, kind=kind, ledger=ledger, late=self.late + round(labels))
+
     def _after(self, kind: Kind, taken: "_Step") -> Self:
-        if self.kind not in ("none", kind):
-            raise ValueError(f"a step is of {kind}; the evidence so far is of {self.kind}")
+        self._check(kind)
         ledger, at_least = self.ledger, self.at_least
         for i in np.flatnonzero(taken.labels):
             one, before = slice(i, i + 1), int(ledger.stakes[0])
             ledger = ledger.after(
-                taken.labels[one], taken.linear[0, one], taken.ratio[one], taken.gaps[one], taken.variances[one]
+                taken.bets[one], taken.linear[0, one], taken.ratio[one], taken.gaps[one], taken.variances[one]
             )
             at_least = at_least.after(taken.linear[1:, i], before, int(ledger.stakes[0]))
-        return type(self)(kind, ledger, at_least)
+        return type(self)(kind, ledger, at_least, self.labels + round(float(taken.labels.sum())), self.late)
+
+    def _check(self, kind: Kind) -> None:
+        if self.kind not in ("none", kind):
+            raise ValueError(f"a step is of {kind}; the evidence so far is of {self.kind}")
 
     def to_bytes(self) -> bytes:
         """Return the state as bytes: a header, then the arrays as little-endian doubles."""
         held, least, kind = self.ledger, self.at_least, _KINDS.index(self.kind)
-        header = _HEADER.pack(_MAGIC, _FORMAT, kind, self.labels, self.steps, int(held.stakes[0]), self.peaked)
+        counts = (self.labels, self.bets, self.steps, int(held.stakes[0]), self.peaked, self.late)
+        header = _HEADER.pack(_MAGIC, _FORMAT, kind, *counts)
         won = (held.wealth, held.roberts, held.ratios, least.wealth)
         arrays = (*won, held.peak, least.peaks, held.gaps, held.variances)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
@@ -300,7 +347,7 @@ class Evidence:
         """
         if len(blob) < _HEADER.size or blob[: len(_MAGIC)] != _MAGIC:
             raise ValueError(f"{len(blob)} bytes are not the state of a sequential test")
-        _, version, kind, labels, steps, stakes, peaked = _HEADER.unpack_from(blob)
+        _, version, kind, labels, bets, steps, stakes, peaked, late = _HEADER.unpack_from(blob)
         if version != _FORMAT or len(blob) != _HEADER.size + 8 * sum(_SIZES) or kind >= len(_KINDS):
             raise ValueError(
                 f"{len(blob)} bytes of format {version} are not the state of these sequential tests (format {_FORMAT})"
@@ -309,7 +356,8 @@ class Evidence:
         if (
             not (flat < np.inf).all()
             or not np.isfinite(flat[-2 * _SIZES[-1] :]).all()
-            or not _possible(labels, steps, stakes, peaked)
+            or not _possible(labels, bets, steps, stakes, peaked)
+            or late < 0
         ):
             raise ValueError("the state of a sequential test holds figures that no test arrives at")
         parts = np.split(flat, np.cumsum(_SIZES)[:-1])
@@ -318,10 +366,10 @@ class Evidence:
         )
         gaps, variances = seen
         ledger = Ledger(
-            labels=np.array([labels]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
+            labels=np.array([bets]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
             ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
         )  # fmt: skip
-        return cls(_KINDS[kind], ledger, LowerBounds(rungs[0], peaks[0]))
+        return cls(_KINDS[kind], ledger, LowerBounds(rungs[0], peaks[0]), labels, late)
 
 
 def _coarse(gaps: Floats, variances: Floats) -> Cells:
@@ -333,10 +381,10 @@ def _coarse(gaps: Floats, variances: Floats) -> Cells:
     return Cells(n=n, sy=sy, sp=sp, spp=sp * p, spy=sy * p, en=n, esp=sp, hn=none, hsy=none, hsp=none)
 
 
-def _possible(labels: int, steps: int, stakes: int, peaked: int) -> bool:
+def _possible(labels: int, bets: int, steps: int, stakes: int, peaked: int) -> bool:
     """Return whether a test can have come to these counts."""
-    in_order = 0 <= peaked <= steps <= labels
-    return in_order and (steps > 0) == (stakes > 0) and 0 <= stakes <= labels // STAKE_LABELS + 1
+    in_order = 0 <= peaked <= steps <= bets <= labels
+    return in_order and (steps > 0) == (stakes > 0) and 0 <= stakes <= bets // STAKE_LABELS + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,10 +392,29 @@ class _Step:
     """What the bets of some steps paid, and what learned witnesses are told by them."""
 
     labels: Floats  # shape (steps,)
+    bets: Floats  # labelled events without a cluster, and clusters; shape (steps,)
     linear: Floats  # log payoff at the threshold, then at each rung; shape (10, steps, 16, 5)
     ratio: Floats  # shape (steps, 21)
     gaps: Floats  # shape (steps, 20)
     variances: Floats  # shape (steps, 20)
+
+
+class _SeenPit(TypedDict):
+    gaps: Floats
+    variances: Floats
+
+
+def _seen_pit(counts: Floats) -> _SeenPit:
+    """Return what learned witnesses learn from a regression's events, per level; two arrays of shape (1, 20).
+
+    Parameters
+    ----------
+    counts : events per twentieth, a cluster being one; shape (20,)
+
+    """
+    bets = counts.sum()
+    gaps = np.append(np.cumsum(counts)[:-1] - bets * LEVELS, 0.0)[np.newaxis]
+    return _SeenPit(gaps=gaps, variances=np.append(bets * LEVELS * (1 - LEVELS), 0.0)[np.newaxis])
 
 
 def _by_threshold(linear: Floats, bets: Floats, threshold: float) -> Floats:

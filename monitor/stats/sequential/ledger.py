@@ -1,6 +1,6 @@
 """The wealth of sequential tests, for one stream or many side by side."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -29,7 +29,7 @@ class Ledger:
     1/log2(k + 2), is held as cash. The Shiryaev-Roberts form adds 1 for every 250 labels instead.
     """
 
-    labels: Integers  # shape (rows,)
+    labels: Integers  # that were bet on, a cluster being one; shape (rows,)
     steps: Integers  # shape (rows,)
     stakes: Integers  # how many have been placed; shape (rows,)
     wealth: Floats  # log M per witness and share; shape (rows, 16, 5)
@@ -82,6 +82,22 @@ class Ledger:
         linear = betting.linear(entries, self.signs, self.soft) - betting.charge(labels, threshold)
         return self.after(labels, linear, betting.ratio(entries, margin(threshold)), *betting.seen(entries))
 
+    def taught(self, labels: Floats, gaps: Floats, variances: Floats) -> "Ledger":
+        """Return the state after labels that nothing is staked on: only what learned witnesses know changes.
+
+        Parameters
+        ----------
+        labels : number of labels, a cluster being one; shape (rows,)
+        gaps, variances : as in `after`
+
+        """
+        left = _forgotten(labels)
+        return replace(
+            self,
+            gaps=self.gaps * left + gaps[:, np.newaxis],
+            variances=self.variances * left + variances[:, np.newaxis],
+        )
+
     def after(self, labels: Floats, linear: Floats, ratio: Floats, gaps: Floats, variances: Floats) -> "Ledger":
         """Return the state after a step whose bets paid this.
 
@@ -99,7 +115,7 @@ class Ledger:
         with np.errstate(divide="ignore"):  # nothing joins: the logarithm of 0
             stake = np.log(cash(self.stakes) - cash(stakes))[:, np.newaxis]
             fresh = np.log(np.maximum(stakes - np.maximum(self.stakes, 1), 0))[:, np.newaxis, np.newaxis]
-        forgotten = np.exp(-labels[:, np.newaxis] / MEMORIES)[..., np.newaxis]
+        forgotten = _forgotten(labels)
         wealth, steps = linear + np.logaddexp(self.wealth, stake[..., np.newaxis]), self.steps + took
         log_e = _held(logsumexp(wealth + _LOG_PRIOR, axis=(1, 2)), stakes)
         higher = took & (log_e > self.peak)
@@ -115,6 +131,12 @@ class Ledger:
             self.gaps * forgotten + gaps[:, np.newaxis],
             self.variances * forgotten + variances[:, np.newaxis],
         )
+
+
+def _forgotten(labels: Floats) -> Floats:
+    """Return the part of what was learned that is left after so many labels; shape (rows, 3, 1)."""
+    left: Floats = np.exp(-labels[:, np.newaxis] / MEMORIES)[..., np.newaxis]
+    return left
 
 
 def _held(placed: Floats, stakes: Integers) -> Floats:

@@ -21,7 +21,8 @@ from monitor.store import alerts, models
 from monitor.store.schema import alert as alert_rows
 from monitor.store.schema import (
     alert_state,
-    clustered,
+    cluster,
+    cohort,
     delay,
     evaluation,
     label,
@@ -228,8 +229,9 @@ def lived(feed, model, mixed, dice, *, with_reference):
     judge_alerts(feed.database, feed.token, model, feed.clock(), notify=False)
     with feed.database.read() as connection:
         assert differences_of(connection, model) == []
-        waiting = connection.execute(select(rollup.c.summary).where(rollup.c.level == 3)).all()
-        apart = connection.execute(select(clustered.c.level, clustered.c.bucket, clustered.c.summary)).all()
+        waiting = connection.execute(select(cohort.c.due, cohort.c.bucket, cohort.c.summary)).all()
+        gathered = select(cluster.c.opened, cluster.c.due, cluster.c.summary, cluster.c.rest)
+        apart = connection.execute(gathered).all()
         names = ("version", "segment", "window", "kind", "fields")
         figures = connection.execute(select(*(latest.c[name] for name in names))).all()
         clock = clocked(connection, model, feed.clock())
@@ -237,8 +239,8 @@ def lived(feed, model, mixed, dice, *, with_reference):
             "rollups": {k: blob for k, blob in feed.rollups(model).items() if k[0].segment != REFERENCE_SEGMENT},
             "clock": (clock.progress, clock.delay, clock.matured_until, clock.newest_end),
             "delays": models.delays(connection, model.id),
-            "late": sorted(bytes(blob) for (blob,) in waiting),
-            "clusters": sorted((level, bucket, bytes(blob)) for level, bucket, blob in apart),
+            "cohorts": sorted((due, bucket, bytes(blob)) for due, bucket, blob in waiting),
+            "clusters": sorted((opened, due, bytes(bets), bytes(rest)) for opened, due, bets, rest in apart),
             "figures": sorted(map(str, figures)),
             "tests": {version: row.evidence for version, row in standings(connection, model.id).items()},
             "alerts": alerts.transitions(connection, model.id, 100),

@@ -481,9 +481,12 @@ def test_events_of_a_cluster_bet_together(feed: Any, clock: Any, make: Any) -> N
     names = [f"e{i}" for i in range(9)]
     feed.take(
         *(
-            make.prediction(name, 0.1 * (i + 1), at=at, cluster=("x" if i < 4 else "y" if i < 8 else None))
+            make.prediction(
+                name, 0.1 * (i + 1), at=at - AN_HOUR / (i + 2), cluster=("x" if i < 4 else "y" if i < 8 else None)
+            )
             for i, name in enumerate(names)
         ),
+        make.prediction("later", 0.5, at=at),
         *(make.label(name, 1) for name in names),
     )
     (step,) = steps_of(feed, model, clock, 3.0)
@@ -510,6 +513,9 @@ def test_events_of_a_cluster_bet_together_also_where_labels_come_at_once(
         one.feed.take(*told, *(make.label(each.event_id, 1) for each in told))
         run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
         run_stage(stage("tests"), one.feed.database, one.feed.token, now=one.clock)
+    one.clock.advance(AN_HOUR)
+    one.feed.take(make.prediction("later", 0.9, at=moment(one.clock())))
+    run_stage(stage("trials"), one.feed.database, one.feed.token, now=one.clock)
     found = held(one)["watch"].findings
     # Clusters and events alone bet sixty times at most; a thousand bets are what independent ones would make.
     assert found.e_value_log < 60 * np.log(1.9)

@@ -141,7 +141,7 @@ def rolled_up(feed, model, batches, dice):
     assert found(feed, model) == []
     counted = {name: value - before.get(name, 0) for name, value in feed.counters().items()}
     names = ("events_ingested", "events_duplicate", "label_conflicts", "prediction_conflicts", "events_rejected")
-    progress = replace(feed.progress(model), consumed_until=None)
+    progress = replace(feed.progress(model), taken_until=None, takings=0)
     return feed.rollups(model), progress, {k: v for k, v in counted.items() if k[0] in names and v}
 
 

@@ -34,6 +34,7 @@ const STEPS = {
   canary_stop: ({ number }) => `Canary of ${calibratorName(number)} stopped`,
   canary_end: ({ number }) => `Canary of ${calibratorName(number)} ended`,
   watch_worse: ({ number }) => `${named(number)} is worse than what it replaced`,
+  tests_begin: () => "Sequential tests began anew",
 };
 
 /**

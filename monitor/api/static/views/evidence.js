@@ -109,7 +109,11 @@ function rowOf(row) {
         "p",
         { class: "evidence" },
         joined(
-          [el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)), resultOf(row)],
+          [
+            el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)),
+            row.late_labels > 0 && `${count(row.late_labels)} came too late to count`,
+            resultOf(row),
+          ],
           " · ",
         ),
       ),

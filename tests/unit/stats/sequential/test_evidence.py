@@ -536,7 +536,8 @@ def test_a_step_of_regression_is_its_formula() -> None:
         assert wealth(evidence)[witness, share] == pytest.approx(np.exp(expected) * FIRST)
     assert evidence.labels == counts.sum() + 6
     assert evidence.log_ratio == pytest.approx(0)
-    assert evidence.ledger.gaps[0, 2, 0] == pytest.approx(counts[0] + 2 - 0.05 * evidence.labels)
+    assert evidence.bets == counts.sum() + 2
+    assert evidence.ledger.gaps[0, 2, 0] == pytest.approx(counts[0] + 2 / 3 - 0.05 * evidence.bets)
 
 
 def test_regression_does_not_win_on_average_at_the_edge_of_the_null() -> None:
@@ -631,10 +632,17 @@ def test_foreign_bytes_are_refused(held: Evidence) -> None:
     blob = held.to_bytes()
     spoilt = [b"", blob[:-1], blob + b"\0", b"X" + blob[1:], blob[:4] + b"\1" + blob[5:], blob[:6] + b"\x09" + blob[7:]]
     spoilt += [blob[:-8] + np.array([value]).tobytes() for value in (np.nan, np.inf, -np.inf)]
-    spoilt += [
-        blob[:8] + np.array(counts).tobytes() + blob[32:] for counts in ([-1, 0, 0], [3, 1, 0], [3, 1, 9], [0, 0, 1])
+    # labels, bets, steps, stakes, after how many steps it peaked, late labels
+    counts = [
+        [-1, 0, 0, 0, 0, 0],
+        [3, 3, 1, 0, 0, 0],
+        [3, 3, 1, 9, 0, 0],
+        [0, 0, 0, 0, 1, 0],
+        [3, 4, 1, 1, 0, 0],
+        [0, 0, 0, 0, 0, -1],
     ]
-    spoilt += [blob[:32] + np.array([np.inf]).tobytes() + blob[40:]]
+    spoilt += [blob[:8] + np.array(some).tobytes() + blob[56:] for some in counts]
+    spoilt += [blob[:56] + np.array([np.inf]).tobytes() + blob[64:]]
     for each in spoilt:
         with pytest.raises(ValueError, match="state of"):
             Evidence.from_bytes(each)

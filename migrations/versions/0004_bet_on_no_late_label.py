@@ -1,0 +1,84 @@
+"""bet on no late label."""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0004"
+down_revision = "0003"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+
+    op.create_table(
+        "cohort",
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("bucket", sa.BigInteger(), nullable=False),
+        sa.Column("summary", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_cohort_series_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("series_id", "due", "bucket", name=op.f("pk_cohort")),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
+        "cluster",
+        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("cluster", sa.BigInteger(), nullable=False),
+        sa.Column("opened", sa.BigInteger(), nullable=False),
+        sa.Column("closes", sa.BigInteger(), nullable=False),
+        sa.Column("due", sa.BigInteger(), nullable=False),
+        sa.Column("summary", sa.LargeBinary(), nullable=False),
+        sa.Column("rest", sa.LargeBinary(), nullable=False),
+        sa.Column("waits", sa.Boolean(), nullable=False),
+        sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_cluster_model_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("model_id", "version", "cluster", name=op.f("pk_cluster")),
+    )
+    op.create_index(
+        "ix_cluster_waits",
+        "cluster",
+        ["model_id", "due"],
+        sqlite_where=sa.literal_column("waits = 1"),
+        postgresql_where=sa.literal_column("waits"),
+    )
+    op.drop_table("clustered")
+    op.execute("DELETE FROM rollup WHERE level = 3")  # late labels
+    with op.batch_alter_table("progress", schema=None) as batch_op:
+        batch_op.alter_column("consumed_until", new_column_name="taken_until")
+        batch_op.add_column(sa.Column("takings", sa.BigInteger(), server_default="0", nullable=False))
+
+    # Late labels were bet on, so the states of before are not read any more. The tests begin anew, with predictions from now on.
+    op.execute("UPDATE progress SET taken_until = NULL")
+    op.execute(
+        "UPDATE progress SET taken_until = (CASE WHEN received_at > newest_prediction THEN received_at ELSE newest_prediction END"
+        " / 10000000 + 1) * 10000000 WHERE newest_prediction IS NOT NULL"
+    )
+    with op.batch_alter_table("evidence", schema=None) as batch_op:
+        batch_op.drop_column("until")
+
+
+def downgrade() -> None:
+
+    op.execute("DELETE FROM evidence")
+    with op.batch_alter_table("evidence", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("until", sa.BigInteger(), nullable=False))
+    with op.batch_alter_table("progress", schema=None) as batch_op:
+        batch_op.drop_column("takings")
+        batch_op.alter_column("taken_until", new_column_name="consumed_until")
+    op.execute("UPDATE progress SET consumed_until = (newest_prediction / 60000000 + 1) * 60000000")
+    op.create_table(
+        "clustered",
+        sa.Column("series_id", sa.Integer(), nullable=False),
+        sa.Column("level", sa.SmallInteger(), nullable=False),
+        sa.Column("bucket", sa.BigInteger(), nullable=False),
+        sa.Column("cluster", sa.BigInteger(), nullable=False),
+        sa.Column("summary", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(["series_id"], ["series.id"], name=op.f("fk_clustered_series_id"), ondelete="CASCADE"),
+        sa.PrimaryKeyConstraint("series_id", "level", "bucket", "cluster", name=op.f("pk_clustered")),
+        sqlite_with_rowid=False,
+    )
+    with op.batch_alter_table("cluster", schema=None) as batch_op:
+        batch_op.drop_index("ix_cluster_waits")
+    op.drop_table("cluster")
+    op.drop_table("cohort")

@@ -1,0 +1,88 @@
+"""What the sequential test bets on, through the API: no label that comes late, and each cluster once."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+from scipy.special import ndtr
+
+from monitor.domain.times import HOUR, micros, rfc3339
+from tests.conftest import NOON
+
+ALARM = 4.6
+"""log 1/.01: the evidence at which an alert fires."""
+
+
+@pytest.fixture
+def evidence(api, tools):
+    """Return what the sequential test says now."""
+    return lambda: api.get(tools.address("m") + "/evidence")["evidence"][0]
+
+
+@pytest.fixture
+def alerts(api, tools):
+    return lambda: [alert["kind"] for alert in api.get(tools.address("m") + "/alerts")["alerts"]]
+
+
+def test_calibrated_predictions_whose_positives_come_a_day_late_raise_no_alert(api, clock, tools, evidence, alerts):
+    api.put(label_delay="1h", recalibration="off", status=201)
+    dice = np.random.default_rng(1)
+    p = dice.random((24, 1250)).round(4)
+    y = dice.random(p.shape) < p
+    late = np.zeros(p.shape, dtype=bool)
+    late.flat[dice.choice(np.flatnonzero(y), 300, replace=False)] = True
+    begin = clock.micros
+    for hour in range(24):
+        names = [f"{hour}-{i}" for i in range(1250)]
+        at = [rfc3339(begin + hour * HOUR + i * HOUR // 1250) for i in range(1250)]
+        clock.advance(timedelta(hours=1))
+        api.send(
+            *(tools.prediction(*event, timestamp=t) for *event, t in zip(names, p[hour].tolist(), at, strict=True))
+        )
+        api.send(*(tools.label(name, int(y[hour, i])) for i, name in enumerate(names) if not late[hour, i]))
+    clock.advance(timedelta(hours=1))
+    api.judge()
+    before = evidence()
+    assert (before["labels"], before["late_labels"]) == (29_700, 0)
+    clock.advance(timedelta(days=1))
+    api.send(*(tools.label(f"{hour}-{i}", 1) for hour, i in np.argwhere(late).tolist()))
+    api.judge()
+    after = evidence()
+    assert (after["labels"], after["late_labels"]) == (29_700, 300)
+    assert (after["log_e"], after["log_e_peak"]) == (before["log_e"], before["log_e_peak"])
+    assert after["log_e_peak"] < ALARM
+    assert "miscalibration" not in alerts()
+    assert api.get(tools.address("m") + "/calibration", window="7d")["labelled"] == 30_000
+
+
+def test_a_game_of_two_hours_is_one_bet(api, clock, tools, evidence, alerts):
+    api.put(label_delay="0s", recalibration="off", status=201)
+    games, forecasts = 80, 170
+    steps = np.random.default_rng(2).standard_normal((games, forecasts + 1)) / np.sqrt(forecasts + 1)
+    lead = 0.5 * np.random.default_rng(3).standard_normal((games, 1)) + np.cumsum(steps, axis=1)
+    left = 1.0 - np.arange(1, forecasts + 1) / (forecasts + 1)
+    p = np.clip(ndtr(lead[:, :-1] / np.sqrt(left)), 0.001, 0.999)  # of winning, as it is known at each moment
+    won = lead[:, -1] > 0
+    for game in range(games):
+        begin = micros(NOON) + game * 2 * HOUR
+        for part in np.array_split(np.arange(forecasts), 2):  # its labels come with its end
+            clock.micros = begin + (int(part[-1]) + 1) * 2 * HOUR // forecasts
+            api.send(
+                *(
+                    tools.prediction(
+                        f"{game}-{i}", float(p[game, i].round(4)), cluster=f"game {game}",
+                        timestamp=rfc3339(begin + i * 2 * HOUR // forecasts),
+                    )
+                    for i in part.tolist()
+                )
+            )  # fmt: skip
+        api.send(*(tools.label(f"{game}-{i}", int(won[game])) for i in range(forecasts)))
+        if game % 16 == 0:
+            api.judge()
+            assert "miscalibration" not in alerts()
+    clock.micros += 26 * HOUR
+    api.judge()
+    says = evidence()
+    assert (says["bets"], says["labels"], says["late_labels"]) == (games, games * forecasts, 0)
+    assert says["log_e_peak"] < ALARM
+    assert "miscalibration" not in alerts()
