@@ -8,7 +8,7 @@ from typing import Final, Literal
 from msgspec import UNSET, UnsetType, field, structs
 from sqlalchemy import Connection
 
-from ..domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert, Evidence
+from ..domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert
 from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Evaluation, Verdict
 from ..domain.quantities import Moment
 from ..domain.sequential import VersionEvidence
@@ -17,6 +17,7 @@ from ..domain.times import micros, parse_duration, rfc3339
 from ..store import sequential
 from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
+from .remedy import RemedyEvidence, with_remedy
 from .settling import judged_by, settling
 from .story import FaultEvidence, told
 from .transitions import RESOLVED_SHARE, Finding, percent
@@ -62,7 +63,7 @@ class WindowEvidence(FaultEvidence, frozen=True, kw_only=True):
         return None if isinstance(bound, UnsetType) else bound
 
 
-class ClassEvidence(Evidence, frozen=True, kw_only=True):
+class ClassEvidence(RemedyEvidence, frozen=True, kw_only=True):
     """Figures of a window for one class."""
 
     policy: Literal["window"]
@@ -348,6 +349,11 @@ def _shortest(watch: Watch) -> tuple[str, Range | None]:
     return window, widened(end - parse_duration("window", window), end, watch.clock.progress.minutes_from)
 
 
+def _explained(watch: Watch, finding: Finding) -> Finding:
+    """Return a finding that fires: what it means and what to do before its figures."""
+    return told(watch, with_remedy(watch, finding))
+
+
 def _start_test_again(connection: Connection, model_id: int, alert: Alert) -> None:
     if (alert.alarm.window, alert.state) == (SEQUENTIAL, RESOLVED):
         sequential.restart(connection, model_id, alert.alarm.version, alert.at)
@@ -358,6 +364,6 @@ KIND: Final = Kind(
     sentence="Confidence does not mean what it says: the ECE is significantly above the threshold `ece`, or that of a class above its own.",
     watched=watched,
     findings=findings,
-    fired=told,
+    fired=_explained,
     recorded=_start_test_again,
 )

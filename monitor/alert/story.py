@@ -14,10 +14,11 @@ from ..store import evaluations, versions
 from ..windows.onset import since_of
 from ..windows.rows import of_version
 from .kind import Watch
+from .remedy import RemedyEvidence
 from .transitions import Finding
 
 
-class FaultEvidence(Evidence, frozen=True, kw_only=True):
+class FaultEvidence(RemedyEvidence, frozen=True, kw_only=True):
     """Evidence of a fault of a model version as a whole."""
 
     direction: Direction | None = None

@@ -23,7 +23,7 @@ from ..windows.drift import Reference, drift
 from ..windows.evaluation import Asked, Question, evaluations_of
 from ..windows.onset import dated
 from ..windows.ranges import Range, widened
-from ..windows.remedies import Breach, Sums, compared, remedied
+from ..windows.remedies import Breach, remedies, with_remedy
 from ..windows.rows import of_version
 from ..windows.sums import Place, at_place, in_parts
 
@@ -102,7 +102,7 @@ class _Evaluated:
     window: str
     place: Place
     evaluation: Evaluation
-    sums: Sums | None  # where it is miscalibrated, to choose a remedy by
+    breach: Breach | None  # where it is miscalibrated
 
 
 def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, ByPlace]) -> Iterator[_Evaluated]:
@@ -119,8 +119,8 @@ def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range,
         if segments.declared(clock.model, place[1]):
             log_e = segments.worthwhile(clock.model, evaluation, summary, previous)
             flag = Flag(e_value_log=log_e, flagged=False)
-        off = compared(clock.model, summary) if evaluation.verdict == MISCALIBRATED else None
-        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag), sums=off)
+        breach = Breach.of(clock.model, evaluation, summary) if evaluation.verdict == MISCALIBRATED else None
+        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag), breach=breach)
 
 
 def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
@@ -140,14 +140,10 @@ def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
 
 def _with_remedies(connection: Connection, clock: Clocked, judged: Sequence[_Evaluated]) -> Iterator[_Evaluated]:
     """Yield evaluations, the miscalibrated ones with what to do about them."""
-    off = {
-        number: Breach(version=one.place[0], evaluation=one.evaluation, sums=one.sums)
-        for number, one in enumerate(judged)
-        if one.sums is not None
-    }
-    told = dict(zip(off, remedied(connection, clock, [*off.values()]), strict=True))
+    breaches = {number: one.breach for number, one in enumerate(judged) if one.breach is not None}
+    advice = dict(zip(breaches, remedies(connection, clock, [*breaches.values()]), strict=True))
     for number, one in enumerate(judged):
-        yield replace(one, evaluation=told.get(number, one.evaluation), sums=None)
+        yield replace(one, evaluation=with_remedy(one.evaluation, advice[number])) if number in advice else one
 
 
 def _dated(connection: Connection, clock: Clocked, one: _Evaluated) -> Evaluation:

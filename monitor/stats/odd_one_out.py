@@ -35,7 +35,9 @@ class Labelled:
         if self.outcome is None:
             return _of_levels(self.stated[chosen])
         bins = Bins.from_rows(self.stated[chosen], self.outcome[chosen], BINS)
-        mean, spread = null_ece(bins) or (0.0, 0.0)
+        mean, _ = null_ece(bins) or (0.0, 0.0)
+        rate = (bins.sy + 0.5) / (bins.n + 1)
+        spread = math.sqrt(float((bins.n * rate * (1 - rate)).sum())) / max(float(bins.n.sum()), 1.0)
         return (ece(bins) or 0.0) - mean, spread
 
 

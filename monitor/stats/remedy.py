@@ -113,11 +113,11 @@ def of_distributions(now: Amounts, reference: Amounts | None, grounds: Grounds) 
 
 def _before_comparison(labels: float, reference: float | None, grounds: Grounds) -> Advice | None:
     """Return a remedy that needs no comparison with the reference, or says that there can be none."""
-    if grounds.suspects:
-        return Advice(remedy=CHECK_LABELS, reason=" ".join(grounds.suspects))
     if labels < grounds.minimum:
         reason = f"There are {labels:,.0f} labels, too few to tell what is wrong: it takes {grounds.minimum:,}."
         return Advice(remedy=WAIT, reason=reason)
+    if grounds.suspects:
+        return Advice(remedy=CHECK_LABELS, reason=" ".join(grounds.suspects))
     if reference is None or reference < grounds.minimum:
         return _nothing_to_compare()
     return None

@@ -36,18 +36,26 @@ class Breach:
     """A miscalibrated window, whose remedy is wanted."""
 
     version: str  # ALL_VERSIONS for all
-    evaluation: Evaluation
+    segment: str  # empty for the model as a whole
+    over: Range
     sums: Sums
+
+    @classmethod
+    def of(cls, model: Model, evaluation: Evaluation, summary: Summary) -> "Breach":
+        """Return the breach that an evaluation found in the sums of its window."""
+        version = ALL_VERSIONS if evaluation.version is None else evaluation.version
+        sums = compared(model, summary)
+        return cls(version=version, segment=evaluation.segment, over=evaluation.over, sums=sums)
 
     @property
     def place(self) -> Place:
         """Version and segment."""
-        return self.version, self.evaluation.segment
+        return self.version, self.segment
 
     @property
     def window(self) -> tuple[str, Range]:
         """Version and range."""
-        return self.version, self.evaluation.over
+        return self.version, self.over
 
     @property
     def named(self) -> str | None:
@@ -63,8 +71,13 @@ def compared(model: Model, summary: Summary) -> Sums:
     return summary.cells("raw")
 
 
-def remedied(connection: Connection, clock: Clocked, breaches: Sequence[Breach]) -> list[Evaluation]:
-    """Return miscalibrated evaluations with their remedies.
+def with_remedy(evaluation: Evaluation, advice: Advice) -> Evaluation:
+    """Return an evaluation with what to do about it."""
+    return structs.replace(evaluation, remedy=advice.remedy, remedy_reason=advice.reason)
+
+
+def remedies(connection: Connection, clock: Clocked, breaches: Sequence[Breach]) -> list[Advice]:
+    """Return what to do about miscalibrated windows.
 
     The reference is the range that is declared as such, or else the validation set, what the champion was fitted on, or the
     calibrated past before the window: the first with enough labels. Labels are held against one another for whole models only.
@@ -72,18 +85,14 @@ def remedied(connection: Connection, clock: Clocked, breaches: Sequence[Breach])
     if not breaches:
         return []
     references = _References.read(connection, clock, breaches)
-    return [_with_remedy(connection, clock, breach, references.of(breach)) for breach in breaches]
-
-
-def _with_remedy(connection: Connection, clock: Clocked, breach: Breach, reference: Sums | None) -> Evaluation:
-    advice = _advice(clock.model, breach.sums, reference, _suspects(connection, clock.model, breach))
-    return structs.replace(breach.evaluation, remedy=advice.remedy, remedy_reason=advice.reason)
+    return [
+        _advice(clock.model, breach.sums, references.of(breach), _suspects(connection, clock.model, breach))
+        for breach in breaches
+    ]
 
 
 def _suspects(connection: Connection, model: Model, breach: Breach) -> list[str]:
-    if breach.evaluation.segment:
-        return []
-    return suspects(connection, model, breach.named, breach.evaluation.over)
+    return [] if breach.segment else suspects(connection, model, breach.named, breach.over)
 
 
 def _advice(model: Model, now: Sums, reference: Sums | None, suspicions: Sequence[str]) -> Advice:
@@ -131,7 +140,7 @@ class _References:
     def of(self, breach: Breach) -> Sums | None:
         """Return the first reference of a window that has enough labels."""
         past = self.past.get(breach.window)
-        whole = not breach.evaluation.segment
+        whole = not breach.segment
         candidates = [
             *(self.stored.get((over, breach.place)) for over in self.declared),
             self.validated.get(breach.version) if whole else None,
@@ -161,7 +170,7 @@ def _calibrated_past(connection: Connection, clock: Clocked, breach: Breach) -> 
 
     Those of long windows come first. Where none ended before the window began, those that ended within it.
     """
-    start, end = breach.evaluation.over
+    start, end = breach.over
     settings = clock.model.settings
     by_length = sorted(settings.windows, key=lambda window: -parse_duration("window", window))
     for until in (start, end):

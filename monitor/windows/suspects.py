@@ -6,6 +6,7 @@ from itertools import islice
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ..domain.records import LabelRow, PredictionRow
@@ -23,8 +24,10 @@ MOST_ROWS: Final = 10_000
 MOST_CHUNKS: Final = 10
 """Chunks of predictions that are looked at for them at most."""
 
-EARLY: Final = "early"
-LATE: Final = "late"
+HALF: Final = 0.5
+
+Groupings = Sequence[tuple[str, Mapping[str, Places]]]
+"""Ways to group labelled events: what a group is called in a sentence, and which events are in each, by name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,8 +57,15 @@ def suspects(connection: Connection, model: Model, version: str | None, over: Ra
         stated=np.array([row.stated for row in rows]),
         outcome=None if model.task == "regression" else np.array([row.outcome for row in rows]),
     )
-    threshold = model.settings.thresholds["ece"]
-    odd = [(words, odd_one_out(labelled, groups, threshold)) for words, groups in _groupings(rows)]
+    groupings = groupings_of(
+        [row.source for row in rows], [row.segments for row in rows], np.array([row.delay for row in rows])
+    )
+    return suspicions(labelled, groupings, model.settings.thresholds["ece"])
+
+
+def suspicions(labelled: Labelled, groupings: Groupings, threshold: float) -> list[str]:
+    """Return which groups of labels are off while all others are right, in sentences."""
+    odd = [(words, odd_one_out(labelled, groups, threshold)) for words, groups in groupings]
     return [words.format(name=one.name) + _figures(one) for words, one in odd if one is not None]
 
 
@@ -63,21 +73,34 @@ def _figures(one: OddOne) -> str:
     return f" are off by {100 * one.error:.1f} points on average, all others by {100 * one.others:.1f}."
 
 
-def _groupings(rows: Sequence[_Row]) -> Iterator[tuple[str, Mapping[str, Places]]]:
-    """Yield ways to group rows, each with how a group is called in a sentence."""
-    sources = [row.source for row in rows]
-    yield (
-        "Check the labels: those of source {name}",
-        {str(source): np.array([each == source for each in sources]) for source in {*sources} if len({*sources}) > 1},
+def groupings_of(
+    sources: Sequence[str | None], segments: Sequence[tuple[str, ...]], delays: NDArray[np.int64]
+) -> Groupings:
+    """Return the ways to group labelled events: by source, by segment, and those of the median delay or less against later ones.
+
+    Parameters
+    ----------
+    sources : of the labels
+    segments : of the predictions
+    delays : of the labels, shape (n,)
+
+    """
+    names, named = np.unique([str(source) for source in sources], return_inverse=True)
+    by_source = {str(name): named == number for number, name in enumerate(names)} if len(names) > 1 else {}
+    present = {name for some in segments for name in some}
+    by_segment = {name: np.array([name in some for some in segments]) for name in sorted(present)}
+    early = _early(delays)
+    return (
+        ("Check the labels: those of source {name}", by_source),
+        ("Check how labels are made there: predictions of {name}", by_segment),
+        ("Check how labels come about: {name} ones", {"early": early, "late": ~early}),
     )
-    names = {name for row in rows for name in row.segments}
-    yield (
-        "Check how labels are made there: predictions of {name}",
-        {name: np.array([name in row.segments for row in rows]) for name in names},
-    )
-    delays = np.array([row.delay for row in rows])
-    early = delays <= np.median(delays)
-    yield "Check how labels come about: {name} ones", {EARLY: early, LATE: ~early}
+
+
+def _early(delays: NDArray[np.int64]) -> Places:
+    """Return which labels came early: about half of them, equal delays together."""
+    middle = np.median(delays)
+    return min((delays <= middle, delays < middle), key=lambda early: abs(float(early.mean()) - HALF))
 
 
 def _rows(connection: Connection, model: Model, version: str | None, over: Range) -> list[_Row]:

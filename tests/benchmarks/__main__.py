@@ -20,6 +20,7 @@ from tests.benchmarks import (
     gate,
     onsets,
     query,
+    remedies,
     rollback,
     rollup,
     segments,
@@ -45,6 +46,7 @@ PARTS = {
     "fits": fits,
     "gate": gate,
     "onsets": onsets,
+    "remedies": remedies,
     "sizing": sizing,
 }
 

@@ -24,14 +24,13 @@ from ...stats.cells import BIN_COUNTS
 from ...stats.summary import Summary
 from ...store import evaluations, journal, mappings, rollups, sequential
 from ...store.engine import Database
-from ...store.evaluations import ALL_VERSIONS
 from ...windows import baseline
 from ...windows.clock import Clocked, clocked
 from ...windows.drift import drift
 from ...windows.evaluation import DEFAULT_BINS, Question, evaluation
 from ...windows.onset import dated
 from ...windows.ranges import widened
-from ...windows.remedies import Breach, compared, remedied
+from ...windows.remedies import Breach, remedies, with_remedy
 from ...windows.sums import by_place, of_series
 from ...windows.value_maps import mapping_of
 from ..answers import answer, gives
@@ -142,9 +141,8 @@ def show_calibration(
 def _with_remedy(connection: Connection, clock: Clocked, evaluated: Evaluation, summary: Summary) -> Evaluation:
     if evaluated.verdict != MISCALIBRATED:
         return evaluated
-    version = ALL_VERSIONS if evaluated.version is None else evaluated.version
-    breach = Breach(version=version, evaluation=evaluated, sums=compared(clock.model, summary))
-    return remedied(connection, clock, [breach])[0]
+    breach = Breach.of(clock.model, evaluated, summary)
+    return with_remedy(evaluated, remedies(connection, clock, [breach])[0])
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:

@@ -6,6 +6,7 @@
 /** @typedef {number | null | undefined} Figure  A number, or none where it cannot be computed. */
 /** @typedef {"binary" | "multiclass" | "confidence" | "regression"} Task */
 /** @typedef {"calibrated" | "miscalibrated" | "too_few_labels"} Verdict */
+/** @typedef {"recalibrate" | "retrain" | "check_labels" | "wait"} Remedy */
 /** @typedef {"overestimates" | "underestimates" | "overconfident" | "underconfident" | "none"} Direction */
 
 /**
@@ -48,6 +49,8 @@
  * @property {string | null} since
  * @property {string | null} since_low
  * @property {string | null} since_high
+ * @property {Remedy | null} remedy
+ * @property {string | null} remedy_reason
  * @property {string} start
  * @property {string} end
  * @property {string | null} version

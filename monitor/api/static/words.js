@@ -1,6 +1,6 @@
 /** Verdicts, alerts, segments and calibrators in words. */
 
-/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Figure, ModelAnswer, Segments, Task } from "./types.js" */
+/** @import { AlertAnswer, AnyEvaluation, Bin, Direction, Figure, ModelAnswer, Remedy, Segments, Task } from "./types.js" */
 
 import { capital, count, known, NB, percent, plain, score, utc } from "./format.js";
 
@@ -9,6 +9,14 @@ const STATES = { calibrated: "Calibrated", miscalibrated: "Miscalibrated", too_f
 
 /** @type {Record<string, string>} */
 const ALERTS = { stale: "Stale clients" };
+
+/** @type {Record<Remedy, string>} */
+const REMEDIES = {
+  recalibrate: "fit a new calibrator",
+  retrain: "retrain the model",
+  check_labels: "check the labels",
+  wait: "wait",
+};
 
 /**
  * Return the calibration error by which an evaluation is judged, with its name, lower bound and chance level.
@@ -153,6 +161,14 @@ export function grounds(evaluation, { thresholds, false_alarm_rate: rate = 0.01 
   const doubt = unsure ? " It is above the threshold, but that may be chance." : "";
   const noise = known(chance) ? ` A calibrated model would show about ${score(chance)} by chance.` : "";
   return `${error.filter(Boolean).join(", ")}${limit}.${doubt}${noise}`;
+}
+
+/**
+ * Say what to do about a miscalibrated evaluation.
+ * @param {AnyEvaluation} evaluation
+ */
+export function remedyWords({ remedy, remedy_reason: reason }) {
+  return remedy ? `What to do: ${REMEDIES[remedy]}. ${reason ?? ""}`.trim() : "";
 }
 
 /**

@@ -143,6 +143,22 @@ def test_stored_evaluations_of_whole_and_segments_carry_their_remedy(healthy, to
     assert (of_segment["verdict"], of_segment["remedy"]) == ("miscalibrated", "wait")
 
 
+@pytest.mark.parametrize("policy", ["window", "sequential"])
+def test_an_alert_says_what_to_do_in_its_evidence_and_its_summary(healthy, tools, policy):
+    healthy.put("m", alert_policy=policy)
+    healthy.judge()
+    healthy.send(*minutes_of(tools, range(20, 40), LESS_ACCURATE))
+    healthy.judge()
+    (alert,) = [each for each in healthy.get("/v1/models/m/alerts")["alerts"] if each["kind"] == "miscalibration"]
+    evidence = alert["evidence"]
+    assert (alert["state"], alert["window"], evidence["remedy"]) == (
+        "firing",
+        policy.replace("window", "5m"),
+        "retrain",
+    )
+    assert f"What to do: retrain the model. {evidence['remedy_reason']}" in evidence["summary"]
+
+
 def test_a_regression_is_held_against_the_crps_of_its_reference(api, tools):
     def of(minutes, spread, std):
         steps = [(i - 9.5) / 5.77 for i in range(20)]

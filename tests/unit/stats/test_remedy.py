@@ -94,10 +94,12 @@ def test_a_small_loss_is_nothing_to_retrain_for_however_many_labels_show_it() ->
     assert of_probabilities(now, before, GROUNDS, binary=True).remedy == "recalibrate"
 
 
-def test_suspects_come_before_any_comparison() -> None:
+def test_suspects_need_enough_labels_and_no_reference() -> None:
     grounds = Grounds(minimum=500, threshold=0.05, suspects=("Source a is off.", "Late ones are off."))
     nothing = Cells.from_rows([], [])
-    assert of_probabilities(nothing, None, grounds, binary=True) == Advice(
+    assert of_probabilities(nothing, None, grounds, binary=True).remedy == "wait"
+    now = healthy(np.random.default_rng(1))
+    assert of_probabilities(now, None, grounds, binary=True) == Advice(
         remedy="check_labels", reason="Source a is off. Late ones are off."
     )
 

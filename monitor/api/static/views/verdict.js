@@ -6,7 +6,7 @@ import { gauge } from "../charts/gauge.js";
 import { el, joined } from "../dom.js";
 import { span } from "../format.js";
 import { sign, toneOf } from "../parts.js";
-import { grounds, segmentName, storyWords, verdictWords } from "../words.js";
+import { grounds, remedyWords, segmentName, storyWords, verdictWords } from "../words.js";
 
 const NO_VERDICT = "There are too few labels for a verdict: the figures may be chance.";
 
@@ -28,6 +28,7 @@ export function drawVerdict(evaluation, settings, segments) {
       { class: "verdict-words" },
       el("p", { class: "sentence" }, verdictWords({ verdict: "", ...evaluation }, settings.task)),
       story && el("p", { class: "story" }, story),
+      evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation)),
       el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
       el("p", { class: "range" }, joined(scope(evaluation, settings), " · ")),
     ),
