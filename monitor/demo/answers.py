@@ -44,6 +44,8 @@ class Evidence(Struct, frozen=True, kw_only=True):
     accuracy: float | None = None
     mean_confidence: float | None = None
     ece: float | None = None
+    remedy: str | None = None
+    remedy_reason: str | None = None
 
 
 class Alert(Struct, frozen=True, kw_only=True):

@@ -20,7 +20,7 @@ from .. import Client
 from .digits import Classifier, split
 from .screen import Screen
 from .server import Api, DemoError, port_for, serving
-from .story import ADDRESS, MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods
+from .story import ADDRESS, MODEL, Plan, Sight, Story, missing, missing_of_refusal, periods, what_is_left
 from .traffic import Traffic
 
 SEED: Final = 4
@@ -117,6 +117,9 @@ def _conclude(screen: Screen, story: Story, sight: Sight) -> int:
         screen.say(Text(f"Missing: {lack}", style="bold red"))
     if not lacks:
         screen.say(Text(praise, style="bold green"))
+    left = what_is_left(sight, compared)
+    if left is not None:
+        screen.say(Text(left, style="yellow"))
     screen.say()
     _say_where(screen, story.api)
     return 1 if lacks else 0

@@ -230,6 +230,10 @@ class Story:
         return not known
 
 
+AFTER_PROMOTION: Final = 2
+"""The place of that period among those that are compared."""
+
+ADVICE: Final = {"retrain": "retrain the model", "check_labels": "check the labels"}
 _NAMES: Final = {"miscalibration": "Alarm on calibration", "score_drift": "Alarm on score drift"}
 
 
@@ -286,6 +290,22 @@ def _period(api: Api, name: str, start: datetime, end: datetime, scores: str = "
         return Period(name=name, figures=None)
     asked = {"start": start.astimezone(UTC).isoformat(), "end": end.astimezone(UTC).isoformat(), "scores": scores}
     return Period(name=name, figures=api.get(f"{ADDRESS}/calibration", Figures, **asked))
+
+
+def what_is_left(sight: Sight, compared: list[Period]) -> str | None:
+    """Return what no calibrator repairs and what to do about it, as the last alert said; None where a calibrator was enough."""
+    told = [alert.evidence for alert in sight.calibration_alerts() if alert.evidence.remedy is not None]
+    if not told or told[-1].remedy == "recalibrate":
+        return None
+    right_in = [None if period.figures is None else period.figures.accuracy for period in compared]
+    before, after = (right_in[0], right_in[AFTER_PROMOTION]) if len(right_in) > AFTER_PROMOTION else (None, None)
+    right = (
+        ""
+        if before is None or after is None
+        else f" Answers are right {after:.0%} of the time, before the shift {before:.0%}."
+    )
+    advice = ADVICE.get(told[-1].remedy or "", "wait")
+    return f"A calibrator makes confidences honest, not the model better.{right} What to do: {advice}. {told[-1].remedy_reason}"
 
 
 def missing(sight: Sight, compared: list[Period], plan: Plan) -> list[str]:

@@ -3,8 +3,8 @@
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from monitor.demo.answers import Alert, Calibrator, Detail, Entry, Figures, State
-from monitor.demo.story import Period, Plan, Sight, missing, missing_of_refusal
+from monitor.demo.answers import Alert, Calibrator, Detail, Entry, Evidence, Figures, State
+from monitor.demo.story import Period, Plan, Sight, missing, missing_of_refusal, what_is_left
 
 END = datetime(2026, 1, 8, 12, 47, 31, tzinfo=UTC)
 PLAN = Plan.until(END, shuffled=False)
@@ -88,3 +88,22 @@ def test_missing_of_refusal_names_what_was_registered_all_the_same() -> None:
         "no refit was refused",
         "a calibrator was registered although the labels are shuffled",
     ]
+
+
+def told(remedy: str | None) -> Sight:
+    alert = Alert(
+        at=FIRED, kind="miscalibration", state="firing", evidence=Evidence(remedy=remedy, remedy_reason="Because.")
+    )
+    return replace(WELL, alerts=[alert])
+
+
+def test_a_loss_of_accuracy_that_no_calibrator_repairs_is_said_at_the_end() -> None:
+    compared = [Period(name="a period", figures=Figures(ece=0.01, accuracy=right)) for right in (0.95, 0.7, 0.71)]
+    words = what_is_left(told("retrain"), compared) or ""
+    assert "right 71% of the time, before the shift 95%. What to do: retrain the model. Because." in words
+    assert "What to do: check the labels." in (what_is_left(told("check_labels"), compared[:2]) or "")
+
+
+def test_nothing_is_left_where_a_calibrator_was_enough() -> None:
+    assert what_is_left(told("recalibrate"), DOWN) is None
+    assert what_is_left(told(None), DOWN) is None
