@@ -37,9 +37,11 @@ def with_remedy(watch: Watch, finding: Finding) -> Finding:
         return finding
     breach = _breach(watch, finding)
     advice = remedies(watch.connection, watch.clock, [breach])[0]
+    action = f"{ACTIONS[advice.remedy]} {advice.reason}"
+    # What a model as a whole shows is said in plain words before; of a class its figures come first.
     return replace(
         finding,
-        claim=f"{ACTIONS[advice.remedy]} {advice.reason} {finding.claim}",
+        claim=f"{finding.claim} {action}" if finding.alarm.segment else f"{action} {finding.claim}",
         evidence=structs.replace(evidence, remedy=advice.remedy, remedy_reason=advice.reason),
     )
 
