@@ -282,15 +282,15 @@ def evidence() -> Panel:
     panel = _lines(
         {
             "e-value {{model_version}}": f"max by (model_version) (calibration_e_value_log{{{VERSIONS}}})",
-            "alert": f'max(calibration_threshold{{{MODEL}, metric="e_value_log"}})',
+            "alert {{model_version}}": f"max by (model_version) (calibration_e_value_log_threshold{{{VERSIONS}}})",
         }
     )
-    panel.decimals(1).override_by_name("alert", _dashed(RED))
+    panel.decimals(1).override_by_regexp("/^alert/", _dashed(RED))
     return _described(
         panel,
         "Evidence (natural logarithm of the e-value)",
         "The sequential test against an error within the threshold, of each version as a whole. A model within the threshold ever reaches "
-        "the dashed line, ln(1/false_alarm_rate), with at most that probability, under continuous monitoring.",
+        "its dashed line, ln(1/level), with at most that probability, under continuous monitoring.",
         8,
     )
 

@@ -97,6 +97,7 @@ class SequentialEvidence(FaultEvidence, frozen=True, kw_only=True):
     labels: int
     steps: int
     false_alarm_rate: float
+    level: float | None = None  # this test's own share of it
     tested_since: Moment
     until: Moment
 
@@ -233,15 +234,15 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
     at_least = f" It has been at least {test.ece_at_least:g}." if known else ""
     claim = (
         f"{name} is above {threshold:g}: {test.labels:,} labels since {rfc3339(micros(test.since))} gave an e-value of {e_value(log_e)} "
-        f"(it fires at {1 / rate:.6g}). A model within the threshold reaches that with probability at most {percent(rate)}, however long "
-        f"it is watched.{at_least}"
+        f"(it fires at {e_value(test.limit)}). A model within the threshold reaches that with probability at most "
+        f"{percent(test.level or 0.0)}, however long it is watched; in any of the model's tests, {percent(rate)}.{at_least}"
     )
     return Finding(
         alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, ""),
         start=micros(test.since),
         end=micros(reached),
         enough=True,
-        beyond=log_e >= -math.log(rate),
+        beyond=log_e >= test.limit,
         back=False,  # a test says when there is something, never that there is nothing
         claim=claim,
         relief="",
@@ -259,6 +260,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
             direction=test.direction,
             threshold=threshold,
             false_alarm_rate=rate,
+            level=test.level,
             tested_since=test.since,
             until=test.until,
         ),

@@ -12,6 +12,7 @@ from ..domain.drift import Drift
 from ..domain.evaluations import TOO_FEW_LABELS, Evaluation
 from ..domain.settings import Model
 from ..domain.times import SECOND, micros
+from ..stats.sequential.spending import level
 from ..store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
 from ..store.engine import Database
 from ..windows import regression, scores
@@ -54,7 +55,7 @@ class CalibrationCollector(Collector):
         with self._database.read() as connection:
             known = {model.id: model for model in models.everyone(connection)}
             yield from _scores(connection, known)
-            yield _evidence(connection, known)
+            yield from _evidence(connection, known)
             yield from _expected(connection, known)
             yield from _alarms(connection, known)
             yield from _calibrators(connection, known)
@@ -135,14 +136,16 @@ def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
     yield from (confidence, observed, samples)
 
 
-def _evidence(connection: Connection, known: dict[int, Model]) -> Metric:
-    text = "Log of the highest e-value so far against an ECE of at most the threshold; at -log(false alarm rate) the alert fires."
+def _evidence(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    text = "Log of the highest e-value so far against an ECE of at most the threshold."
     family = _gauge("e_value_log", text, SCORE_LABELS)
+    limit = _gauge("e_value_log_threshold", "Log of the e-value at which this test raises its alert.", SCORE_LABELS)
     for number, test in sequential.newest(connection):
         if number in known and test.labels:
-            highest = test.log_e if test.log_e_peak is None else test.log_e_peak
-            _add(family, [known[number].name, test.version, "", ""], highest)
-    return family
+            place = [known[number].name, test.version, "", ""]
+            _add(family, place, test.log_e if test.log_e_peak is None else test.log_e_peak)
+            _add(limit, place, test.limit)
+    yield from (family, limit)
 
 
 def _expected(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
@@ -169,8 +172,14 @@ def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
     for model in known.values():
         for metric, value in model.settings.thresholds.items():
             threshold.add_metric([model.name, metric], value)
-        threshold.add_metric([model.name, "e_value_log"], -math.log(model.settings.false_alarm_rate))
+        threshold.add_metric([model.name, "e_value_log"], _lowest_limit(connection, model))
     yield from (active, threshold)
+
+
+def _lowest_limit(connection: Connection, model: Model) -> float:
+    """Return the log of the lowest e-value at which a running test of a model raises its alert; of its first test, where none runs."""
+    first = -math.log(level(1, model.settings.false_alarm_rate))
+    return min((test.limit for _, test in sequential.newest(connection, model.id) if test.labels), default=first)
 
 
 def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:

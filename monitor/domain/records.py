@@ -29,6 +29,7 @@ class Progress:
     labels: int = 0
     taken_until: int | None = None  # the sequential tests have taken all cohorts that were due by then
     takings: int = 0  # transactions of the sequential tests so far
+    starts: int = 0  # sequential tests of whole versions that have bet
 
 
 @dataclass(frozen=True, slots=True, order=True)

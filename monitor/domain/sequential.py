@@ -1,5 +1,6 @@
 """Results of the sequential tests of a model version, as stored and answered."""
 
+import math
 from typing import Annotated
 
 from msgspec import Meta, Struct
@@ -28,7 +29,7 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     log_e_peak: Annotated[
         float | None,
         Meta(
-            description="the highest `log_e` since the test began; -log `false_alarm_rate` fires an alert, also if the fault is over"
+            description="the highest `log_e` since the test began; -log `level` fires an alert, also if the fault is over"
         ),
     ] = None
     peaked_at: Annotated[
@@ -38,7 +39,7 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         float | None,
         Meta(
             description="the ECE has been at least this at some moment since the test began, wrongly so with probability at most "
-            "`false_alarm_rate`; null where nothing can be said"
+            "`level`; null where nothing can be said"
         ),
     ] = None
     log_sr: Annotated[float | None, Meta(description="the same test in its Shiryaev-Roberts form")]
@@ -64,7 +65,23 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     steps: Annotated[Count, Meta(description="buckets of time with labels that have been tested")]
     direction: Annotated[Direction, Meta(description=DIRECTIONS)]
     threshold: float
-    false_alarm_rate: Ratio
+    false_alarm_rate: Annotated[
+        Ratio,
+        Meta(description="of the model as a whole: how likely any of its tests, ever, raises a false alarm at most"),
+    ]
+    start: Annotated[
+        Count | None,
+        Meta(
+            description="number of this test, from 1, among those of all versions and restarts; null before its first bet"
+        ),
+    ] = None
+    level: Annotated[
+        float | None,
+        Meta(
+            description="this test's own share of `false_alarm_rate`, `false_alarm_rate`/(2·`start`·(`start` + 1)): at most this "
+            "probable is a false alarm, however long it runs; null before its first bet"
+        ),
+    ] = None
     since: Annotated[Moment, Meta(description="predictions since then count, in event time")]
     until: Annotated[
         Moment,
@@ -73,3 +90,8 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "delay was over; what shares a cluster is tested `cluster_span` later"
         ),
     ]
+
+    @property
+    def limit(self) -> float:
+        """The log of the e-value that fires an alert; infinite before the first bet."""
+        return math.inf if self.level is None else -math.log(self.level)

@@ -127,7 +127,8 @@ class ModelSettings:
         float,
         Setting(
             type=ratio(Interval(1e-6, 0.5)),
-            sentence="Rate of false calibration alerts; also the level of lower bounds and the false discovery rate of segments.",
+            sentence="Probability that a calibrated model ever raises a sequential alert, over all its versions and restarts; also the "
+            "level of each window's lower bounds and the false discovery rate of segments.",
         ),
     ] = 0.01
     reference: Annotated[

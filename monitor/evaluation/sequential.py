@@ -20,6 +20,7 @@ from ..domain.sequential import Basis, VersionEvidence
 from ..domain.settings import Model
 from ..domain.times import MINUTE, floor, moment, rfc3339
 from ..stats.sequential.evidence import Evidence
+from ..stats.sequential.spending import level
 from ..stats.values import UNREAD
 from ..store import audit, clusters, models, rollups, sequential, versions
 from ..store.clusters import Cluster
@@ -45,6 +46,8 @@ class Testing:
     since: int  # predictions from here on count
     shown_since: datetime
     peaked_at: datetime | None  # when the e-value was highest, in event time
+    start: int | None  # the number of the test among those of whole versions; None before its first bet
+    level: float | None  # at which it rejects
     fresh: bool  # started in this transaction
 
 
@@ -91,6 +94,7 @@ class Taking:
         self.now = now
         self.readings = readings(connection, model)
         self.progress = models.progress_of(connection, [model.id])[model.id]
+        self.starts = self.progress.starts
         self.stored = sequential.standings(connection, model.id)
         ids = rollups.series_ids(connection, model.id)
         self.version_of = {number: key.version for key, number in ids.items() if not key.segment}
@@ -125,12 +129,12 @@ class Taking:
         before = self._testing(basis)
         steps, late, more = self._next()
         after = {
-            version: self._advanced(testing, _counting(steps, testing), _counting(late, testing))
+            version: self._numbered(self._advanced(testing, _counting(steps, testing), _counting(late, testing)), basis)
             for version, testing in before.items()
         }
         self._audit(before)
         sequential.save(self.connection, self.model.id, [self._standing(testing, basis) for testing in after.values()])
-        models.took(self.connection, self.model.id, self.until)
+        models.took(self.connection, self.model.id, self.until, self.starts)
         return sum(after[version].evidence.steps - testing.evidence.steps for version, testing in before.items()), more
 
     def _audit(self, testing: Mapping[str, Testing]) -> None:
@@ -161,13 +165,15 @@ class Taking:
         for version in sorted(set(self.version_of.values())):
             stored = self.stored.get(version)
             evidence, since, goes_on = resumed(stored, basis, first=first, promoted=promoted)
-            shown = stored.evidence.since if stored is not None and goes_on else self._shown(version, since)
+            before = stored.evidence if stored is not None and goes_on else None
             testing[version] = Testing(
                 version=version,
                 evidence=evidence,
                 since=since,
-                shown_since=shown,
-                peaked_at=stored.evidence.peaked_at if stored is not None and goes_on else None,
+                shown_since=self._shown(version, since) if before is None else before.since,
+                peaked_at=None if before is None else before.peaked_at,
+                start=None if before is None else before.start,
+                level=None if before is None else before.level,
                 fresh=not goes_on,
             )
         return testing
@@ -221,6 +227,13 @@ class Taking:
         end = counted[evidence.peaked - before.evidence.steps - 1].end
         return replace(before, evidence=evidence, peaked_at=moment(end))
 
+    def _numbered(self, testing: Testing, basis: Basis) -> Testing:
+        """Return a test with the number and the level that it gets with its first bet, whatever came of the bet."""
+        if testing.start is not None or not testing.evidence.bets:
+            return testing
+        self.starts += 1
+        return replace(testing, start=self.starts, level=level(self.starts, basis.false_alarm_rate))
+
     def _standing(self, testing: Testing, basis: Basis) -> Standing:
         evidence = testing.evidence
         said = VersionEvidence(
@@ -228,7 +241,7 @@ class Taking:
             log_e=_finite(evidence.log_e),
             log_e_peak=_finite(evidence.peak),
             peaked_at=testing.peaked_at,
-            ece_at_least=evidence.at_least.bound(basis.false_alarm_rate),
+            ece_at_least=None if testing.level is None else evidence.at_least.bound(testing.level),
             log_sr=_finite(evidence.log_sr),
             log_ratio=None if self.model.task == "regression" else _finite(evidence.log_ratio),
             labels=evidence.labels,
@@ -238,6 +251,8 @@ class Taking:
             direction=evidence.leaning(binary=self.model.task == "binary"),
             threshold=basis.ece,
             false_alarm_rate=basis.false_alarm_rate,
+            start=testing.start,
+            level=testing.level,
             since=testing.shown_since,
             until=moment(self.until),
         )

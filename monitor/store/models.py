@@ -161,6 +161,7 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
             labels=row.labels,
             taken_until=row.taken_until,
             takings=row.takings,
+            starts=row.starts,
         )
         for row in rows
     }
@@ -168,16 +169,22 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
 
 def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
     """Store the progress of a model, except that of its sequential tests, which `took` stores."""
-    values = {name: value for name, value in asdict(state).items() if name not in {"taken_until", "takings"}}
+    values = {name: value for name, value in asdict(state).items() if name not in {"taken_until", "takings", "starts"}}
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(**values))
 
 
-def took(connection: Connection, model_id: int, until: int | None) -> None:
-    """Store that the sequential tests of a model have taken all cohorts due by `until`, in one more transaction."""
+def took(connection: Connection, model_id: int, until: int | None, starts: int) -> None:
+    """Store that the sequential tests of a model have taken all cohorts due by `until`, in one more transaction.
+
+    Parameters
+    ----------
+    starts : tests of whole versions that have started so far
+
+    """
     connection.execute(
         update(progress)
         .where(progress.c.model_id == model_id)
-        .values(taken_until=until, takings=progress.c.takings + 1)
+        .values(taken_until=until, takings=progress.c.takings + 1, starts=starts)
     )
 
 

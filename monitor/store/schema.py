@@ -82,6 +82,9 @@ progress = Table(
     Column("labels", BigInteger, nullable=False, default=0),
     Column("taken_until", BigInteger),  # the sequential tests have taken all cohorts that were due by then
     Column("takings", BigInteger, nullable=False, server_default="0"),  # transactions of the sequential tests so far
+    Column(
+        "starts", BigInteger, nullable=False, server_default="0"
+    ),  # sequential tests of whole versions that have bet
 )
 
 delay = Table(

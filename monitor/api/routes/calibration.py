@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
-from msgspec import Struct
+from msgspec import Meta, Struct
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
@@ -16,13 +16,15 @@ from ...domain.drift import Drift
 from ...domain.errors import BadInput
 from ...domain.evaluations import MISCALIBRATED, Evaluation
 from ...domain.names import name_fault
+from ...domain.quantities import Ratio
 from ...domain.records import SeriesKey
 from ...domain.sequential import VersionEvidence
 from ...domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
 from ...evaluation.job import reference_of
 from ...stats.cells import BIN_COUNTS
+from ...stats.sequential.spending import spent
 from ...stats.summary import Summary
-from ...store import evaluations, journal, mappings, rollups, sequential
+from ...store import evaluations, journal, mappings, models, rollups, sequential
 from ...store.engine import Database
 from ...windows import baseline
 from ...windows.clock import Clocked, clocked
@@ -240,17 +242,27 @@ def _validated(
 
 
 class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """The sequential tests of a model, by version."""
+    """The sequential tests of a model, by version, and how much of its false-alarm rate they have used up."""
 
     evidence: list[VersionEvidence]
+    false_alarm_rate: Annotated[
+        Ratio, Meta(description="of all tests of the model together, however long it is watched")
+    ]
+    spent: Annotated[
+        Ratio,
+        Meta(description="sum of the levels of all tests that have bet so far, at the present `false_alarm_rate`"),
+    ]
 
 
 @router.get("/{model}/evidence", responses=gives(Evidence))
 def show_evidence(context: Context, model: ModelName) -> Response:
     """Return what the sequential tests of each model version say now."""
     with context.database.read() as connection:
-        tests = sequential.newest(connection, model_named(connection, model).id)
-    return answer(Evidence(evidence=[test for _, test in tests]))
+        stored = model_named(connection, model)
+        tests = sequential.newest(connection, stored.id)
+        starts = models.progress_of(connection, [stored.id])[stored.id].starts
+    rate = stored.settings.false_alarm_rate
+    return answer(Evidence(evidence=[test for _, test in tests], false_alarm_rate=rate, spent=spent(starts, rate)))
 
 
 @router.get("/{model}/history", responses=gives(History))

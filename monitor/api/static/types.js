@@ -165,6 +165,7 @@
  * @property {Direction} direction
  * @property {number} threshold
  * @property {number} false_alarm_rate
+ * @property {number | null} level
  * @property {string} since
  * @property {string} until
  */
@@ -172,6 +173,8 @@
 /**
  * @typedef {object} Evidence
  * @property {VersionEvidence[]} evidence
+ * @property {number} false_alarm_rate
+ * @property {number} spent
  */
 
 /**

@@ -133,10 +133,13 @@ def test_sequential_alarm_fires_says_why_ends_and_its_test_begins_afresh(stream_
     (fired,) = one.transitions()
     assert (fired.window, fired.segment, fired.state) == (SEQUENTIAL, "", "firing")
     assert fired.evidence["policy"] == SEQUENTIAL
-    assert fired.evidence["e_value"] >= 100
+    assert fired.evidence["e_value"] >= 400
     assert fired.evidence["labels"] > 600
-    assert "(it fires at 100)" in fired.evidence["summary"]
-    assert "probability at most 1 %, however long it is watched." in fired.evidence["summary"]
+    assert "(it fires at 400)" in fired.evidence["summary"]
+    assert (
+        "probability at most 0.25 %, however long it is watched; in any of the model's tests, 1 %."
+        in fired.evidence["summary"]
+    )
     one.until(lambda: len(one.states()) > 1)
     ended = one.transitions()[-1]
     assert one.states() == [(SEQUENTIAL, "", "firing"), (SEQUENTIAL, "", "resolved")]

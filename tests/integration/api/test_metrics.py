@@ -49,6 +49,7 @@ CONTRACT = {
     "calibration_auc_ratio": PLACE,
     "calibration_crps": PLACE,
     "calibration_e_value_log": PLACE,
+    "calibration_e_value_log_threshold": PLACE,
     "calibration_expected_accuracy_ratio": PLACE,
     "calibration_expected_ece_ratio": PLACE,
     "calibration_segment_flagged": PLACE,
@@ -363,7 +364,8 @@ def test_tests_and_estimates_in_prometheus_are_those_of_the_api(watched: Watched
     place = {"model": LATE, "model_version": "1", "segment": "", "window": "1h"}
 
     alarm = watched.value("calibration_threshold", model=ETA, metric="e_value_log")
-    assert alarm == pytest.approx(np.log(1 / tested["false_alarm_rate"]))
+    assert alarm == pytest.approx(np.log(1 / tested["level"]))
+    assert alarm == watched.value("calibration_e_value_log_threshold", model=ETA)
     assert alarm < tested["log_e_peak"] == watched.value("calibration_e_value_log", model=ETA)
     for figure in ("accuracy", "ece"):
         assert expected[figure] == watched.value(f"calibration_expected_{figure}_ratio", **place)

@@ -499,6 +499,60 @@ def take_out_of_service(feed, model):
         roll_back(connection, model, progress, actor="t", now=feed.clock(), reason="test")
 
 
+def levels(feed, model):
+    """Return the number and the level of the test of each version that has bet, and how many have."""
+    with feed.database.read() as connection:
+        starts = models.progress_of(connection, [model.id])[model.id].starts
+    tests = {version: (test.start, round(test.level, 12)) for version, test in said(feed, model).items() if test.start}
+    return tests, starts
+
+
+def bet(feed, make, model, version=""):
+    """Let the test of a version take one label of now."""
+    feed.clock.advance(10 * MINUTES)
+    event = f"at {feed.clock()}"
+    feed.take(
+        make.prediction(event, 0.75, at=moment(feed.clock()) - MINUTES, model_version=version), make.label(event, 1)
+    )
+    take_in(feed, model)
+
+
+def test_each_start_of_a_test_has_a_level_of_its_own_and_all_together_stay_within_the_rate(feed, make):
+    model = declared(feed, false_alarm_rate=0.012)
+    bet(feed, make, model, "b")
+    bet(feed, make, model, "b")
+    bet(feed, make, model, "a")
+    assert levels(feed, model) == ({"b": (1, 0.003), "a": (2, 0.001)}, 2)
+    put_in_service(feed, model)
+    take_in(feed, model)
+    assert levels(feed, model) == ({}, 2)  # a test that does not bet spends nothing
+    bet(feed, make, model, "a")
+    assert levels(feed, model) == ({"a": (3, 0.0005)}, 3)
+    with feed.database.write() as connection:
+        store.restart(connection, model.id, "a", feed.clock() - MINUTE)  # as when its alert has ended
+    bet(feed, make, model, "a")
+    assert levels(feed, model) == ({"a": (4, 0.0003)}, 4)
+    model = declared(feed, false_alarm_rate=0.03)
+    bet(feed, make, model, "a")
+    assert levels(feed, model) == ({"a": (5, 0.0005)}, 5)
+
+
+def test_a_step_that_is_not_stored_spends_nothing(feed, make, monkeypatch):
+    model = declared(feed)
+    feed.take(make.prediction("a", 0.75), make.label("a", 1))
+
+    def fails(*_):
+        raise LeaseLost("t")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(models, "took", fails)
+        with pytest.raises(LeaseLost):
+            take_in(feed, model)
+    assert levels(feed, model) == ({}, 0)
+    take_in(feed, model)
+    assert levels(feed, model) == ({"": (1, 0.0025)}, 1)
+
+
 @pytest.mark.parametrize("moves", [1, 2])
 def test_a_promotion_and_a_rollback_begin_afresh_with_later_predictions(feed, make, moves):
     model = declared(feed)
@@ -723,7 +777,7 @@ def test_a_model_of_an_earlier_release_is_tested_from_then_on(feed, make):
     with feed.database.write() as connection:
         connection.execute(schema.cohort.delete())
         connection.execute(schema.cluster.delete())
-        models.took(connection, model.id, micros(at) + 10_000_000)  # as the migration does
+        models.took(connection, model.id, micros(at) + 10_000_000, 0)  # as the migration does
     feed.take(make.label("late", 1))
     assert take_in(feed, model) == 0
     feed.clock.advance(10 * MINUTES)
@@ -799,18 +853,21 @@ def test_one_model_that_fails_stops_no_other(feed, make):
 
 def test_the_api_says_what_the_tests_of_each_version_say(api, tools):
     api.put(label_delay="0s", status=201)
-    assert api.get(tools.address("m") + "/evidence") == {"evidence": []}
+    assert api.get(tools.address("m") + "/evidence") == {"evidence": [], "false_alarm_rate": 0.01, "spent": 0.0}
     api.send(
         tools.prediction("a", 0.75, model_version="1"),
         tools.label("a", 1),
         tools.prediction("b", 0.75, model_version="2"),
     )
     api.judge()
-    first, second = api.get(tools.address("m") + "/evidence")["evidence"]
+    said_of_all = api.get(tools.address("m") + "/evidence")
+    first, second = said_of_all["evidence"]
     assert {name: first[name] for name in ("version", "labels", "steps", "threshold", "false_alarm_rate")} == {
         "version": "1", "labels": 1, "steps": 1, "threshold": 0.05, "false_alarm_rate": 0.01,
     }  # fmt: skip
     assert (second["version"], second["labels"], second["log_e"], second["log_sr"]) == ("2", 0, 0.0, None)
+    assert (first["start"], first["level"], said_of_all["spent"]) == (1, 0.0025, 0.0025)
+    assert (second["start"], second["level"]) == (None, None)
     assert first["since"] == tools.NOON
     api.refused("GET", tools.address("unknown") + "/evidence", status=404)
     api.refused("GET", tools.address("m") + "/evidence?window=24h")

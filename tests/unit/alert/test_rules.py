@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from msgspec import to_builtins
+from msgspec import structs, to_builtins
 
 from monitor.alert.job import watched
 from monitor.alert.miscalibration import SEQUENTIAL, class_finding, sequential_finding, settled, window_finding
@@ -70,6 +70,8 @@ def under_test(value: float, rate: float = 0.01, log_e: float | None = None) -> 
         direction="overconfident",
         threshold=0.05,
         false_alarm_rate=rate,
+        start=1,
+        level=rate / 4,
         since=datetime(2026, 1, 1, tzinfo=UTC),
         until=datetime(2026, 1, 5, 6, tzinfo=UTC),
     )
@@ -127,23 +129,28 @@ def test_text_of_the_window_policy_says_its_rate() -> None:
     )
 
 
-def test_sequential_alarm_fires_at_one_over_the_rate() -> None:
-    assert transition(None, sequential_finding(under_test(99.9)), SETTINGS) is None
-    found = sequential_finding(under_test(100.1))
+def test_sequential_alarm_fires_at_one_over_the_level_of_its_test() -> None:
+    assert transition(None, sequential_finding(under_test(399.9)), SETTINGS) is None
+    found = sequential_finding(under_test(400.1))
     assert transition(None, found, SETTINGS) == FIRING
     assert (found.alarm.window, found.alarm.segment, found.end) == (
         SEQUENTIAL,
         "",
         parse_time("", "2026-01-05T06:00:00Z"),
     )
-    assert transition(None, sequential_finding(under_test(100.1, rate=0.001)), SETTINGS) is None
+    assert transition(None, sequential_finding(under_test(400.1, rate=0.001)), SETTINGS) is None
     assert transition(State(firing=True, since=0), sequential_finding(under_test(1e-9)), SETTINGS) is None
 
 
-def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rate() -> None:
-    assert said_where_it_fires(sequential_finding(under_test(132))) == (
-        "m v1: ECE is above 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave an e-value of 132 (it fires at 100). A model within the "
-        "threshold reaches that with probability at most 1 %, however long it is watched."
+def test_a_test_that_has_not_bet_has_no_level_and_fires_nothing() -> None:
+    found = sequential_finding(structs.replace(under_test(1e9), start=None, level=None))
+    assert transition(None, found, SETTINGS) is None
+
+
+def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rates() -> None:
+    assert said_where_it_fires(sequential_finding(under_test(432))) == (
+        "m v1: ECE is above 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave an e-value of 432 (it fires at 400). A model within the "
+        "threshold reaches that with probability at most 0.25 %, however long it is watched; in any of the model's tests, 1 %."
     )
 
 

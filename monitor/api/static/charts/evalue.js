@@ -11,7 +11,7 @@ const BAR = 22;
 const EDGE = 18;
 const LOWEST = -2;
 
-/** @typedef {VersionEvidence & { log_e: number }} Tested  Evidence with an e-value. */
+/** @typedef {VersionEvidence & { log_e: number, level: number }} Tested  Evidence with an e-value. */
 
 /**
  * Return the logarithm of the e-value that alerts compare: the highest so far.
@@ -26,7 +26,7 @@ export function evidenceOf({ log_e: value, log_e_peak: peak }) {
  * @param {Tested} evidence
  */
 export function isReached(evidence) {
-  return evidenceOf(evidence) >= -Math.log(evidence.false_alarm_rate) - 1e-9;
+  return evidenceOf(evidence) >= -Math.log(evidence.level) - 1e-9;
 }
 
 /**
@@ -35,7 +35,7 @@ export function isReached(evidence) {
  * @param {number} width
  */
 export function eValueScale(evidence, width) {
-  const limit = -Math.log10(evidence.false_alarm_rate);
+  const limit = -Math.log10(evidence.level);
   const at = evidenceOf(evidence) / Math.LN10;
   // Evidence far beyond the alert, or far from any, is drawn at the edge.
   const highest = Math.max(limit + 1, Math.min(Math.ceil(at), 3 * limit));

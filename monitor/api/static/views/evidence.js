@@ -28,7 +28,7 @@ export function drawEvidence({ value, error }, settings, chosen) {
   return section(
     "tests",
     TITLE,
-    el("p", { class: "hint" }, explanation(first, settings)),
+    el("p", { class: "hint" }, explanation(first, settings, value?.spent ?? 0)),
     el("ol", { class: "tests-list" }, rows.map(rowOf)),
   );
 }
@@ -69,23 +69,23 @@ function shownOf(evidence, version) {
  * @returns {row is Tested}
  */
 function isTested(row) {
-  return row.labels > 0 && known(row.log_e);
+  return row.labels > 0 && known(row.log_e) && known(row.level);
 }
 
 /**
  * @param {Tested} row
  * @param {ModelAnswer} settings
+ * @param {number} spent
  */
-function explanation({ threshold, false_alarm_rate: rate }, settings) {
+function explanation({ threshold, false_alarm_rate: rate }, settings, spent) {
   const measure = settings.task === "regression" ? "a quantile ECE" : "an ECE";
-  const limit = eValue(-Math.log(rate));
   const rule =
-    settings.alert_policy === "window" ? "Alerts of this model go by windows instead." : `The alert fires at ${limit}.`;
+    settings.alert_policy === "window" ? "Alerts of this model go by windows instead." : "The alert fires at the mark.";
   return [
     `The e-value grows with each label that shows ${measure} above ${threshold}, and falls with others; the highest so far is shown.`,
     rule,
-    `A model within ${threshold} ever gets to ${limit} with a probability of at most ${shortPercent(rate)},`,
-    "however often it is checked.",
+    `A model within ${threshold} ever gets to any of its marks with a probability of at most ${shortPercent(rate)}, however often it is`,
+    `checked: each test of a version has a share of that, also when it starts again, and ${shortPercent(spent)} is spent.`,
   ].join(" ");
 }
 
@@ -112,6 +112,7 @@ function rowOf(row) {
           [
             el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)),
             row.late_labels > 0 && `${count(row.late_labels)} came too late to count`,
+            `alert at ${eValue(-Math.log(row.level))} (level ${shortPercent(row.level)})`,
             resultOf(row),
           ],
           " · ",
