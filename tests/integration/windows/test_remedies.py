@@ -146,7 +146,6 @@ def test_stored_evaluations_of_whole_and_segments_carry_their_remedy(healthy, to
 @pytest.mark.parametrize("policy", ["window", "sequential"])
 def test_an_alert_says_what_to_do_in_its_evidence_and_its_summary(healthy, tools, policy):
     healthy.put("m", alert_policy=policy)
-    healthy.judge()
     healthy.send(*minutes_of(tools, range(20, 40), LESS_ACCURATE))
     healthy.judge()
     (alert,) = [each for each in healthy.get("/v1/models/m/alerts")["alerts"] if each["kind"] == "miscalibration"]
