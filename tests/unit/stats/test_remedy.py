@@ -71,6 +71,14 @@ def test_each_fault_gets_its_remedy(fault: Callable[[Dice], Cells], remedy: str)
     assert remedies(fault).count(remedy) >= len(SEEDS) - 1
 
 
+@pytest.mark.parametrize("shift", [1.0, 2.0])
+def test_a_higher_base_rate_of_rare_events_is_no_loss_though_brier_scores_rise(shift: float) -> None:
+    dice = np.random.default_rng(1)
+    p = np.clip(dice.beta(1, 9, N), 1e-6, 1 - 1e-6)
+    reference, now = (Cells.from_rows(p, drawn(dice, expit(logit(p) + by))) for by in (0.0, shift))
+    assert of_probabilities(now, reference, GROUNDS, binary=True).remedy == "recalibrate"
+
+
 def test_more_accuracy_lost_than_a_calibrator_repairs_is_said_with_its_figures() -> None:
     dice = np.random.default_rng(1)
     reason = of_probabilities(less_accurate(dice), healthy(dice), GROUNDS, binary=True).reason
