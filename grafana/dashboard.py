@@ -125,14 +125,10 @@ def rows() -> list[tuple[str, list[Panel]]]:
 def models() -> Panel:
     """Return the table of every version of every model, with its state."""
     shown = f'{BY_MODEL} (calibration_window_samples{{segment=""}})'
-    alert = 'calibration_alert_active{kind="miscalibration", segment="", window%s"sequential"}'
-    firing = f"{BY_MODEL} ({alert % '!='}) == 1"
-    # The sequential test covers a version as a whole: if its alert fires, every window's line says so.
-    tested = f"max by (model, model_version) ({alert % '='}) == 1"
     error = f'{BY_MODEL} (calibration_ece_ratio{{segment=""}})'
     serving = "max by (model) (calibration_calibrator_version)"
     columns = {
-        "State": f"({firing}) or (1 + 0 * {shown} and on (model, model_version) {tested}) or (0 * {error}) or (2 + 0 * {shown})",
+        "State": f'{BY_MODEL} (calibration_verdict{{segment=""}})',
         "ECE": error,
         "at least": f'{BY_MODEL} (calibration_ece_lower_bound_ratio{{segment=""}})',
         "PSI": f'{BY_MODEL} (calibration_drift_psi{{segment=""}})',
@@ -149,7 +145,12 @@ def models() -> Panel:
         panel.override_by_name(name, [_property("unit", "percentunit"), _property("decimals", 1)])
     panel.override_by_name("PSI", [_property("decimals", 2)])
     panel.override_by_name("Calibrator", [_property("mappings", [_named({"0": ("none", GREY)})])])
-    states = {"0": ("calibrated", GREEN), "1": ("miscalibrated", RED), "2": ("too few labels", GREY)}
+    states = {
+        "0": ("calibrated", GREEN),
+        "1": ("suspect", AMBER),
+        "2": ("miscalibrated", RED),
+        "-1": ("too few labels", GREY),
+    }
     colored = _property("custom.cellOptions", {"type": "color-text"})
     panel.override_by_name("State", [_property("mappings", [_named(states)]), colored])
     return _described(

@@ -144,7 +144,7 @@ def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even:
         Alarm(MISCALIBRATION, window, seen.version or "", ""),
         seen,
         bound,
-        enough=even is not None or seen.verdict != TOO_FEW_LABELS,
+        enough=even is not None or seen.has_enough_labels,
         name="Quantile ECE" if of_quantiles else "ECE",
         evidence=evidence,
     )
@@ -186,10 +186,14 @@ def class_finding(
         Alarm(MISCALIBRATION, window, seen.version or "", f"{CLASS}{calibration.name}"),
         seen,
         calibration.ece_lower_bound if even is None else even.ece_lower_bound,
-        enough=even is not None or calibration.verdict != TOO_FEW_LABELS,
+        enough=even is not None or _has_enough_labels(calibration, settings),
         name="Class-wise ECE",
         evidence=evidence,
     )
+
+
+def _has_enough_labels(calibration: ClassCalibration, settings: ModelSettings) -> bool:
+    return calibration.verdict != TOO_FEW_LABELS and calibration.labelled >= settings.minimum_labels
 
 
 def _bounded(

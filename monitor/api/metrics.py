@@ -1,7 +1,7 @@
 """The Prometheus exporter: a collector that builds fresh families from the database at each scrape."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -9,7 +9,7 @@ from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
 from ..domain.drift import Drift
-from ..domain.evaluations import TOO_FEW_LABELS, Evaluation
+from ..domain.evaluations import CALIBRATED, MISCALIBRATED, SUSPECT, TOO_FEW_LABELS, Evaluation, Verdict
 from ..domain.settings import Model
 from ..domain.times import SECOND, micros
 from ..stats.sequential.spending import level
@@ -17,9 +17,12 @@ from ..store import alerts, counters, estimates, evaluations, jobs, journal, mod
 from ..store.engine import Database
 from ..windows import regression, scores
 from ..windows.figures import Figure
+from ..windows.verdicts import Standing
 
 SCORE_LABELS: Final = ("model", "model_version", "segment", "window")
 FIGURES: Final[tuple[Figure[Any], ...]] = (*scores.FIGURES, *regression.FIGURES)
+VERDICTS: Final[Mapping[Verdict, int]] = {CALIBRATED: 0, SUSPECT: 1, MISCALIBRATED: 2, TOO_FEW_LABELS: -1}
+VERDICT_TEXT: Final = "Verdict on the window: 0 calibrated, 1 suspect, 2 miscalibrated, -1 too few labels."
 EXPECTED: Final = {
     "expected_accuracy_ratio": "Accuracy that labels will show if the calibration map has not changed.",
     "expected_ece_ratio": "ECE that labels will show if the calibration map has not changed.",
@@ -88,8 +91,9 @@ _EXPORTED: Final = {figure.name: figure.exported for figure in FIGURES if figure
 
 
 def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+    standings = Standing.now(connection, [*known.values()])
     newest = [
-        (known[number], window, evaluation)
+        (known[number], window, standings[number].judged(evaluation))
         for number, window, evaluation in evaluations.newest(connection)
         if number in known
     ]
@@ -97,17 +101,19 @@ def _scores(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
     samples = _gauge("window_samples", "Predictions in the window.", SCORE_LABELS)
     coverage = _gauge("window_labelled_ratio", "Share of the window's predictions that have a label.", SCORE_LABELS)
     end = _gauge("window_end_timestamp_seconds", "End of the window, in event time.", SCORE_LABELS)
+    verdict = _gauge("verdict", VERDICT_TEXT, SCORE_LABELS)
     flagged = _gauge("segment_flagged", "1 where a segment is off, false discoveries controlled; else 0.", SCORE_LABELS)
     for model, window, evaluation in newest:
         place = _place(model, window, evaluation)
         samples.add_metric(place, evaluation.predictions)
         _add(coverage, place, evaluation.label_coverage)
+        verdict.add_metric(place, VERDICTS[evaluation.verdict])
         end.add_metric(place, micros(evaluation.end) / SECOND)
         _add(flagged, place, None if evaluation.flag is None else evaluation.flag.flagged)
-        if evaluation.verdict != TOO_FEW_LABELS:
+        if evaluation.has_enough_labels:
             for figure, name in _EXPORTED.items():
                 _add(families[name], place, evaluation.figures.get(figure))
-    yield from (*families.values(), samples, coverage, end, flagged)
+    yield from (*families.values(), samples, coverage, end, verdict, flagged)
     yield from _bins(newest)
     yield _drift(connection, known)
 
@@ -126,7 +132,7 @@ def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
     observed = _gauge("bin_observed_ratio", "Observed frequency of a bin; the label is its upper edge.", labels)
     samples = _gauge("bin_samples", "Labelled events of a bin; the label is its upper edge.", labels)
     for model, window, evaluation in newest:
-        if evaluation.verdict == TOO_FEW_LABELS or evaluation.segment != "" or evaluation.curves is None:
+        if not evaluation.has_enough_labels or evaluation.segment != "" or evaluation.curves is None:
             continue
         for point in evaluation.curves.reliability:
             place = [*_place(model, window, evaluation), f"{point.upper:.4g}"]

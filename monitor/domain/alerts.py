@@ -25,6 +25,15 @@ class Alarm(NamedTuple):
     segment: str
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Firing:
+    """The time that an alarm fires, in event time."""
+
+    alarm: Alarm
+    since: int
+    until: int | None = None  # None while it fires
+
+
 class State(NamedTuple):
     """The state of an alarm, and its time in event time."""
 

@@ -9,7 +9,7 @@ from msgspec import Meta, Struct, field
 from .quantities import Count, Moment, Ratio
 from .times import micros
 
-Verdict = Literal["calibrated", "miscalibrated", "too_few_labels"]
+Verdict = Literal["calibrated", "suspect", "miscalibrated", "too_few_labels"]
 Direction = Literal["overestimates", "underestimates", "overconfident", "underconfident", "none"]
 DIRECTIONS: Final = (
     "of a binary model `overestimates` or `underestimates` (says more or less than happens), `overconfident` or `underconfident` (too "
@@ -20,8 +20,19 @@ ScoresKind = Literal["served", "raw"]
 Remedy = Literal["recalibrate", "retrain", "check_labels", "wait"]
 
 CALIBRATED: Final = "calibrated"
+SUSPECT: Final = "suspect"
 MISCALIBRATED: Final = "miscalibrated"
 TOO_FEW_LABELS: Final = "too_few_labels"
+
+OFF: Final = (SUSPECT, MISCALIBRATED)
+"""Verdicts that call for a remedy."""
+
+VERDICTS: Final = (
+    "`miscalibrated` where an alert on the calibration of the model fires, also with few labels in the window; `suspect` where none fires, "
+    "but the sequential test has gathered half of what fires one (as logarithms), or holds it back, or the lower bound of the ECE is "
+    "above the threshold, or a segment is flagged; then `too_few_labels`; else `calibrated`. Raw scores under a calibrator, and "
+    "validation sets, on which no alert watches, are `miscalibrated` by their lower bound alone"
+)
 
 Figures = Mapping[str, int | float | None]
 """Figures by name; an undefined one is None, never NaN."""
@@ -112,14 +123,19 @@ class Flag(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 class Window(Struct, frozen=True, kw_only=True):
     """The fields of every evaluation."""
 
-    verdict: Verdict
-    labels_needed: Annotated[Count, Meta(description="number of further labels for a verdict")]
+    verdict: Annotated[Verdict, Meta(description=VERDICTS)]
+    labels_needed: Annotated[
+        Count,
+        Meta(
+            description="number of further labels for a verdict by this window alone; its figures may be chance until then"
+        ),
+    ]
     direction: Annotated[Direction | None, Meta(description=DIRECTIONS)]
     since: Annotated[
         Moment | None,
         Meta(
-            description="where it is miscalibrated: when that began, by labels since the last promotion or the end of the last alert; "
-            "where it grew, when the ECE crossed its threshold. Null in stored segments"
+            description="where the verdict is `miscalibrated` or `suspect`: when the fault began, by labels since the last promotion "
+            "or the end of the last alert; where it grew, when the ECE crossed its threshold. Null in stored segments"
         ),
     ] = None
     since_low: Annotated[
@@ -138,10 +154,23 @@ class Window(Struct, frozen=True, kw_only=True):
         Remedy | None,
         Meta(
             description="what to do: a new calibrator is enough; it is not, since the model lost accuracy; the labels look wrong; or "
-            "too little is known yet. Null unless `verdict` is `miscalibrated`"
+            "too little is known yet. Null unless `verdict` is `miscalibrated` or `suspect`"
         ),
     ] = None
     remedy_reason: Annotated[str | None, Meta(description="why, in words")] = None
+    verdict_reason: Annotated[
+        str | None, Meta(description="the grounds of the verdicts `miscalibrated` and `suspect`, in words; else null")
+    ] = None
+
+    @property
+    def has_enough_labels(self) -> bool:
+        """Whether its figures mean something: the window has as many labels as a verdict by itself needs."""
+        return self.verdict != TOO_FEW_LABELS and not self.labels_needed
+
+    @property
+    def is_off(self) -> bool:
+        """Whether the verdict calls for a remedy."""
+        return self.verdict in OFF
 
 
 class Evaluation(Window, frozen=True, kw_only=True):
@@ -202,5 +231,6 @@ _UNKNOWN: Final = {
     "since": None,
     "since_low": None,
     "since_high": None,
+    "verdict_reason": None,
 }
 """Fields that evaluations of early versions lack."""

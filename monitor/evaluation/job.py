@@ -8,7 +8,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.drift import FITTED_ON, FIXED, TRAILING, Drift, ReferenceKind
-from ..domain.evaluations import MISCALIBRATED, Evaluation, Flag
+from ..domain.evaluations import Evaluation, Flag
 from ..domain.settings import Model
 from ..domain.times import parse_duration
 from ..stats.summary import Summary
@@ -23,9 +23,10 @@ from ..windows.drift import Reference, drift
 from ..windows.evaluation import Asked, Question, evaluations_of
 from ..windows.onset import dated
 from ..windows.ranges import Range, widened
-from ..windows.remedies import Breach, remedies, with_remedy
+from ..windows.remedies import Breach, is_pending, remedies, with_remedy
 from ..windows.rows import of_version
 from ..windows.sums import Place, at_place, in_parts
+from ..windows.verdicts import Standing
 
 ByPlace = Mapping[Place, Summary]
 
@@ -78,14 +79,14 @@ def _before(now: Range) -> Range:
 
 def figures(connection: Connection, clock: Clocked) -> list[Stored]:
     """Return evaluations and drift of every version and segment of a model; where several versions serve, also of all together."""
-    asked = list(comparisons(clock))
+    asked, standing = list(comparisons(clock)), Standing.read(connection, clock)
     validated = baseline.of_versions(connection, clock.model) if baseline.may_be_reference(clock) else {}
     evaluated: list[_Evaluated] = []
     drifts: list[Stored] = []
     for sums in in_parts(connection, clock.model, {over for one in asked for over in (one.now, one.other)}):
-        evaluated += _evaluated(clock, asked, sums)
+        evaluated += _evaluated(clock, asked, sums, standing)
         drifts += _drifts(clock, asked, sums, validated)
-    judged = _flagged(clock.model, evaluated)
+    judged = _flagged(clock.model, evaluated, standing)
     return [
         *(
             _stored(clock, one.window, one.place, _dated(connection, clock, one))
@@ -102,10 +103,12 @@ class _Evaluated:
     window: str
     place: Place
     evaluation: Evaluation
-    breach: Breach | None  # where it is miscalibrated
+    breach: Breach | None  # where it is off
 
 
-def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, ByPlace]) -> Iterator[_Evaluated]:
+def _evaluated(
+    clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range, ByPlace], standing: Standing
+) -> Iterator[_Evaluated]:
     """Yield the evaluations of some segments; computing all windows together costs least."""
     wanted = [
         (one.window, place, Asked(_question(clock, place, one.now), summary, at_place(sums[one.other], place)))
@@ -119,11 +122,12 @@ def _evaluated(clock: Clocked, asked: Sequence[Comparison], sums: Mapping[Range,
         if segments.declared(clock.model, place[1]):
             log_e = segments.worthwhile(clock.model, evaluation, summary, previous)
             flag = Flag(e_value_log=log_e, flagged=False)
-        breach = Breach.of(clock.model, evaluation, summary) if evaluation.verdict == MISCALIBRATED else None
-        yield _Evaluated(window=window, place=place, evaluation=structs.replace(evaluation, flag=flag), breach=breach)
+        told = standing.judged(structs.replace(evaluation, flag=flag))
+        breach = Breach.of(clock.model, told, summary) if is_pending(told) else None
+        yield _Evaluated(window=window, place=place, evaluation=told, breach=breach)
 
 
-def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
+def _flagged(model: Model, evaluated: Sequence[_Evaluated], standing: Standing) -> list[_Evaluated]:
     """Return evaluations with the flags of segments, judged among all segments of the same version and window."""
     groups: dict[tuple[str, str], list[tuple[_Evaluated, Flag]]] = {}
     for one in evaluated:
@@ -133,13 +137,13 @@ def _flagged(model: Model, evaluated: Sequence[_Evaluated]) -> list[_Evaluated]:
     for group in groups.values():
         flags = segments.flags(model, [flag.e_value_log for _, flag in group])
         for (one, flag), flagged in zip(group, flags, strict=True):
-            told = structs.replace(flag, flagged=flagged)
-            judged.append(replace(one, evaluation=structs.replace(one.evaluation, flag=told)))
+            told = structs.replace(one.evaluation, flag=structs.replace(flag, flagged=flagged))
+            judged.append(replace(one, evaluation=standing.judged(told)))
     return judged
 
 
 def _with_remedies(connection: Connection, clock: Clocked, judged: Sequence[_Evaluated]) -> Iterator[_Evaluated]:
-    """Yield evaluations, the miscalibrated ones with what to do about them."""
+    """Yield evaluations, those that are off with what to do about them."""
     breaches = {number: one.breach for number, one in enumerate(judged) if one.breach is not None}
     advice = dict(zip(breaches, remedies(connection, clock, [*breaches.values()]), strict=True))
     for number, one in enumerate(judged):

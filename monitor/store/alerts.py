@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 from sqlalchemy import Connection, Row, func, insert, select, update
 
-from ..domain.alerts import FIRING, RESOLVED, Alarm, Alert, RecordedAlert, State
+from ..domain.alerts import FIRING, RESOLVED, Alarm, Alert, Firing, RecordedAlert, State
 from .bulk import upsert
 from .documents import encoded
 from .schema import alert, alert_state, model, notification
@@ -28,6 +28,31 @@ def states(connection: Connection, model_id: int) -> dict[Alarm, State]:
     """Return the state of each alarm of a model that ever changed."""
     rows = connection.execute(select(alert_state).where(alert_state.c.model_id == model_id))
     return {_alarm(row): State(firing=row.firing, since=row.since) for row in rows}
+
+
+def firings(connection: Connection, model_id: int, kinds: Collection[str]) -> list[Firing]:
+    """Return when the alarms of a model that are of some kinds fired, in the order in which they began."""
+    rows = connection.execute(
+        select(alert).where(alert.c.model_id == model_id, alert.c.kind.in_(kinds)).order_by(alert.c.id)
+    )
+    began: dict[Alarm, int] = {}
+    ended: list[Firing] = []
+    for row in rows:
+        alarm = _alarm(row)
+        if row.state == FIRING:
+            began.setdefault(alarm, row.at)
+        elif alarm in began:
+            ended.append(Firing(alarm=alarm, since=began.pop(alarm), until=row.at))
+    return sorted([*ended, *(Firing(alarm=alarm, since=at) for alarm, at in began.items())], key=lambda one: one.since)
+
+
+def firing_now(connection: Connection, kinds: Collection[str]) -> dict[int, list[Firing]]:
+    """Return the alarms of some kinds that fire now, by model."""
+    rows = connection.execute(select(alert_state).where(alert_state.c.firing, alert_state.c.kind.in_(kinds)))
+    firing: dict[int, list[Firing]] = {}
+    for row in rows:
+        firing.setdefault(row.model_id, []).append(Firing(alarm=_alarm(row), since=row.since))
+    return firing
 
 
 def known(connection: Connection) -> list[tuple[int, Alarm, bool]]:

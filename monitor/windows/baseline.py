@@ -75,7 +75,15 @@ def evaluated(
     """
     start, end = (0, 0) if validation is None else validation.over
     question = Question(
-        model=model, version=version, segment="", start=start, end=end, scores=scores, bins=bins, by_value=by_value
+        model=model,
+        version=version,
+        segment="",
+        start=start,
+        end=end,
+        scores=scores,
+        bins=bins,
+        by_value=by_value,
+        watched=False,
     )
     return evaluation(question, Summary.of([]) if validation is None else validation.summary, None)
 

@@ -8,9 +8,7 @@ import numpy as np
 from msgspec import convert
 
 from ..domain.evaluations import (
-    CALIBRATED,
-    MISCALIBRATED,
-    TOO_FEW_LABELS,
+    OFF,
     Bin,
     ClassCalibration,
     Curves,
@@ -22,6 +20,7 @@ from ..domain.evaluations import (
 )
 from ..domain.settings import Model
 from ..domain.times import moment
+from ..domain.verdicts import verdict_of
 from ..stats import classwise, noise, reliability, selective
 from ..stats.alike import stacked
 from ..stats.cells import Cells, Floats
@@ -51,6 +50,7 @@ class Question:
     bins: int = DEFAULT_BINS
     by_value: bool = True  # where all confidences are verbalised, each distinct value is a bin
     matured: bool = True
+    watched: bool = True  # by alerts, as what was served is, so that its lower bound alone is no verdict
 
 
 class Asked(NamedTuple):
@@ -170,8 +170,8 @@ def _evaluation(
         matured=question.matured,
         verdict=verdict[0],
         labels_needed=verdict[1],
-        remedy=WAIT if verdict[0] == MISCALIBRATED else None,
-        remedy_reason=NOT_COMPARED if verdict[0] == MISCALIBRATED else None,
+        remedy=WAIT if verdict[0] in OFF else None,
+        remedy_reason=NOT_COMPARED if verdict[0] in OFF else None,
         direction=direction,
         figures=figures,
         curves=curves,
@@ -216,27 +216,31 @@ def _classes(question: Question, summary: Summary) -> Floats | None:
 
 def _verdict(window: _Window, labelled: int, bound: float | None, margin: float | None) -> tuple[Verdict, int]:
     settings = window.question.model.settings
-    return judged(labelled, bound, margin, threshold=settings.thresholds["ece"], minimum=settings.minimum_labels)
+    threshold, minimum = settings.thresholds["ece"], settings.minimum_labels
+    return judged(labelled, bound, margin, threshold=threshold, minimum=minimum, watched=window.question.watched)
 
 
 def judged(
-    labelled: int, bound: float | None, margin: float | None, *, threshold: float, minimum: int
+    labelled: int, bound: float | None, margin: float | None, *, threshold: float, minimum: int, watched: bool = True
 ) -> tuple[Verdict, int]:
-    """Return a verdict, and how many labels it still needs; "calibrated" only where a breach would have shown.
+    """Return the verdict on a window before its alerts are heard, and how many labels it needs for one by itself.
 
     Parameters
     ----------
     labelled : labels of the window
     bound : lower bound of its error, None where there is none
-    margin : how far that bound lies under the true error at even odds
+    margin : how far that bound lies under the true error at even odds; "calibrated" only where a breach would have shown
     threshold : of the error
     minimum : labels that any verdict needs
+    watched : whether alerts decide about it; elsewhere the bound does
 
     """
-    if bound is not None and labelled >= minimum and bound > threshold:
-        return MISCALIBRATED, 0
-    needed = noise.labels_for_verdict(labelled, None if bound is None else margin, threshold=threshold, minimum=minimum)
-    return (TOO_FEW_LABELS, needed) if needed else (CALIBRATED, 0)
+    over, needed = bound is not None and bound > threshold, max(0, minimum - labelled)
+    if not over:
+        known = None if bound is None else margin
+        needed = noise.labels_for_verdict(labelled, known, threshold=threshold, minimum=minimum)
+    decided = over and not needed and not watched
+    return verdict_of(fires=decided, suspicious=False, over=over and watched, labels_needed=needed), needed
 
 
 def _curves(windows: Sequence[_Window], batch: scores.Batch) -> Iterator[Curves]:
@@ -269,7 +273,8 @@ def _of_class(model: Model, name: str, calibration: classwise.ClassCalibration) 
     threshold, least = settings.class_thresholds.get(name), None if bound is None else max(bound, 0.0)
     verdict: Verdict | None = None
     if threshold is not None:
-        verdict, _ = judged(labelled, least, calibration.margin, threshold=threshold, minimum=settings.minimum_labels)
+        minimum = settings.minimum_labels
+        verdict, _ = judged(labelled, least, calibration.margin, threshold=threshold, minimum=minimum)
     return ClassCalibration(
         name=name,
         labelled=labelled,

@@ -10,7 +10,7 @@ from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.alerts import MISCALIBRATION
-from ..domain.evaluations import MISCALIBRATED, Evaluation
+from ..domain.evaluations import Evaluation
 from ..domain.faults import Since
 from ..domain.names import CHAMPION
 from ..domain.records import MINUTE_LEVEL, SeriesKey
@@ -44,7 +44,7 @@ def dated(connection: Connection, clock: Clocked, evaluation: Evaluation, wanted
     wanted : whether a series is part of the evaluation
 
     """
-    if evaluation.verdict != MISCALIBRATED:
+    if not evaluation.is_off:
         return evaluation
     since = since_of(connection, clock, wanted, until=evaluation.over[1], scores=evaluation.scores)
     if since is None:

@@ -11,7 +11,7 @@ from ..domain.evaluations import CALIBRATED, TOO_FEW_LABELS, Evaluation
 from ..domain.settings import Model
 from ..domain.times import parse_duration
 from ..stats.cells import Cells
-from ..stats.remedy import Advice, Amounts, Grounds, of_distributions, of_probabilities
+from ..stats.remedy import NOT_COMPARED, Advice, Amounts, Grounds, of_distributions, of_probabilities
 from ..stats.summary import Summary
 from ..store import evaluations
 from ..store.evaluations import ALL_VERSIONS
@@ -76,8 +76,13 @@ def with_remedy(evaluation: Evaluation, advice: Advice) -> Evaluation:
     return structs.replace(evaluation, remedy=advice.remedy, remedy_reason=advice.reason)
 
 
+def is_pending(evaluation: Evaluation) -> bool:
+    """Return whether an evaluation waits to be compared with a reference, for its remedy."""
+    return evaluation.remedy_reason == NOT_COMPARED
+
+
 def remedies(connection: Connection, clock: Clocked, breaches: Sequence[Breach]) -> list[Advice]:
-    """Return what to do about miscalibrated windows.
+    """Return what to do about windows that are off.
 
     The reference is the range that is declared as such, or else the validation set, what the champion was fitted on, or the
     calibrated past before the window: the first with enough labels. Labels are held against one another for whole models only.

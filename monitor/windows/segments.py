@@ -1,13 +1,15 @@
 """Flag the miscalibrated segments of a model, worst first, at a bounded false discovery rate."""
 
 import math
-from collections.abc import Mapping, Sequence
+import operator
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Annotated, Final
 
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 
-from ..domain.evaluations import DIRECTIONS, Direction, Evaluation, Verdict
+from ..domain.evaluations import DIRECTIONS, Direction, Evaluation, Flag, Verdict
 from ..domain.quantities import Count, Ratio
 from ..domain.settings import Model
 from ..stats.discovery import e_bh
@@ -15,6 +17,7 @@ from ..stats.quantiles import pit_bins
 from ..stats.sequential.evidence import window_e_value, window_pit_e_value
 from ..stats.summary import Summary
 from .evaluation import Asked, Question, evaluations_of
+from .sums import Place
 
 MARGIN: Final = 0.4
 """A segment is flagged when its ECE is beyond this share of the model's threshold: errors that cancel are each small in the total."""
@@ -69,7 +72,35 @@ def declared(model: Model, segment: str) -> bool:
     return segment.partition(":")[0] in model.settings.segments
 
 
-def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Summary]) -> list[SegmentRow]:
+def of_version(model: Model, sums: Mapping[Place, Summary], version: str | None) -> dict[str, Summary]:
+    """Return the sums of each declared segment, over all versions unless one is asked for."""
+    parts_of: dict[str, list[Summary]] = {}
+    for (served_by, segment), summary in sums.items():
+        if version in {None, served_by} and declared(model, segment):
+            parts_of.setdefault(segment, []).append(summary)
+    return {segment: reduce(operator.add, parts) for segment, parts in parts_of.items()}
+
+
+def flag_of(model: Model, segment: str, now: Mapping[str, Summary], before: Mapping[str, Summary]) -> Flag | None:
+    """Return the flag of one segment, among all segments with sums; None of a segment without."""
+    if segment not in now:
+        return None
+    evidence = [log_e_value(model, summary, before.get(name)) for name, summary in now.items()]
+    place = list(now).index(segment)
+    return Flag(e_value_log=evidence[place], flagged=flags(model, evidence)[place])
+
+
+def as_it_is(evaluation: Evaluation) -> Evaluation:
+    """Return the evaluation of a segment on which no alert is known."""
+    return evaluation
+
+
+def ranked(
+    whole: Question,
+    now: Mapping[str, Summary],
+    before: Mapping[str, Summary],
+    judged: Callable[[Evaluation], Evaluation] = as_it_is,
+) -> list[SegmentRow]:
     """Return figures of segments, worst first, each with whether it is flagged.
 
     e-BH over all of them: of the flagged ones, at most the share `false_alarm_rate` is calibrated, on average, however the
@@ -80,12 +111,17 @@ def ranked(whole: Question, now: Mapping[str, Summary], before: Mapping[str, Sum
     whole : what is asked about, its segment aside
     now : sums of the range by segment
     before : sums of the equally long range just before, by segment; bets take their signs from there too
+    judged : returns an evaluation, which has its flag, with the verdict that alerts and tests make of it
 
     """
     asked = [Asked(replace(whole, segment=name), summary, before.get(name)) for name, summary in now.items()]
     evidence = [log_e_value(whole.model, summary, previous) for _, summary, previous in asked]
-    judged = zip(evaluations_of(asked), evidence, flags(whole.model, evidence), strict=True)
-    rows = [_row(evaluation, log_e, flagged=flagged) for evaluation, log_e, flagged in judged]
+    rows = [
+        _row(judged(structs.replace(evaluation, flag=Flag(e_value_log=log_e, flagged=flagged))), log_e, flagged=flagged)
+        for evaluation, log_e, flagged in zip(
+            evaluations_of(asked), evidence, flags(whole.model, evidence), strict=True
+        )
+    ]
     return sorted(rows, key=lambda row: row.harmlessness)
 
 

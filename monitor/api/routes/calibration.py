@@ -7,14 +7,14 @@ from dataclasses import replace
 from typing import Annotated, Final, Literal
 
 from fastapi import APIRouter, Query
-from msgspec import Meta, Struct
+from msgspec import Meta, Struct, structs
 from pydantic import BaseModel, Field
 from sqlalchemy import Connection
 from starlette.responses import Response
 
 from ...domain.drift import Drift
 from ...domain.errors import BadInput
-from ...domain.evaluations import MISCALIBRATED, Evaluation
+from ...domain.evaluations import Evaluation, Flag
 from ...domain.names import name_fault
 from ...domain.quantities import Ratio
 from ...domain.records import SeriesKey
@@ -26,15 +26,17 @@ from ...stats.sequential.spending import spent
 from ...stats.summary import Summary
 from ...store import evaluations, journal, mappings, models, rollups, sequential
 from ...store.engine import Database
-from ...windows import baseline
+from ...windows import baseline, segments
 from ...windows.clock import Clocked, clocked
 from ...windows.drift import drift
 from ...windows.evaluation import DEFAULT_BINS, Question, evaluation
 from ...windows.onset import dated
 from ...windows.ranges import widened
-from ...windows.remedies import Breach, remedies, with_remedy
+from ...windows.remedies import Breach, is_pending, remedies, with_remedy
+from ...windows.rows import Wanted
 from ...windows.sums import by_place, of_series
 from ...windows.value_maps import mapping_of
+from ...windows.verdicts import Standing
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..evaluations import METRICS, EvaluationAnswer, History, RegressionEvaluation, shown
@@ -126,25 +128,46 @@ def show_calibration(
         wanted = _wanted(connection, query, clock)
         summary = of_series(connection, clock.model, start, end, wanted)
         before = of_series(connection, clock.model, start - (end - start), start, wanted)
-        if clock.model.task == "regression" and query.scores == "raw":
-            _check_uncalibrated(of_series(connection, clock.model, start, end, _under_calibrators(wanted)))
+        calibrated = _calibrated(connection, query, clock, (start, end), wanted)
+        if clock.model.task == "regression":
+            _check_uncalibrated(calibrated)
         maps = mappings.of_model(connection, clock.model.id)
         question = replace(
             _question(query, clock, start, end),
             scores=query.scores,
             bins=query.bins or DEFAULT_BINS,
             by_value=query.bins is None,
+            watched=not calibrated.events,
         )
-        evaluated = _with_remedy(connection, clock, evaluation(question, summary, before), summary)
+        evaluated = _judged(connection, clock, question, evaluation(question, summary, before))
+        evaluated = _with_remedy(connection, clock, evaluated, summary)
         evaluated = dated(connection, clock, evaluated, wanted)
     return answer(shown(evaluated, mapping_of(maps, query.version)))
 
 
+def _judged(connection: Connection, clock: Clocked, question: Question, evaluated: Evaluation) -> Evaluation:
+    """Return an evaluation with the verdict that alerts, tests and flags make of it, where it is of what was served."""
+    if not question.watched:
+        return evaluated
+    flagged = structs.replace(evaluated, flag=_flag(connection, question))
+    return structs.replace(Standing.read(connection, clock).judged(flagged), flag=None)
+
+
 def _with_remedy(connection: Connection, clock: Clocked, evaluated: Evaluation, summary: Summary) -> Evaluation:
-    if evaluated.verdict != MISCALIBRATED:
+    if not is_pending(evaluated):
         return evaluated
     breach = Breach.of(clock.model, evaluated, summary)
     return with_remedy(evaluated, remedies(connection, clock, [breach])[0])
+
+
+def _flag(connection: Connection, question: Question) -> Flag | None:
+    """Return the flag of a declared segment, among all segments of its window; None for other windows."""
+    if not segments.declared(question.model, question.segment):
+        return None
+    now, before = (question.start, question.end), (2 * question.start - question.end, question.start)
+    sums = by_place(connection, question.model, {now, before})
+    here, earlier = (segments.of_version(question.model, sums[over], question.version) for over in (now, before))
+    return segments.flag_of(question.model, question.segment, here, earlier)
 
 
 def wait_for_roll_up(database: Database, now: int) -> None:
@@ -175,6 +198,15 @@ def _wanted(connection: Connection, query: Range, clock: Clocked) -> Callable[[S
 
 def _under_calibrators(wanted: Callable[[SeriesKey], bool]) -> Callable[[SeriesKey], bool]:
     return lambda key: key.calibrator != 0 and wanted(key)
+
+
+def _calibrated(
+    connection: Connection, query: CalibrationQuery, clock: Clocked, over: tuple[int, int], wanted: Wanted
+) -> Summary:
+    """Return the sums of what a calibrator served, where raw scores are asked for: where there are none, they were served."""
+    if query.scores == "served":
+        return Summary.of([])
+    return of_series(connection, clock.model, *over, _under_calibrators(wanted))
 
 
 def _check_uncalibrated(calibrated: Summary) -> None:
@@ -286,7 +318,8 @@ def show_history(context: Context, now: Now, model: ModelName, query: Annotated[
             end=end,
             limit=query.limit,
         )
-    rows = [evaluation.as_json() for evaluation in stored]
+        standing = Standing.read(connection, clock)
+    rows = [standing.remembered(evaluation).as_json() for evaluation in stored]
     if query.metric is None:
         return answer({"evaluations": rows})
     return answer({"evaluations": [{"end": row["end"], query.metric: row.get(query.metric)} for row in rows]})

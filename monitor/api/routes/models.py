@@ -9,14 +9,14 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...domain.alerts import MISCALIBRATION
 from ...domain.errors import BadInput, Conflict
-from ...domain.evaluations import MISCALIBRATED, TOO_FEW_LABELS, Evaluation, Verdict
+from ...domain.evaluations import MISCALIBRATED, Evaluation, Verdict
 from ...domain.names import check_model_name
 from ...domain.quantities import Count, Moment
 from ...domain.settings import Model, ModelSettings, Recalibration, Task, settings_from, task_from
 from ...domain.times import SECOND, moment, parse_duration
 from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
+from ...windows.verdicts import Standing
 from .. import settings
 from ..answers import answer, described, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
@@ -94,15 +94,17 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
     for model_id, (kind, *_), fires in alerts.known(connection):
         if fires:
             firing.setdefault(model_id, []).append(kind)
+    standings = Standing.now(connection, known)
     newest: dict[int, list[tuple[str, Evaluation]]] = {}
     for model_id, window, evaluation in evaluations.overall(connection, chosen):
-        newest.setdefault(model_id, []).append((window, evaluation))
+        if model_id in standings:
+            newest.setdefault(model_id, []).append((window, standings[model_id].judged(evaluation)))
 
     def state_of(model: Model) -> State:
         evaluation = _most_telling(newest.get(model.id, ()))
         reached = progress[model.id]
         return State(
-            state=_verdict(firing.get(model.id, []), evaluation),
+            state=_state(standings[model.id], evaluation),
             alerts=len(firing.get(model.id, [])),
             champion=champions.get(model.id),
             proposal=waiting[model.id].number if model.id in waiting else None,
@@ -118,15 +120,15 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
 def _most_telling(newest: Iterable[tuple[str, Evaluation]]) -> Listed | ListedRegression | None:
     """Return the most informative newest evaluation: of the shortest window with a verdict, else of the one with most labels."""
     by_length = sorted(newest, key=lambda pair: parse_duration("window", pair[0]))
-    judged = [pair for pair in by_length if pair[1].verdict != TOO_FEW_LABELS]
+    judged = [pair for pair in by_length if pair[1].has_enough_labels]
     chosen = judged[0] if judged else max(by_length, key=lambda pair: pair[1].labelled, default=None)
     return None if chosen is None else listed(*chosen)
 
 
-def _verdict(firing: list[str], newest: Listed | ListedRegression | None) -> Verdict | Literal["no_data"]:
-    if MISCALIBRATION in firing:
-        return MISCALIBRATED
-    return "no_data" if newest is None else newest.verdict
+def _state(standing: Standing, newest: Listed | ListedRegression | None) -> Verdict | Literal["no_data"]:
+    if newest is None:
+        return MISCALIBRATED if standing.firings else "no_data"
+    return newest.verdict
 
 
 class Deleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -1,8 +1,5 @@
 """Route about segments: the parts of its traffic in which a model is miscalibrated, whatever the total shows."""
 
-import operator
-from collections.abc import Mapping
-from functools import reduce
 from typing import Annotated
 
 from fastapi import APIRouter, Query
@@ -11,14 +8,13 @@ from pydantic import BaseModel, Field
 from starlette.responses import Response
 
 from ...domain.quantities import Moment
-from ...domain.settings import Model
 from ...domain.times import moment
-from ...stats.summary import Summary
 from ...windows import segments
 from ...windows.clock import clocked
 from ...windows.evaluation import Question
 from ...windows.segments import SegmentRow
-from ...windows.sums import Place, by_place
+from ...windows.sums import by_place
+from ...windows.verdicts import Standing
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..strict import StrictRoute
@@ -64,12 +60,13 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
         start, end = range_of(asked, clock, clock.matured_until, now)
         over, before = (start, end), (2 * start - end, start)
         sums = by_place(connection, clock.model, {over, before})
+        standing = Standing.read(connection, clock)
     matured = clock.matured_until is not None and min(end, clock.newest_end or end) <= clock.matured_until
     whole = Question(model=clock.model, version=query.version, segment="", start=start, end=end, matured=matured)
-    here, earlier = (_by_segment(clock.model, sums[span], version) for span in (over, before))
+    here, earlier = (segments.of_version(clock.model, sums[span], version) for span in (over, before))
     return answer(
         Segments(
-            segments=segments.ranked(whole, here, earlier),
+            segments=segments.ranked(whole, here, earlier, standing.judged),
             false_discovery_rate=clock.model.settings.false_alarm_rate,
             threshold=segments.threshold(clock.model),
             start=moment(start),
@@ -77,12 +74,3 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
             matured=matured,
         )
     )
-
-
-def _by_segment(model: Model, sums: Mapping[Place, Summary], version: str | None) -> dict[str, Summary]:
-    """Return the sums of each declared segment, over all versions unless one is asked for."""
-    parts_of: dict[str, list[Summary]] = {}
-    for (served_by, segment), summary in sums.items():
-        if version in {None, served_by} and segments.declared(model, segment):
-            parts_of.setdefault(segment, []).append(summary)
-    return {segment: reduce(operator.add, parts) for segment, parts in parts_of.items()}

@@ -8,7 +8,7 @@ import { el, svg } from "./dom.js";
 import { ago, count, known, NB, utc } from "./format.js";
 import { stateName } from "./words.js";
 
-/** @typedef {"good" | "bad" | "unsure"} Tone */
+/** @typedef {"good" | "bad" | "doubt" | "unsure"} Tone */
 
 /**
  * An answer of the API, what kept it away, or neither while it is awaited.
@@ -19,8 +19,12 @@ import { stateName } from "./words.js";
 const SHAPES = {
   good: "M3.5 8.5l3 3 6-7",
   bad: "M8 3.5v5.5M8 12v.5",
+  doubt: "M5.6 6.2a2.4 2.4 0 1 1 3.4 2.2q-1 .5-1 1.3M8 12v.3",
   unsure: "M4 8h.1M8 8h.1M12 8h.1",
 };
+
+/** @type {Partial<Record<string, Tone>>} */
+const TONES = { calibrated: "good", suspect: "doubt", miscalibrated: "bad" };
 
 /**
  * Return the tone of a state.
@@ -28,7 +32,7 @@ const SHAPES = {
  * @returns {Tone}
  */
 export function toneOf(state) {
-  return state === "calibrated" ? "good" : state === "miscalibrated" ? "bad" : "unsure";
+  return TONES[state ?? ""] ?? "unsure";
 }
 
 /**

@@ -5,8 +5,8 @@
 
 /** @typedef {number | null | undefined} Figure  A number, or none where it cannot be computed. */
 /** @typedef {"binary" | "multiclass" | "confidence" | "regression"} Task */
-/** @typedef {"calibrated" | "miscalibrated" | "too_few_labels"} Verdict */
 /** @typedef {"recalibrate" | "retrain" | "check_labels" | "wait"} Remedy */
+/** @typedef {"calibrated" | "suspect" | "miscalibrated" | "too_few_labels"} Verdict */
 /** @typedef {"overestimates" | "underestimates" | "overconfident" | "underconfident" | "none"} Direction */
 
 /**
@@ -45,6 +45,7 @@
  * @typedef {object} EvaluationAnswer
  * @property {Verdict} verdict
  * @property {number} labels_needed
+ * @property {string | null} verdict_reason
  * @property {Direction | null} direction
  * @property {string | null} since
  * @property {string | null} since_low

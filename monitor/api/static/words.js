@@ -5,7 +5,12 @@
 import { capital, count, known, NB, percent, plain, score, utc } from "./format.js";
 
 /** @type {Record<string, string>} */
-const STATES = { calibrated: "Calibrated", miscalibrated: "Miscalibrated", too_few_labels: "Too few labels" };
+const STATES = {
+  calibrated: "Calibrated",
+  suspect: "Suspect",
+  miscalibrated: "Miscalibrated",
+  too_few_labels: "Too few labels",
+};
 
 /** @type {Record<string, string>} */
 const ALERTS = { stale: "Stale clients" };
@@ -97,6 +102,7 @@ export function verdictWords(evaluation, task) {
   if (!evaluation) return "No evaluation yet";
   if (evaluation.verdict === "too_few_labels") return tooFew(evaluation);
   const off = evaluation.verdict === "miscalibrated";
+  if (!hasEnoughLabels(evaluation)) return `${stateName(evaluation.verdict)}, with few labels in this window`;
   const name = off ? directionName(evaluation.direction) : stateName(evaluation.verdict);
   const words = evaluation.quantile_ece === undefined ? scoreVerdict : regressionVerdict;
   return words(evaluation, name, off, task);
@@ -123,7 +129,7 @@ function scoreVerdict(evaluation, name, off, task) {
  * @param {Segments | undefined} segments
  */
 export function storyWords(evaluation, { proposal }, segments) {
-  if (evaluation.verdict !== "miscalibrated") return "";
+  if (evaluation.verdict !== "miscalibrated" && evaluation.verdict !== "suspect") return "";
   const worst = evaluation.segment ? undefined : segments?.segments.find(({ flagged }) => flagged);
   const sentences = [
     evaluation.since && sinceWords(evaluation),
@@ -146,11 +152,31 @@ function sinceWords({ since, since_low: low, since_high: high }) {
 }
 
 /**
+ * Tell whether the figures of an evaluation mean something: it has the labels that a verdict by itself needs.
+ * @param {{ verdict?: string | undefined, labels_needed?: number | undefined } | null | undefined} evaluation
+ */
+export function hasEnoughLabels(evaluation) {
+  return Boolean(evaluation) && evaluation?.verdict !== "too_few_labels" && !evaluation?.labels_needed;
+}
+
+/**
+ * State the grounds of a verdict: alerts and tests before the figures of the window.
+ * @param {AnyEvaluation} evaluation
+ * @param {Pick<ModelAnswer, "thresholds" | "false_alarm_rate">} settings
+ */
+export function grounds(evaluation, settings) {
+  const figures = hasEnoughLabels(evaluation)
+    ? figuresBehind(evaluation, settings)
+    : `In this window: ${tooFew(evaluation)}.`;
+  return [evaluation.verdict_reason, figures].filter(Boolean).join(" ");
+}
+
+/**
  * State the figures behind a verdict.
  * @param {AnyEvaluation} evaluation
  * @param {Pick<ModelAnswer, "thresholds" | "false_alarm_rate">} settings
  */
-export function grounds(evaluation, { thresholds, false_alarm_rate: rate = 0.01 }) {
+function figuresBehind(evaluation, { thresholds, false_alarm_rate: rate = 0.01 }) {
   const { name, ece, bound, chance } = errorOf(evaluation);
   const threshold = thresholds?.ece;
   if (!known(ece)) return "";
@@ -177,7 +203,7 @@ export function remedyWords({ remedy, remedy_reason: reason }) {
  */
 export function whyMissing(evaluation) {
   if (!evaluation || evaluation.labelled === 0) return "no labels in this window";
-  if (evaluation.verdict === "too_few_labels") return "too few labels";
+  if (!hasEnoughLabels(evaluation)) return "too few labels";
   return "not computed for this window";
 }
 

@@ -63,7 +63,7 @@ def test_a_model_whose_every_bin_lies_above_the_diagonal_underestimates(api, too
     send(api, tools, rows)
     found = api.get(CALIBRATION, **RANGE)
     assert all(row["observed"] > row["mean_confidence"] for row in found["reliability"] if row["count"] > 50)
-    assert (found["verdict"], found["direction"]) == ("miscalibrated", "underestimates")
+    assert (found["verdict"], found["direction"]) == ("suspect", "underestimates")
     assert found["lean"] == pytest.approx(-0.15, abs=0.03)
 
 

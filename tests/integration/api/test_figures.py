@@ -313,7 +313,7 @@ def test_the_verdict_rests_on_the_lower_bound(api, tools):
     api.put("m", status=201, label_delay="0s", minimum_labels=200)
     miscalibrated(api, tools)
     found = api.get(CALIBRATION)
-    assert (found["verdict"], found["direction"], found["labels_needed"]) == ("miscalibrated", "overestimates", 0)
+    assert (found["verdict"], found["direction"], found["labels_needed"]) == ("suspect", "overestimates", 0)
     assert found["ece"] == pytest.approx(0.4)
     assert 0.2 < found["ece_lower_bound"] < 0.4
     api.put("m", thresholds={"ece": 0.45})

@@ -61,8 +61,8 @@ def measured(api, name, **labels):
 
 CASES = {
     1.0: ("calibrated", {"overconfident", "underconfident", "none"}),
-    2.5: ("miscalibrated", {"overconfident"}),
-    0.3: ("miscalibrated", {"underconfident"}),
+    2.5: ("suspect", {"overconfident"}),
+    0.3: ("suspect", {"underconfident"}),
 }
 
 

@@ -58,7 +58,7 @@ def remedy_of(api, **query):
 def test_a_miscalibrated_window_is_held_against_its_reference(healthy, tools, rows, remedy, words):
     healthy.send(*minutes_of(tools, range(20, 40), rows))
     verdict, told, reason = remedy_of(healthy)
-    assert (verdict, told) == ("miscalibrated", remedy)
+    assert (verdict, told) == ("suspect", remedy)
     assert words in reason
 
 
@@ -113,7 +113,7 @@ def test_without_a_reference_one_has_to_wait(api, tools):
     api.put("m", status=201, label_delay="0s", minimum_labels=200)
     api.send(*minutes_of(tools, range(20, 40), LESS_ACCURATE))
     verdict, remedy, reason = remedy_of(api)
-    assert (verdict, remedy) == ("miscalibrated", "wait")
+    assert (verdict, remedy) == ("suspect", "wait")
     assert "Nothing says how good the model should be" in reason
 
 
@@ -140,7 +140,7 @@ def test_stored_evaluations_of_whole_and_segments_carry_their_remedy(healthy, to
         for segment in ("", "country:BR")
     )
     assert (whole["verdict"], whole["remedy"]) == ("miscalibrated", "retrain")
-    assert (of_segment["verdict"], of_segment["remedy"]) == ("miscalibrated", "wait")
+    assert (of_segment["verdict"], of_segment["remedy"]) == ("suspect", "wait")
 
 
 @pytest.mark.parametrize("policy", ["window", "sequential"])
@@ -173,7 +173,7 @@ def test_a_regression_is_held_against_the_crps_of_its_reference(api, tools):
 
     api.put("m", status=201, label_delay="0s", reference=WHILE_HEALTHY, minimum_labels=200)
     api.send(*of(range(20), 1.0, 1.0), *of(range(20, 40), 1.0, 0.3))
-    assert remedy_of(api)[:2] == ("miscalibrated", "recalibrate")
+    assert remedy_of(api)[:2] == ("suspect", "recalibrate")
     api.send(*of(range(40, 60), 3.0, 1.0))
     later = {"start": "2026-01-05T10:40:00Z", "end": "2026-01-05T11:00:00Z"}
-    assert remedy_of(api, **later)[:2] == ("miscalibrated", "retrain")
+    assert remedy_of(api, **later)[:2] == ("suspect", "retrain")

@@ -74,7 +74,7 @@ def test_every_class_is_listed_with_its_own_calibration() -> None:
     assert found.figures["sce"] == pytest.approx(sce_of(classwise_rows(p, labels)), abs=1e-8)
     assert [each.positives for each in classes] == np.bincount(labels, minlength=3).tolist()
     assert [each.threshold for each in classes] == [None, 0.02, 0.9]
-    assert [each.verdict for each in classes] == [None, "miscalibrated", "calibrated"]
+    assert [each.verdict for each in classes] == [None, "suspect", "calibrated"]
     assert min(each.ece_lower_bound for each in classes) > 0.02
 
 
@@ -140,9 +140,17 @@ def test_as_many_labels_as_were_missing_bring_a_verdict() -> None:
 def test_a_breach_needs_no_more_than_the_minimum() -> None:
     settings = model("binary", minimum_labels=200)
     found = evaluation(question(settings), binary(8, 200, 4.0), binary(9, 200, 4.0))
-    assert (found.verdict, found.labels_needed) == ("miscalibrated", 0)
+    assert (found.verdict, found.labels_needed) == ("suspect", 0)
     few = evaluation(question(settings), binary(8, 199, 4.0), binary(9, 200, 4.0))
-    assert few.verdict == "too_few_labels"
+    assert (few.verdict, few.labels_needed, few.has_enough_labels) == ("suspect", 1, False)
+
+
+def test_a_breach_that_no_alert_watches_is_a_verdict() -> None:
+    settings = model("binary", minimum_labels=200)
+    found = evaluation(question(settings, watched=False), binary(8, 200, 4.0), binary(9, 200, 4.0))
+    assert (found.verdict, found.labels_needed) == ("miscalibrated", 0)
+    few = evaluation(question(settings, watched=False), binary(8, 199, 4.0), binary(9, 200, 4.0))
+    assert (few.verdict, few.labels_needed) == ("too_few_labels", 1)
 
 
 def test_windows_together_are_evaluated_as_each_alone() -> None:

@@ -4,7 +4,7 @@
 
 import { svg } from "../dom.js";
 import { known, score } from "../format.js";
-import { errorOf } from "../words.js";
+import { errorOf, hasEnoughLabels } from "../words.js";
 import { label, line, linear, round } from "./axes.js";
 
 const WIDTH = 280;
@@ -13,13 +13,13 @@ const BASE = 38;
 const EDGE = 6;
 
 /**
- * Draw the gauge of an evaluation; nothing where there is no verdict.
+ * Draw the gauge of an evaluation; nothing where it has too few labels.
  * @param {AnyEvaluation} evaluation
  * @param {number | undefined} threshold
  */
 export function gauge(evaluation, threshold) {
   const { name, ece, bound, chance } = errorOf(evaluation);
-  if (!known(ece) || evaluation.verdict === "too_few_labels") return null;
+  if (!known(ece) || !hasEnoughLabels(evaluation)) return null;
   const top = Math.max(ece * 1.15, (threshold ?? 0) * 1.6, 0.02);
   const x = linear([0, top], [EDGE, WIDTH - EDGE]);
   const least = known(bound) ? x(Math.max(0, bound)) : null;

@@ -28,6 +28,7 @@ const SHAPES = {
  * @property {Figure} bound
  * @property {Figure} chance
  * @property {string | undefined} verdict
+ * @property {boolean} enough  whether it has labels enough for its figures to mean something
  * @property {number | undefined} labelled
  */
 /** @typedef {Point & { ece: number }} JudgedPoint */
@@ -106,7 +107,7 @@ function medianStep(points) {
  * @returns {point is JudgedPoint}
  */
 function isJudged(point) {
-  return known(point.ece) && point.verdict !== "too_few_labels";
+  return known(point.ece) && point.enough;
 }
 
 /**

@@ -12,7 +12,7 @@ import { el } from "../dom.js";
 import { milliseconds, score, utc } from "../format.js";
 import { legend, section, trouble, valueOr } from "../parts.js";
 import { table } from "../table.js";
-import { alertWords, calibratorName, errorName, errorOf, stateName, whyMissing } from "../words.js";
+import { alertWords, calibratorName, errorName, errorOf, hasEnoughLabels, stateName, whyMissing } from "../words.js";
 import { SPANS } from "./choices.js";
 
 const MINUTE = 60_000;
@@ -62,7 +62,7 @@ async function fetched(model, query, start, end) {
 function pointOf(evaluation) {
   const { ece, bound, chance } = errorOf(evaluation);
   const { end = "", verdict, labelled } = evaluation;
-  return { time: Date.parse(end), ece, bound, chance, verdict, labelled };
+  return { time: Date.parse(end), ece, bound, chance, verdict, enough: hasEnoughLabels(evaluation), labelled };
 }
 
 /**

@@ -7,10 +7,10 @@ import { getModels } from "../api.js";
 import { el, joined } from "../dom.js";
 import { compact, plain, score } from "../format.js";
 import { backlog, section, sign, since, toneOf, valueOr } from "../parts.js";
-import { calibratorName, errorOf, verdictWords, whyMissing } from "../words.js";
+import { calibratorName, errorOf, hasEnoughLabels, verdictWords, whyMissing } from "../words.js";
 
 const FILTER_FROM = 9;
-const TROUBLE_FIRST = { bad: 0, good: 1, unsure: 2 };
+const TROUBLE_FIRST = { bad: 0, doubt: 1, good: 2, unsure: 3 };
 
 /**
  * @typedef {object} Context
@@ -83,6 +83,7 @@ function summary(models, firing) {
   /** @type {[number, string][]} */
   const counts = [
     [of("bad"), "miscalibrated"],
+    [of("doubt"), "suspect"],
     [of("good"), "calibrated"],
     [of("unsure"), "without a verdict"],
     [firing, `${firing === 1 ? "alert" : "alerts"} firing`],
@@ -143,7 +144,7 @@ function row(model, now) {
  */
 function figures({ evaluation, labelled, champion, last_event_at: last }, now) {
   const { name, ece } = errorOf(evaluation);
-  const judged = evaluation?.verdict !== "too_few_labels";
+  const judged = hasEnoughLabels(evaluation);
   return el(
     "dl",
     { class: "model-figures" },
@@ -155,13 +156,11 @@ function figures({ evaluation, labelled, champion, last_event_at: last }, now) {
 }
 
 /**
- * Put the state of a model in a sentence; an alert may be about another window, or one class.
+ * Put the state of a model in a sentence.
  * @param {Summary} model
  */
 function sentence({ evaluation, state, task }) {
-  const words = verdictWords({ ...evaluation, verdict: evaluation?.verdict ?? state }, task);
-  if (!evaluation || toneOf(state) !== "bad" || evaluation.verdict === state) return words;
-  return `An alert fires. Over ${evaluation.window} ${words.charAt(0).toLowerCase()}${words.slice(1)}`;
+  return verdictWords({ ...evaluation, verdict: state }, task);
 }
 
 /**

@@ -1,0 +1,172 @@
+"""The verdicts on windows, with the alerts and sequential tests of their model."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import structs
+from sqlalchemy import Connection
+
+from ..domain.alerts import MISCALIBRATION, Firing
+from ..domain.evaluations import (
+    MISCALIBRATED,
+    OFF,
+    ClassCalibration,
+    Curves,
+    Evaluation,
+    Remedy,
+    Verdict,
+)
+from ..domain.sequential import VersionEvidence
+from ..domain.settings import CLASS, Model
+from ..domain.times import rfc3339
+from ..domain.verdicts import is_half_way, verdict_of
+from ..stats.remedy import NOT_COMPARED, WAIT
+from ..store import alerts, sequential
+from .clock import Clocked
+
+KINDS: Final = (MISCALIBRATION,)
+"""Kinds of alerts on calibration: while one fires, what it is about is miscalibrated."""
+
+FLAGGED: Final = "This segment is flagged among all segments."
+
+MARGINAL: Final = (
+    "The sequential test has gathered more than half of what fires an alert: it is not known yet whether this lasts."
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Standing:
+    """What alerts and sequential tests of a model say."""
+
+    model: Model
+    newest: int | None  # windows that reach this end now
+    firings: Sequence[Firing]
+    tests: Sequence[VersionEvidence]
+
+    @classmethod
+    def read(cls, connection: Connection, clock: Clocked) -> "Standing":
+        """Read what alerts and sequential tests of a model say now, and when its alerts fired before."""
+        number = clock.model.id
+        return cls(
+            model=clock.model,
+            newest=clock.matured_until,
+            firings=alerts.firings(connection, number, KINDS),
+            tests=[test for _, test in sequential.newest(connection, number)],
+        )
+
+    @classmethod
+    def now(cls, connection: Connection, models: Sequence[Model]) -> dict[int, "Standing"]:
+        """Read what alerts and sequential tests of some models say of their newest windows."""
+        firing = alerts.firing_now(connection, KINDS)
+        tests: dict[int, list[VersionEvidence]] = {}
+        for number, test in sequential.newest(connection, models[0].id if len(models) == 1 else None):
+            tests.setdefault(number, []).append(test)
+        return {
+            model.id: cls(model=model, newest=None, firings=firing.get(model.id, []), tests=tests.get(model.id, []))
+            for model in models
+        }
+
+    def judged(self, evaluation: Evaluation) -> Evaluation:
+        """Return the evaluation of a window that was served with its verdict, and the grounds of that."""
+        firing = next(self._firing(evaluation), None)
+        doubts, over = [*self._doubts(evaluation)], _is_over(evaluation, self.model)
+        verdict = verdict_of(
+            fires=firing is not None, suspicious=bool(doubts), over=over, labels_needed=evaluation.labels_needed
+        )
+        grounds = [*_words_of(firing), *([_over_words(evaluation, self.model)] if over else []), *doubts]
+        remedy = _remedy(evaluation, verdict, compares=verdict == MISCALIBRATED or over)
+        return structs.replace(
+            evaluation,
+            verdict=verdict,
+            verdict_reason=grounds[0] if grounds else None,
+            remedy=remedy[0],
+            remedy_reason=remedy[1],
+            curves=self._of_classes(evaluation),
+        )
+
+    def remembered(self, evaluation: Evaluation) -> Evaluation:
+        """Return a stored evaluation with the verdict of its time: alerts fire after the evaluation that they are about."""
+        firing = next(self._firing(evaluation), None)
+        if firing is None or evaluation.verdict == MISCALIBRATED:
+            return evaluation
+        return structs.replace(evaluation, verdict=MISCALIBRATED, verdict_reason=next(_words_of(firing)))
+
+    def is_live(self, evaluation: Evaluation) -> bool:
+        """Return whether a window reaches the newest matured prediction, so that what is known now is about it."""
+        return self.newest is None or evaluation.over[1] >= self.newest
+
+    def _firing(self, evaluation: Evaluation) -> Iterator[Firing]:
+        """Yield the alarms on what a window holds that fired at its end; those on single classes are on the whole as well."""
+        for firing in self.firings:
+            alarm = firing.alarm
+            concerns = alarm.version in _versions(evaluation, alarm.version)
+            about = not evaluation.segment or alarm.segment == evaluation.segment
+            if concerns and about and self._covers(firing, evaluation):
+                yield firing
+
+    def _covers(self, firing: Firing, evaluation: Evaluation) -> bool:
+        end = evaluation.over[1]
+        if firing.until is None:
+            return self.is_live(evaluation) or firing.since <= end
+        return firing.since <= end < firing.until and not self.is_live(evaluation)
+
+    def _doubts(self, evaluation: Evaluation) -> Iterator[str]:
+        """Yield why a window is suspicious although its bound may not be."""
+        if evaluation.flag is not None and evaluation.flag.flagged:
+            yield FLAGGED
+        if evaluation.segment or not self.is_live(evaluation):
+            return
+        for test in self.tests:
+            if test.version in _versions(evaluation, test.version) and is_half_way(test.log_e, test.level):
+                yield MARGINAL
+
+    def _of_classes(self, evaluation: Evaluation) -> Curves | None:
+        """Return the curves of a window, classes on which an alert fires being miscalibrated."""
+        curves = evaluation.curves
+        if curves is None or not any(one.threshold is not None for one in curves.classes):
+            return curves
+        named = {
+            firing.alarm.segment.removeprefix(CLASS)
+            for firing in self._firing(evaluation)
+            if firing.alarm.segment.startswith(CLASS)
+        }
+        return structs.replace(curves, classes=tuple(_of_class(one, named) for one in curves.classes))
+
+
+def _versions(evaluation: Evaluation, version: str) -> set[str]:
+    """Return the versions that an evaluation is about: its own, or any."""
+    return {version if evaluation.version is None else evaluation.version}
+
+
+def _of_class(calibration: ClassCalibration, firing: set[str]) -> ClassCalibration:
+    fires = calibration.name in firing and calibration.threshold is not None
+    return structs.replace(calibration, verdict=MISCALIBRATED) if fires else calibration
+
+
+def _is_over(evaluation: Evaluation, model: Model) -> bool:
+    bound = evaluation.error_lower_bound
+    return bound is not None and bound > model.settings.thresholds["ece"]
+
+
+def _words_of(firing: Firing | None) -> Iterator[str]:
+    if firing is not None:
+        segment = f" ({firing.alarm.segment})" if firing.alarm.segment else ""
+        yield f"An alert{segment} fires since {rfc3339(firing.since)}."
+
+
+def _over_words(evaluation: Evaluation, model: Model) -> str:
+    name = "quantile ECE" if evaluation.error == "quantile_ece" else "ECE"
+    threshold = model.settings.thresholds["ece"]
+    return (
+        f"The {name} is at least {evaluation.error_lower_bound:.3f} (threshold {threshold:g}), but no alert fires yet."
+    )
+
+
+def _remedy(evaluation: Evaluation, verdict: Verdict, *, compares: bool) -> tuple[Remedy | None, str | None]:
+    """Return the remedy of a window and its reason: for a suspicion alone, which is not compared with a reference, that is to wait."""
+    if verdict not in OFF:
+        return None, None
+    if evaluation.remedy is not None:
+        return evaluation.remedy, evaluation.remedy_reason
+    return WAIT, NOT_COMPARED if compares else MARGINAL
