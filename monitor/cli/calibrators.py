@@ -88,7 +88,10 @@ def refit(
     model: Name,
     *,
     method: Annotated[str, typer.Option(help="auto for those that the labels allow, or one family")] = "auto",
-    start: Annotated[str | None, typer.Option(help="RFC 3339; 30 days before the end if not given")] = None,
+    start: Annotated[
+        str | None,
+        typer.Option(help="RFC 3339; if not given, the breach that an alert fires on, or 30 days before the end"),
+    ] = None,
     end: Annotated[str | None, typer.Option(help="RFC 3339; the newest matured prediction if not given")] = None,
     version: Annotated[str | None, typer.Option(help="only predictions of this model version")] = None,
     holdout: Annotated[

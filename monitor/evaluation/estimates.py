@@ -1,11 +1,12 @@
 """Estimate a window's figures before its labels come, and compare the estimate with the true figures later."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from sqlalchemy import Connection
 
+from ..domain.alerts import MISCALIBRATION
 from ..domain.estimates import Estimated, EstimateMap, Inside, Truth
 from ..domain.names import CHAMPION
 from ..domain.settings import Model
@@ -14,12 +15,14 @@ from ..stats import reliability, scores
 from ..stats.cells import Cells
 from ..stats.expectation import Curve, calibration_map, expected_under
 from ..stats.summary import Summary
-from ..store import estimates, versions
+from ..store import alerts, estimates, versions
 from ..store.engine import Database
 from ..store.estimates import Estimate
 from ..store.lease import hold
 from ..windows.clock import Clocked, clocked
+from ..windows.onset import since_of
 from ..windows.ranges import Range, widened
+from ..windows.rows import of_version
 from ..windows.sums import Place, by_place
 
 LOOK_BACK: Final = 4
@@ -38,25 +41,51 @@ def estimated(connection: Connection, clock: Clocked, windows: Sequence[str], en
     """Return the estimates of windows with this end, for every version with a calibration map.
 
     The map is that of the longest window whose labels have matured, or of one `LOOK_BACK` times as long where that has too few. Neither the
-    map nor the windows reach back beyond the last promotion, before which another map held.
+    map nor the windows reach back beyond the last promotion, before which another map held, or beyond the beginning of a fault of the
+    version on which an alert fires: the map of before is what broke.
     """
     if not _has_map(clock):
         return []
-    earliest = _earliest(connection, clock)
-    ranges = {window: _range(clock, parse_duration("window", window), end, earliest) for window in windows}
-    maps = _map_ranges(clock, earliest)
-    asked = {over for over in (*ranges.values(), *maps) if over[0] < over[1]}
+    promoted, broke = _promoted(connection, clock), _broke(connection, clock)
+    earliest = {version: max(promoted, at) for version, at in broke.items()}
+    spans = {start: _spans(clock, windows, end, start) for start in {promoted, *earliest.values()}}
+    asked = {over for span in spans.values() for over in span.all() if over[0] < over[1]}
     sums = by_place(connection, clock.model, asked, "")
-    minimum = clock.model.settings.minimum_labels
-    model_versions = {version for over in ranges.values() for version, _ in sums.get(over, {})}
-    known = {version: _known(version, maps, sums, minimum) for version in model_versions}
-    made = []
-    for window, over in ranges.items():
-        for (version, _), summary in sums.get(over, {}).items():
-            expected = _expected(clock, known[version], served(summary), version=version, window=window, over=over)
-            if expected is not None:
-                made.append(Estimate(id=0, model_id=clock.model.id, expected=expected))
-    return made
+    model_versions = {version for places in sums.values() for version, _ in places}
+    return [
+        Estimate(id=0, model_id=clock.model.id, expected=expected)
+        for version in sorted(model_versions)
+        for expected in _of_version(clock, version, spans[earliest.get(version, promoted)], sums)
+    ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Spans:
+    """The windows to estimate, and those whose map may hold, all since one moment."""
+
+    windows: Mapping[str, Range]
+    maps: Sequence[Range]
+
+    def all(self) -> Iterator[Range]:
+        """Yield every range."""
+        yield from self.windows.values()
+        yield from self.maps
+
+
+def _spans(clock: Clocked, windows: Sequence[str], end: int, earliest: int) -> _Spans:
+    ranges = {window: _range(clock, parse_duration("window", window), end, earliest) for window in windows}
+    return _Spans(windows=ranges, maps=_map_ranges(clock, earliest))
+
+
+def _of_version(clock: Clocked, version: str, spans: _Spans, sums: Sums) -> Iterator[Estimated]:
+    """Yield the estimates of the windows of a version."""
+    known = _known(version, spans.maps, sums, clock.model.settings.minimum_labels)
+    for window, over in spans.windows.items():
+        summary = sums.get(over, {}).get((version, ""))
+        coming = None if summary is None else served(summary)
+        expected = _expected(clock, known, coming, version=version, window=window, over=over)
+        if expected is not None:
+            yield expected
 
 
 def _has_map(clock: Clocked) -> bool:
@@ -65,12 +94,26 @@ def _has_map(clock: Clocked) -> bool:
     return task not in {None, "regression"} and clock.progress.labels >= settings.minimum_labels
 
 
-def _earliest(connection: Connection, clock: Clocked) -> int:
+def _promoted(connection: Connection, clock: Clocked) -> int:
     """Return the first whole hour after the last promotion; hours are kept as long as the model."""
     champion = versions.aliases(connection, clock.model.id).get(CHAMPION)
     if champion is None or champion.since_event_time is None:
         return 0
     return ceil(champion.since_event_time + 1, HOUR)
+
+
+def _broke(connection: Connection, clock: Clocked) -> dict[str, int]:
+    """Return the first whole hour after the estimated beginning of each fault on which an alert fires, by version."""
+    until = clock.matured_until
+    firing = alerts.firing_now(connection, (MISCALIBRATION,)).get(clock.model.id, [])
+    versions_off = {one.alarm.version for one in firing if not one.alarm.segment}
+    began = {} if until is None else {name: _began(connection, clock, name, until) for name in versions_off}
+    return {version: at for version, at in began.items() if at is not None}
+
+
+def _began(connection: Connection, clock: Clocked, version: str, until: int) -> int | None:
+    since = since_of(connection, clock, of_version(version), until=until)
+    return None if since is None else ceil(since.at, HOUR)
 
 
 def _range(clock: Clocked, length: int, end: int, earliest: int) -> Range:

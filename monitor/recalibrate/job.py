@@ -147,7 +147,7 @@ def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
     """
     model = clock.model
     aliases = versions.aliases(connection, model.id)
-    firing = unanswered(connection, model, _firing(connection, model), aliases.get(CHALLENGER))
+    firing = unanswered(connection, model, firing_versions(connection, model), aliases.get(CHALLENGER))
     last = versions.attempt(connection, model.id)
     if not firing or not is_due(clock, last):
         return None
@@ -179,7 +179,7 @@ def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
     )
 
 
-def _firing(connection: Connection, model: Model) -> dict[str, int]:
+def firing_versions(connection: Connection, model: Model) -> dict[str, int]:
     """Return the versions with a firing miscalibration alert, and since when the newest of their alerts fires."""
     firing: dict[str, int] = {}
     for (kind, _, version, segment), (fires, since) in alerts.states(connection, model.id).items():
@@ -221,6 +221,15 @@ def _range(clock: Clocked, champion: Alias | None) -> tuple[int, int]:
     return (start if promoted is None else max(start, first_after(promoted, kept))), end
 
 
+def since_breach(connection: Connection, clock: Clocked, sample: Sample, incumbent: Calibrator | None) -> Sample:
+    """Return the rows of a sample since the present breach began, as a refit by itself takes them; none from before the last promotion."""
+    start, _ = _range(clock, versions.aliases(connection, clock.model.id).get(CHAMPION))
+    recent = sample.since(start)
+    if not recent.labels:
+        return sample
+    return recent.since(latest_onset(_gaps(clock.model, recent, incumbent)))
+
+
 def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: Attempt | None) -> Sample | None:
     """Return the labels since a version went wrong, where they are enough and new enough and the champion is wrong on them; else None.
 
@@ -257,7 +266,7 @@ def answer_breach(database: Database, token: int, model: Model, now: int) -> Ref
     if model.settings.recalibration == "off":
         return None
     with database.read() as connection:
-        breach = breach_of(connection, clocked(connection, model, now)) if _firing(connection, model) else None
+        breach = breach_of(connection, clocked(connection, model, now)) if firing_versions(connection, model) else None
     if breach is None:
         return _first(database, token, model, now)
     outcome = _tried(model, breach)

@@ -29,7 +29,7 @@ from ..windows.sums import of_series
 from . import decisions, registry
 from .baseline import described_validation, reference_parts, reference_sample
 from .difference import Difference, compared
-from .job import champion_document, conclude
+from .job import champion_document, conclude, firing_versions, since_breach
 from .naming import calibrator_of, champion_number
 from .outcomes import Refitted, Refused
 from .refit import HOLDOUT, Outcome, described, judged_document, refit, refused
@@ -47,7 +47,7 @@ class Asked:
     """A request for a refit."""
 
     method: str = "auto"
-    start: str | None = None  # RFC 3339; 30 days before the end if not given
+    start: str | None = None  # RFC 3339; if not given, the breach where an alert fires, else 30 days before the end
     end: str | None = None  # RFC 3339; the newest matured prediction if not given
     version: str | None = None  # only predictions of this model version
     holdout: float = HOLDOUT
@@ -104,12 +104,16 @@ def refit_now(database: Database, name: str, asked: Asked, *, actor: str, now: i
 def _live(connection: Connection, clock: Clocked, asked: Asked, now: int) -> _Grounds:
     wanted, (start, end) = of_version(asked.version), _range(asked, clock, now)
     sample = raw_sample(connection, clock, start, end, wanted)
+    incumbent = champion_document(connection, clock.model)
+    if _is_answer(connection, clock, asked) and sample.labels:
+        sample = since_breach(connection, clock, sample, incumbent)
+        start = int(sample.at.min())
     scores = not sample.labels and has_scores(of_series(connection, clock.model, start, end, wanted))
     return _Grounds(
         clock=clock,
         sample=sample,
         over=(start, end),
-        incumbent=champion_document(connection, clock.model),
+        incumbent=incumbent,
         others={
             name: raw_sample(connection, clock, start, end, of_version(name))
             for name in _beside(asked, (key.version for key in rollups.series_ids(connection, clock.model.id)))
@@ -117,6 +121,12 @@ def _live(connection: Connection, clock: Clocked, asked: Asked, now: int) -> _Gr
         segments=held_out_segments(connection, clock, sample, holdout=asked.holdout, end=end, version=asked.version),
         unusable=ONLY_SCORES if scores else None,
     )
+
+
+def _is_answer(connection: Connection, clock: Clocked, asked: Asked) -> bool:
+    """Return whether a refit without a range answers a firing alert: then labels from before the breach would only harm it."""
+    versions_off = firing_versions(connection, clock.model)
+    return asked.start is None and asked.end is None and any(asked.version in {None, name} for name in versions_off)
 
 
 def _validation(connection: Connection, clock: Clocked, asked: Asked, _now: int) -> _Grounds:
@@ -143,7 +153,7 @@ def _beside(asked: Asked, names: Iterable[str]) -> list[str]:
 
 
 def _range(asked: Asked, clock: Clocked, now: int) -> tuple[int, int]:
-    """Return the range to fit on: as asked, else the last month of matured predictions."""
+    """Return the range to fit on: as asked, else the last month of matured predictions, of which an alert leaves those since the breach."""
     matured = clock.matured_until or now
     end = parse_bound("end", asked.end) if asked.end is not None else matured
     start = parse_bound("start", asked.start) if asked.start is not None else end - RECENT_DAYS * DAY

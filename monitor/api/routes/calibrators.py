@@ -43,7 +43,10 @@ class RefitRequest(Strict):
     """A request for a refit."""
 
     method: str = Field(default="auto", description="`auto` for those that the labels allow, or one family")
-    start: str | None = Field(default=None, description="RFC 3339; 30 days before the end if not given")
+    start: str | None = Field(
+        default=None,
+        description="RFC 3339; if not given, the breach that an alert fires on, or 30 days before the end",
+    )
     end: str | None = Field(default=None, description="RFC 3339; the newest matured prediction if not given")
     version: str | None = Field(default=None, description="only predictions of this model version")
     holdout: float = Field(

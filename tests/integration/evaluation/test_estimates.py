@@ -360,3 +360,20 @@ def test_a_wrong_question_is_refused(sqlite_api: Any, tools: Any, query: str, fi
 
 def test_an_unknown_model_has_no_estimate(sqlite_api: Any) -> None:
     sqlite_api.ask("GET", PATH, status=404)
+
+
+def test_the_map_starts_again_where_a_fault_began_that_an_alert_fires_on(api: Any, clock: Any, make: Any) -> None:
+    served = fill(api, clock, make)
+    api.judge()
+    broke = clock()
+    served.hours(14, right=overconfident, per_hour=300, judged=False)
+    assert api.get("/v1/models/m")["alerts"] == 0
+    promised = api.get(PATH, window="4h")["estimate"]
+    assert promised["map"]["start"] < rfc3339(broke)
+    api.judge()
+    assert api.get("/v1/models/m")["alerts"] == 1
+    now = api.get(PATH, window="4h")["estimate"]
+    assert rfc3339(broke - HOUR) <= now["map"]["start"] <= rfc3339(broke + 2 * HOUR)
+    measured = api.get("/v1/models/m/calibration", start=rfc3339(broke), end=rfc3339(broke + 7 * HOUR))["ece"]
+    assert promised["ece"] < 0.9 * measured
+    assert now["ece_low"] <= measured <= now["ece_high"]

@@ -275,3 +275,36 @@ def test_what_a_promotion_does_to_decisions_is_told_before_and_kept(sure):
     assert sure.post(f"{CALIBRATORS}/1/promote", {"dry_run": True})["difference"]["decisions"] == [told]
     sure.post(f"{CALIBRATORS}/1/promote")
     assert sure.get("/v1/models/m/audit")["audit"][-1]["detail"]["decisions"] == [told]
+
+
+def test_a_refit_by_hand_takes_the_labels_since_the_breach(api, tools, clock):
+    api.put("m", status=201, label_delay="0s", recalibration="off")
+
+    def serve(hour, rows):
+        for minute in range(20):
+            api.send(
+                *(
+                    event
+                    for p, right in rows
+                    for i in range(20)
+                    for event in (
+                        tools.prediction(
+                            f"{hour}-{minute}-{p}-{i}", p, timestamp=f"2026-01-05T{hour:02}:{minute:02}:00Z"
+                        ),
+                        tools.label(f"{hour}-{minute}-{p}-{i}", int(i < right)),
+                    )
+                )
+            )
+
+    serve(10, [(p, round(20 * p)) for p, _ in TOO_SURE])
+    serve(11, TOO_SURE)
+    everything = api.post(CALIBRATORS, {"method": "temperature", "dry_run": True})["fitted_from"]
+    assert (everything["labels"], everything["start"] < "2026-01-05") == (2240, True)  # 30 % of 3,200 are held out
+    clock.micros += 60_000_000
+    api.judge()
+    assert api.get("/v1/models/m")["state"] == "miscalibrated"
+    tried = api.post(CALIBRATORS, {"method": "temperature", "dry_run": True})
+    assert "2026-01-05T11:00:00Z" <= tried["fitted_from"]["start"] <= "2026-01-05T11:05:00Z"
+    assert 2.09 < tried["fitted"]["parameters"]["temperature"] < 2.59
+    asked = api.post(CALIBRATORS, {"method": "temperature", "dry_run": True, "start": "2026-01-05T10:00:00Z"})
+    assert asked["fitted_from"]["labels"] == 2240
