@@ -246,7 +246,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
         start=micros(test.since),
         end=micros(reached),
         enough=True,
-        beyond=log_e >= test.limit,
+        beyond=log_e >= test.limit and not test.held,
         back=False,  # a test says when there is something, never that there is nothing
         claim=claim,
         relief="",

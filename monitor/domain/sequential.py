@@ -63,6 +63,24 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
         ),
     ] = 0
     steps: Annotated[Count, Meta(description="buckets of time with labels that have been tested")]
+    held: Annotated[
+        bool,
+        Meta(
+            description="whether an alert is held back, since labels that were chosen by their outcome would explain the evidence; "
+            "the rate holds for labels whose arrival within the delay does not depend on the outcome given p"
+        ),
+    ] = False
+    held_because: Annotated[str | None, Meta(description="why it is held, in words")] = None
+    coverage: Annotated[
+        Ratio | None,
+        Meta(
+            description="share of matured predictions that had a label in time, while evidence is being won; a cluster is one"
+        ),
+    ] = None
+    timely_gap: Annotated[
+        float | None, Meta(description="mean of outcome - confidence of these labels; null for regressions")
+    ] = None
+    late_gap: Annotated[float | None, Meta(description="the same of labels that came too late")] = None
     direction: Annotated[Direction, Meta(description=DIRECTIONS)]
     threshold: float
     false_alarm_rate: Annotated[

@@ -9,7 +9,7 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Final
+from typing import Final, TypedDict
 
 from sqlalchemy import Connection
 
@@ -31,7 +31,7 @@ from ..windows import value_maps
 from ..windows.clock import due_until
 from ..windows.ranges import first_after
 from ..windows.sums import readings
-from .steps import Step, advanced_through, taught
+from .steps import Step, advanced_through, labelling, taught
 
 STEPS: Final = 200
 """Buckets that one transaction takes at most."""
@@ -79,6 +79,11 @@ def _evidence_of(stored: Standing) -> Evidence | None:
         return Evidence.from_bytes(stored.state)
     except ValueError:
         return None
+
+
+class _Limits(TypedDict):
+    threshold: float
+    limit: float  # the log of the e-process that raises an alert
 
 
 class Taking:
@@ -129,7 +134,7 @@ class Taking:
         before = self._testing(basis)
         steps, late, more = self._next()
         after = {
-            version: self._numbered(self._advanced(testing, _counting(steps, testing), _counting(late, testing)), basis)
+            version: self._after(testing, _counting(steps, testing), _counting(late, testing), basis)
             for version, testing in before.items()
         }
         self._audit(before)
@@ -214,6 +219,9 @@ class Taking:
             sequential.forget_late(self.connection, self.numbers)
         return steps.in_order(), late.in_order(), more
 
+    def _after(self, before: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
+        return self._judged(self._numbered(self._advanced(before, steps, late), basis), steps, late)
+
     def _advanced(self, before: Testing, steps: Sequence[Step], late: Sequence[Step]) -> Testing:
         """Return the tests of a version after some steps, and after what only teaches."""
         task, read = self.model.task or "", value_maps.reader(self.readings.get(before.version, UNREAD))
@@ -234,8 +242,21 @@ class Taking:
         self.starts += 1
         return replace(testing, start=self.starts, level=level(self.starts, basis.false_alarm_rate))
 
+    def _judged(self, testing: Testing, steps: Sequence[Step], late: Sequence[Step]) -> Testing:
+        """Return a test after it is known which predictions of some steps had a label in time."""
+        read = value_maps.reader(self.readings.get(testing.version, UNREAD))
+        seen = labelling(steps, late, task=self.model.task or "", read=read)
+        if seen is None:
+            return testing
+        return replace(testing, evidence=testing.evidence.labelled(seen, **self._limits(testing)))
+
+    def _limits(self, testing: Testing) -> _Limits:
+        limit = math.inf if testing.level is None else -math.log(testing.level)
+        return _Limits(threshold=self.model.settings.thresholds["ece"], limit=limit)
+
     def _standing(self, testing: Testing, basis: Basis) -> Standing:
         evidence = testing.evidence
+        held_because = evidence.doubt(**self._limits(testing))
         said = VersionEvidence(
             version=testing.version,
             log_e=_finite(evidence.log_e),
@@ -248,6 +269,11 @@ class Taking:
             bets=evidence.bets,
             late_labels=evidence.late,
             steps=evidence.steps,
+            held=held_because is not None,
+            held_because=held_because,
+            coverage=evidence.labelling.coverage,
+            timely_gap=evidence.labelling.timely_gap,
+            late_gap=evidence.labelling.late_gap,
             direction=evidence.leaning(binary=self.model.task == "binary"),
             threshold=basis.ece,
             false_alarm_rate=basis.false_alarm_rate,

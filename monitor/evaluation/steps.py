@@ -1,7 +1,9 @@
 """Steps of the sequential tests of a model version, from sums of events to evidence."""
 
+import operator
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import reduce
 from itertools import groupby
 from typing import Final
 
@@ -10,6 +12,7 @@ import numpy as np
 from ..stats.cells import Cells, Floats
 from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence
+from ..stats.sequential.selection import Labelling
 from ..stats.summary import PIT_CELLS, Summary, cell_sums
 from ..stats.values import has_values
 
@@ -40,6 +43,37 @@ def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, rea
 def taught(evidence: Evidence, late: Step, *, task: str, read: Read) -> Evidence:
     """Return the tests after labels that came too late to be bet on."""
     return evidence.taught_pit(*_counts(late)) if task == "regression" else evidence.taught(*_cells(late, read))
+
+
+def labelling(steps: Sequence[Step], late: Sequence[Step], *, task: str, read: Read) -> Labelling | None:
+    """Return which predictions of steps had a label, and the late labels of others; None of regressions and where there is neither."""
+    if task == "regression" or not (steps or late):
+        return None
+    timely, late = (_parts(some, task) for some in (steps, late))
+    told = reduce(operator.add, (_labelling(step, read) for step in timely), Labelling.begin())
+    return reduce(operator.add, (_labelling(step, read).late for step in late), told)
+
+
+def _parts(steps: Sequence[Step], task: str) -> Sequence[Step]:
+    """Return steps, as one where none holds values whose reading depends on its time."""
+    if task == "confidence" or not steps:
+        return steps
+    singles, clusters = ([blob for step in steps for blob in getattr(step, part)] for part in ("singles", "clusters"))
+    return [replace(steps[-1], singles=singles, clusters=clusters)]
+
+
+def _labelling(step: Step, read: Read) -> Labelling:
+    seen = Labelling.of_cells(read(Summary.of(step.singles), step.begin))
+    if not step.clusters:
+        return seen
+    names = ("en", "esp", "n", "sy", "sp")
+    if has_values(Summary.of(step.clusters)):
+        apart = [read(Summary.of([blob]), step.begin) for blob in step.clusters]
+        sums = [np.array([getattr(cells, name).sum() for cells in apart]) for name in names]
+    else:
+        cluster, _, cells = cell_sums(step.clusters, ("both", "served"), names)
+        sums = [np.bincount(cluster, column, len(step.clusters)) for column in cells.T]
+    return seen + Labelling.of_clusters(*sums)
 
 
 def advanced_through(

@@ -163,6 +163,8 @@
  * @property {number | null} [ece_at_least]
  * @property {number} labels
  * @property {number} late_labels
+ * @property {boolean} held
+ * @property {string | null} held_because
  * @property {Direction} direction
  * @property {number} threshold
  * @property {number} false_alarm_rate

@@ -48,6 +48,10 @@ class LowerBounds:
         held = np.logaddexp(logsumexp(wealth + _LOG_PRIOR, axis=(1, 2)), np.log(left))
         return LowerBounds(wealth, np.maximum(self.peaks, held))
 
+    def forgotten(self) -> "LowerBounds":
+        """Return the state without what was rejected so far."""
+        return LowerBounds(self.wealth, np.zeros(len(RUNGS)))
+
     def bound(self, alpha: float) -> float | None:
         """Return the largest rung that was rejected at level alpha; None where none was.
 

@@ -24,6 +24,7 @@ from . import betting
 from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
 from .ledger import STAKE_LABELS, Ledger, margin
+from .selection import FIELDS, Labelling, doubt
 from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
 
 __all__ = ["Clusters", "Evidence", "window_e_value"]
@@ -42,7 +43,18 @@ _FORMAT: Final = 3  # to be raised when witnesses, shares or alternatives change
 _HEADER: Final = struct.Struct("<4sHHqqqqqq")
 _SEEN: Final = (len(MEMORIES), BINS)
 _RUNGS: Final = len(RUNGS)
-_SHAPES: Final = (PRIOR.shape, PRIOR.shape, (len(LINES),), (_RUNGS, *PRIOR.shape), (), (_RUNGS,), _SEEN, _SEEN)
+_SHAPES: Final = (
+    PRIOR.shape,
+    PRIOR.shape,
+    (len(LINES),),
+    (_RUNGS, *PRIOR.shape),
+    (),
+    (_RUNGS,),
+    _SEEN,
+    _SEEN,
+    (FIELDS, BINS),
+    (),
+)
 _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
 
@@ -66,11 +78,13 @@ class Evidence:
     at_least: LowerBounds
     labels: int  # tested labelled events, those of clusters each
     late: int  # labels that came too late to be bet on
+    labelling: Labelling  # which predictions got a label, since the e-process was last at 1 or below
+    calm_peak: float  # the highest log of the e-process until then
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        return cls("none", Ledger.begin(1), LowerBounds.begin(), 0, 0)
+        return cls("none", Ledger.begin(1), LowerBounds.begin(), 0, 0, Labelling.begin(), 0.0)
 
     @property
     def bets(self) -> int:
@@ -307,6 +321,38 @@ class Evidence:
         weight = counts + (shared / shared.sum(axis=1, keepdims=True)).sum(axis=0)
         return self._told("pit", labels, self.ledger.taught(np.array([weight.sum()]), **_seen_pit(weight)))
 
+    def labelled(self, seen: Labelling, *, threshold: float, limit: float) -> Self:
+        """Return the state after it is known which predictions of some steps, and of earlier ones, have a label.
+
+        Evidence that is won is judged by the labels that it was won with: those since the e-process was last at 1 or below. Once it is
+        there again, a peak that was in doubt to the end does not count any more.
+
+        Parameters
+        ----------
+        seen : the predictions and late labels
+        threshold : δ
+        limit : the log of the e-process that raises an alert
+
+        """
+        labelling = self.labelling.after(seen)
+        after = replace(self, labelling=labelling)
+        if self.log_e > 0:
+            return after
+        if after.doubt(threshold=threshold, limit=limit) is not None:
+            ledger = replace(self.ledger, peak=np.array([self.calm_peak]))
+            after = replace(after, ledger=ledger, at_least=self.at_least.forgotten())
+        return replace(after, labelling=Labelling.begin(), calm_peak=after.peak)
+
+    def doubt(self, *, threshold: float, limit: float) -> str | None:
+        """Return why evidence that would raise an alert may come from labels chosen by outcome; None where it does not.
+
+        Parameters
+        ----------
+        threshold, limit : as for `labelled`
+
+        """
+        return doubt(self.labelling, threshold) if self.peak >= limit > self.calm_peak else None
+
     def _told(self, kind: Kind, labels: float, ledger: Ledger) -> Self:
         self._check(kind)
         return replace(self, kind=kind, ledger=ledger, late=self.late + round(labels))
@@ -320,7 +366,8 @@ class Evidence:
                 taken.bets[one], taken.linear[0, one], taken.ratio[one], taken.gaps[one], taken.variances[one]
             )
             at_least = at_least.after(taken.linear[1:, i], before, int(ledger.stakes[0]))
-        return type(self)(kind, ledger, at_least, self.labels + round(float(taken.labels.sum())), self.late)
+        labels = self.labels + round(float(taken.labels.sum()))
+        return replace(self, kind=kind, ledger=ledger, at_least=at_least, labels=labels)
 
     def _check(self, kind: Kind) -> None:
         if self.kind not in ("none", kind):
@@ -332,7 +379,8 @@ class Evidence:
         counts = (self.labels, self.bets, self.steps, int(held.stakes[0]), self.peaked, self.late)
         header = _HEADER.pack(_MAGIC, _FORMAT, kind, *counts)
         won = (held.wealth, held.roberts, held.ratios, least.wealth)
-        arrays = (*won, held.peak, least.peaks, held.gaps, held.variances)
+        calm = np.array([self.calm_peak])
+        arrays = (*won, held.peak, least.peaks, held.gaps, held.variances, self.labelling.sums, calm)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
 
     @classmethod
@@ -355,7 +403,7 @@ class Evidence:
         flat = np.frombuffer(blob, dtype="<f8", offset=_HEADER.size).astype(np.float64)
         if (
             not (flat < np.inf).all()
-            or not np.isfinite(flat[-2 * _SIZES[-1] :]).all()
+            or not np.isfinite(flat[-sum(_SIZES[-4:]) :]).all()
             or not _possible(labels, bets, steps, stakes, peaked)
             or late < 0
         ):
@@ -364,12 +412,20 @@ class Evidence:
         wealth, roberts, ratios, rungs, peak, peaks, *seen = (
             part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)
         )
-        gaps, variances = seen
+        gaps, variances, labelling, calm_peak = seen
         ledger = Ledger(
             labels=np.array([bets]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
             ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
         )  # fmt: skip
-        return cls(_KINDS[kind], ledger, LowerBounds(rungs[0], peaks[0]), labels, late)
+        return cls(
+            _KINDS[kind],
+            ledger,
+            LowerBounds(rungs[0], peaks[0]),
+            labels,
+            late,
+            Labelling(labelling[0]),
+            float(calm_peak[0]),
+        )
 
 
 def _coarse(gaps: Floats, variances: Floats) -> Cells:

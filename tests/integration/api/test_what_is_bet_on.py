@@ -86,3 +86,32 @@ def test_a_game_of_two_hours_is_one_bet(api, clock, tools, evidence, alerts):
     assert (says["bets"], says["labels"], says["late_labels"]) == (games, games * forecasts, 0)
     assert says["log_e_peak"] < ALARM
     assert "miscalibration" not in alerts()
+
+
+def test_an_alert_that_labels_chosen_by_outcome_would_explain_is_held(api, tools, evidence, alerts):
+    api.put(label_delay="0s", recalibration="off", status=201)
+    dice = np.random.default_rng(4)
+    p = dice.random(3000).round(4)
+    won = np.flatnonzero(dice.random(3000) < p).tolist()
+    api.send(*(tools.prediction(f"e{i}", value) for i, value in enumerate(p.tolist())))
+    api.send(*(tools.label(f"e{i}", 1) for i in won))
+    api.judge()
+    says = evidence()
+    assert says["log_e_peak"] > ALARM
+    assert (says["held"], says["coverage"], says["late_gap"]) == (True, pytest.approx(0.5, abs=0.05), None)
+    assert says["timely_gap"] == pytest.approx(1 / 3, abs=0.02)
+    assert "matured predictions have a label" in says["held_because"]
+    assert "miscalibration" not in alerts()
+
+
+def test_an_alert_on_a_model_whose_labels_are_missing_at_random_is_not_held(api, tools, evidence, alerts):
+    api.put(label_delay="0s", recalibration="off", status=201)
+    dice = np.random.default_rng(5)
+    p = dice.random(6000).round(4)
+    y = dice.random(6000) < np.clip(p - 0.15, 0, 1)
+    api.send(*(tools.prediction(f"e{i}", value) for i, value in enumerate(p.tolist())))
+    api.send(*(tools.label(f"e{i}", int(y[i])) for i in range(0, 6000, 3)))
+    api.judge()
+    says = evidence()
+    assert (says["held"], says["held_because"]) == (False, None)
+    assert "miscalibration" in alerts()

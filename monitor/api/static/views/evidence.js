@@ -91,7 +91,7 @@ function explanation({ threshold, false_alarm_rate: rate }, settings, spent) {
 
 /** @param {Tested} row */
 function rowOf(row) {
-  const fires = isReached(row);
+  const fires = isReached(row) && !row.held;
   return el(
     "li",
     { class: fires ? "firing" : null, "data-key": canvasOf(row) },
@@ -113,11 +113,12 @@ function rowOf(row) {
             el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)),
             row.late_labels > 0 && `${count(row.late_labels)} came too late to count`,
             `alert at ${eValue(-Math.log(row.level))} (level ${shortPercent(row.level)})`,
-            resultOf(row),
+            row.held ? "alert held" : resultOf(row),
           ],
           " · ",
         ),
       ),
+      row.held_because && el("p", { class: "warning" }, row.held_because),
     ),
     el("div", { class: "canvas", "data-canvas": canvasOf(row) }),
   );
