@@ -13,7 +13,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Unavailable
-from ..runtime.wiring import Services, wall_clock
+from ..runtime.clock import Clock, wall_clock
+from ..runtime.wiring import Services
 from ..store.migrate import pending
 from . import docs, problems
 from .auth import Guard
@@ -88,7 +89,7 @@ def model_routes() -> list[BaseRoute]:
     return [route for module in ROUTES for route in module.router.routes]
 
 
-def create_app(services: Services, *, local: bool, now: Callable[[], int] = wall_clock) -> FastAPI:
+def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> FastAPI:
     """Return the application over the given services.
 
     Parameters

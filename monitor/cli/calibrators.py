@@ -18,8 +18,9 @@ from ..recalibrate.manual import Moved
 from ..recalibrate.naming import named_version
 from ..recalibrate.outcomes import Refitted, Refused
 from ..recalibrate.refit import HOLDOUT
+from ..runtime.clock import wall_clock
 from ..runtime.config import load
-from ..runtime.wiring import open_database, wall_clock
+from ..runtime.wiring import open_database
 from ..store import models, versions
 from ..store.calibrators import Fitted, Gate
 from ..store.engine import Database

@@ -15,8 +15,9 @@ import uvicorn
 
 from ..domain.errors import MonitorError
 from ..domain.times import rfc3339
+from ..runtime.clock import wall_clock
 from ..runtime.config import load, unknown
-from ..runtime.wiring import build, configure_logging, open_database, wall_clock
+from ..runtime.wiring import build, configure_logging, open_database
 from ..store import keys, models
 from ..store.engine import Database
 from ..store.migrate import upgrade
@@ -63,7 +64,7 @@ def serve(
             f"{host} is not a loopback address and there are no API keys; make one with `calwatch keys create NAME`"
         )
     config = uvicorn.Config(
-        create_app(services, local=local),
+        create_app(services, local=local, now=services.now),
         host=host,
         port=port,
         log_level="warning",

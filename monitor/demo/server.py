@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Final, TypeVar
@@ -20,8 +21,10 @@ USUAL_PORT: Final = 8080
 START_SECONDS: Final = 60.0
 STOP_SECONDS: Final = 20.0
 LOG_LINES: Final = 15
+CLOCK: Final = "clock"
+"""The file of the server's time."""
 PACE: Final = {"CALWATCH_ROLLUP_SECONDS": "0.2", "CALWATCH_EVALUATE_SECONDS": "0.5"}
-"""How often the server works: event time runs thousands of times faster than the clock."""
+"""How often the server works: its time runs thousands of times faster than the wall clock."""
 
 
 Content = TypeVar("Content")
@@ -32,10 +35,18 @@ class DemoError(Exception):
 
 
 class Api:
-    """The server's API."""
+    """The server's API, and its time.
 
-    def __init__(self, url: str) -> None:
+    Parameters
+    ----------
+    url : where it listens
+    clock : file of its time
+
+    """
+
+    def __init__(self, url: str, clock: Path) -> None:
         self.url = url
+        self._clock = clock
         self._http = urllib3.PoolManager(timeout=urllib3.Timeout(connect=5.0, read=30.0), retries=False)
 
     def get(self, path: str, content: type[Content], **query: str) -> Content:
@@ -53,6 +64,15 @@ class Api:
     def put(self, path: str, settings: msgspec.Struct) -> None:
         """Declare settings; raises as `get` does."""
         self._call("PUT", path, msgspec.json.encode(settings))
+
+    def set_time(self, now: datetime | None) -> None:
+        """Set the server's time, which stands still until it is set again; None lets it be that of the wall clock."""
+        if now is None:
+            self._clock.unlink(missing_ok=True)
+            return
+        fresh = self._clock.with_suffix(".new")
+        fresh.write_text(now.isoformat(), encoding="utf-8")
+        fresh.replace(self._clock)
 
     def answers(self) -> bool:
         """Return whether the server is ready."""
@@ -124,7 +144,7 @@ def serving(folder: Path, port: int) -> Iterator[Api]:
             start_new_session=True,
         )
     try:
-        api = Api(f"http://{HOST}:{port}")
+        api = Api(f"http://{HOST}:{port}", folder / CLOCK)
         _await(api, process, log)
         yield api
     finally:
@@ -134,7 +154,14 @@ def serving(folder: Path, port: int) -> Iterator[Api]:
 def _environment(folder: Path) -> dict[str, str]:
     whole = os.environ  # noqa: TID251 - handed on to the server, not read
     inherited = {name: value for name, value in whole.items() if not name.startswith("CALWATCH_")}
-    return inherited | PACE | {"CALWATCH_DATABASE_URL": f"sqlite:///{folder / 'calwatch.db'}"}
+    return (
+        inherited
+        | PACE
+        | {
+            "CALWATCH_DATABASE_URL": f"sqlite:///{folder / 'calwatch.db'}",
+            "CALWATCH_CLOCK_FILE": str(folder / CLOCK),
+        }
+    )
 
 
 def _await(api: Api, process: "subprocess.Popen[bytes]", log: Path) -> None:

@@ -49,11 +49,12 @@ class Settings(Struct, frozen=True, kw_only=True):
     reference: Reference
     task: str = "multiclass"
     classes: tuple[str, ...] = CLASSES
-    label_delay: str = "2h"
+    label_delay: str = "150m"  # a label comes up to a step later than it is known
     windows: tuple[str, ...] = (WINDOW,)
     minimum_labels: int = 600
     thresholds: Thresholds = Thresholds()
     recalibration: str = "auto"
+    stale_after: str = "1h"  # clients look for a new calibrator between two steps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -165,7 +166,8 @@ class Story:
         return sight
 
     def step(self, until: datetime) -> Sight:
-        """Serve traffic until a moment, wait for the server, and tell the news."""
+        """Serve traffic until a moment, which is the server's time then, wait for the server, and tell the news."""
+        self.api.set_time(until)
         self.traffic.advance(until)
         if not self.client.flush(PATIENCE_SECONDS):
             raise DemoError(f"events could not be delivered: {self.client.stats()}")

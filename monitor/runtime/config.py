@@ -40,6 +40,13 @@ class Settings:
     webhook_attempts: int = field(
         default=12, metadata={"help": "deliveries tried before a notification is given up", "least": 1}
     )
+    clock_file: str = field(
+        default="",
+        metadata={
+            "help": "file with an RFC 3339 time that is the server's time while the file exists, to play history faster than it "
+            "happened; for demonstrations and tests"
+        },
+    )
     log_level: str = field(
         default="INFO",
         metadata={"help": "DEBUG, INFO, WARNING or ERROR", "choices": ("DEBUG", "INFO", "WARNING", "ERROR")},

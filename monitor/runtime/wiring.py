@@ -9,14 +9,10 @@ from ..domain.errors import ConfigError
 from ..ingest.writer import Ingest
 from ..store.engine import Database
 from ..store.migrate import pending, upgrade
+from .clock import Clock, clock_of, wall_clock
 from .config import Settings
 from .jobs import Runner
 from .stages import jobs_of
-
-
-def wall_clock() -> int:
-    """Return the time in microseconds since 1970."""
-    return time.time_ns() // 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +23,7 @@ class Services:
     database: Database
     ingest: Ingest
     runner: Runner | None
+    now: Clock = wall_clock
 
     def start(self) -> None:
         """Start ingest, and jobs if this process runs them."""
@@ -61,17 +58,17 @@ def open_database(settings: Settings) -> Database:
 
 def build(settings: Settings, *, with_jobs: bool) -> Services:
     """Return the services of a server or worker."""
-    database = open_database(settings)
+    database, now = open_database(settings), clock_of(settings.clock_file)
     runner = None
     if with_jobs:
         runner = Runner(
             database,
-            jobs_of(settings, database, now=wall_clock, send=notify.webhook(settings.webhook_timeout)),
+            jobs_of(settings, database, now=now, send=notify.webhook(settings.webhook_timeout)),
             lease_seconds=settings.lease_seconds,
-            now=wall_clock,
+            now=now,
             monotonic=time.monotonic,
         )
-    return Services(settings, database, Ingest(database, wall_clock, limit=settings.journal_limit), runner)
+    return Services(settings, database, Ingest(database, now, limit=settings.journal_limit), runner, now)
 
 
 def configure_logging(level: str) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from monitor.domain.events import Event, LabelEvent, PredictionEvent
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.job import roll_up
-from monitor.runtime.wiring import wall_clock
+from monitor.runtime.clock import wall_clock
 from monitor.store import journal, lease, models
 from monitor.store.batch import encode
 from monitor.store.engine import Database

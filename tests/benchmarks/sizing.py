@@ -12,7 +12,7 @@ import msgspec
 from monitor.domain.settings import ModelSettings
 from monitor.ingest.decode import decode_events
 from monitor.rollup.job import roll_up
-from monitor.runtime.wiring import wall_clock
+from monitor.runtime.clock import wall_clock
 from monitor.store import journal, lease, models
 from monitor.store.batch import encode
 from monitor.store.engine import Database
