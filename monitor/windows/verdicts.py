@@ -21,7 +21,7 @@ from ..domain.sequential import VersionEvidence
 from ..domain.settings import CLASS, Model
 from ..domain.times import rfc3339
 from ..domain.verdicts import is_half_way, verdict_of
-from ..stats.remedy import NOT_COMPARED, WAIT
+from ..stats.remedy import CHECK_LABELS, NOT_COMPARED, WAIT
 from ..store import alerts, sequential
 from .clock import Clocked
 
@@ -70,12 +70,15 @@ class Standing:
     def judged(self, evaluation: Evaluation) -> Evaluation:
         """Return the evaluation of a window that was served with its verdict, and the grounds of that."""
         firing = next(self._firing(evaluation), None)
-        doubts, over = [*self._doubts(evaluation)], _is_over(evaluation, self.model)
+        held, doubts = [*self._held(evaluation)], [*self._doubts(evaluation)]
+        over = _is_over(evaluation, self.model)
         verdict = verdict_of(
-            fires=firing is not None, suspicious=bool(doubts), over=over, labels_needed=evaluation.labels_needed
+            fires=firing is not None, suspicious=bool(held or doubts), over=over, labels_needed=evaluation.labels_needed
         )
-        grounds = [*_words_of(firing), *([_over_words(evaluation, self.model)] if over else []), *doubts]
+        grounds = [*_words_of(firing), *held, *([_over_words(evaluation, self.model)] if over else []), *doubts]
         remedy = _remedy(evaluation, verdict, compares=verdict == MISCALIBRATED or over)
+        if held and firing is None:
+            remedy = CHECK_LABELS, held[0]
         return structs.replace(
             evaluation,
             verdict=verdict,
@@ -115,11 +118,19 @@ class Standing:
         """Yield why a window is suspicious although its bound may not be."""
         if evaluation.flag is not None and evaluation.flag.flagged:
             yield FLAGGED
-        if evaluation.segment or not self.is_live(evaluation):
-            return
-        for test in self.tests:
-            if test.version in _versions(evaluation, test.version) and is_half_way(test.log_e, test.level):
-                yield MARGINAL
+        if any(is_half_way(test.log_e, test.level) for test in self._tests_of(evaluation)):
+            yield MARGINAL
+
+    def _held(self, evaluation: Evaluation) -> Iterator[str]:
+        """Yield why the alerts of the tests of a window's versions are held."""
+        for test in self._tests_of(evaluation):
+            if test.held_because is not None:
+                yield test.held_because
+
+    def _tests_of(self, evaluation: Evaluation) -> Iterator[VersionEvidence]:
+        """Yield the tests of a window's versions; none of a segment, or of a window of the past."""
+        if not evaluation.segment and self.is_live(evaluation):
+            yield from (test for test in self.tests if test.version in _versions(evaluation, test.version))
 
     def _of_classes(self, evaluation: Evaluation) -> Curves | None:
         """Return the curves of a window, classes on which an alert fires being miscalibrated."""

@@ -102,6 +102,9 @@ def test_an_alert_that_labels_chosen_by_outcome_would_explain_is_held(api, tools
     assert says["timely_gap"] == pytest.approx(1 / 3, abs=0.02)
     assert "matured predictions have a label" in says["held_because"]
     assert "miscalibration" not in alerts()
+    window = api.get(tools.address("m") + "/calibration", window="24h")
+    assert (window["verdict"], window["remedy"]) == ("suspect", "check_labels")
+    assert window["verdict_reason"] == window["remedy_reason"] == says["held_because"]
 
 
 def test_an_alert_on_a_model_whose_labels_are_missing_at_random_is_not_held(api, tools, evidence, alerts):

@@ -35,10 +35,11 @@ def evaluated(bound: float | None = 0.01, **fields: Any) -> Evaluation:
     return structs.replace(window, **fields)
 
 
-def standing(*firings: Firing, log_e: float | None = 0.0) -> Standing:
+def standing(*firings: Firing, log_e: float | None = 0.0, held_because: str | None = None) -> Standing:
     test = VersionEvidence(
         version="1", log_e=log_e, log_sr=None, log_ratio=None, labels=900, steps=9, direction="none", threshold=0.05,
         false_alarm_rate=0.02, start=1, level=0.01, since=moment(0), until=moment(NOW),
+        held=held_because is not None, held_because=held_because,
     )  # fmt: skip
     return Standing(model=MODEL, newest=NOW, firings=firings, tests=[test])
 
@@ -116,3 +117,13 @@ def test_a_stored_evaluation_keeps_its_verdict_but_for_alerts_that_it_fired() ->
     stored = evaluated(0.06, verdict="suspect", verdict_reason=MARGINAL)
     assert standing().remembered(stored) == stored
     assert standing(fires()).remembered(stored).verdict == "miscalibrated"
+
+
+def test_a_held_alert_is_suspect_and_calls_for_a_look_at_the_labels() -> None:
+    held = standing(log_e=9.0, held_because="Late labels differ.")
+    told = held.judged(evaluated(0.09))
+    assert (told.verdict, told.verdict_reason) == ("suspect", "Late labels differ.")
+    assert (told.remedy, told.remedy_reason) == ("check_labels", "Late labels differ.")
+    assert held.judged(evaluated(segment="country:se")).remedy is None
+    fired = standing(fires(), held_because="Late labels differ.").judged(evaluated(0.09))
+    assert (fired.verdict, fired.remedy) == ("miscalibrated", "wait")
