@@ -186,7 +186,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="module")
 def shared(server: Server) -> str:
     """Return the name of a model that tests look at and do not change: two versions, one calibrator that waits."""
-    server.feed("credit/risk", versions=("1.0", "2.0"), calibrators=1)
+    address = server.feed("credit/risk", versions=("1.0", "2.0"), calibrators=1)
+    server.wait(lambda: server.get(address)["alerts"] > 0, lambda: f"no alert: {server.get(address)}")
     return "credit/risk"
 
 

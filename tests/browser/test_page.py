@@ -69,7 +69,8 @@ def test_what_the_page_says_is_what_the_api_answers(server, shared, open_page):
 
 
 def test_the_list_shows_every_model_with_its_state(server, open_page):
-    server.feed("listed")
+    address = server.feed("listed")
+    server.wait(lambda: server.get(address)["alerts"] == 1, lambda: f"no alert: {server.get(address)}")
     listed = server.get("/v1/models")["models"]
     page = open_page(server.url)
     page.wait_for_selector(".model")
@@ -149,9 +150,31 @@ def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
     assert f"100.0{NBSP}% of " in page.inner_text("#tip")
     rows.locator("button", has_text="fr").click()
     page.locator(".range", has_text="country: fr").wait_for()
-    assert page.inner_text(".sentence").startswith("Underconfident")
+    assert page.inner_text(".sentence").startswith("Flagged, underconfident")
+    assert page.locator(".verdict.doubt").count() == 1
     assert "segment=country%3Afr" in page.url
     assert page.locator("select[name=segment]").input_value() == "country:fr"
+
+
+def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
+    """Thirty labels of the last hour say nothing, and the alert of the hours before still fires."""
+    address = server.feed("quiet", windows=["1h", "24h"])
+    server.wait(lambda: server.get(address)["alerts"] == 1, lambda: f"no alert: {server.get(address)}")
+    server.ask("PUT", address, {"minimum_labels": 5000})
+    page = open_page(model_url(server, "quiet", "?window=1h"))
+    page.wait_for_selector(".verdict.bad")
+    answer = server.get(f"{address}/calibration?window=1h")
+    assert (answer["verdict"], answer["labels_needed"] > 0) == ("miscalibrated", True)
+    assert page.inner_text(".sentence") == "Miscalibrated, with few labels in this window"
+    assert page.inner_text(".grounds").startswith("An alert fires since ")
+    assert "Too few labels: 1,600, needs about 3,400 more." in page.inner_text(".grounds")
+    assert page.locator(".model-head .badge.firing").inner_text() == "1 firing"
+    assert page.locator(".tests-list li.firing").count() == 1
+    page.goto(server.url)
+    row = page.locator(".model", has_text="quiet")
+    row.wait_for()
+    assert "bad" in row.get_attribute("class")
+    assert row.locator(".model-name p").inner_text() == "Miscalibrated, with few labels in this window"
 
 
 def test_a_verdict_says_how_many_labels_it_lacks(server, open_page):
@@ -164,6 +187,7 @@ def test_a_verdict_says_how_many_labels_it_lacks(server, open_page):
 def test_a_regression_shows_where_labels_fell_and_which_intervals_held(server, open_page):
     cases = [({"mean": 10.0, "std": 1.0}, 10.0 + step / 5) for step in range(-15, 16)]
     address = server.send("minutes", cases, times=20, task="regression")
+    server.wait(lambda: server.get(address)["alerts"] == 1, lambda: f"no alert: {server.get(address)}")
     answer = server.get(f"{address}/calibration")
     page = open_page(model_url(server, "minutes"))
     page.wait_for_selector(".pit")

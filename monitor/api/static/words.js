@@ -97,15 +97,18 @@ export function calibratorName(number) {
  * Put the verdict of an evaluation in a sentence.
  * @param {{ verdict: string } & Omit<AnyEvaluation, "verdict"> | null | undefined} evaluation
  * @param {Task | null} task
+ * @param {boolean} [flagged]  as a segment
  */
-export function verdictWords(evaluation, task) {
+export function verdictWords(evaluation, task, flagged = false) {
   if (!evaluation) return "No evaluation yet";
   if (evaluation.verdict === "too_few_labels") return tooFew(evaluation);
-  const off = evaluation.verdict === "miscalibrated";
-  if (!hasEnoughLabels(evaluation)) return `${stateName(evaluation.verdict)}, with few labels in this window`;
-  const name = off ? directionName(evaluation.direction) : stateName(evaluation.verdict);
+  const { verdict, direction } = evaluation;
+  const state = verdict === "suspect" && flagged ? "Flagged" : stateName(verdict);
+  if (!hasEnoughLabels(evaluation)) return `${state}, with few labels in this window`;
   const words = evaluation.quantile_ece === undefined ? scoreVerdict : regressionVerdict;
-  return words(evaluation, name, off, task);
+  if (verdict === "miscalibrated") return words(evaluation, directionName(direction), true, task);
+  const leans = verdict === "suspect" && Boolean(direction) && direction !== "none";
+  return words(evaluation, leans ? `${state}, ${direction}` : state, leans, task);
 }
 
 /**
@@ -248,7 +251,8 @@ function isSharpness(direction) {
  * @param {number} is
  */
 function decimalsOf(says, is) {
-  const least = Math.min(Math.abs(says - is), says, is, 1 - says, 1 - is);
+  const gap = Math.abs(says - is);
+  const least = Math.min(gap < 0.001 * says ? 1 : gap, says, is, 1 - says, 1 - is);
   return least >= 0.015 ? 0 : Math.min(3, Math.max(1, Math.ceil(-Math.log10(Math.max(least, 1e-5)) - 2)));
 }
 

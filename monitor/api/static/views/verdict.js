@@ -26,7 +26,11 @@ export function drawVerdict(evaluation, settings, segments) {
     el(
       "div",
       { class: "verdict-words" },
-      el("p", { class: "sentence" }, verdictWords({ verdict: "", ...evaluation }, settings.task)),
+      el(
+        "p",
+        { class: "sentence" },
+        verdictWords({ verdict: "", ...evaluation }, settings.task, isFlagged(evaluation, segments)),
+      ),
       story && el("p", { class: "story" }, story),
       evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation)),
       el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
@@ -34,6 +38,14 @@ export function drawVerdict(evaluation, settings, segments) {
     ),
     gauge(evaluation, settings.thresholds.ece),
   );
+}
+
+/**
+ * @param {AnyEvaluation} evaluation
+ * @param {Segments | undefined} segments
+ */
+function isFlagged({ segment }, segments) {
+  return segments?.segments.some((row) => row.segment === segment && row.flagged) ?? false;
 }
 
 /**
