@@ -290,8 +290,8 @@ def evidence() -> Panel:
     return _described(
         panel,
         "Evidence (natural logarithm of the e-value)",
-        "The sequential test against an error within the threshold, of each version as a whole. A model within the threshold ever reaches "
-        "its dashed line, ln(1/level), with at most that probability, under continuous monitoring.",
+        "The sequential test against an error within the threshold, of each version as a whole. It fires at its dashed line: a model "
+        "within the threshold gets there no more often than its `guarantee` says, under continuous monitoring.",
         8,
     )
 

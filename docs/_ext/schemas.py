@@ -25,6 +25,8 @@ def type_of(schema: Schema) -> str:
     'number from 0 to 1, or null'
     >>> type_of({"type": "array", "minItems": 2, "maxItems": 9, "items": {"type": "string"}})
     'list of 2 to 9: text'
+    >>> type_of({"type": "array", "prefixItems": [{"type": "number"}, {"type": "integer", "minimum": 1}], "items": False})
+    'list of number, then whole number from 1'
     """
     if "$ref" in schema:
         return f"[{name_of(schema)}](#shape-{name_of(schema).lower()})"
@@ -47,6 +49,8 @@ def without_null(schema: Schema) -> Schema:
 
 def _plain(schema: Schema) -> str:
     kind = schema.get("type")
+    if "prefixItems" in schema:
+        return "list of " + ", then ".join(map(type_of, schema["prefixItems"]))
     if kind == "array":
         count = _counted(schema, "minItems", "maxItems")
         return f"list of {count + ': ' if count else ''}{type_of(schema.get('items', {}))}"

@@ -1,6 +1,5 @@
 """Miscalibration: a model's confidence does not mean what it says, by windows, single classes or the sequential test."""
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Literal
@@ -11,12 +10,14 @@ from sqlalchemy import Connection
 from ..domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert
 from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Evaluation, Verdict
 from ..domain.quantities import Moment
-from ..domain.sequential import VersionEvidence
-from ..domain.settings import CLASS, ModelSettings
-from ..domain.times import micros, parse_duration, rfc3339
+from ..domain.sequential import ECE, POINTWISE, Deciding, VersionEvidence
+from ..domain.setting_types import EVER, Guarantee, PerLabels
+from ..domain.settings import CLASS, AlertOn, ModelSettings
+from ..domain.times import micros, parse_duration
 from ..store import sequential
 from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
+from .promise import claim, shown
 from .remedy import RemedyEvidence, with_remedy
 from .settling import judged_by, settling
 from .story import FaultEvidence, told
@@ -26,9 +27,6 @@ WINDOW: Final = "window"
 
 SEQUENTIAL: Final = "sequential"
 """An alert policy; also stands in place of the window of an alarm that the sequential test raised."""
-
-_MOST_SHOWN: Final = 300 * math.log(10)
-"""Logarithm of the largest e-value that is shown; the size of a larger one says nothing more."""
 
 
 class WindowEvidence(FaultEvidence, frozen=True, kw_only=True):
@@ -87,13 +85,19 @@ class SequentialEvidence(FaultEvidence, frozen=True, kw_only=True):
     """Results of the sequential test of a model version."""
 
     policy: Literal["sequential"]
-    e_value: float
+    e_value: float | None  # None under a guarantee per labels, whose statistic is no e-value
+    guarantee: Guarantee = EVER
+    alert_on: AlertOn = ECE
+    decided_by: Deciding = "log_e"
+    peak: float | None = None
+    fires_at: float | None = None
     log_e: float | None
     log_e_peak: float | None = None
     peaked_at: Moment | None = None
     ece_at_least: float | None = None
     log_sr: float | None
     log_ratio: float | None
+    log_ratio_sr: float | None = None
     labels: int
     steps: int
     false_alarm_rate: float
@@ -105,6 +109,11 @@ class SequentialEvidence(FaultEvidence, frozen=True, kw_only=True):
     def at_least(self) -> float | None:
         """What the error has been at the least."""
         return self.ece_at_least
+
+    @property
+    def of_each(self) -> bool:
+        """Whether the limit is of the error of each confidence, not of the ECE."""
+        return self.alert_on == POINTWISE
 
 
 def window_finding(seen: Evaluation, window: str, settings: ModelSettings, even: Evaluation | None = None) -> Finding:
@@ -231,53 +240,41 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
     name : what its threshold is of
 
     """
-    rate, threshold = test.false_alarm_rate, test.threshold
-    log_e = max(figure for figure in (test.log_e_peak, test.log_e, 0.0) if figure is not None)
     reached = test.until if test.peaked_at is None else test.peaked_at
-    known = test.ece_at_least is not None and test.ece_at_least > threshold
-    at_least = f" It has been at least {test.ece_at_least:g}." if known else ""
-    claim = (
-        f"{name} is above {threshold:g}: {test.labels:,} labels since {rfc3339(micros(test.since))} gave an e-value of {e_value(log_e)} "
-        f"(it fires at {e_value(test.limit)}). A model within the threshold reaches that with probability at most "
-        f"{percent(test.level or 0.0)}, however long it is watched; in any of the model's tests, {percent(rate)}.{at_least}"
-    )
     return Finding(
         alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, ""),
         start=micros(test.since),
         end=micros(reached),
         enough=True,
-        beyond=log_e >= test.limit and not test.held,
+        beyond=test.highest >= test.limit and not test.held,
         back=False,  # a test says when there is something, never that there is nothing
-        claim=claim,
+        claim=claim(test, name),
         relief="",
         evidence=SequentialEvidence(
             policy=SEQUENTIAL,
-            e_value=math.exp(min(log_e, _MOST_SHOWN)),
+            e_value=None if isinstance(test.guarantee, PerLabels) else shown(test.highest),
+            guarantee=test.guarantee,
+            alert_on=test.alert_on,
+            decided_by=test.decided_by,
+            peak=test.highest,
+            fires_at=test.limit,
             log_e=test.log_e,
             log_e_peak=test.log_e_peak,
             peaked_at=test.peaked_at,
             ece_at_least=test.ece_at_least,
             log_sr=test.log_sr,
             log_ratio=test.log_ratio,
+            log_ratio_sr=test.log_ratio_sr,
             labels=test.labels,
             steps=test.steps,
             direction=test.direction,
-            threshold=threshold,
-            false_alarm_rate=rate,
+            threshold=test.threshold,
+            false_alarm_rate=test.false_alarm_rate,
             level=test.level,
             tested_since=test.since,
             until=test.until,
         ),
     )
-
-
-def e_value(log_e: float) -> str:
-    """Return an e-value in words.
-
-    >>> e_value(4.88), e_value(20.0), e_value(1e4)
-    ('132', '4.85e+08', 'over 1e+300')
-    """
-    return f"over {math.exp(_MOST_SHOWN):.0e}" if log_e > _MOST_SHOWN else f"{math.exp(log_e):.3g}"
 
 
 def settled(finding: Finding) -> Finding:

@@ -34,6 +34,11 @@ class FaultEvidence(RemedyEvidence, frozen=True, kw_only=True):
         """What the error is at the least; None: nothing can be said."""
         return None
 
+    @property
+    def of_each(self) -> bool:
+        """Whether the limit is of the error of each confidence, not of the ECE."""
+        return False
+
 
 def told(watch: Watch, finding: Finding) -> Finding:
     """Return a finding that fires, its figures after what they mean; one about a class as it is."""
@@ -60,15 +65,22 @@ def told(watch: Watch, finding: Finding) -> Finding:
 
 def _fault(watch: Watch, evidence: FaultEvidence, worst: str, since: Since | None) -> Fault:
     known = evidence.at_least
+    at_least = known if known is not None and known > evidence.threshold else None
     return Fault(
         task=watch.model.task,
         direction=evidence.direction,
         since=since,
-        error="Quantile ECE" if watch.model.task == "regression" else "ECE",
-        at_least=known if known is not None and known > evidence.threshold else None,
+        error=_error(watch.model.task, of_each=evidence.of_each and at_least is None),
+        at_least=at_least,
         limit=evidence.threshold,
         worst=worst,
     )
+
+
+def _error(task: str | None, *, of_each: bool) -> str:
+    if of_each:
+        return "Error of some confidences"
+    return "Quantile ECE" if task == "regression" else "ECE"
 
 
 def _waiting(watch: Watch) -> int | None:

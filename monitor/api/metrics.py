@@ -12,6 +12,7 @@ from ..domain.drift import Drift
 from ..domain.evaluations import CALIBRATED, MISCALIBRATED, SUSPECT, TOO_FEW_LABELS, Evaluation, Verdict
 from ..domain.settings import Model
 from ..domain.times import SECOND, micros
+from ..evaluation.rule import fires_at
 from ..stats.sequential.spending import level
 from ..store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
 from ..store.engine import Database
@@ -143,15 +144,15 @@ def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
 
 
 def _evidence(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
-    text = "Log of the highest e-value so far against an ECE of at most the threshold."
-    family = _gauge("e_value_log", text, SCORE_LABELS)
-    limit = _gauge("e_value_log_threshold", "Log of the e-value at which this test raises its alert.", SCORE_LABELS)
+    text = "Log of the highest evidence so far against an error within the threshold, as guarantee and alert_on say."
+    highest = _gauge("e_value_log", text, SCORE_LABELS)
+    limit = _gauge("e_value_log_threshold", "Value of calibration_e_value_log at which the alert fires.", SCORE_LABELS)
     for number, test in sequential.newest(connection):
         if number in known and test.labels:
             place = [known[number].name, test.version, "", ""]
-            _add(family, place, test.log_e if test.log_e_peak is None else test.log_e_peak)
+            _add(highest, place, test.highest)
             _add(limit, place, test.limit)
-    yield from (family, limit)
+    yield from (highest, limit)
 
 
 def _expected(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
@@ -184,8 +185,11 @@ def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
 
 def _lowest_limit(connection: Connection, model: Model) -> float:
     """Return the log of the lowest e-value at which a running test of a model raises its alert; of its first test, where none runs."""
-    first = -math.log(level(1, model.settings.false_alarm_rate))
-    return min((test.limit for _, test in sequential.newest(connection, model.id) if test.labels), default=first)
+    settings = model.settings
+    first = fires_at(settings.guarantee, level=level(1, settings.false_alarm_rate), place=1)
+    return min(
+        (test.limit for _, test in sequential.newest(connection, model.id) if test.labels), default=first or math.inf
+    )
 
 
 def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:

@@ -1,12 +1,19 @@
 """Results of the sequential tests of a model version, as stored and answered."""
 
 import math
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, Struct
 
 from .evaluations import DIRECTIONS, Direction
 from .quantities import Count, Moment, Ratio
+from .setting_types import EVER, Guarantee
+from .settings import AlertOn
+
+ECE: Final[AlertOn] = "ece"
+POINTWISE: Final[AlertOn] = "pointwise"
+
+Deciding = Literal["log_e", "log_sr", "log_ratio", "log_ratio_sr"]
 
 
 class Basis(Struct, frozen=True, kw_only=True):
@@ -16,6 +23,8 @@ class Basis(Struct, frozen=True, kw_only=True):
     false_alarm_rate: float
     task: str | None
     promoted: int | None  # start of the calibrator in service, in event time
+    guarantee: Guarantee = EVER
+    alert_on: AlertOn = ECE
 
 
 class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -29,11 +38,34 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     log_e_peak: Annotated[
         float | None,
         Meta(
-            description="the highest `log_e` since the test began; -log `level` fires an alert, also if the fault is over"
+            description="the highest `log_e` since the test began, where that is what decides; -log `level` fires an alert, "
+            "also if the fault is over"
+        ),
+    ] = None
+    guarantee: Annotated[
+        Guarantee, Meta(description="what the test promises, as the setting of this name was when it began")
+    ] = EVER
+    alert_on: Annotated[AlertOn, Meta(description="likewise; always `ece` of a regression")] = ECE
+    decided_by: Annotated[
+        Deciding,
+        Meta(description="the figure that the alert compares, which follows from `alert_on` and `guarantee`"),
+    ] = "log_e"
+    peak: Annotated[
+        float | None,
+        Meta(
+            description="the highest value of that figure since the test began, 0 at least; at `fires_at` it fires an alert, also if the "
+            "fault is over"
+        ),
+    ] = None
+    fires_at: Annotated[
+        float | None,
+        Meta(
+            description="-log `level`, null before the first bet; of a guarantee [a, N], log(N/(250·b)), where b is this version's "
+            "share of a: a/(2k(k + 1)) for the k-th version of the model"
         ),
     ] = None
     peaked_at: Annotated[
-        Moment | None, Meta(description="end of the bucket of time that reached it; null while nothing was won")
+        Moment | None, Meta(description="end of the bucket of time that reached `peak`; null while nothing was won")
     ] = None
     ece_at_least: Annotated[
         float | None,
@@ -42,13 +74,15 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
             "`level`; null where nothing can be said"
         ),
     ] = None
-    log_sr: Annotated[float | None, Meta(description="the same test in its Shiryaev-Roberts form")]
+    log_sr: Annotated[float | None, Meta(description="`log_e` in its Shiryaev-Roberts form")]
     log_ratio: Annotated[
         float | None,
         Meta(
-            description="log of the e-value against confidences that are all within .02, or the threshold, of the truth"
+            description="log of the e-value against confidences that are all within δ of the truth: δ is the threshold where `alert_on` "
+            "is `pointwise`, else at most .02"
         ),
     ]
+    log_ratio_sr: Annotated[float | None, Meta(description="`log_ratio` in its Shiryaev-Roberts form")] = None
     labels: Annotated[Count, Meta(description="labels that came in time, and have been tested")]
     bets: Annotated[
         Count,
@@ -110,6 +144,21 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ]
 
     @property
+    def deciding(self) -> float | None:
+        """The value of the figure that decides, as it is now."""
+        value: float | None = getattr(self, self.decided_by)
+        return value
+
+    @property
+    def highest(self) -> float:
+        """The highest value so far of the figure that decides, 0 at least."""
+        of_ever = self.log_e_peak if self.decided_by == "log_e" else None
+        known = (self.peak, self.deciding, of_ever, 0.0)
+        return max(value for value in known if value is not None)
+
+    @property
     def limit(self) -> float:
-        """The log of the e-value that fires an alert; infinite before the first bet."""
+        """The value of that figure at which the alert fires; infinite before the first bet."""
+        if self.fires_at is not None:
+            return self.fires_at
         return math.inf if self.level is None else -math.log(self.level)

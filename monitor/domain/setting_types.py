@@ -296,6 +296,58 @@ DECISION: Final = SettingType(
     accepts="an object of threshold and, if wanted, selects and precision", schema=Decision, parse=_decision
 )
 
+EVER: Final = "ever"
+FEWEST_PER_ALARMS: Final = 250
+"""The fewest labels that a guarantee may count false alarms over."""
+
+
+class PerLabels(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A guarantee over so many labels after a start of the test."""
+
+    per_labels: Annotated[
+        tuple[Annotated[float, Meta(ge=1e-6, le=0.5)], Annotated[int, Meta(ge=FEWEST_PER_ALARMS, le=10**12)]],
+        Meta(
+            description="probability of a false alarm, and the labels within which it holds", examples=[[0.01, 10**6]]
+        ),
+    ]
+
+    @property
+    def false_alarms(self) -> float:
+        """The probability of a false alarm within `labels`."""
+        return self.per_labels[0]
+
+    @property
+    def labels(self) -> int:
+        """The number of labels."""
+        return self.per_labels[1]
+
+
+Guarantee = Literal["ever"] | PerLabels
+_PROBABILITY: Final = ratio(Interval(1e-6, 0.5))
+_PER: Final = whole(FEWEST_PER_ALARMS, 10**12)
+
+
+def _guarantee(name: str, value: object) -> Guarantee:
+    if value == EVER:
+        return "ever"
+    pair = value.get("per_labels") if isinstance(value, dict) and set(value) == {"per_labels"} else None
+    if not isinstance(pair, list | tuple) or len(pair) != len(("probability", "labels")):
+        raise BadInput(name, value, f"must be {GUARANTEE.accepts}")
+    probability, labels = pair
+    return PerLabels(
+        per_labels=(
+            _PROBABILITY.parse(f"{name}.per_labels[0]", probability),
+            _PER.parse(f"{name}.per_labels[1]", labels),
+        )
+    )
+
+
+GUARANTEE: Final[SettingType[Guarantee]] = SettingType(
+    accepts='"ever", or {"per_labels": [a, N]} with a ratio a from 0.000001 to 0.5 and a whole number N from 250 to 10^12',
+    schema=Guarantee,
+    parse=_guarantee,
+)
+
 Reference = tuple[int, int] | Literal["champion", "validation"] | None
 
 

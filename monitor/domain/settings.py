@@ -9,10 +9,13 @@ from .events import MAX_CLASSES
 from .setting_types import (
     DECISION,
     DURATION,
+    EVER,
+    GUARANTEE,
     REFERENCE,
     SHARE,
     WINDOWS,
     Decision,
+    Guarantee,
     Interval,
     Reference,
     SettingType,
@@ -39,6 +42,8 @@ CLASS: Final = "class="
 
 Task = Literal["binary", "multiclass", "confidence", "regression"]
 TASKS: Final[tuple[Task, ...]] = get_args(Task)
+
+AlertOn = Literal["ece", "pointwise"]
 
 Recalibration = Literal["off", "propose", "auto", "shadow"]
 
@@ -131,6 +136,23 @@ class ModelSettings:
             "level of each window's lower bounds and the false discovery rate of segments.",
         ),
     ] = 0.01
+    guarantee: Annotated[
+        Guarantee,
+        Setting(
+            type=GUARANTEE,
+            sentence="What the policy `sequential` promises of a version within its threshold: `ever`, at most `false_alarm_rate` that it "
+            'is ever alerted; `{"per_labels": [a, N]}`, at most a·n/N within its first n ≤ N labels after a start of the test and a mean '
+            "of N/a labels at least to the first, whose delay does not grow with calm. A change starts the tests again.",
+        ),
+    ] = EVER
+    alert_on: Annotated[
+        AlertOn,
+        Setting(
+            type=choice(*get_args(AlertOn)),
+            sentence="What the threshold `ece` limits under the policy `sequential`: `ece` the ECE; `pointwise` the error of each "
+            "confidence, for those whose limit holds at each, which is found sooner. Not of a regression. A change starts the tests again.",
+        ),
+    ] = "ece"
     reference: Annotated[
         Reference,
         Setting(
@@ -289,6 +311,25 @@ def task_from(model: Model | None, declaration: Mapping[str, object]) -> tuple[T
     if task == "binary" and classes is not None and len(classes) != 2:  # noqa: PLR2004 - what binary means
         raise BadInput("classes", list(classes), "must be exactly two for a binary model, the positive one last")
     return task, classes
+
+
+def check_task_of(chosen: Mapping[str, object], task: Task | None, settings: ModelSettings) -> None:
+    """Check that chosen settings are of the task.
+
+    Raises
+    ------
+    BadInput
+        for a chosen setting, or a chosen task, that does not go with the rest.
+
+    """
+    if (
+        task == "regression"
+        and settings.alert_on == "pointwise"
+        and not chosen.keys().isdisjoint({"alert_on", TASK.name})
+    ):
+        raise BadInput(
+            "alert_on", settings.alert_on, "must be ece for a regression, which has no confidences of its own"
+        )
 
 
 def _unchanged(name: str, old: T | None, new: T | None) -> T | None:

@@ -1,6 +1,5 @@
 """The verdict on a window: one rule over its alerts, its sequential test and its own labels."""
 
-import math
 from typing import Final
 
 from .evaluations import CALIBRATED, MISCALIBRATED, SUSPECT, TOO_FEW_LABELS, Verdict
@@ -36,12 +35,18 @@ def verdict_of(*, fires: bool, suspicious: bool, over: bool, labels_needed: int)
     return TOO_FEW_LABELS if labels_needed else CALIBRATED
 
 
-def is_half_way(log_e: float | None, level: float | None) -> bool:
-    """Return whether a sequential test of a level has gathered half of what fires it: log e ≥ ½·log(1/level).
+def is_half_way(evidence: float | None, limit: float) -> bool:
+    """Return whether a sequential test has gathered half of what fires it, in logarithms.
 
-    A test without a level has not bet yet.
+    Parameters
+    ----------
+    evidence : log of the figure that its alert compares, as it is now
+    limit : log of the figure at which that fires; infinite before the first bet
 
-    >>> is_half_way(2.31, 0.01), is_half_way(2.29, 0.01), is_half_way(None, 0.01)
+    Examples
+    --------
+    >>> is_half_way(2.31, 4.605), is_half_way(2.29, 4.605), is_half_way(None, 4.605)
     (True, False, False)
+
     """
-    return log_e is not None and level is not None and log_e >= -HALF * math.log(level)
+    return evidence is not None and evidence >= HALF * limit

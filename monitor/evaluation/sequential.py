@@ -16,7 +16,7 @@ from sqlalchemy import Connection
 from ..domain.cohorts import end_of
 from ..domain.names import CHAMPION
 from ..domain.records import HOUR_LEVEL, MINUTE_LEVEL
-from ..domain.sequential import Basis, VersionEvidence
+from ..domain.sequential import ECE, Basis, VersionEvidence
 from ..domain.settings import Model
 from ..domain.times import MINUTE, floor, moment, rfc3339
 from ..stats.sequential.evidence import Evidence
@@ -31,6 +31,7 @@ from ..windows import value_maps
 from ..windows.clock import due_until
 from ..windows.ranges import first_after
 from ..windows.sums import readings
+from .rule import decides, fires_at
 from .steps import Step, advanced_through, labelling, taught
 
 STEPS: Final = 200
@@ -83,7 +84,7 @@ def _evidence_of(stored: Standing) -> Evidence | None:
 
 class _Limits(TypedDict):
     threshold: float
-    limit: float  # the log of the e-process that raises an alert
+    limit: float  # the value of the figure that decides which raises an alert
 
 
 class Taking:
@@ -104,6 +105,8 @@ class Taking:
         ids = rollups.series_ids(connection, model.id)
         self.version_of = {number: key.version for key, number in ids.items() if not key.segment}
         self.numbers = list(self.version_of)
+        in_order = dict.fromkeys(self.version_of[number] for number in sorted(self.numbers))
+        self.place = {version: k for k, version in enumerate(in_order, start=1)}  # by first appearance
         self.before = self.progress.taken_until or 0
         self.until = self._reached(until)
 
@@ -161,6 +164,8 @@ class Taking:
             false_alarm_rate=settings.false_alarm_rate,
             task=self.model.task,
             promoted=None if champion is None else champion.since_event_time,
+            guarantee=settings.guarantee,
+            alert_on=ECE if self.model.task == "regression" else settings.alert_on,
         )
 
     def _testing(self, basis: Basis) -> dict[str, Testing]:
@@ -220,13 +225,13 @@ class Taking:
         return steps.in_order(), late.in_order(), more
 
     def _after(self, before: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
-        return self._judged(self._numbered(self._advanced(before, steps, late), basis), steps, late)
+        return self._judged(self._numbered(self._advanced(before, steps, late, basis), basis), steps, late, basis)
 
-    def _advanced(self, before: Testing, steps: Sequence[Step], late: Sequence[Step]) -> Testing:
+    def _advanced(self, before: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
         """Return the tests of a version after some steps, and after what only teaches."""
         task, read = self.model.task or "", value_maps.reader(self.readings.get(before.version, UNREAD))
         evidence, counted = advanced_through(
-            before.evidence, steps, task=task, threshold=self.model.settings.thresholds["ece"], read=read
+            before.evidence, steps, task=task, threshold=basis.ece, decides=decides(basis), read=read
         )
         for step in late:
             evidence = taught(evidence, step, task=task, read=read)
@@ -242,29 +247,40 @@ class Taking:
         self.starts += 1
         return replace(testing, start=self.starts, level=level(self.starts, basis.false_alarm_rate))
 
-    def _judged(self, testing: Testing, steps: Sequence[Step], late: Sequence[Step]) -> Testing:
+    def _judged(self, testing: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
         """Return a test after it is known which predictions of some steps had a label in time."""
         read = value_maps.reader(self.readings.get(testing.version, UNREAD))
         seen = labelling(steps, late, task=self.model.task or "", read=read)
         if seen is None:
             return testing
-        return replace(testing, evidence=testing.evidence.labelled(seen, **self._limits(testing)))
+        evidence = testing.evidence.labelled(seen, **self._limits(testing, basis), decides=decides(basis))
+        return replace(testing, evidence=evidence)
 
-    def _limits(self, testing: Testing) -> _Limits:
-        limit = math.inf if testing.level is None else -math.log(testing.level)
-        return _Limits(threshold=self.model.settings.thresholds["ece"], limit=limit)
+    def _limits(self, testing: Testing, basis: Basis) -> _Limits:
+        limit = self._fires_at(testing, basis)
+        return _Limits(threshold=basis.ece, limit=math.inf if limit is None else limit)
+
+    def _fires_at(self, testing: Testing, basis: Basis) -> float | None:
+        return fires_at(basis.guarantee, level=testing.level, place=self.place[testing.version])
 
     def _standing(self, testing: Testing, basis: Basis) -> Standing:
-        evidence = testing.evidence
-        held_because = evidence.doubt(**self._limits(testing))
+        evidence, figure = testing.evidence, decides(basis)
+        of_confidences = self.model.task != "regression"
+        held_because = evidence.doubt(**self._limits(testing, basis))
         said = VersionEvidence(
             version=testing.version,
             log_e=_finite(evidence.log_e),
-            log_e_peak=_finite(evidence.peak),
+            log_e_peak=_finite(evidence.peak) if figure == "log_e" else None,
+            guarantee=basis.guarantee,
+            alert_on=basis.alert_on,
+            decided_by=figure,
+            peak=_finite(evidence.peak),
+            fires_at=self._fires_at(testing, basis),
             peaked_at=testing.peaked_at,
             ece_at_least=None if testing.level is None else evidence.at_least.bound(testing.level),
             log_sr=_finite(evidence.log_sr),
-            log_ratio=None if self.model.task == "regression" else _finite(evidence.log_ratio),
+            log_ratio=_finite(evidence.log_ratio) if of_confidences else None,
+            log_ratio_sr=_finite(evidence.log_ratio_sr) if of_confidences else None,
             labels=evidence.labels,
             bets=evidence.bets,
             late_labels=evidence.late,

@@ -12,6 +12,7 @@ import numpy as np
 from ..stats.cells import Cells, Floats
 from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence
+from ..stats.sequential.guarantee import Deciding
 from ..stats.sequential.selection import Labelling
 from ..stats.summary import PIT_CELLS, Summary, cell_sums
 from ..stats.values import has_values
@@ -33,11 +34,11 @@ class Step:
     clusters: list[bytes] = field(default_factory=list)  # sums of clusters that opened then, one by one
 
 
-def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, read: Read) -> Evidence:
+def advanced(evidence: Evidence, step: Step, *, task: str, threshold: float, decides: Deciding, read: Read) -> Evidence:
     """Return the tests after a step: the events of a cluster bet together, all others alone."""
     if task == "regression":
-        return evidence.advanced_pit(*_counts(step), threshold=threshold)
-    return evidence.advanced(*_cells(step, read), threshold=threshold)
+        return evidence.advanced_pit(*_counts(step), threshold=threshold, decides=decides)
+    return evidence.advanced(*_cells(step, read), threshold=threshold, decides=decides)
 
 
 def taught(evidence: Evidence, late: Step, *, task: str, read: Read) -> Evidence:
@@ -77,7 +78,7 @@ def _labelling(step: Step, read: Read) -> Labelling:
 
 
 def advanced_through(
-    evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, read: Read
+    evidence: Evidence, steps: Sequence[Step], *, task: str, threshold: float, decides: Deciding, read: Read
 ) -> tuple[Evidence, list[Step]]:
     """Return the tests after several steps of one version, and which of them had labels that could be tested.
 
@@ -88,11 +89,11 @@ def advanced_through(
         group = list(some)
         if plain:
             entries = _entries(group)
-            evidence = evidence.advanced_through(entries, threshold=threshold)
+            evidence = evidence.advanced_through(entries, threshold=threshold, decides=decides)
             counted += [group[row] for row in np.unique(entries.row)]
             continue
         for step in group:
-            after = advanced(evidence, step, task=task, threshold=threshold, read=read)
+            after = advanced(evidence, step, task=task, threshold=threshold, decides=decides, read=read)
             counted += [step] if after.steps > evidence.steps else []
             evidence = after
     return evidence, counted

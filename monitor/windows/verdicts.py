@@ -118,7 +118,7 @@ class Standing:
         """Yield why a window is suspicious although its bound may not be."""
         if evaluation.flag is not None and evaluation.flag.flagged:
             yield FLAGGED
-        if any(is_half_way(test.log_e, test.level) for test in self._tests_of(evaluation)):
+        if any(is_half_way(test.deciding, test.limit) for test in self._tests_of(evaluation)):
             yield MARGINAL
 
     def _held(self, evaluation: Evaluation) -> Iterator[str]:

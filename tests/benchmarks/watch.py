@@ -23,6 +23,7 @@ from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import bins_of
 from monitor.stats.sequential import betting
 from monitor.stats.sequential.betting import Entries
+from monitor.stats.sequential.guarantee import Deciding
 from monitor.stats.sequential.ledger import Ledger, margin
 from monitor.stats.sequential.witnesses import BIN_OF_CELL, BINS, FIXED, SHARES, soft
 from tests.benchmarks.alarms import ALPHA, THRESHOLD
@@ -290,8 +291,8 @@ class Tied:
     The same as `Ledger.advanced` over their entries, many times as fast.
     """
 
-    def __init__(self, p: Floats, threshold: float, *, own: bool = False) -> None:
-        self.p, self.bin, self.threshold = p, BIN_OF_CELL[place(p)], threshold
+    def __init__(self, p: Floats, threshold: float, *, own: bool = False, decides: Deciding = "log_e") -> None:
+        self.p, self.bin, self.threshold, self.decides = p, BIN_OF_CELL[place(p)], threshold, decides
         self.own = own  # whether learned witnesses have seen their own step
         signs = np.tile(np.array([-1.0, 0.0, 1.0])[:, np.newaxis], (len(p), 1, BINS))
         self.paid, self.ratio = {}, {}
@@ -301,7 +302,7 @@ class Tied:
                 rows=len(p), row=np.arange(len(p)), cell=place(p), n=one, sy=y * one, sp=p, spp=p**2, spy=y * p
             )
             self.paid[y] = betting.linear(event, signs)
-            self.ratio[y] = betting.ratio(event, margin(threshold))
+            self.ratio[y] = betting.ratio(event, margin(threshold, decides))
 
     def __call__(self, ledger: Ledger, counts: Counts) -> Ledger:
         """Take a step."""
@@ -322,7 +323,7 @@ class Tied:
         softly = self._softly(soft(told, ledger.variances + variance[:, np.newaxis] * self.own), by_outcome)
         labels = n.sum(axis=1)
         linear = np.concatenate([fixed, learned, softly], axis=1) - betting.charge(labels, self.threshold)
-        return ledger.after(labels, linear, ratio, gap, variance)
+        return ledger.after(labels, linear, ratio, gap, variance, decides=self.decides)
 
     def _softly(self, sides: Floats, by_outcome: dict[float, Floats]) -> Floats:
         """Return what soft witnesses are paid; shape (runs, 3, 5)."""

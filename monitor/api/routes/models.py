@@ -13,7 +13,7 @@ from ...domain.errors import BadInput, Conflict
 from ...domain.evaluations import MISCALIBRATED, Evaluation, Verdict
 from ...domain.names import check_model_name
 from ...domain.quantities import Count, Moment
-from ...domain.settings import Model, ModelSettings, Recalibration, Task, settings_from, task_from
+from ...domain.settings import Model, ModelSettings, Recalibration, Task, check_task_of, settings_from, task_from
 from ...domain.times import SECOND, moment, parse_duration
 from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
 from ...windows.verdicts import Standing
@@ -195,7 +195,9 @@ def _declared(
     old: Model | None, declaration: Mapping[str, object]
 ) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
     task, classes = task_from(old, declaration)
-    return task, classes, settings_from(old.settings if old else ModelSettings(), declaration)
+    chosen = settings_from(old.settings if old else ModelSettings(), declaration)
+    check_task_of(declaration, task, chosen)
+    return task, classes, chosen
 
 
 @gives_settings

@@ -155,11 +155,17 @@
  * @property {AnyEvaluation[]} evaluations
  */
 
+/** @typedef {"ever" | { per_labels: [number, number] }} Guarantee */
+
 /**
  * @typedef {object} VersionEvidence
  * @property {string} version
  * @property {number | null} log_e
  * @property {number | null} [log_e_peak]
+ * @property {Guarantee} [guarantee]
+ * @property {"ece" | "pointwise"} [alert_on]
+ * @property {number | null} [peak]
+ * @property {number | null} [fires_at]
  * @property {number | null} [ece_at_least]
  * @property {number} labels
  * @property {number} late_labels

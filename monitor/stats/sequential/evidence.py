@@ -4,8 +4,9 @@ Each step bets on the labelled events of one bucket, with witnesses chosen from 
 e-process: under the null it ever reaches 1/alpha with probability at most alpha (Ville's inequality).
 
 Two nulls are tested. "ECE <= threshold" (E-lin) is that of alerts, with the ECE over the cells, the finest bins of the sums, never
-below that of wider bins. "Every confidence is within δ of the truth" (E-LR, with δ = .02, or the threshold if that is smaller) is
-rejected sooner, by likelihood ratios; since a model with a small ECE may violate it, it is only reported.
+below that of wider bins. "Every confidence is within δ of the truth" (E-LR) is rejected sooner, by likelihood ratios; since a model
+with a small ECE may violate it, it is only reported, with δ = .02 or the threshold if that is smaller, unless it was chosen to decide: then
+δ is the threshold.
 
 Betting against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009. Restarts: Shin, Ramdas and Rinaldo 2023,
 doi:10.51387/23-NEJSDS51. Averages of e-values: Vovk and Wang 2021, doi:10.1214/20-AOS2020.
@@ -23,7 +24,8 @@ from ..direction import Direction, direction
 from . import betting
 from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
-from .ledger import STAKE_LABELS, Ledger, margin
+from .guarantee import STAKE_LABELS, Deciding
+from .ledger import Ledger, margin
 from .selection import FIELDS, Labelling, doubt
 from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
 
@@ -39,14 +41,16 @@ SLIGHT: Final = 0.2
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
-_FORMAT: Final = 3  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
+_FORMAT: Final = 5  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
 _HEADER: Final = struct.Struct("<4sHHqqqqqq")
 _SEEN: Final = (len(MEMORIES), BINS)
 _RUNGS: Final = len(RUNGS)
+_LINES: Final = (len(LINES),)
 _SHAPES: Final = (
     PRIOR.shape,
     PRIOR.shape,
-    (len(LINES),),
+    _LINES,
+    _LINES,
     (_RUNGS, *PRIOR.shape),
     (),
     (_RUNGS,),
@@ -79,7 +83,7 @@ class Evidence:
     labels: int  # tested labelled events, those of clusters each
     late: int  # labels that came too late to be bet on
     labelling: Labelling  # which predictions got a label, since the e-process was last at 1 or below
-    calm_peak: float  # the highest log of the e-process until then
+    calm_peak: float  # the highest value until then of the figure that decides
 
     @classmethod
     def begin(cls) -> Self:
@@ -106,12 +110,15 @@ class Evidence:
 
     @property
     def peak(self) -> float:
-        """The highest log of the e-process so far. Alerts compare this one, so that a fault that is over counts too."""
+        """The highest value so far of the figure that decides, 0 at least.
+
+        Alerts compare this one, so that a fault that is over counts too.
+        """
         return float(self.ledger.peak[0])
 
     @property
     def peaked(self) -> int:
-        """After how many steps the e-process was highest."""
+        """After how many steps it was reached."""
         return int(self.ledger.peaked[0])
 
     @property
@@ -127,6 +134,11 @@ class Evidence:
     def log_ratio(self) -> float:
         """The log of the e-process against "every confidence is within δ of the truth"; 0 for regression."""
         return float(self.ledger.log_ratio[0])
+
+    @property
+    def log_ratio_sr(self) -> float:
+        """The log of the Shiryaev-Roberts form of that; minus infinity before any step."""
+        return float(self.ledger.log_ratio_sr[0])
 
     @property
     def direction(self) -> Direction:
@@ -176,7 +188,9 @@ class Evidence:
         side = LEANINGS[leader]
         return float(side[0]) * abs(below), float(side[1]) * abs(above)
 
-    def advanced(self, cells: Cells, clusters: Clusters | None = None, *, threshold: float) -> Self:
+    def advanced(
+        self, cells: Cells, clusters: Clusters | None = None, *, threshold: float, decides: Deciding = "log_e"
+    ) -> Self:
         """Return the state after a step; a step without labelled events changes nothing.
 
         Parameters
@@ -185,6 +199,7 @@ class Evidence:
         clusters : sums of those with one; a cluster is one bet, which pays the average of its events' factors, since they are dependent.
             All clusters weigh alike, whatever their size
         threshold : δ of the null "ECE <= δ"
+        decides : the figure that alerts compare
 
         Raises
         ------
@@ -195,7 +210,7 @@ class Evidence:
         shared = clusters if clusters is not None and len(clusters.n) else None
         entries, ledger = Entries.of(cells), self.ledger
         if shared is None:
-            return self.advanced_through(entries, threshold=threshold) if len(entries.n) else self
+            return self.advanced_through(entries, threshold=threshold, decides=decides) if len(entries.n) else self
         sides = np.concatenate([ledger.signs[0], ledger.soft[0]])
         linear = betting.linear(entries, ledger.signs, ledger.soft) + betting.linear_clustered(shared, sides)
         alone, together = betting.seen(entries), betting.seen_clustered(shared)
@@ -204,13 +219,14 @@ class Evidence:
             labels=np.array([alone_labels + shared.n.sum()]),
             bets=np.array([alone_labels + size]),
             linear=_by_threshold(linear, np.array([alone_labels + size]), threshold),
-            ratio=betting.ratio(entries, margin(threshold)) + betting.ratio_clustered(shared, margin(threshold)),
+            ratio=betting.ratio(entries, margin(threshold, decides))
+            + betting.ratio_clustered(shared, margin(threshold, decides)),
             gaps=alone[0] + together[0],
             variances=alone[1] + together[1],
         )
-        return self._after("cells", step)
+        return self._after("cells", step, decides)
 
-    def advanced_through(self, steps: Entries, *, threshold: float) -> Self:
+    def advanced_through(self, steps: Entries, *, threshold: float, decides: Deciding = "log_e") -> Self:
         """Return the state after several steps at once, equal to that of `advanced` one by one.
 
         The learned witnesses depend on outcomes only, not on wealth, so they are computed first, step by step, and all bets are then
@@ -220,6 +236,7 @@ class Evidence:
         ----------
         steps : sums of labelled events without a cluster, one row a step, in the order of time
         threshold : δ
+        decides : the figure that alerts compare
 
         Raises
         ------
@@ -243,13 +260,15 @@ class Evidence:
             labels=labels,
             bets=labels,
             linear=_by_threshold(linear, labels, threshold),
-            ratio=betting.ratio(steps, margin(threshold)),
+            ratio=betting.ratio(steps, margin(threshold, decides)),
             gaps=seen[:, 0],
             variances=seen[:, 1],
         )
-        return self._after("cells", taken)
+        return self._after("cells", taken, decides)
 
-    def advanced_pit(self, counts: Floats, clusters: Floats | None = None, *, threshold: float) -> Self:
+    def advanced_pit(
+        self, counts: Floats, clusters: Floats | None = None, *, threshold: float, decides: Deciding = "log_e"
+    ) -> Self:
         """Return the state after a step of a regression; a step without labelled events changes nothing.
 
         The null is "the mean over the levels .05, .10, …, .95 of abs(P(PIT <= q) - q) is at most δ". There is no likelihood ratio.
@@ -259,6 +278,7 @@ class Evidence:
         counts : labelled events without a cluster per twentieth (lower, upper] of the probability integral transform; shape (20,)
         clusters : the same of each cluster; shape (c, 20)
         threshold : δ
+        decides : the figure that alerts compare
 
         Raises
         ------
@@ -284,7 +304,7 @@ class Evidence:
             ratio=np.zeros((1, len(LINES))),
             **_seen_pit(counts + parts.sum(axis=0)),
         )
-        return self._after("pit", step)
+        return self._after("pit", step, decides)
 
     def taught(self, cells: Cells, clusters: Clusters | None = None) -> Self:
         """Return the state after labels that came too late: witnesses learn from them, nothing is staked on them.
@@ -321,22 +341,23 @@ class Evidence:
         weight = counts + (shared / shared.sum(axis=1, keepdims=True)).sum(axis=0)
         return self._told("pit", labels, self.ledger.taught(np.array([weight.sum()]), **_seen_pit(weight)))
 
-    def labelled(self, seen: Labelling, *, threshold: float, limit: float) -> Self:
+    def labelled(self, seen: Labelling, *, threshold: float, limit: float, decides: Deciding = "log_e") -> Self:
         """Return the state after it is known which predictions of some steps, and of earlier ones, have a label.
 
-        Evidence that is won is judged by the labels that it was won with: those since the e-process was last at 1 or below. Once it is
+        Evidence that is won is judged by the labels that it was won with: those since what decides was last at 1 or below. Once it is
         there again, a peak that was in doubt to the end does not count any more.
 
         Parameters
         ----------
         seen : the predictions and late labels
         threshold : δ
-        limit : the log of the e-process that raises an alert
+        limit : the value of the figure that decides which raises an alert
+        decides : that figure
 
         """
         labelling = self.labelling.after(seen)
         after = replace(self, labelling=labelling)
-        if self.log_e > 0:
+        if self.ledger.figure(decides)[0] > 0:
             return after
         if after.doubt(threshold=threshold, limit=limit) is not None:
             ledger = replace(self.ledger, peak=np.array([self.calm_peak]))
@@ -357,13 +378,18 @@ class Evidence:
         self._check(kind)
         return replace(self, kind=kind, ledger=ledger, late=self.late + round(labels))
 
-    def _after(self, kind: Kind, taken: "_Step") -> Self:
+    def _after(self, kind: Kind, taken: "_Step", decides: Deciding) -> Self:
         self._check(kind)
         ledger, at_least = self.ledger, self.at_least
         for i in np.flatnonzero(taken.labels):
             one, before = slice(i, i + 1), int(ledger.stakes[0])
             ledger = ledger.after(
-                taken.bets[one], taken.linear[0, one], taken.ratio[one], taken.gaps[one], taken.variances[one]
+                taken.bets[one],
+                taken.linear[0, one],
+                taken.ratio[one],
+                taken.gaps[one],
+                taken.variances[one],
+                decides=decides,
             )
             at_least = at_least.after(taken.linear[1:, i], before, int(ledger.stakes[0]))
         labels = self.labels + round(float(taken.labels.sum()))
@@ -378,7 +404,7 @@ class Evidence:
         held, least, kind = self.ledger, self.at_least, _KINDS.index(self.kind)
         counts = (self.labels, self.bets, self.steps, int(held.stakes[0]), self.peaked, self.late)
         header = _HEADER.pack(_MAGIC, _FORMAT, kind, *counts)
-        won = (held.wealth, held.roberts, held.ratios, least.wealth)
+        won = (held.wealth, held.roberts, held.ratios, held.ratio_roberts, least.wealth)
         calm = np.array([self.calm_peak])
         arrays = (*won, held.peak, least.peaks, held.gaps, held.variances, self.labelling.sums, calm)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
@@ -409,13 +435,13 @@ class Evidence:
         ):
             raise ValueError("the state of a sequential test holds figures that no test arrives at")
         parts = np.split(flat, np.cumsum(_SIZES)[:-1])
-        wealth, roberts, ratios, rungs, peak, peaks, *seen = (
+        wealth, roberts, ratios, ratio_roberts, rungs, peak, peaks, *seen = (
             part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)
         )
         gaps, variances, labelling, calm_peak = seen
         ledger = Ledger(
             labels=np.array([bets]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
-            ratios=ratios, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
+            ratios=ratios, ratio_roberts=ratio_roberts, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
         )  # fmt: skip
         return cls(
             _KINDS[kind],
@@ -440,7 +466,7 @@ def _coarse(gaps: Floats, variances: Floats) -> Cells:
 def _possible(labels: int, bets: int, steps: int, stakes: int, peaked: int) -> bool:
     """Return whether a test can have come to these counts."""
     in_order = 0 <= peaked <= steps <= bets <= labels
-    return in_order and (steps > 0) == (stakes > 0) and 0 <= stakes <= bets // STAKE_LABELS + 1
+    return in_order and (bets > 0) == (steps > 0) == (stakes > 0) and 0 <= stakes <= bets // STAKE_LABELS + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

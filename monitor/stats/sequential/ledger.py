@@ -4,18 +4,17 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.special import logsumexp
 
 from ..cells import Floats, Integers
 from . import betting
 from .betting import Entries
+from .guarantee import STAKE_LABELS, Deciding
 from .witnesses import BINS, LINES, MEMORIES, PRIOR, SHARES, WITNESSES, soft
 
 RATIO_MARGIN: Final = 0.02
-"""δ of the likelihood ratio, unless the threshold is smaller."""
-
-STAKE_LABELS: Final = 250
-"""A new stake joins after so many labels, however many steps they come in."""
+"""δ of a likelihood ratio that is only reported, unless the threshold is smaller."""
 
 _LOG_PRIOR: Final = np.log(PRIOR)
 
@@ -35,7 +34,8 @@ class Ledger:
     wealth: Floats  # log M per witness and share; shape (rows, 16, 5)
     roberts: Floats  # the Shiryaev-Roberts form of the same
     ratios: Floats  # log M per alternative of the likelihood ratio; shape (rows, 21)
-    peak: Floats  # the highest log e so far; shape (rows,)
+    ratio_roberts: Floats  # the Shiryaev-Roberts form of the same
+    peak: Floats  # the highest value so far of the figure that decides, 0 at least; shape (rows,)
     peaked: Integers  # and how many steps had been taken when it was reached
     gaps: Floats  # Σ (y - p) per memory and bin, which learned witnesses take their sides from; shape (rows, 3, 20)
     variances: Floats  # Σ p(1 - p) likewise
@@ -47,7 +47,7 @@ class Ledger:
         wealth = np.full((rows, WITNESSES, len(SHARES)), -np.inf)
         seen = np.zeros((rows, len(MEMORIES), BINS))
         ratios = np.full((rows, len(LINES)), -np.inf)
-        return cls(count, count, count, wealth, wealth, ratios, np.zeros(rows), count, seen, seen)
+        return cls(count, count, count, wealth, wealth, ratios, ratios, np.zeros(rows), count, seen, seen)
 
     @property
     def log_e(self) -> Floats:
@@ -66,6 +66,17 @@ class Ledger:
         return mean
 
     @property
+    def log_ratio_sr(self) -> Floats:
+        """The same of the likelihood ratio; shape (rows,)."""
+        mean: Floats = logsumexp(self.ratio_roberts, axis=1) - np.log(len(LINES))
+        return mean
+
+    def figure(self, decides: Deciding) -> Floats:
+        """Return the figure that decides; shape (rows,)."""
+        value: Floats = getattr(self, decides)
+        return value
+
+    @property
     def signs(self) -> Floats:
         """The sides of the learned witnesses that take full ones; shape (rows, 3, 20)."""
         signs: Floats = np.sign(self.gaps)
@@ -76,11 +87,12 @@ class Ledger:
         """The sides of the soft witnesses; shape (rows, 3, 20)."""
         return soft(self.gaps, self.variances)
 
-    def advanced(self, entries: Entries, threshold: float) -> "Ledger":
+    def advanced(self, entries: Entries, threshold: float, decides: Deciding = "log_e") -> "Ledger":
         """Return the state after a step of one bucket per row; a row without labelled events takes no step."""
         labels = np.bincount(entries.row, entries.n, entries.rows).astype(np.float64)
         linear = betting.linear(entries, self.signs, self.soft) - betting.charge(labels, threshold)
-        return self.after(labels, linear, betting.ratio(entries, margin(threshold)), *betting.seen(entries))
+        ratio = betting.ratio(entries, margin(threshold, decides))
+        return self.after(labels, linear, ratio, *betting.seen(entries), decides=decides)
 
     def taught(self, labels: Floats, gaps: Floats, variances: Floats) -> "Ledger":
         """Return the state after labels that nothing is staked on: only what learned witnesses know changes.
@@ -98,7 +110,16 @@ class Ledger:
             variances=self.variances * left + variances[:, np.newaxis],
         )
 
-    def after(self, labels: Floats, linear: Floats, ratio: Floats, gaps: Floats, variances: Floats) -> "Ledger":
+    def after(
+        self,
+        labels: Floats,
+        linear: Floats,
+        ratio: Floats,
+        gaps: Floats,
+        variances: Floats,
+        *,
+        decides: Deciding = "log_e",
+    ) -> "Ledger":
         """Return the state after a step whose bets paid this.
 
         Parameters
@@ -108,29 +129,35 @@ class Ledger:
         ratio : log likelihood ratio per alternative; shape (rows, 21)
         gaps : Σ (y - p) per bin; shape (rows, 20)
         variances : Σ p(1 - p) per bin; shape (rows, 20)
+        decides : the figure whose highest value is kept
 
         """
         took = labels > 0
         stakes = np.where(took, self.labels // STAKE_LABELS + 1, self.stakes)
         with np.errstate(divide="ignore"):  # nothing joins: the logarithm of 0
             stake = np.log(cash(self.stakes) - cash(stakes))[:, np.newaxis]
-            fresh = np.log(np.maximum(stakes - np.maximum(self.stakes, 1), 0))[:, np.newaxis, np.newaxis]
+            fresh = np.log(np.maximum(stakes - np.maximum(self.stakes, 1), 0))[:, np.newaxis]
         forgotten = _forgotten(labels)
-        wealth, steps = linear + np.logaddexp(self.wealth, stake[..., np.newaxis]), self.steps + took
-        log_e = _held(logsumexp(wealth + _LOG_PRIOR, axis=(1, 2)), stakes)
-        higher = took & (log_e > self.peak)
-        return Ledger(
+        after = Ledger(
             self.labels + np.rint(labels).astype(np.int64),
-            steps,
+            self.steps + took,
             stakes,
-            wealth,
-            linear + np.logaddexp(self.roberts, fresh),
+            linear + np.logaddexp(self.wealth, stake[..., np.newaxis]),
+            linear + np.logaddexp(self.roberts, fresh[..., np.newaxis]),
             ratio + np.logaddexp(self.ratios, stake),
-            np.where(higher, log_e, self.peak),
-            np.where(higher, steps, self.peaked),
+            ratio + np.logaddexp(self.ratio_roberts, fresh),
+            self.peak,
+            self.peaked,
             self.gaps * forgotten + gaps[:, np.newaxis],
             self.variances * forgotten + variances[:, np.newaxis],
         )
+        return after._peaking(decides, took)
+
+    def _peaking(self, decides: Deciding, took: NDArray[np.bool_]) -> "Ledger":
+        """Return the state with the highest value of the figure that decides, after a step that some rows took."""
+        value = self.figure(decides)
+        higher = took & (value > self.peak)
+        return replace(self, peak=np.where(higher, value, self.peak), peaked=np.where(higher, self.steps, self.peaked))
 
 
 def _forgotten(labels: Floats) -> Floats:
@@ -150,6 +177,6 @@ def cash(stakes: Integers) -> Floats:
     return left
 
 
-def margin(threshold: float) -> float:
-    """Return δ of the likelihood ratio."""
-    return min(RATIO_MARGIN, threshold)
+def margin(threshold: float, decides: Deciding = "log_e") -> float:
+    """Return δ of the likelihood ratio: the threshold where it decides."""
+    return threshold if decides in ("log_ratio", "log_ratio_sr") else min(RATIO_MARGIN, threshold)

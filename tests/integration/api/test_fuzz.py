@@ -17,6 +17,7 @@ VALUES = [*TIMES, "24h", "1h", "0s", "999999999w", "3660d", "61s", "10", "15", "
           "country:DE", "country:\x00", "country:", "ece", "reliability", "m", "", "\x00", "\ud800", "💥", "' OR 1=1 --"]  # fmt: skip
 KEYS = ["method", "start", "end", "version", "holdout", "promote", "probabilities", "task", "classes", "label_delay", "windows",
         "segments", "minimum_labels", "thresholds", "alert_policy", "false_alarm_rate", "reference", "recalibration", "cooldown",
+        "guarantee", "alert_on", "per_labels",
         "ece", "psi", "events", "type", "event_id", "model", "timestamp", "probability", "label", "logits", "confidence"]  # fmt: skip
 WORDS = ["auto", "platt", "temperature", "isotonic", "identity", "binary", "multiclass", "confidence", "prediction", "label",
          "off", "propose", *MODELS, *VALUES]  # fmt: skip

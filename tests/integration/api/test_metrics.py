@@ -365,7 +365,7 @@ def test_tests_and_estimates_in_prometheus_are_those_of_the_api(watched: Watched
 
     alarm = watched.value("calibration_threshold", model=ETA, metric="e_value_log")
     assert alarm == pytest.approx(np.log(1 / tested["level"]))
-    assert alarm == watched.value("calibration_e_value_log_threshold", model=ETA)
+    assert alarm == tested["fires_at"] == watched.value("calibration_e_value_log_threshold", model=ETA)
     assert alarm < tested["log_e_peak"] == watched.value("calibration_e_value_log", model=ETA)
     for figure in ("accuracy", "ece"):
         assert expected[figure] == watched.value(f"calibration_expected_{figure}_ratio", **place)

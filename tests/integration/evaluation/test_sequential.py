@@ -11,6 +11,7 @@ from sqlalchemy import func, select, update
 
 from monitor.domain.errors import LeaseLost
 from monitor.domain.records import Progress
+from monitor.domain.setting_types import PerLabels
 from monitor.domain.times import HOUR, MINUTE, floor, micros, moment
 from monitor.evaluation import sequential
 from monitor.recalibrate.registry import promote, register, roll_back
@@ -604,7 +605,15 @@ def test_late_labels_that_wait_when_a_calibrator_is_promoted_are_left_out(feed, 
     assert (counted(feed, model), state(feed, model).late, waiting(feed)) == ((0, 0), 0, NOTHING_WAITS)
 
 
-@pytest.mark.parametrize("changed", [{"thresholds": {"ece": 0.1, "psi": 0.2}}, {"false_alarm_rate": 0.001}])
+@pytest.mark.parametrize(
+    "changed",
+    [
+        {"thresholds": {"ece": 0.1, "psi": 0.2}},
+        {"false_alarm_rate": 0.001},
+        {"guarantee": PerLabels(per_labels=(0.01, 10**6))},
+        {"alert_on": "pointwise"},
+    ],
+)
 def test_changed_settings_begin_afresh_with_what_was_not_taken_in(feed, make, changed):
     model = declared(feed)
     at = make.prediction("x", 0.5).timestamp
@@ -623,6 +632,34 @@ def test_changed_settings_begin_afresh_with_what_was_not_taken_in(feed, make, ch
     feed.take(make.label("late", 1), make.prediction("b", 0.25, at=at + MINUTES), make.label("b", 0))
     take_in(feed, model)
     assert counted(feed, model) == (1, 1)
+
+
+PER_LABELS = PerLabels(per_labels=(0.02, 10**6))
+
+
+@pytest.mark.parametrize(
+    ("task", "settings", "decided_by"),
+    [
+        ("binary", {}, "log_e"),
+        ("binary", {"guarantee": PER_LABELS}, "log_sr"),
+        ("binary", {"alert_on": "pointwise"}, "log_ratio"),
+        ("binary", {"alert_on": "pointwise", "guarantee": PER_LABELS}, "log_ratio_sr"),
+        ("regression", {"alert_on": "pointwise"}, "log_e"),
+        ("regression", {"alert_on": "pointwise", "guarantee": PER_LABELS}, "log_sr"),
+    ],
+)
+def test_the_settings_say_what_decides_and_where_it_fires(feed, make, task, settings, decided_by):
+    model = declared(feed, task=task, **settings)
+    scores = {"p": 0.75} if task == "binary" else {"mean": 0.0, "std": 1.0}
+    for version, name in (("2", "a"), ("1", "b")):  # the order of appearance counts
+        feed.take(make.prediction(name, model_version=version, **scores), make.label(name, 1))
+    take_in(feed, model)
+    for k, version in enumerate(("2", "1"), start=1):
+        fields = said(feed, model)[version]
+        assert (fields.decided_by, fields.guarantee) == (decided_by, settings.get("guarantee", "ever"))
+        limit = 10**6 / 250 / 0.02 * 2 * k * (k + 1) if decided_by.endswith("sr") else 1 / fields.level
+        assert fields.fires_at == pytest.approx(np.log(limit))
+        assert (fields.log_e_peak is None) == (decided_by != "log_e")
 
 
 def test_changed_settings_keep_what_waits(feed, make):

@@ -7,6 +7,7 @@ from scipy.special import logsumexp
 from monitor.stats.cells import Cells, place
 from monitor.stats.sequential.betting import Entries, log_factors, ratios
 from monitor.stats.sequential.evidence import Evidence
+from monitor.stats.sequential.guarantee import Deciding
 from monitor.stats.sequential.witnesses import BIN_OF_CELL, FIXED, LINES, LOWER, MEMORIES, PRIOR, SHARES, SIDES, UPPER
 
 EXACT = 1e-9
@@ -40,10 +41,13 @@ def inside(p: float, margin: float) -> float:
     return min(max(p, margin), 1 - margin)
 
 
-def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[float, float, float]:
-    """Return E-lin, its Shiryaev-Roberts form and E-LR, from the definitions, one event at a time."""
+def of_rows(
+    p: np.ndarray, y: np.ndarray, step: int, threshold: float, margin: float = 0.02
+) -> tuple[float, float, float, float]:
+    """Return E-lin and E-LR, each with its Shiryaev-Roberts form, from the definitions, one event at a time."""
     experts = [(witness, share) for witness in range(len(FIXED) + 2 * len(MEMORIES)) for share in SHARES]
-    wealth, roberts, ratio = np.zeros(len(experts)), np.zeros(len(experts)), np.zeros(len(LINES))
+    wealth, roberts = np.zeros(len(experts)), np.zeros(len(experts))
+    ratio, ratio_roberts = np.zeros(len(LINES)), np.zeros(len(LINES))
     gaps, variances = np.zeros((len(MEMORIES), 20)), np.zeros((len(MEMORIES), 20))
     placed, left = 0, 1.0
     for first in range(0, len(p), step):
@@ -66,9 +70,9 @@ def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[
                 cell = int(place([confidence])[0])
                 middle = inside((LOWER[cell] + UPPER[cell]) / 2, 1e-6)
                 q = inside(1 / (1 + np.exp(-(a + b * np.log(middle / (1 - middle))))), 1e-3)
-                near = inside(min(max(q, LOWER[cell] - 0.02), UPPER[cell] + 0.02), 1e-3)
+                near = inside(min(max(q, LOWER[cell] - margin), UPPER[cell] + margin), 1e-3)
                 e *= q / near if outcome else (1 - q) / (1 - near)
-            ratio[i] = e * (ratio[i] + stake)
+            ratio[i], ratio_roberts[i] = e * (ratio[i] + stake), e * (ratio_roberts[i] + fresh)
         kept = np.exp(-len(events) / MEMORIES)[:, None]
         gaps, variances = gaps * kept, variances * kept
         for confidence, outcome in events:
@@ -77,7 +81,8 @@ def of_rows(p: np.ndarray, y: np.ndarray, step: int, threshold: float) -> tuple[
             variances[:, bin_of] += confidence * (1 - confidence)
     prior = PRIOR.ravel()
     with np.errstate(divide="ignore"):  # too few labels for the Shiryaev-Roberts form to have a stake
-        return float(np.log(prior @ wealth + left)), float(np.log(prior @ roberts)), float(np.log(ratio.mean() + left))
+        ratios_held = float(np.log(ratio.mean() + left)), float(np.log(ratio_roberts.mean()))
+        return float(np.log(prior @ wealth + left)), float(np.log(prior @ roberts)), *ratios_held
 
 
 def test_the_tests_from_sums_are_those_from_rows() -> None:
@@ -87,8 +92,22 @@ def test_the_tests_from_sums_are_those_from_rows() -> None:
     evidence = Evidence.begin()
     for first in range(0, 600, 150):
         evidence = evidence.advanced(Cells.from_rows(p[first : first + 150], y[first : first + 150]), threshold=0.05)
-    found = (evidence.log_e, evidence.log_sr, evidence.log_ratio)
+    found = (evidence.log_e, evidence.log_sr, evidence.log_ratio, evidence.log_ratio_sr)
     assert found == pytest.approx(of_rows(p, y, 150, 0.05), abs=1e-9)
+
+
+@pytest.mark.parametrize("decides", ["log_ratio", "log_ratio_sr"])
+def test_a_likelihood_ratio_that_decides_has_the_threshold_as_its_margin(decides: Deciding) -> None:
+    dice = np.random.default_rng(15)
+    p = np.round(dice.uniform(0.05, 0.95, 600), 1)
+    y = (dice.random(600) < 0.5 + 0.4 * (p - 0.5)).astype(float)
+    evidence = Evidence.begin()
+    for first in range(0, 600, 150):
+        step = Cells.from_rows(p[first : first + 150], y[first : first + 150])
+        evidence = evidence.advanced(step, threshold=0.05, decides=decides)
+    found = (evidence.log_e, evidence.log_sr, evidence.log_ratio, evidence.log_ratio_sr)
+    assert found == pytest.approx(of_rows(p, y, 150, 0.05, margin=0.05), abs=1e-9)
+    assert evidence.peak == pytest.approx(getattr(evidence, decides)) != pytest.approx(evidence.log_e)
 
 
 def test_the_tests_from_sums_fall_short_of_those_from_rows_by_little() -> None:
@@ -98,7 +117,7 @@ def test_the_tests_from_sums_fall_short_of_those_from_rows_by_little() -> None:
     evidence = Evidence.begin()
     for first in range(0, 600, 150):
         evidence = evidence.advanced(Cells.from_rows(p[first : first + 150], y[first : first + 150]), threshold=0.05)
-    exact, roberts, _ = of_rows(p, y, 150, 0.05)
+    exact, roberts, *_ = of_rows(p, y, 150, 0.05)
     assert exact - 600 * 2e-5 < evidence.log_e <= exact
     assert roberts - 600 * 2e-5 < evidence.log_sr <= roberts
 
@@ -108,7 +127,7 @@ def test_the_tests_of_hostile_events_never_exceed_those_from_rows(window: tuple[
     evidence = Evidence.begin()
     for first in range(0, len(p), 40):
         evidence = evidence.advanced(Cells.from_rows(p[first : first + 40], y[first : first + 40]), threshold=0.05)
-    exact, roberts, ratio = of_rows(p, y, 40, 0.05)
+    exact, roberts, ratio, _ = of_rows(p, y, 40, 0.05)
     assert evidence.log_e <= exact + EXACT
     assert evidence.log_sr <= roberts + EXACT
     assert evidence.log_ratio == pytest.approx(ratio, abs=EXACT)

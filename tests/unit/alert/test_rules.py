@@ -19,6 +19,7 @@ from monitor.domain.drift import Drift
 from monitor.domain.errors import BadInput
 from monitor.domain.evaluations import ClassCalibration, Evaluation, Verdict
 from monitor.domain.sequential import VersionEvidence
+from monitor.domain.setting_types import PerLabels
 from monitor.domain.settings import CLASS, ModelSettings, settings_from
 from monitor.domain.times import DAY, HOUR, moment, parse_time
 
@@ -151,6 +152,44 @@ def test_text_of_the_sequential_policy_says_what_is_claimed_and_its_rates() -> N
     assert said_where_it_fires(sequential_finding(under_test(432))) == (
         "m v1: ECE is above 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave an e-value of 432 (it fires at 400). A model within the "
         "threshold reaches that with probability at most 0.25 %, however long it is watched; in any of the model's tests, 1 %."
+    )
+
+
+def test_an_alert_fires_by_the_figure_that_decides() -> None:
+    base = under_test(1e9)
+    for decided_by in ("log_sr", "log_ratio"):
+        low = structs.replace(base, decided_by=decided_by, log_e_peak=None, peak=12.8, fires_at=12.9)
+        assert not sequential_finding(low).beyond
+        assert sequential_finding(structs.replace(low, peak=12.9)).beyond
+
+
+def test_text_of_a_guarantee_per_labels_says_what_it_promises() -> None:
+    test = structs.replace(
+        under_test(1),
+        guarantee=PerLabels(per_labels=(0.01, 10**6)),
+        decided_by="log_sr",
+        peak=math.log(2e6),
+        fires_at=math.log(1.6e6),
+        ece_at_least=0.1,
+    )
+    found = sequential_finding(test)
+    assert said_where_it_fires(found) == (
+        "m v1: ECE is above 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave a Shiryaev-Roberts statistic of 2e+06 (it fires at "
+        "1.6e+06). A model within the threshold reaches that within the first 1,000,000 labels of a test with probability at most 1 %, "
+        "and after 100,000,000 labels or more on average. It has been at least 0.1."
+    )
+    assert found.evidence.e_value is None
+    assert found.evidence.guarantee == test.guarantee
+
+
+def test_text_of_a_pointwise_limit_is_about_each_confidence() -> None:
+    test = structs.replace(
+        under_test(1), alert_on="pointwise", decided_by="log_ratio", peak=math.log(432), fires_at=math.log(400)
+    )
+    assert said_where_it_fires(sequential_finding(test)) == (
+        "m v1: Some confidences are off by more than 0.05: 1,240 labels since 2026-01-01T00:00:00Z gave an e-value of 432 (it fires at "
+        "400). A model whose confidences are all within 0.05 reaches that with probability at most 0.25 %, however long it is watched; in "
+        "any of the model's tests, 1 %."
     )
 
 

@@ -7,8 +7,18 @@ import msgspec
 import pytest
 
 from monitor.domain.errors import BadInput
-from monitor.domain.setting_types import Decision, Interval, choice, names, nullable, number, whole
-from monitor.domain.settings import SETTINGS, TASKS, ModelSettings, settings_from, task_from
+from monitor.domain.setting_types import (
+    GUARANTEE,
+    Decision,
+    Interval,
+    PerLabels,
+    choice,
+    names,
+    nullable,
+    number,
+    whole,
+)
+from monitor.domain.settings import SETTINGS, TASKS, ModelSettings, check_task_of, settings_from, task_from
 from monitor.domain.times import DAY, HOUR
 
 
@@ -65,7 +75,11 @@ def test_given_settings_replace_and_others_stay() -> None:
 
 def test_settings_shown_can_be_declared_again() -> None:
     declared = ModelSettings(
-        reference=(0, HOUR), decisions={"a": Decision(threshold=0.5, selects="below", precision=0.9)}, canary=0.1
+        reference=(0, HOUR),
+        decisions={"a": Decision(threshold=0.5, selects="below", precision=0.9)},
+        canary=0.1,
+        guarantee=PerLabels(per_labels=(0.01, 10**6)),
+        alert_on="pointwise",
     )
     shown = {field.name: SETTINGS[field.name].type.shown(getattr(declared, field.name)) for field in fields(declared)}
     assert settings_from(ModelSettings(), msgspec.json.decode(msgspec.json.encode(shown))) == declared
@@ -80,7 +94,7 @@ def test_settings_are_stored_as_they_were_before_decisions_were_structs() -> Non
 
 def test_an_unknown_setting_is_refused_with_those_that_there_are() -> None:
     with pytest.raises(
-        BadInput, match="there is no such setting; the settings are alert_policy, canary, class_thresholds"
+        BadInput, match="there is no such setting; the settings are alert_on, alert_policy, canary, class_thresholds"
     ):
         settings_from(ModelSettings(), {"windws": ["1h"]})
 
@@ -90,6 +104,32 @@ def test_task_and_classes_are_checked_together() -> None:
     assert task_from(None, {}) == (None, None)
     with pytest.raises(BadInput, match="exactly two"):
         task_from(None, {"task": "binary", "classes": ["a", "b", "c"]})
+
+
+@pytest.mark.parametrize(
+    ("value", "field", "reason"),
+    [
+        ("always", "guarantee", 'must be "ever", or'),
+        ({"per_labels": [0.01]}, "guarantee", 'must be "ever", or'),
+        ({"per_labels": [0.01, 10**6], "ever": True}, "guarantee", 'must be "ever", or'),
+        ({"per_labels": [0.6, 10**6]}, "guarantee.per_labels[0]", "must be a ratio from 0.000001 to 0.5"),
+        ({"per_labels": [0.01, 249]}, "guarantee.per_labels[1]", "must be a whole number from 250 to 1000000000000"),
+    ],
+)
+def test_a_guarantee_is_for_ever_or_per_labels(value: object, field: str, reason: str) -> None:
+    with pytest.raises(BadInput) as refused:
+        GUARANTEE.parse("guarantee", value)
+    assert refused.value.field == field
+    assert refused.value.reason.startswith(reason)
+
+
+def test_a_regression_has_no_pointwise_alert() -> None:
+    pointwise = ModelSettings(alert_on="pointwise")
+    for chosen in ({"alert_on": "pointwise"}, {"task": "regression"}):
+        with pytest.raises(BadInput, match="must be ece for a regression"):
+            check_task_of(chosen, "regression", pointwise)
+    check_task_of({"cooldown": "2h"}, "regression", pointwise)
+    check_task_of({"alert_on": "pointwise"}, "binary", pointwise)
 
 
 @pytest.mark.parametrize(

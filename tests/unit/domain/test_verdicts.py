@@ -1,5 +1,6 @@
 """The one rule of verdicts."""
 
+import math
 from itertools import product
 
 import pytest
@@ -25,8 +26,8 @@ def test_a_verdict_follows_alerts_then_suspicions_then_labels(
 
 def test_a_test_is_half_way_at_the_root_of_its_e_value() -> None:
     # At a level of .01 an alert fires at 100; half of its logarithm is reached at 10.
-    assert not is_half_way(2.30, 0.01)
-    assert is_half_way(2.31, 0.01)
-    assert not is_half_way(2.31, 0.0025)
-    assert not is_half_way(None, 0.5)
-    assert not is_half_way(9.0, None)
+    assert not is_half_way(2.30, math.log(100))
+    assert is_half_way(2.31, math.log(100))
+    assert not is_half_way(2.31, math.log(400))
+    assert not is_half_way(None, math.log(2))
+    assert not is_half_way(9.0, math.inf)

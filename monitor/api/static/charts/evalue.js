@@ -14,11 +14,27 @@ const LOWEST = -2;
 /** @typedef {VersionEvidence & { log_e: number, level: number }} Tested  Evidence with an e-value. */
 
 /**
- * Return the logarithm of the e-value that alerts compare: the highest so far.
+ * Return the logarithm of the evidence that alerts compare: the highest so far.
  * @param {Tested} evidence
  */
-export function evidenceOf({ log_e: value, log_e_peak: peak }) {
-  return Math.max(value, peak ?? value);
+export function evidenceOf({ log_e: value, log_e_peak: ever, peak }) {
+  return peak ?? Math.max(value, ever ?? value);
+}
+
+/**
+ * Return the logarithm of the evidence at which the alert fires.
+ * @param {Tested} evidence
+ */
+export function limitOf({ fires_at: limit, level }) {
+  return limit ?? -Math.log(level);
+}
+
+/**
+ * Name the figure that alerts compare.
+ * @param {VersionEvidence} evidence
+ */
+export function figureOf({ guarantee }) {
+  return typeof guarantee === "object" ? "Shiryaev–Roberts statistic" : "e-value";
 }
 
 /**
@@ -26,7 +42,7 @@ export function evidenceOf({ log_e: value, log_e_peak: peak }) {
  * @param {Tested} evidence
  */
 export function isReached(evidence) {
-  return evidenceOf(evidence) >= -Math.log(evidence.level) - 1e-9;
+  return evidenceOf(evidence) >= limitOf(evidence) - 1e-9;
 }
 
 /**
@@ -35,7 +51,7 @@ export function isReached(evidence) {
  * @param {number} width
  */
 export function eValueScale(evidence, width) {
-  const limit = -Math.log10(evidence.level);
+  const limit = limitOf(evidence) / Math.LN10;
   const at = evidenceOf(evidence) / Math.LN10;
   // Evidence far beyond the alert, or far from any, is drawn at the edge.
   const highest = Math.max(limit + 1, Math.min(Math.ceil(at), 3 * limit));
@@ -46,7 +62,7 @@ export function eValueScale(evidence, width) {
     "scale",
     width,
     HEIGHT,
-    `e-value ${eValue(evidenceOf(evidence))} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
+    `${figureOf(evidence)} ${eValue(evidenceOf(evidence))} on a logarithmic scale; the alert is at ${eValue(limit * Math.LN10)}`,
     svg("rect", { class: "track", x: EDGE, y: BAR - 4, width: width - 2 * EDGE, height: 8, rx: 4 }),
     svg("rect", {
       class: reached ? "reached" : "at-least",

@@ -5,7 +5,7 @@
 /** @import { Tested } from "../charts/evalue.js" */
 /** @import { Choices } from "./choices.js" */
 
-import { eValueScale, evidenceOf, isReached } from "../charts/evalue.js";
+import { eValueScale, evidenceOf, figureOf, isReached, limitOf } from "../charts/evalue.js";
 import { el, joined } from "../dom.js";
 import { count, eValue, known, shortPercent } from "../format.js";
 import { moment, section, trouble } from "../parts.js";
@@ -77,15 +77,43 @@ function isTested(row) {
  * @param {ModelAnswer} settings
  * @param {number} spent
  */
-function explanation({ threshold, false_alarm_rate: rate }, settings, spent) {
-  const measure = settings.task === "regression" ? "a quantile ECE" : "an ECE";
+function explanation(row, settings, spent) {
   const rule =
     settings.alert_policy === "window" ? "Alerts of this model go by windows instead." : "The alert fires at the mark.";
   return [
-    `The e-value grows with each label that shows ${measure} above ${threshold}, and falls with others; the highest so far is shown.`,
+    `The ${figureOf(row)} grows with each label that shows ${errorOf(row, settings)}, and falls with others;`,
+    "the highest so far is shown.",
     rule,
-    `A model within ${threshold} ever gets to any of its marks with a probability of at most ${shortPercent(rate)}, however often it is`,
-    `checked: each test of a version has a share of that, also when it starts again, and ${shortPercent(spent)} is spent.`,
+    promiseOf(row, spent),
+  ].join(" ");
+}
+
+/**
+ * @param {Tested} row
+ * @param {ModelAnswer} settings
+ */
+function errorOf({ threshold, alert_on: limited }, settings) {
+  if (limited === "pointwise") return `some confidences off by more than ${threshold}`;
+  return `${settings.task === "regression" ? "a quantile ECE" : "an ECE"} above ${threshold}`;
+}
+
+/**
+ * @param {Tested} row
+ * @param {number} spent
+ */
+function promiseOf({ threshold, guarantee, alert_on: limited, false_alarm_rate: rate }, spent) {
+  const within =
+    limited === "pointwise" ? `A model whose confidences are all within ${threshold}` : `A model within ${threshold}`;
+  if (typeof guarantee !== "object") {
+    return [
+      `${within} ever gets to any of its marks with a probability of at most ${shortPercent(rate)}, however often it is`,
+      `checked: each test of a version has a share of that, also when it starts again, and ${shortPercent(spent)} is spent.`,
+    ].join(" ");
+  }
+  const [probability, labels] = guarantee.per_labels;
+  return [
+    `${within} gets to its mark within the first ${count(labels)} labels of a test with a probability of at most`,
+    `${shortPercent(probability)}, and after ${count(Math.round(labels / probability))} labels or more on average.`,
   ].join(" ");
 }
 
@@ -104,7 +132,7 @@ function rowOf(row) {
         row.version ? el("bdi", null, `version ${row.version}`) : "all predictions",
         fires && el("span", { class: "badge firing" }, "alert"),
       ),
-      el("p", { class: "tests-value" }, `e-value ${eValue(evidenceOf(row))}`),
+      el("p", { class: "tests-value" }, `${figureOf(row)} ${eValue(evidenceOf(row))}`),
       el(
         "p",
         { class: "evidence" },
@@ -112,7 +140,7 @@ function rowOf(row) {
           [
             el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)),
             row.late_labels > 0 && `${count(row.late_labels)} came too late to count`,
-            `alert at ${eValue(-Math.log(row.level))} (level ${shortPercent(row.level)})`,
+            markOf(row),
             row.held ? "alert held" : resultOf(row),
           ],
           " · ",
@@ -122,6 +150,12 @@ function rowOf(row) {
     ),
     el("div", { class: "canvas", "data-canvas": canvasOf(row) }),
   );
+}
+
+/** @param {Tested} row */
+function markOf(row) {
+  const level = typeof row.guarantee === "object" ? "" : ` (level ${shortPercent(row.level)})`;
+  return `alert at ${eValue(limitOf(row))}${level}`;
 }
 
 /** @param {Tested} row */

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from itertools import product
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -23,7 +24,8 @@ from monitor.stats.sequential.betting import (
     unseen,
 )
 from monitor.stats.sequential.evidence import Clusters, Evidence, window_e_value
-from monitor.stats.sequential.ledger import STAKE_LABELS, Ledger, cash
+from monitor.stats.sequential.guarantee import STAKE_LABELS, Deciding
+from monitor.stats.sequential.ledger import Ledger, cash
 from monitor.stats.sequential.witnesses import (
     BIN_OF_CELL,
     BINS,
@@ -212,6 +214,29 @@ def test_a_stake_joins_for_every_250_labels_and_each_is_smaller() -> None:
     later = 1 / np.log2(3) - 1 / np.log2(5)
     assert wealth(last)[expert] == pytest.approx(factor(0.9, 0.02) * (wealth(many)[expert] + later))
     assert np.exp(last.ledger.roberts[0])[expert] == pytest.approx(factor(0.9, 0.02) * 2)
+
+
+def test_the_highest_value_is_of_the_figure_that_decides() -> None:
+    wrong, right = Cells.from_rows([0.9] * 300, [1, 0] * 150), Cells.from_rows([0.9] * 3000, [1] * 2700 + [0] * 300)
+    for decides in get_args(Deciding):
+        reached = [Evidence.begin()]
+        for step in (wrong, wrong, right):
+            reached.append(reached[-1].advanced(step, threshold=0.05, decides=decides))
+        values = [getattr(evidence, decides) for evidence in reached]
+        assert (reached[-1].peak, reached[-1].peaked) == (values[2], 2)
+        assert values[2] > max(values[1], values[3], 0)
+
+
+def test_a_shiryaev_roberts_form_exceeds_its_stakes_by_no_more_than_chance() -> None:
+    dice, runs = np.random.default_rng(16), 4_000
+    ledger, p = Ledger.begin(runs), np.full((runs, 50), 0.5)
+    for _ in range(20):
+        y = (dice.random(p.shape) < 0.5).astype(float)
+        ledger = ledger.advanced(rows(p, y), 0.0)
+    placed = 1_000 // STAKE_LABELS - 1  # one more joins with the next label
+    for figure in (ledger.log_sr, ledger.log_ratio_sr):
+        mean, error = np.exp(figure).mean(), np.exp(figure).std() / np.sqrt(runs)
+        assert mean <= placed + 4 * error
 
 
 def test_stakes_and_cash_are_one_together() -> None:

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import binom
 
+from monitor.stats.sequential.guarantee import Deciding
 from monitor.stats.sequential.ledger import Ledger
-from tests.benchmarks import detectors
+from tests.benchmarks import detectors, guarantees
 from tests.benchmarks.alarms import ALPHA, THRESHOLD, clustered, delayed, windows
 from tests.benchmarks.streams import POPULATIONS, Population, drawn, temperature
 from tests.benchmarks.watch import (
@@ -97,6 +98,27 @@ def test_a_model_whose_error_is_its_limit_is_left_alone_whatever_its_confidences
     assert list(counts) == [population.name for population in POPULATIONS]
     for at_alpha, by_default in counts.values():
         assert by_default <= at_alpha <= at_most(ALPHA, 50)
+
+
+@pytest.mark.parametrize("decides", guarantees.RULES)
+def test_an_alert_is_as_soon_as_its_guarantee_and_its_limit_let_it_be(decides: Deciding) -> None:
+    at_most_labels: dict[Deciding, int] = {"log_e": 2_000, "log_sr": 2_500, "log_ratio": 1_125, "log_ratio_sr": 1_400}
+    whole, first = guarantees.found_after(decides, 5_000, runs=30)
+    assert whole <= at_most_labels[decides]
+    assert whole <= first <= 1.4 * whole
+
+
+@pytest.mark.parametrize("decides", ["log_sr", "log_ratio_sr"])
+def test_the_delay_of_a_guarantee_per_labels_does_not_grow_with_calm(decides: Deciding) -> None:
+    soon, late = (guarantees.found_after(decides, calm, runs=30)[0] for calm in (5_000, 100_000))
+    assert late <= 1.1 * soon
+
+
+@pytest.mark.parametrize("decides", guarantees.RULES)
+def test_no_guarantee_lets_a_model_within_its_limit_be_alerted(decides: Deciding) -> None:
+    for population in POPULATIONS:
+        alarmed = guarantees.false_alarms(decides, population, runs=50, labels=20_000, step=200)
+        assert alarmed.sum() <= at_most(ALPHA, 50)
 
 
 def test_a_new_mix_of_traffic_is_no_alarm_and_a_bias_is_found() -> None:
