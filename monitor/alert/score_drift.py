@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from typing import Final
 
 from ..domain.alerts import Alarm, Evidence
-from ..domain.drift import FITTED_ON, FIXED, VALIDATED, Drift, ReferenceKind
+from ..domain.drift import FITTED_ON, FIXED, TRAILING, VALIDATED, Drift, ReferenceKind
 from ..domain.quantities import Moment
 from ..domain.records import HOUR_LEVEL
 from ..domain.settings import VALIDATION, ModelSettings
-from ..domain.times import micros, parse_duration
+from ..domain.times import DAY, micros, parse_duration
 from ..store import rollups
 from .kind import Kind, Watch, Watched
 from .transitions import RESOLVED_SHARE, Finding
@@ -71,12 +71,13 @@ def drift_finding(drift: Drift, window: str) -> Finding:
 def watched(settings: ModelSettings) -> Iterator[Watched]:
     """Yield the windows whose drift is watched.
 
-    Scores that are compared with the window before differ from them by hour of day and day of week, unless the window is long: without
-    a declared range or validation set only the longest window can raise an alarm.
+    Scores that are compared with the window before differ from them by hour of day: without a declared range or validation set only
+    windows of at least a day, or the longest one, can raise an alarm.
     """
     chosen = isinstance(settings.reference, tuple) or settings.reference == VALIDATION
+    least = 0 if chosen else min(DAY, settings.longest_window)
     for window in settings.windows:
-        if chosen or parse_duration("window", window) == settings.longest_window:
+        if parse_duration("window", window) >= least:
             yield window, ""
 
 
@@ -87,8 +88,27 @@ def findings(watch: Watch) -> Iterator[Finding]:
         if (window, "") not in asked:
             continue
         finding = drift_finding(drift, window)
-        if watch.fires(finding.alarm) or not finding.beyond or _has_whole_reference(watch, drift):
+        if watch.fires(finding.alarm) or not finding.beyond or _may_fire(watch, drift):
             yield finding
+
+
+def _may_fire(watch: Watch, drift: Drift) -> bool:
+    """Return whether a window may raise an alarm by its reference.
+
+    A window that is compared with the one before may if it is the longest whose reference is whole: scores also differ by day of
+    week, which a longer window evens out as soon as the model is old enough for it.
+    """
+    if not _has_whole_reference(watch, drift):
+        return False
+    if drift.reference_kind != TRAILING:
+        return True
+    asked, (start, end) = set(watched(watch.settings)), drift.over
+    longer = (
+        other
+        for window, other in watch.drifts
+        if (window, "") in asked and other.version == drift.version and other.over[1] - other.over[0] > end - start
+    )
+    return not any(_has_whole_reference(watch, other) for other in longer)
 
 
 def _has_whole_reference(watch: Watch, drift: Drift) -> bool:

@@ -159,7 +159,7 @@ class ModelSettings:
             type=REFERENCE,
             sentence="What scores are compared with for drift: a range, `champion` for the data that the calibrator in service "
             "was fitted on, `validation` for events sent with `reference: true`; null for these where they are at least "
-            "`minimum_labels`, else the window before.",
+            "`minimum_labels`, else the window before, where the longest window whose past the model served in whole raises the alert.",
         ),
     ] = None
     recalibration: Annotated[

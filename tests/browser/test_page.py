@@ -177,6 +177,35 @@ def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
     assert row.locator(".model-name p").inner_text() == "Miscalibrated, with few labels in this window"
 
 
+def test_score_drift_is_what_the_api_answers(server, open_page):
+    cases = [({"probability": p}, None) for p in (0.2, 0.4, 0.6, 0.8)]
+    address = "/v1/models/drifting"
+    now = int(time.time()) // 60 * 60
+    server.ask("PUT", address, {"minimum_labels": 20, "reference": stretch(now - 1200, now - 600), "task": "binary"})
+    server.ask("POST", "/v1/events", {"events": [
+        {"type": "prediction", "model": "drifting", "event_id": f"{minute}-{n}", "timestamp": at(now - 60 * minute),
+         "probability": fields["probability"] ** (3 if minute < 10 else 1)}
+        for minute in range(1, 20) for n, (fields, _) in enumerate(cases)
+    ]})  # fmt: skip
+    server.wait(lambda: server.get(address)["predictions"] == 76, lambda: f"not rolled up: {server.get(address)}")
+    answer = server.get(f"{address}/drift?window=24h")
+    page = open_page(model_url(server, "drifting"))
+    page.wait_for_selector("[data-key=drift]")
+    shown = page.inner_text("[data-key=drift]")
+    assert f"PSI {answer['psi']:.3f}" in shown
+    assert f"compared with the declared range: {answer['reference_predictions']} of" in shown
+    rows = page.locator("[data-key=drift] tbody tr").all_inner_texts()
+    assert rows[0].split("\t")[:2] == ["PSI", f"{answer['psi']:.3f}"]
+
+
+def stretch(start, end):
+    return {"start": at(start), "end": at(end)}
+
+
+def at(seconds):
+    return time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(seconds))
+
+
 def test_a_verdict_says_how_many_labels_it_lacks(server, open_page):
     address = server.send("lacking", [({"probability": 0.5}, 1), ({"probability": 0.5}, 0)], times=30)
     lacks = server.get(f"{address}/calibration")["labels_needed"]

@@ -433,6 +433,31 @@
  */
 
 /**
+ * Distances of raw scores from a reference.
+ *
+ * @typedef {object} Drift
+ * @property {string} start
+ * @property {string} end
+ * @property {"fixed" | "trailing" | "champion" | "validation"} reference_kind
+ * @property {string} reference_start
+ * @property {string} reference_end
+ * @property {number} predictions
+ * @property {number} reference_predictions
+ * @property {Figure} psi
+ * @property {Figure} psi_null_95
+ * @property {Figure} psi_null_999
+ * @property {Figure} ks
+ * @property {Figure} ks_null_95
+ * @property {Figure} js
+ * @property {Figure} js_null_95
+ * @property {Figure} wasserstein
+ * @property {Figure} wasserstein_null_95
+ * @property {number} threshold
+ * @property {boolean} enough
+ * @property {boolean} drifted
+ */
+
+/**
  * Calls on a model, with what each answers.
  *
  * @typedef {object} ModelCalls
@@ -445,6 +470,7 @@
  * @property {Labels} labels
  * @property {Segments} segments
  * @property {EstimateAnswer} estimate
+ * @property {Drift} drift
  */
 
 /** @typedef {{ description?: string, $ref?: string, anyOf?: { $ref?: string }[], properties?: Record<string, Schema> }} Schema  Of JSON. */

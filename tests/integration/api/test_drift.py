@@ -1,6 +1,7 @@
 """Drift over HTTP: what scores are compared with, how the mix of answers shifts, and the alarm."""
 
 import math
+from datetime import UTC, datetime
 
 import pytest
 
@@ -141,3 +142,29 @@ def test_of_nothing_every_figure_is_null(api):
     found = api.get(DRIFT)
     names = ("psi", "ks", "js", "wasserstein", "wasserstein_null_95", "class_shift")
     assert {found[name] for name in names} == {None}
+
+
+def test_a_day_may_raise_the_alert_before_a_week_has_a_past(api, tools, clock):
+    """Two days of the same scores and a day of others: the week before has no past yet, and the night none either."""
+    api.put("m", status=201, task="binary", minimum_labels=50, windows=["1h", "24h", "7d"], label_delay="0s")
+
+    def day_of(day, scores):
+        clock.micros = int(datetime(2026, 1, day + 1, tzinfo=UTC).timestamp() * 1e6)
+        api.send(
+            *(
+                tools.prediction(f"{day}-{hour}-{p}", p, timestamp=f"2026-01-{day:02}T{hour:02}:30:00Z")
+                for hour in range(24)
+                for p in scores
+            )
+        )
+        api.judge()
+        return [
+            (each["window"], each["state"])
+            for each in api.get("/v1/models/m/alerts")["alerts"]
+            if each["kind"] == "score_drift"
+        ]
+
+    usual, other = (0.1, 0.2, 0.3, 0.6, 0.7, 0.8), (0.91, 0.92, 0.93, 0.94, 0.95, 0.96)
+    assert day_of(5, usual) == []
+    assert day_of(6, usual) == []
+    assert day_of(7, other) == [("24h", "firing")]

@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Segments, Summary } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Segments, Summary } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -19,6 +19,7 @@ import { drawCalibrators } from "./calibrators.js";
 import { choicesFrom, drawChoices } from "./choices.js";
 import { drawClasses } from "./classes.js";
 import { drawDiagram } from "./diagram.js";
+import { drawDrift } from "./drift.js";
 import { drawEvidence, evidenceCharts } from "./evidence.js";
 import { drawFigures, loadDescriptions } from "./figures.js";
 import { drawHistory, historyChart, loadHistory, timelineEvents } from "./history.js";
@@ -37,6 +38,7 @@ import { drawVerdict } from "./verdict.js";
  * @property {Part<Labels>} labels
  * @property {Part<Segments>} segments
  * @property {Part<EstimateAnswer>} estimate
+ * @property {Part<Drift>} drift
  */
 
 /**
@@ -102,18 +104,19 @@ async function loadCalibrators(name) {
  * @param {Choices} chosen
  * @returns {Promise<Secondary>}
  */
-async function loadSecondary(name, { champion, revision, segments: declared, task }, { window, version }) {
+async function loadSecondary(name, { champion, revision, segments: declared, task }, { window, version, segment }) {
   const state = [champion, revision];
   const query = { window, ...(version && { version }) };
   const labelWindow = milliseconds(window) > milliseconds("48h") ? "30d" : "48h";
-  const [audit, evidence, labels, segments, estimate] = await Promise.all([
+  const [audit, evidence, labels, segments, estimate, drift] = await Promise.all([
     aside(name, "audit", {}, state),
     aside(name, "evidence", {}, state),
     aside(name, "labels", { window: labelWindow }, state),
     declared.length ? aside(name, "segments", query, state) : {},
     task === "regression" ? {} : aside(name, "estimate", query, state),
+    aside(name, "drift", { ...query, ...(segment && { segment }) }, state),
   ]);
-  return { audit, evidence, labels, segments, estimate };
+  return { audit, evidence, labels, segments, estimate, drift };
 }
 
 /**
@@ -138,7 +141,7 @@ async function part(answer) {
  */
 export function drawModel(data, { now }) {
   const { name, settings, chosen, evaluation, alerts, calibrators, system, history } = data;
-  const { evidence, segments, labels, estimate, audit } = data;
+  const { evidence, segments, labels, estimate, drift, audit } = data;
   const listed = system.value?.models.find(({ model }) => model === name);
   const current = evaluation.value;
   const events = timelineEvents(alerts.value, calibrators.value, chosen);
@@ -162,6 +165,7 @@ export function drawModel(data, { now }) {
       drawSegments(segments, settings, chosen),
       drawClasses(current),
       drawLabels(labels, estimate),
+      drawDrift(drift),
       drawCalibrators(calibrators, settings, audit),
       drawAlerts(alerts, name),
       backlog(system.value ?? {}),
