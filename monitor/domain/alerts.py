@@ -15,6 +15,9 @@ RESOLVED: Final = "resolved"
 MISCALIBRATION: Final = "miscalibration"
 """The kind of alert that a refit answers."""
 
+SEGMENT: Final = "segment"
+"""The kind of alert that names segments which are off, one of each version."""
+
 
 class Alarm(NamedTuple):
     """The identity of an alarm, which has a state of its own."""
@@ -32,6 +35,7 @@ class Firing:
     alarm: Alarm
     since: int
     until: int | None = None  # None while it fires
+    segments: tuple[str, ...] = ()  # that it names
 
 
 class State(NamedTuple):
@@ -76,6 +80,11 @@ class RecordedAlert:
     def summary(self) -> str:
         """The summary for a person."""
         return str(self.evidence.get("summary", ""))
+
+    @property
+    def named_segments(self) -> tuple[str, ...]:
+        """The segments that its evidence names."""
+        return tuple(fault["segment"] for fault in self.evidence.get("segments", ()))
 
     def evidence_as(self, shape: type[Shape]) -> Shape:
         """Return the evidence as that of its kind."""

@@ -159,7 +159,11 @@ class Window(Struct, frozen=True, kw_only=True):
     ] = None
     remedy_reason: Annotated[str | None, Meta(description="why, in words")] = None
     verdict_reason: Annotated[
-        str | None, Meta(description="the grounds of the verdicts `miscalibrated` and `suspect`, in words; else null")
+        str | None,
+        Meta(
+            description="the grounds of the verdicts `miscalibrated` and `suspect`, in words; of a calibrated whole, the alert that fires "
+            "on segments of it; else null"
+        ),
     ] = None
 
     @property

@@ -2,7 +2,7 @@
 
 import uuid
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import msgspec
@@ -35,24 +35,26 @@ def firings(connection: Connection, model_id: int, kinds: Collection[str]) -> li
     rows = connection.execute(
         select(alert).where(alert.c.model_id == model_id, alert.c.kind.in_(kinds)).order_by(alert.c.id)
     )
-    began: dict[Alarm, int] = {}
+    firing: dict[Alarm, Firing] = {}
     ended: list[Firing] = []
     for row in rows:
-        alarm = _alarm(row)
-        if row.state == FIRING:
-            began.setdefault(alarm, row.at)
-        elif alarm in began:
-            ended.append(Firing(alarm=alarm, since=began.pop(alarm), until=row.at))
-    return sorted([*ended, *(Firing(alarm=alarm, since=at) for alarm, at in began.items())], key=lambda one: one.since)
+        transition = _alert(row)
+        alarm, before = _alarm(row), firing.pop(_alarm(row), None)
+        if transition.state == FIRING:
+            since = row.at if before is None else before.since
+            firing[alarm] = Firing(alarm=alarm, since=since, segments=transition.named_segments)
+        elif before is not None:
+            ended.append(replace(before, until=row.at))
+    return sorted([*ended, *firing.values()], key=lambda one: one.since)
 
 
 def firing_now(connection: Connection, kinds: Collection[str]) -> dict[int, list[Firing]]:
     """Return the alarms of some kinds that fire now, by model."""
-    rows = connection.execute(select(alert_state).where(alert_state.c.firing, alert_state.c.kind.in_(kinds)))
-    firing: dict[int, list[Firing]] = {}
-    for row in rows:
-        firing.setdefault(row.model_id, []).append(Firing(alarm=_alarm(row), since=row.since))
-    return firing
+    query = select(alert_state.c.model_id).where(alert_state.c.firing, alert_state.c.kind.in_(kinds)).distinct()
+    return {
+        model_id: [firing for firing in firings(connection, model_id, kinds) if firing.until is None]
+        for model_id in connection.execute(query).scalars().all()
+    }
 
 
 def known(connection: Connection) -> list[tuple[int, Alarm, bool]]:

@@ -7,7 +7,7 @@ from typing import Final
 from msgspec import structs
 from sqlalchemy import Connection
 
-from ..domain.alerts import MISCALIBRATION, Firing
+from ..domain.alerts import MISCALIBRATION, SEGMENT, Firing
 from ..domain.evaluations import (
     MISCALIBRATED,
     OFF,
@@ -25,7 +25,7 @@ from ..stats.remedy import CHECK_LABELS, NOT_COMPARED, WAIT
 from ..store import alerts, sequential
 from .clock import Clocked
 
-KINDS: Final = (MISCALIBRATION,)
+KINDS: Final = (MISCALIBRATION, SEGMENT)
 """Kinds of alerts on calibration: while one fires, what it is about is miscalibrated."""
 
 FLAGGED: Final = "This segment is flagged among all segments."
@@ -76,6 +76,7 @@ class Standing:
             fires=firing is not None, suspicious=bool(held or doubts), over=over, labels_needed=evaluation.labels_needed
         )
         grounds = [*_words_of(firing), *held, *([_over_words(evaluation, self.model)] if over else []), *doubts]
+        grounds += [words for words in self._off_segments(evaluation) if not evaluation.segment]
         remedy = _remedy(evaluation, verdict, compares=verdict == MISCALIBRATED or over)
         if held and firing is None:
             remedy = CHECK_LABELS, held[0]
@@ -104,9 +105,18 @@ class Standing:
         for firing in self.firings:
             alarm = firing.alarm
             concerns = alarm.version in _versions(evaluation, alarm.version)
-            about = not evaluation.segment or alarm.segment == evaluation.segment
+            about = _is_about(firing, evaluation.segment)
             if concerns and about and self._covers(firing, evaluation):
                 yield firing
+
+    def _off_segments(self, evaluation: Evaluation) -> Iterator[str]:
+        """Yield the alerts on segments that fire beside a window of the whole."""
+        for firing in self.firings:
+            alarm = firing.alarm
+            concerns = alarm.kind == SEGMENT and alarm.version in _versions(evaluation, alarm.version)
+            if concerns and self._covers(firing, evaluation):
+                names = ", ".join(name.replace(":", "=", 1) for name in firing.segments)
+                yield f"An alert on segments fires since {rfc3339(firing.since)}: {names}."
 
     def _covers(self, firing: Firing, evaluation: Evaluation) -> bool:
         end = evaluation.over[1]
@@ -143,6 +153,13 @@ class Standing:
             if firing.alarm.segment.startswith(CLASS)
         }
         return structs.replace(curves, classes=tuple(_of_class(one, named) for one in curves.classes))
+
+
+def _is_about(firing: Firing, segment: str) -> bool:
+    """Return whether an alarm is about a segment, or about the whole (empty), whose classes are part of it, and whose segments are not."""
+    if firing.alarm.kind == SEGMENT:
+        return segment in firing.segments
+    return not segment or firing.alarm.segment == segment
 
 
 def _versions(evaluation: Evaluation, version: str) -> set[str]:

@@ -103,7 +103,7 @@ export function verdictWords(evaluation, task, flagged = false) {
   if (!evaluation) return "No evaluation yet";
   if (evaluation.verdict === "too_few_labels") return tooFew(evaluation);
   const { verdict, direction } = evaluation;
-  const state = verdict === "suspect" && flagged ? "Flagged" : stateName(verdict);
+  const state = nameOf(evaluation, flagged);
   if (!hasEnoughLabels(evaluation)) return `${state}, with few labels in this window`;
   const words = evaluation.quantile_ece === undefined ? scoreVerdict : regressionVerdict;
   if (verdict === "miscalibrated") return words(evaluation, directionName(direction), true, task);
@@ -152,6 +152,24 @@ function sinceWords({ since, since_low: low, since_high: high }) {
     ? `between ${short(low)} and ${short(high)}`
     : `from the start, or before; ${short(high)} at the latest`;
   return `${at} (${interval})`;
+}
+
+/**
+ * Name the verdict of an evaluation.
+ * @param {{ verdict?: string | undefined, verdict_reason?: string | null | undefined }} evaluation
+ * @param {boolean} flagged
+ */
+function nameOf(evaluation, flagged) {
+  if (isSplit(evaluation)) return "Calibrated as a whole, not in every segment";
+  return evaluation.verdict === "suspect" && flagged ? "Flagged" : stateName(evaluation.verdict);
+}
+
+/**
+ * Tell whether a calibrated model has segments that an alert fires on.
+ * @param {{ verdict?: string | undefined, verdict_reason?: string | null | undefined }} evaluation
+ */
+export function isSplit({ verdict, verdict_reason: reason }) {
+  return verdict === "calibrated" && Boolean(reason);
 }
 
 /**

@@ -127,3 +127,13 @@ def test_a_held_alert_is_suspect_and_calls_for_a_look_at_the_labels() -> None:
     assert held.judged(evaluated(segment="country:se")).remedy is None
     fired = standing(fires(), held_because="Late labels differ.").judged(evaluated(0.09))
     assert (fired.verdict, fired.remedy) == ("miscalibrated", "wait")
+
+
+def test_an_alert_on_segments_is_about_these_and_named_beside_the_whole() -> None:
+    firing = Firing(alarm=Alarm("segment", "sequential", "1", ""), since=NOW - HOUR, segments=("country:de",))
+    off = standing(firing)
+    assert verdict(evaluated(segment="country:de"), off) == "miscalibrated"
+    assert verdict(evaluated(segment="country:fr"), off) == "calibrated"
+    whole = off.judged(evaluated())
+    assert whole.verdict == "calibrated"
+    assert whole.verdict_reason == "An alert on segments fires since 1970-01-05T03:00:00Z: country=de."
