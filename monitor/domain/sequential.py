@@ -116,7 +116,13 @@ class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
     ] = None
     late_gap: Annotated[float | None, Meta(description="the same of labels that came too late")] = None
     direction: Annotated[Direction, Meta(description=DIRECTIONS)]
-    threshold: float
+    threshold: Annotated[
+        float,
+        Meta(
+            description="the null hypothesis is an error of at most this at every moment, not on average: a model that is off in even "
+            "hours one way and in odd hours the other breaks it, though its sums look calibrated"
+        ),
+    ]
     false_alarm_rate: Annotated[
         Ratio,
         Meta(description="of the model as a whole: how likely any of its tests, ever, raises a false alarm at most"),

@@ -19,8 +19,9 @@ from msgspec import Meta, structs
 from sqlalchemy import Connection
 
 from ..domain.names import CHALLENGER, CHAMPION
+from ..domain.quantities import Count
 from ..domain.settings import Model
-from ..stats.sequential.comparison import Comparison, Verdict
+from ..stats.sequential.comparison import Comparison, Verdict, labels_to_verdict
 from ..store import models, trials, versions
 from ..store.engine import Database
 from ..store.lease import hold
@@ -141,6 +142,12 @@ class Trial(TrialRecord, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     number: int
     against: Annotated[int | None, Meta(description="what it is compared with; null for no calibrator")]
+    labels_needed: Annotated[
+        Count | None,
+        Meta(
+            description="number of further labels for a verdict if the evidence grows as it did so far; null where that is too little",
+        ),
+    ]
 
 
 def ongoing(connection: Connection, model: Model) -> list[Trial]:
@@ -151,12 +158,19 @@ def ongoing(connection: Connection, model: Model) -> list[Trial]:
         Trial(
             number=trial.number,
             against=trial.against,
+            labels_needed=_labels_needed(trial.findings, model.settings.false_alarm_rate),
             **structs.asdict(record(replace(trial, role=pairing.role), trial.findings)),
         )
         for pairing in pairings(connection, model)
         for trial in stored
         if trial.findings is not None and _is_of(trial, pairing)
     ]
+
+
+def _labels_needed(findings: Findings, alpha: float) -> int | None:
+    if findings.verdict != "undecided":
+        return 0
+    return labels_to_verdict(findings.labels, max(findings.e_value_log, findings.e_value_log_better), alpha)
 
 
 def step(database: Database, token: int, model: Model, now: int) -> bool:

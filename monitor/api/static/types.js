@@ -325,6 +325,7 @@
  * @property {number | null} crps
  * @property {number | null} crps_other
  * @property {"worse" | "better" | "undecided"} verdict
+ * @property {number | null} labels_needed
  */
 
 /**

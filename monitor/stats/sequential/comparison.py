@@ -39,6 +39,30 @@ _HEADER: Final = struct.Struct("<4sHqq")
 _SIZE: Final = 2 * len(SHARES) + 2
 _SIGNS: Final = np.array([-1.0, 1.0])[:, np.newaxis, np.newaxis]  # bets that it is worse, and that it is better
 
+TELLING: Final = 1.0
+"""Of less evidence, as the logarithm of an e-value, chance is a large part: it does not tell how fast it grows."""
+
+
+def labels_to_verdict(labels: int, log_e: float, alpha: float) -> int | None:
+    """Return how many further labels a verdict takes if the evidence grows as it did; None where that is too little, 0 with a verdict.
+
+    Parameters
+    ----------
+    labels : so far
+    log_e : the logarithm of the larger e-value
+    alpha : the level of the verdict
+
+    Examples
+    --------
+    >>> labels_to_verdict(500, 2.3, 0.01), labels_to_verdict(500, 0.2, 0.01), labels_to_verdict(500, 5.0, 0.01)
+    (502, None, 0)
+
+    """
+    border = -float(np.log(alpha))
+    if log_e >= border:
+        return 0
+    return None if log_e < TELLING else int(np.ceil(labels * (border / log_e - 1)))
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Pairs:

@@ -631,6 +631,9 @@ def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -
     }
     assert trial["brier"] < trial["brier_other"]
     assert (trial["verdict"] == "better") == (trial["e_value_log_better"] > -np.log(0.01))
+    grown = trial["e_value_log_better"]
+    further = int(np.ceil(400 * (-np.log(0.01) / grown - 1))) if grown >= 1 else None
+    assert trial["labels_needed"] == (0 if trial["verdict"] == "better" else further)
     api.post(f"{address}/1/promote")
     assert api.get(address)["trials"] == []  # it waits no longer, and has not been watched yet
 

@@ -58,14 +58,22 @@ export function drawTrials(trials) {
 }
 
 /** @param {Trial} trial */
-function trialFacts({ against, since, labels, brier, brier_other: brierOther, crps, crps_other: crpsOther, verdict }) {
+function trialFacts(trial) {
+  const { against, since, labels, brier, brier_other: brierOther, crps, crps_other: crpsOther, verdict } = trial;
   const result = verdict === "undecided" ? "undecided: compared with" : `${verdict} than`;
   return [
     `${result} ${calibratorName(against)}`,
     known(brier) && known(brierOther) && `Brier ${score(brier)} against ${score(brierOther)}`,
     known(crps) && known(crpsOther) && `CRPS ${score(crps)} against ${score(crpsOther)}`,
     `${count(labels)} labels since ${utc(since)}${NB}UTC`,
+    verdict === "undecided" && remaining(trial),
   ];
+}
+
+/** @param {Trial} trial */
+function remaining({ labels_needed: needed }) {
+  if (!known(needed)) return "too early to say how many labels it takes";
+  return `about ${count(Number(needed.toPrecision(2)))} more labels until it is known`;
 }
 
 /**

@@ -1,12 +1,22 @@
 """Which of two maps is worse: a test that may be looked at after every label."""
 
+import math
+
 import numpy as np
 import pytest
 from scipy.special import expit, logit
 from scipy.stats import binom
 
 from monitor.stats.cells import CELLS, Floats, place
-from monitor.stats.sequential.comparison import IN_UNITS, OF_VECTORS, SHARES, Comparison, Pairs, widest
+from monitor.stats.sequential.comparison import (
+    IN_UNITS,
+    OF_VECTORS,
+    SHARES,
+    Comparison,
+    Pairs,
+    labels_to_verdict,
+    widest,
+)
 from tests.benchmarks.rollback import ALPHA, STEP, Scene, false_rollbacks, reversals
 
 SLACK = 1e-4
@@ -157,3 +167,11 @@ def test_a_drift_that_reverses_is_found_within_the_delay_that_is_promised(ece: f
 def test_a_champion_that_is_no_worse_is_hardly_ever_taken_back_however_long_one_looks(drifted: float) -> None:
     """All drift stays, or half of it is gone and both maps are equally good: the edge of what is promised."""
     assert false_rollbacks(Scene(ece=0.10, left=drifted), runs=40, labels=10_000, seed=4) <= at_most(ALPHA, 40)
+
+
+def test_the_labels_that_a_verdict_takes_follow_from_how_evidence_grew() -> None:
+    border = -math.log(0.01)
+    assert labels_to_verdict(1000, border / 2, 0.01) == 1000
+    assert labels_to_verdict(1000, border / 4, 0.01) == 3000
+    assert labels_to_verdict(1000, border, 0.01) == 0
+    assert labels_to_verdict(1000, 0.9, 0.01) is None
