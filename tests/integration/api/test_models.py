@@ -354,6 +354,7 @@ def test_the_list_shows_models_by_name_with_what_came(api, tools):
     }  # fmt: skip
     assert second == {
         "model": "b", "task": "binary", "recalibration": "propose", "state": "no_data", "alerts": 0, "champion": None,
+        "proposal": None,
         "predictions": 2, "labelled": 1, "last_event_at": "2026-01-05T12:00:00Z", "created_at": "2026-01-05T12:00:00Z",
         "evaluation": None,
     }  # fmt: skip
