@@ -2,11 +2,12 @@
 
 from typing import Final
 
-from . import miscalibration, missing_labels, proposal, score_drift, stale_clients
+from . import miscalibration, missing_labels, proposal, score_drift, segments, stale_clients
 from .kind import Kind
 
 KINDS: Final[tuple[Kind, ...]] = (
     miscalibration.KIND,
+    segments.KIND,
     score_drift.KIND,
     missing_labels.KIND,
     proposal.KIND,

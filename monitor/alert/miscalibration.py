@@ -336,14 +336,14 @@ def _of_tests(watch: Watch) -> Iterator[Finding]:
         if test.version not in firing:
             yield sequential_finding(test, name)
     for version, since in firing.items():
-        window, over = _shortest(watch)
+        window, over = shortest_window(watch)
         if over is not None:
             seen, even = settling(watch, version, over, since)
             if seen is not None:
                 yield settled(window_finding(seen, window, watch.settings, even))
 
 
-def _shortest(watch: Watch) -> tuple[str, Range | None]:
+def shortest_window(watch: Watch) -> tuple[str, Range | None]:
     """Return the shortest window, and where it lies now."""
     window = min(watch.settings.windows, key=lambda length: parse_duration("window", length))
     end = watch.clock.matured_until

@@ -9,7 +9,7 @@ from ..domain.settings import Model
 from ..stats.summary import Summary
 from ..windows.evaluation import Question, evaluation
 from ..windows.ranges import Range, doubled, first_after, widened
-from ..windows.sums import by_place
+from ..windows.sums import Place, by_place
 from .kind import Watch
 from .transitions import EVEN_ODDS
 
@@ -34,10 +34,10 @@ def _since_promotion(watch: Watch, newest: Evaluation) -> Evaluation | None:
     if earliest >= end:
         return None
     version, over = newest.version or "", (earliest, end)
-    return _evaluated(watch.model, version, over, _summaries(watch, version, [over])[over])
+    return _evaluated(watch.model, (version, ""), over, _summaries(watch, version, [over], "")[over])
 
 
-def settling(watch: Watch, version: str, over: Range, since: int) -> Seen:
+def settling(watch: Watch, version: str, over: Range, since: int, segment: str = "") -> Seen:
     """Return the evaluation that can end an alarm: of a window that began after it fired, or of the time since a promotion.
 
     A window with too few labels for a verdict, as a short one is at night, is doubled backwards until it has enough: an alarm of the
@@ -48,11 +48,12 @@ def settling(watch: Watch, version: str, over: Range, since: int) -> Seen:
     fired, repaired = first_after(since - 1, kept), 0 if watch.promoted is None else first_after(watch.promoted, kept)
     ranges = doubled(*over, max(fired, repaired)) if max(over[0], repaired) >= fired else []
     before = {(start, end): (2 * start - end, start) for start, end in ranges}
-    sums = _summaries(watch, version, [*ranges, *before.values()])
+    sums = _summaries(watch, version, [*ranges, *before.values()], segment)
     for longer in ranges:
         if sums[longer].labels >= minimum:
-            seen = _evaluated(watch.model, version, longer, sums[longer])
-            return seen, _evaluated(_at_even_odds(watch.model), version, longer, sums[longer], sums[before[longer]])
+            place = (version, segment)
+            seen = _evaluated(watch.model, place, longer, sums[longer])
+            return seen, _evaluated(_at_even_odds(watch.model), place, longer, sums[longer], sums[before[longer]])
     return None, None
 
 
@@ -62,15 +63,16 @@ def _at_even_odds(model: Model) -> Model:
 
 
 def _evaluated(
-    model: Model, version: str, over: Range, summary: Summary, previous: Summary | None = None
+    model: Model, place: Place, over: Range, summary: Summary, previous: Summary | None = None
 ) -> Evaluation:
-    question = Question(model=model, version=version, segment="", start=over[0], end=over[1])
+    version, segment = place
+    question = Question(model=model, version=version, segment=segment, start=over[0], end=over[1])
     return evaluation(question, summary, previous)
 
 
-def _summaries(watch: Watch, version: str, ranges: Sequence[Range]) -> dict[Range, Summary]:
-    """Return the sums of a version as a whole over some ranges."""
+def _summaries(watch: Watch, version: str, ranges: Sequence[Range], segment: str) -> dict[Range, Summary]:
+    """Return the sums of a version, or of a segment of it, over some ranges."""
     wide = {over: widened(*over, watch.clock.progress.minutes_from) for over in ranges}
-    sums = by_place(watch.connection, watch.model, set(wide.values()), "")
+    sums = by_place(watch.connection, watch.model, set(wide.values()), segment)
     nothing = Summary.of([])
-    return {over: sums[wide[over]].get((version, ""), nothing) for over in ranges}
+    return {over: sums[wide[over]].get((version, segment), nothing) for over in ranges}

@@ -25,6 +25,7 @@ class Finding:
     back: bool  # clearly on the other side of it
     anew: bool = True  # only a window that began after the alarm fired can end it
     rests: bool = True  # for the cooldown, after the alarm ended
+    grows: bool = False  # an alarm that fires already has more to name, and fires once more
     claim: str  # what is said where it fires
     relief: str  # and where it ends
     evidence: Evidence
@@ -34,13 +35,15 @@ def transition(state: State | None, finding: Finding, settings: ModelSettings) -
     """Return the state that an alarm changes to, or None while it stays as it is.
 
     It fires when enough evidence is beyond the threshold, and not within the cooldown after it resolved. It resolves when enough
-    evidence, as a rule of a window that began after it fired, is clearly back.
+    evidence, as a rule of a window that began after it fired, is clearly back. It fires once more when it has more to name.
     """
     if not finding.enough:
         return None
     if state is None or not state.firing:
         rested = state is None or not finding.rests or finding.end >= state.since + settings.cooldown
         return FIRING if finding.beyond and rested else None
+    if finding.grows:
+        return FIRING
     return RESOLVED if finding.back and (finding.start >= state.since or not finding.anew) else None
 
 

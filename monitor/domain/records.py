@@ -30,6 +30,7 @@ class Progress:
     taken_until: int | None = None  # the sequential tests have taken all cohorts that were due by then
     takings: int = 0  # transactions of the sequential tests so far
     starts: int = 0  # sequential tests of whole versions that have bet
+    segment_starts: int = 0  # those of segments
 
 
 @dataclass(frozen=True, slots=True, order=True)

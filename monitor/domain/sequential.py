@@ -28,9 +28,10 @@ class Basis(Struct, frozen=True, kw_only=True):
 
 
 class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Results of the sequential tests of a model version as a whole, valid under continuous monitoring."""
+    """Results of the sequential tests of a model version, or of one of its declared segments, valid under continuous monitoring."""
 
     version: str
+    segment: Annotated[str, Meta(description="`key:value`; empty: the version as a whole")] = ""
     log_e: Annotated[
         float | None,
         Meta(description="log of the e-value against an ECE of at most `threshold`, as it is now"),

@@ -132,8 +132,8 @@ class ModelSettings:
         float,
         Setting(
             type=ratio(Interval(1e-6, 0.5)),
-            sentence="Probability that a calibrated model ever raises a sequential alert, over all its versions and restarts; also the "
-            "level of each window's lower bounds and the false discovery rate of segments.",
+            sentence="Probability that a calibrated model ever raises a sequential alert, over all versions, segments and restarts; "
+            "also the level of each window's lower bounds and the false discovery rate of segments.",
         ),
     ] = 0.01
     guarantee: Annotated[

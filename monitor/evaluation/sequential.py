@@ -27,11 +27,12 @@ from ..store.clusters import Cluster
 from ..store.engine import Database
 from ..store.lease import hold
 from ..store.sequential import Standing, Waiting
-from ..windows import value_maps
+from ..windows import segments, value_maps
 from ..windows.clock import due_until
 from ..windows.ranges import first_after
 from ..windows.sums import readings
 from .rule import decides, fires_at
+from .segments import Place, SegmentTests
 from .steps import Step, advanced_through, labelling, taught
 
 STEPS: Final = 200
@@ -104,9 +105,14 @@ class Taking:
         self.stored = sequential.standings(connection, model.id)
         ids = rollups.series_ids(connection, model.id)
         self.version_of = {number: key.version for key, number in ids.items() if not key.segment}
-        self.numbers = list(self.version_of)
-        in_order = dict.fromkeys(self.version_of[number] for number in sorted(self.numbers))
+        in_order = dict.fromkeys(self.version_of[number] for number in sorted(self.version_of))
         self.place = {version: k for k, version in enumerate(in_order, start=1)}  # by first appearance
+        self.tested = {
+            number: (key.version, key.segment)
+            for key, number in ids.items()
+            if not key.segment or segments.declared(model, key.segment)
+        }
+        self.numbers = list(ids.values())
         self.before = self.progress.taken_until or 0
         self.until = self._reached(until)
 
@@ -141,9 +147,24 @@ class Taking:
             for version, testing in before.items()
         }
         self._audit(before)
+        segment_starts = self._test_segments(basis, before, steps, late)
         sequential.save(self.connection, self.model.id, [self._standing(testing, basis) for testing in after.values()])
-        models.took(self.connection, self.model.id, self.until, self.starts)
+        models.took(self.connection, self.model.id, self.until, starts=self.starts, segment_starts=segment_starts)
         return sum(after[version].evidence.steps - testing.evidence.steps for version, testing in before.items()), more
+
+    def _test_segments(
+        self, basis: Basis, wholes: Mapping[str, Testing], steps: Iterable[Step], late: Iterable[Step]
+    ) -> int:
+        """Advance the tests of declared segments by the same steps; return how many have started so far."""
+        tests = SegmentTests(self.connection, self.model, basis, self.progress.segment_starts)
+        tests.advance(
+            _by_segment(steps),
+            _by_segment(late),
+            since={version: testing.since for version, testing in wholes.items()},
+            readings=self.readings,
+            until=self.until,
+        )
+        return tests.starts
 
     def _audit(self, testing: Mapping[str, Testing]) -> None:
         """Log that the tests of another release were not taken over."""
@@ -212,20 +233,26 @@ class Taking:
             last = min(next_begins[-1], max(begins) if len(gathered) <= STEPS else begins[-1])
             taken = {key: cluster for key, cluster in gathered.items() if floor(cluster.opened, MINUTE) <= last}
             for waiting in sequential.due(self.connection, self.numbers, self.until, last):
-                steps.add(self.version_of[waiting.series], waiting)
+                self._add(steps, waiting)
             for key, cluster in taken.items():
-                steps.add_cluster(key.version, cluster, cluster.summary)
-                late.add_cluster(key.version, cluster, cluster.rest)
+                if not key.segment or segments.declared(self.model, key.segment):
+                    steps.add_cluster((key.version, key.segment), cluster, cluster.summary)
+                    late.add_cluster((key.version, key.segment), cluster, cluster.rest)
             sequential.forget_due(self.connection, self.numbers, self.until, last)
             clusters.save(self.connection, {key: cluster.emptied() for key, cluster in taken.items()})
         if not more:
             for waiting in sequential.late(self.connection, self.numbers):
-                late.add(self.version_of[waiting.series], waiting)
+                self._add(late, waiting)
             sequential.forget_late(self.connection, self.numbers)
         return steps.in_order(), late.in_order(), more
 
     def _after(self, before: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
         return self._judged(self._numbered(self._advanced(before, steps, late, basis), basis), steps, late, basis)
+
+    def _add(self, steps: "_Steps", waiting: Waiting) -> None:
+        """Add sums to the steps of their version and segment; those of segments that are declared no more are left out."""
+        if waiting.series in self.tested:
+            steps.add(self.tested[waiting.series], waiting)
 
     def _advanced(self, before: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
         """Return the tests of a version after some steps, and after what only teaches."""
@@ -304,21 +331,22 @@ class Taking:
 
 
 class _Steps:
-    """Steps by version and beginning, gathered from their parts."""
+    """Steps by version, segment and beginning, gathered from their parts."""
 
     def __init__(self) -> None:
-        self._steps: dict[tuple[str, int], Step] = {}
+        self._steps: dict[tuple[Place, int], Step] = {}
 
-    def add(self, version: str, waiting: Waiting) -> None:
-        self._step(version, waiting.bucket, end_of(waiting.bucket, waiting.due)).singles.append(waiting.summary)
+    def add(self, place: Place, waiting: Waiting) -> None:
+        self._step(place, waiting.bucket, end_of(waiting.bucket, waiting.due)).singles.append(waiting.summary)
 
-    def add_cluster(self, version: str, cluster: Cluster, sums: bytes) -> None:
+    def add_cluster(self, place: Place, cluster: Cluster, sums: bytes) -> None:
         if sums:
             begin = floor(cluster.opened, MINUTE)
-            self._step(version, begin, begin + MINUTE).clusters.append(sums)
+            self._step(place, begin, begin + MINUTE).clusters.append(sums)
 
-    def _step(self, version: str, begin: int, end: int) -> Step:
-        return self._steps.setdefault((version, begin), Step(version=version, begin=begin, end=end))
+    def _step(self, place: Place, begin: int, end: int) -> Step:
+        version, segment = place
+        return self._steps.setdefault((place, begin), Step(version=version, segment=segment, begin=begin, end=end))
 
     def in_order(self) -> list[Step]:
         return [self._steps[place] for place in sorted(self._steps)]
@@ -326,7 +354,17 @@ class _Steps:
 
 def _counting(steps: Iterable[Step], testing: Testing) -> list[Step]:
     """Return the steps of a version whose predictions count."""
-    return [step for step in steps if step.version == testing.version and step.begin >= testing.since]
+    own = (step for step in steps if (step.version, step.segment) == (testing.version, ""))
+    return [step for step in own if step.begin >= testing.since]
+
+
+def _by_segment(steps: Iterable[Step]) -> dict[Place, list[Step]]:
+    """Return the steps of segments by version and segment."""
+    of_segments: dict[Place, list[Step]] = {}
+    for step in steps:
+        if step.segment:
+            of_segments.setdefault((step.version, step.segment), []).append(step)
+    return of_segments
 
 
 def _finite(figure: float) -> float | None:

@@ -4,7 +4,7 @@ import operator
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import reduce
-from itertools import groupby
+from itertools import groupby, pairwise
 from typing import Final
 
 import numpy as np
@@ -14,6 +14,7 @@ from ..stats.sequential.betting import SUMS, Entries
 from ..stats.sequential.evidence import Clusters, Evidence
 from ..stats.sequential.guarantee import Deciding
 from ..stats.sequential.selection import Labelling
+from ..stats.sequential.together import advanced_together
 from ..stats.summary import PIT_CELLS, Summary, cell_sums
 from ..stats.values import has_values
 
@@ -28,6 +29,7 @@ class Step:
     """A bucket of time to be added to the tests of a version."""
 
     version: str
+    segment: str = ""  # empty: all events of the version
     begin: int  # in event time
     end: int
     singles: list[bytes] = field(default_factory=list)  # sums of events without a cluster
@@ -97,6 +99,56 @@ def advanced_through(
             counted += [step] if after.steps > evidence.steps else []
             evidence = after
     return evidence, counted
+
+
+Tested = tuple[Evidence, list[Step]]
+"""Tests after some steps, and which of the steps had labels that could be tested."""
+
+
+def advanced_side_by_side(
+    tests: Sequence[Evidence], steps: Sequence[Sequence[Step]], *, task: str, threshold: float, reads: Sequence[Read]
+) -> list[Tested]:
+    """Return the tests of several streams after the steps of each; plain steps are added together.
+
+    Parameters
+    ----------
+    steps, reads : of each stream
+
+    """
+    after: dict[int, Tested] = {}
+    plain = [i for i, own in enumerate(steps) if all(_is_plain(step, task) for step in own)]
+    for i in sorted(set(range(len(tests))) - set(plain)):
+        after[i] = advanced_through(tests[i], steps[i], task=task, threshold=threshold, decides="log_e", read=reads[i])
+    together = _side_by_side([tests[i] for i in plain], [steps[i] for i in plain], threshold) if plain else []
+    after |= dict(zip(plain, together, strict=True))
+    return [after[i] for i in range(len(tests))]
+
+
+def _side_by_side(tests: Sequence[Evidence], steps: Sequence[Sequence[Step]], threshold: float) -> list[Tested]:
+    begins = sorted({step.begin for own in steps for step in own})
+    if not begins:
+        return [(test, []) for test in tests]
+    number, rows = {begin: i for i, begin in enumerate(begins)}, len(tests)
+    placed = [(number[step.begin] * rows + i, step) for i, own in enumerate(steps) for step in own]
+    owner = np.repeat([place for place, _ in placed], [len(step.singles) for _, step in placed])
+    row, cell, sums = cell_sums([blob for _, step in placed for blob in step.singles], ("both", "served"), SUMS)
+    together = Entries.gathered(len(begins) * rows, owner[row], cell, sums)
+    after, labels = advanced_together(tests, _apart(together, rows), threshold=threshold)
+    return [(test, [step for step in steps[i] if labels[number[step.begin], i]]) for i, test in enumerate(after)]
+
+
+def _apart(entries: Entries, rows: int) -> list[Entries]:
+    """Return entries cut into steps of so many rows."""
+    bounds = np.searchsorted(entries.row, np.arange(0, entries.rows + 1, rows))
+    return [
+        Entries(
+            rows=rows,
+            row=entries.row[first:last] - i * rows,
+            cell=entries.cell[first:last],
+            **{name: getattr(entries, name)[first:last] for name in SUMS},
+        )
+        for i, (first, last) in enumerate(pairwise(bounds))
+    ]
 
 
 def _is_plain(step: Step, task: str) -> bool:

@@ -8,16 +8,18 @@ summed in the cluster's own row.
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import islice
 from typing import Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.cohorts import DUE_STEP, bucket_of, due_of
-from ..domain.records import PredictionRow, SeriesKey
+from ..domain.records import PredictionRow
+from ..domain.settings import Revision
 from ..domain.times import ceil
-from ..stats.cells import CELLS
-from ..stats.entries import Entries, joined
+from ..stats.cells import CELLS, Integers
+from ..stats.entries import Entries, expanded, joined
 from ..stats.summary import (
     PIT_CELLS,
     SLOTS,
@@ -33,7 +35,7 @@ from ..stats.summary import (
 from ..store.clusters import Cluster, ClusterKey
 from ..store.sequential import LATE, Taken
 from .join import Change
-from .sums import Sums
+from .sums import Sums, series_of, series_of_all
 
 Part = Literal["summary", "rest"]
 
@@ -67,44 +69,76 @@ def cluster_keys(key: bytes, clusters: Iterable[str | None]) -> dict[str, int]:
     }
 
 
-def cohort_sums(changes: Sequence[Change], entries: Entries, taken: Mapping[int, Taken]) -> Sums:
+def cohort_sums(
+    changes: Sequence[Change],
+    entries: Entries,
+    taken: Mapping[int, Taken],
+    revisions: Mapping[tuple[int, int], Revision],
+    *,
+    segments_only: bool = False,
+) -> Sums:
     """Return what changes of events without a cluster add to the cohorts that wait; targets are (series, due, bucket).
 
-    The validation set is no evidence about the model in service.
+    Declared segments have cohorts of their own. The validation set is no evidence about the model in service.
 
     Parameters
     ----------
     entries : of the changes; rows are their positions
     taken : progress of the tests, by model
+    revisions : segments declared when the events came, by model and number
+    segments_only : whether only cohorts of segments that were not taken yet are summed, for a rebuild
 
     """
-    series: dict[SeriesKey, int] = {}
+    cohorts = {i: cohort for i, change in enumerate(changes) if (cohort := _cohort_of(change, taken)) is not None}
+    if segments_only:
+        cohorts = {i: due for i, due in cohorts.items() if due != LATE}
+    series, of_each, places = series_of_all([changes[i].row for i in cohorts], revisions)
+    if segments_only:
+        of_segment = np.array([bool(key.segment) for key in series], dtype=bool)[places]
+        owner = np.repeat(np.arange(len(of_each)), of_each)
+        of_each, places = np.bincount(owner[of_segment], minlength=len(of_each)), places[of_segment]
     targets: dict[tuple[int, ...], int] = {}
-    target = np.full(len(changes), -1, dtype=np.int64)
+    places_left = iter(places.tolist())
+    target = [
+        targets.setdefault((place, due, bucket_of(changes[i].row)), len(targets))
+        for (i, due), count in zip(cohorts.items(), of_each.tolist(), strict=True)
+        for place in islice(places_left, count)
+    ]
+    counts = np.zeros(len(changes), dtype=np.int64)
+    counts[list(cohorts)] = of_each
     is_late = np.zeros(len(changes), dtype=bool)
-    for i, change in enumerate(changes):
-        row = change.row
-        if row.reference or row.cluster is not None:
-            continue
-        due = due_of(row)
-        if due <= taken[row.model_id].until:
-            if not _is_first_label(change):
-                continue
-            due, is_late[i] = LATE, True
-        place = series.setdefault(row.series(), len(series))
-        target[i] = targets.setdefault((place, due, bucket_of(row)), len(targets))
-    return Sums(list(series), list(targets), _summed(entries, target, is_late))
+    is_late[[i for i, due in cohorts.items() if due == LATE]] = True
+    return Sums(series, list(targets), _summed(entries, counts, np.array(target, dtype=np.int64), is_late))
+
+
+def _cohort_of(change: Change, taken: Mapping[int, Taken]) -> int | None:
+    """Return when the cohort that a change adds to is due; None: to none."""
+    row = change.row
+    if row.reference or row.cluster is not None:
+        return None
+    due = due_of(row)
+    if due > taken[row.model_id].until:
+        return due
+    return LATE if _is_first_label(change) else None
 
 
 def _is_first_label(change: Change) -> bool:
     return change.before is None and change.after is not None
 
 
-def _summed(entries: Entries, target: NDArray[np.int64], is_late: NDArray[np.bool_]) -> Entries:
-    """Return the entries of changes summed by target, -1 meaning none; only labels of late ones."""
+def _summed(entries: Entries, counts: Integers, targets: Integers, is_late: NDArray[np.bool_]) -> Entries:
+    """Return the entries of changes summed by target; only labels of late ones.
+
+    Parameters
+    ----------
+    counts : number of targets of each change
+    targets : of the first change, then of the second, and so on
+    is_late : by change
+
+    """
     rows, slots, values = entries
-    kept = (target[rows] >= 0) & np.where(is_late[rows], TESTED[slots], COUNTED[slots])
-    return gather(target[rows[kept]], slots[kept], values[kept])
+    kept = np.where(is_late[rows], TESTED[slots], COUNTED[slots])
+    return gather(*expanded((rows[kept], slots[kept], values[kept]), counts, targets))
 
 
 @dataclass(slots=True)
@@ -115,24 +149,36 @@ class _Gathering:
     part_of: dict[int, Part] = field(default_factory=dict)  # by position of the change
 
 
-def clusters_of(changes: Sequence[Change], keys: Mapping[str, int]) -> list[ClusterKey]:
-    """Return the clusters that changes belong to."""
-    return list({_key(change.row, keys) for change in changes if _is_clustered(change.row)})
+ClustersOf = Mapping[int, Sequence[ClusterKey]]
+"""The clusters that each change belongs to, by its position: of the model version as a whole, and of each declared segment."""
 
 
-def _is_clustered(row: PredictionRow) -> bool:
-    return row.cluster is not None and not row.reference
+def clusters_of(
+    changes: Sequence[Change], keys: Mapping[str, int], revisions: Mapping[tuple[int, int], Revision]
+) -> ClustersOf:
+    """Return the clusters that changes belong to.
 
+    Parameters
+    ----------
+    keys : of the clusters, by name
+    revisions : segments declared when the events came, by model and number
 
-def _key(row: PredictionRow, keys: Mapping[str, int]) -> ClusterKey:
-    return ClusterKey(row.model_id, row.version, keys[row.cluster or ""])
+    """
+    return {
+        i: [
+            ClusterKey(key.model_id, key.version, key.segment, keys[change.row.cluster])
+            for key in series_of(change.row, revisions[change.row.model_id, change.row.revision])
+        ]
+        for i, change in enumerate(changes)
+        if change.row.cluster is not None and not change.row.reference
+    }
 
 
 def gathered_clusters(
     changes: Sequence[Change],
     entries: Entries,
     taken: Mapping[int, Taken],
-    keys: Mapping[str, int],
+    clustered: ClustersOf,
     *,
     stored: Mapping[ClusterKey, Cluster],
     spans: Mapping[int, int],
@@ -146,21 +192,21 @@ def gathered_clusters(
     ----------
     entries : of the changes; rows are their positions
     taken : progress of the tests, by model
-    keys : of the clusters, by name
+    clustered : the clusters of the changes
     stored : the clusters as they are stored
     spans : how long new ones gather events, by model
 
     """
     gathering = {key: _Gathering(cluster) for key, cluster in stored.items()}
-    clustered = [i for i, change in enumerate(changes) if _is_clustered(changes[i].row)]
     for i in sorted((i for i in clustered if changes[i].fresh), key=lambda i: changes[i].row.at):
         row = changes[i].row
-        gathering.setdefault(_key(row, keys), _Gathering(_opened(row, spans[row.model_id])))
-    for i in clustered:
-        cluster = gathering.get(_key(changes[i].row, keys))
-        part = None if cluster is None else _part(changes[i], cluster.cluster, taken)
-        if cluster is not None and part is not None:
-            cluster.part_of[i] = part
+        for key in clustered[i]:
+            gathering.setdefault(key, _Gathering(_opened(row, spans[row.model_id])))
+    for i, keys in clustered.items():
+        for gathered in (gathering[key] for key in keys if key in gathering):
+            part = _part(changes[i], gathered.cluster, taken)
+            if part is not None:
+                gathered.part_of[i] = part
     return _gathered(gathering, entries, len(changes))
 
 
@@ -195,9 +241,12 @@ def _added(
     count: int,
 ) -> dict[ClusterKey, bytes]:
     """Return one part of the sums of clusters, with the changes that add to it."""
-    target = np.full(count, -1, dtype=np.int64)
-    for number, one in enumerate(gathering.values()):
-        target[[i for i, own in one.part_of.items() if own == part]] = number
-    sums = _summed(entries, target, np.full(count, part == "rest"))
+    pairs = sorted(
+        (i, number) for number, one in enumerate(gathering.values()) for i, own in one.part_of.items() if own == part
+    )
+    counts = np.bincount([i for i, _ in pairs], minlength=count)
+    sums = _summed(
+        entries, counts, np.array([number for _, number in pairs], dtype=np.int64), np.full(count, part == "rest")
+    )
     blobs = encode_all(len(before), *gather(*joined([decode_all(list(before.values())), sums])))
     return dict(zip(before, blobs, strict=True))

@@ -95,20 +95,20 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     names = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, known_revisions, halves(key, names))
     taken = sequential.taken(connection, list(models))
-    named = cluster_keys(key, names)
+    clustered = clusters_of(joined.changes, cluster_keys(key, names), known_revisions)
     gathered = gathered_clusters(
         joined.changes,
         entries,
         taken,
-        named,
-        stored=clusters.of_keys(connection, clusters_of(joined.changes, named)),
+        clustered,
+        stored=clusters.of_keys(connection, sorted(set(chain.from_iterable(clustered.values())))),
         spans={model_id: model.settings.cluster_span for model_id, model in models.items()},
     )
     return Effects(
         joined=joined,
         additions=[
             addition_of(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
-            addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, entries, taken)),
+            addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, entries, taken, known_revisions)),
         ],
         clusters=gathered,
         progress=progress,

@@ -8,10 +8,12 @@ from sqlalchemy import Connection
 from ..domain.errors import NotFound
 from ..domain.records import PredictionRow
 from ..domain.settings import Model
-from ..store import events, models, rollups
+from ..domain.times import LATEST
+from ..store import clusters, events, models, rollups, sequential
 from ..store.engine import Database
 from ..store.lease import fence
 from ..store.rows import standing
+from .cohorts import cohort_sums
 from .effects import halves
 from .job import add_sums
 from .join import Change
@@ -25,7 +27,7 @@ def rebuild_model(
 ) -> int:
     """Replace a model's rollups by sums of its rows under the newest revision; return its number of predictions.
 
-    What waits for the sequential tests is not touched.
+    What waits for the sequential tests of versions is not touched; what waits for those of segments is summed again.
 
     This is one transaction that fences off the leader: whatever it computes meanwhile is void.
 
@@ -50,6 +52,7 @@ def rebuild_model(
 def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], None]) -> int:
     before = models.progress_of(connection, [model.id])[model.id]
     rollups.clear(connection, model.id)
+    _forget_waiting_segments(connection, model)
     predictions = labels = 0
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
         changes = _changes(connection, model, chunk)
@@ -80,7 +83,15 @@ def _add(connection: Connection, model: Model, changes: list[Change], minutes_fr
     revisions = models.revisions(connection, [model.id])
     key = events.hash_key(connection)
     half_of = halves(key, {change.row.cluster for change in changes})
-    sums = sums_of(
-        changes, entries_of(changes, {model.id: model}, revisions, half_of), revisions, {model.id: minutes_from}
-    )
+    entries = entries_of(changes, {model.id: model}, revisions, half_of)
+    sums = sums_of(changes, entries, revisions, {model.id: minutes_from})
     add_sums(connection, rollups.SUMS, sums)
+    taken = sequential.taken(connection, [model.id])
+    add_sums(connection, rollups.COHORTS, cohort_sums(changes, entries, taken, revisions, segments_only=True))
+
+
+def _forget_waiting_segments(connection: Connection, model: Model) -> None:
+    """Delete the cohorts of segments that wait, and what clusters hold of segments that are declared no more."""
+    ids = rollups.every_series(connection, model.id)
+    sequential.forget_due(connection, [number for key, number in ids.items() if key.segment], LATEST, LATEST)
+    clusters.forget(connection, model.id, model.settings.segments)

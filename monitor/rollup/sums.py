@@ -215,7 +215,7 @@ def sums_of(
         return Sums([], [], entries)
     at = np.array([change.row.at for change in changes], dtype=np.int64)
     kept_from = np.array([minutes_from[change.row.model_id] for change in changes], dtype=np.int64)
-    series, counts, places = _series_of_all([change.row for change in changes], revisions)
+    series, counts, places = series_of_all([change.row for change in changes], revisions)
     traffic = np.array([not change.row.reference for change in changes])
     level = np.where(traffic & (at >= kept_from), MINUTE_LEVEL, HOUR_LEVEL)
     pairs = _keys(np.repeat(level, counts), places, np.repeat(at, counts))
@@ -230,7 +230,7 @@ def sums_of(
     return Sums(series, _targets(keys), _stacked(zip(offsets, (minute_sums, hour_sums, day_sums), strict=True)))
 
 
-def _series_of_all(
+def series_of_all(
     rows: Sequence[PredictionRow], revisions: Mapping[tuple[int, int], Revision]
 ) -> tuple[list[SeriesKey], Integers, Integers]:
     """Return the series, the number of series of each row, and their positions, row after row."""

@@ -180,7 +180,7 @@ def _stored_clusters(settings: _Settings) -> dict[str, dict[Bucket, bytes]]:
 
 
 def _place(key: ClusterKey, cluster: Cluster) -> Bucket:
-    return SeriesKey(key.model_id, key.version, 0, ""), MINUTE_LEVEL, floor(cluster.opened, MINUTE)
+    return SeriesKey(key.model_id, key.version, 0, key.segment), MINUTE_LEVEL, floor(cluster.opened, MINUTE)
 
 
 def _cohort_name(due: int) -> str:
@@ -209,23 +209,24 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
-    waiting = None if row.reference else _waiting_in(rows, settings, row)
-    if waiting is not None:
-        for slot, value in terms:
-            waiting[slot] += value if _is_counted(slot) else 0
+    for series in () if row.reference else _series(settings, row):
+        waiting = _waiting_in(rows, settings, row, series)
+        if waiting is not None:
+            for slot, value in terms:
+                waiting[slot] += value if _is_counted(slot) else 0
 
 
-def _waiting_in(rows: _Recomputed, settings: _Settings, row: PredictionRow) -> Counter[int] | None:
-    """Return the sums that an event adds to while they wait for the sequential tests."""
+def _waiting_in(rows: _Recomputed, settings: _Settings, row: PredictionRow, series: SeriesKey) -> Counter[int] | None:
+    """Return the sums that an event adds to in one series, while they wait for the sequential tests."""
     if row.cluster is None:
         due = max(row.at, row.received_at)
         due += -due % TEN_SECONDS
         if due <= settings.taken_until:
             return None
         step = LEVEL_STEP[HOUR_LEVEL if due - row.at > TWO_DAYS else MINUTE_LEVEL]
-        return rows.cohorts[_cohort_name(due)][_series(settings, row)[0], MINUTE_LEVEL, floor(row.at, step)]
+        return rows.cohorts[_cohort_name(due)][series, MINUTE_LEVEL, floor(row.at, step)]
     digest = hashlib.blake2b(row.cluster.encode(), digest_size=8, key=settings.secret).digest()
-    key = ClusterKey(row.model_id, row.version, int.from_bytes(digest, "little") // 2)
+    key = ClusterKey(row.model_id, row.version, series.segment, int.from_bytes(digest, "little") // 2)
     cluster = settings.clusters.get(key)
     if cluster is None or cluster.due <= settings.taken_until or row.at > cluster.closes:
         return None

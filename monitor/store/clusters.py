@@ -1,6 +1,6 @@
 """Clusters of events that share their luck, each one bet of the sequential tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -11,10 +11,11 @@ from .schema import cluster
 
 
 class ClusterKey(NamedTuple):
-    """A cluster of one model version."""
+    """A cluster of one model version, or of its events of one segment."""
 
     model_id: int
     version: str
+    segment: str  # empty: all of them
     key: int  # 63 bits of a keyed hash of its name
 
 
@@ -48,7 +49,10 @@ def of_keys(connection: Connection, keys: Sequence[ClusterKey]) -> dict[ClusterK
 def due(connection: Connection, model_id: int, until: int, most: int) -> dict[ClusterKey, Cluster]:
     """Return the clusters of a model that are due by `until` and wait for the tests, those that opened first."""
     query = select(cluster).where(cluster.c.model_id == model_id, cluster.c.waits, cluster.c.due <= until)
-    return _read(connection, query.order_by(cluster.c.opened, cluster.c.version, cluster.c.cluster).limit(most))
+    return _read(
+        connection,
+        query.order_by(cluster.c.opened, cluster.c.version, cluster.c.segment, cluster.c.cluster).limit(most),
+    )
 
 
 def is_due(connection: Connection, model_id: int, until: int) -> bool:
@@ -77,6 +81,7 @@ def save(connection: Connection, rows: Mapping[ClusterKey, Cluster]) -> None:
             {
                 "model_id": key.model_id,
                 "version": key.version,
+                "segment": key.segment,
                 "cluster": key.key,
                 "opened": row.opened,
                 "closes": row.closes,
@@ -90,9 +95,19 @@ def save(connection: Connection, rows: Mapping[ClusterKey, Cluster]) -> None:
     )
 
 
+def forget(connection: Connection, model_id: int, declared: Collection[str]) -> None:
+    """Empty the clusters of a model in segments other than the declared ones, given by their keys; they never open again."""
+    rows = {
+        key: row.emptied()
+        for key, row in of_model(connection, model_id).items()
+        if key.segment and key.segment.partition(":")[0] not in declared
+    }
+    save(connection, rows)
+
+
 def _read(connection: Connection, query: Select[Any]) -> dict[ClusterKey, Cluster]:
     return {
-        ClusterKey(row.model_id, row.version, row.cluster): Cluster(
+        ClusterKey(row.model_id, row.version, row.segment, row.cluster): Cluster(
             opened=row.opened,
             closes=row.closes,
             due=row.due,

@@ -162,6 +162,7 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
             taken_until=row.taken_until,
             takings=row.takings,
             starts=row.starts,
+            segment_starts=row.segment_starts,
         )
         for row in rows
     }
@@ -169,22 +170,27 @@ def progress_of(connection: Connection, model_ids: Sequence[int]) -> dict[int, P
 
 def save_progress(connection: Connection, model_id: int, state: Progress) -> None:
     """Store the progress of a model, except that of its sequential tests, which `took` stores."""
-    values = {name: value for name, value in asdict(state).items() if name not in {"taken_until", "takings", "starts"}}
+    values = {
+        name: value
+        for name, value in asdict(state).items()
+        if name not in {"taken_until", "takings", "starts", "segment_starts"}
+    }
     connection.execute(update(progress).where(progress.c.model_id == model_id).values(**values))
 
 
-def took(connection: Connection, model_id: int, until: int | None, starts: int) -> None:
+def took(connection: Connection, model_id: int, until: int | None, *, starts: int, segment_starts: int) -> None:
     """Store that the sequential tests of a model have taken all cohorts due by `until`, in one more transaction.
 
     Parameters
     ----------
     starts : tests of whole versions that have started so far
+    segment_starts : those of segments
 
     """
     connection.execute(
         update(progress)
         .where(progress.c.model_id == model_id)
-        .values(taken_until=until, takings=progress.c.takings + 1, starts=starts)
+        .values(taken_until=until, takings=progress.c.takings + 1, starts=starts, segment_starts=segment_starts)
     )
 
 

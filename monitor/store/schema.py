@@ -85,6 +85,7 @@ progress = Table(
     Column(
         "starts", BigInteger, nullable=False, server_default="0"
     ),  # sequential tests of whole versions that have bet
+    Column("segment_starts", BigInteger, nullable=False, server_default="0"),  # those of segments
 )
 
 delay = Table(
@@ -218,6 +219,7 @@ cluster = Table(
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),  # a cluster is one bet in the test of each of its segments, too
     Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name
     Column("opened", BigInteger, nullable=False),  # event time of its first prediction
     Column("closes", BigInteger, nullable=False),  # later events are not bet on
@@ -242,6 +244,18 @@ evidence = Table(
     Column("since", BigInteger, nullable=False),  # predictions from here on count, in event time
     Column("basis", Text, nullable=False),  # JSON: the settings it depends on; a change restarts it
     Column("fields", Text, nullable=False),  # JSON: its figures
+    Column("state", LargeBinary, nullable=False),
+)
+
+segment_evidence = Table(
+    "segment_evidence",  # the sequential tests of declared segments
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
+    Column("segment", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),  # the other columns are those of `evidence`
+    Column("basis", Text, nullable=False),
+    Column("fields", Text, nullable=False),
     Column("state", LargeBinary, nullable=False),
 )
 

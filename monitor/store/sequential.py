@@ -1,15 +1,15 @@
 """The stored state of the sequential tests, and the cohorts that wait for them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Final, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, Table, delete, func, select, update
 
 from ..domain.sequential import Basis, VersionEvidence
 from .bulk import among, upsert
 from .documents import decoded, encoded
-from .schema import cohort, evidence, progress, rollup, series
+from .schema import cohort, evidence, progress, rollup, segment_evidence, series
 
 LATE: Final = 0
 """In place of when a cohort is due: labels that came after their cohort was taken."""
@@ -24,9 +24,10 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Standing:
-    """The tests of one model version as they are stored."""
+    """The tests of one model version, or of one of its segments, as they are stored."""
 
     version: str
+    segment: str = ""  # empty: the version as a whole
     since: int  # predictions from here on count, in event time
     basis: Basis
     evidence: VersionEvidence
@@ -51,45 +52,67 @@ def taken(connection: Connection, model_ids: Sequence[int]) -> dict[int, Taken]:
 
 
 def standings(connection: Connection, model_id: int) -> dict[str, Standing]:
-    """Return the tests of a model by version."""
+    """Return the tests of a model as a whole by version."""
     rows = connection.execute(select(evidence).where(evidence.c.model_id == model_id))
-    return {
-        row.version: Standing(
-            version=row.version,
-            since=row.since,
-            basis=decoded(row.basis, Basis),
-            evidence=decoded(row.fields, VersionEvidence, version=row.version),
-            state=bytes(row.state),
-        )
-        for row in rows
-    }
+    return {row.version: _standing(row, "") for row in rows}
+
+
+def segment_standings(connection: Connection, model_id: int) -> dict[tuple[str, str], Standing]:
+    """Return the tests of a model's segments by version and segment."""
+    rows = connection.execute(select(segment_evidence).where(segment_evidence.c.model_id == model_id))
+    return {(row.version, row.segment): _standing(row, row.segment) for row in rows}
+
+
+def _standing(row: Row[Any], segment: str) -> Standing:
+    return Standing(
+        version=row.version,
+        segment=segment,
+        since=row.since,
+        basis=decoded(row.basis, Basis),
+        evidence=decoded(row.fields, VersionEvidence, version=row.version),
+        state=bytes(row.state),
+    )
 
 
 def save(connection: Connection, model_id: int, standing: Sequence[Standing]) -> None:
     """Store the tests of some versions in place of what is stored of them."""
-    upsert(
-        connection,
-        evidence,
-        [
-            {
-                "model_id": model_id,
-                "version": each.version,
-                "since": each.since,
-                "basis": encoded(each.basis),
-                "fields": encoded(each.evidence),
-                "state": each.state,
-            }
-            for each in standing
-        ],
-    )
+    upsert(connection, evidence, [_row(model_id, tests) for tests in standing])
+
+
+def save_segments(connection: Connection, model_id: int, standing: Sequence[Standing]) -> None:
+    """Store the tests of some segments in place of what is stored of them."""
+    upsert(connection, segment_evidence, [{**_row(model_id, test), "segment": test.segment} for test in standing])
+
+
+def _row(model_id: int, tests: Standing) -> dict[str, Any]:
+    return {
+        "model_id": model_id,
+        "version": tests.version,
+        "since": tests.since,
+        "basis": encoded(tests.basis),
+        "fields": encoded(tests.evidence),
+        "state": tests.state,
+    }
 
 
 def newest(connection: Connection, model_id: int | None = None) -> list[tuple[int, VersionEvidence]]:
     """Return what the tests say now, by model and version; those that are to start again say nothing."""
-    query = select(evidence.c.model_id, evidence.c.version, evidence.c.fields).where(func.length(evidence.c.state) > 0)
+    return _newest(connection, evidence, model_id, ("version",))
+
+
+def newest_of_segments(connection: Connection, model_id: int | None = None) -> list[tuple[int, VersionEvidence]]:
+    """Return what the tests of segments say now, by model, version and segment; those that are to start again say nothing."""
+    return _newest(connection, segment_evidence, model_id, ("version", "segment"))
+
+
+def _newest(
+    connection: Connection, table: Table, model_id: int | None, names: Sequence[str]
+) -> list[tuple[int, VersionEvidence]]:
+    place = (table.c.model_id, *(table.c[name] for name in names))
+    query = select(*place, table.c.fields).where(func.length(table.c.state) > 0)
     if model_id is not None:
-        query = query.where(evidence.c.model_id == model_id)
-    rows = connection.execute(query.order_by(evidence.c.model_id, evidence.c.version))
+        query = query.where(table.c.model_id == model_id)
+    rows = connection.execute(query.order_by(*place))
     return [(row.model_id, decoded(row.fields, VersionEvidence, version=row.version)) for row in rows]
 
 
@@ -99,6 +122,16 @@ def restart(connection: Connection, model_id: int, version: str, since: int) -> 
     before = connection.execute(select(evidence.c.since).where(*same)).scalar()
     if before is not None:
         connection.execute(update(evidence).where(*same).values(since=max(before, since), state=b""))
+
+
+def restart_segments(
+    connection: Connection, model_id: int, version: str, segments: Collection[str], since: int
+) -> None:
+    """Let the tests of some segments of a version begin afresh, as `restart`."""
+    stored = segment_standings(connection, model_id)
+    places = [(version, segment) for segment in segments if (version, segment) in stored]
+    again = [replace(stored[place], since=max(stored[place].since, since), state=b"") for place in places]
+    save_segments(connection, model_id, again)
 
 
 def is_due(connection: Connection, numbers: Sequence[int], after: int, until: int) -> bool:

@@ -28,7 +28,7 @@ def write(part: str, about: str, options: Sequence[str], results: Iterable[Ratio
 
     """
     page = [
-        f"# {part.capitalize()}",
+        f"# {part.replace('_', ' ').capitalize()}",
         about,
         facts(" ".join(["python -m tests.benchmarks", part, *options])),
         *_bodies(results),

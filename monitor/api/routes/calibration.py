@@ -277,6 +277,10 @@ class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The sequential tests of a model, by version, and how much of its false-alarm rate they have used up."""
 
     evidence: list[VersionEvidence]
+    segments: Annotated[
+        list[VersionEvidence],
+        Meta(description="the tests of declared segments; `ece_at_least` is of versions as a whole only"),
+    ]
     false_alarm_rate: Annotated[
         Ratio, Meta(description="of all tests of the model together, however long it is watched")
     ]
@@ -292,9 +296,17 @@ def show_evidence(context: Context, model: ModelName) -> Response:
     with context.database.read() as connection:
         stored = model_named(connection, model)
         tests = sequential.newest(connection, stored.id)
-        starts = models.progress_of(connection, [stored.id])[stored.id].starts
+        of_segments = sequential.newest_of_segments(connection, stored.id)
+        progress = models.progress_of(connection, [stored.id])[stored.id]
     rate = stored.settings.false_alarm_rate
-    return answer(Evidence(evidence=[test for _, test in tests], false_alarm_rate=rate, spent=spent(starts, rate)))
+    return answer(
+        Evidence(
+            evidence=[test for _, test in tests],
+            segments=[test for _, test in of_segments if segments.declared(stored, test.segment)],
+            false_alarm_rate=rate,
+            spent=spent(progress.starts, rate) + spent(progress.segment_starts, rate),
+        )
+    )
 
 
 @router.get("/{model}/history", responses=gives(History))

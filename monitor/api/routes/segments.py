@@ -28,7 +28,7 @@ class Segments(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
     segments: list[SegmentRow]
     false_discovery_rate: Annotated[
-        float, Meta(description="of the flagged ones, at most this share is calibrated on average")
+        float, Meta(description="of the segments flagged in one look, at most this share is calibrated on average")
     ]
     threshold: Annotated[float, Meta(description="the ECE up to which a segment counts as calibrated")]
     start: Moment
@@ -49,8 +49,9 @@ class SegmentsQuery(BaseModel):
 def show_segments(context: Context, now: Now, model: ModelName, query: Annotated[SegmentsQuery, Query()]) -> Response:
     """List declared segments, and pairs of them, worst first.
 
-    A segment is flagged where there is evidence that its ECE is beyond `threshold`. Of the flagged ones, at most the share
-    `false_discovery_rate` is calibrated, on average, however many segments there are.
+    A segment is flagged where this range has evidence that its ECE is beyond `threshold`. Of the flagged ones, at most the share
+    `false_discovery_rate` is calibrated, on average, however many segments there are. That holds for each look by itself: for a promise
+    that holds however often one looks, see the alert `segment` and `segments` in `GET …/evidence`.
     """
     version = usable("version", query.version)
     wait_for_roll_up(context.database, now)

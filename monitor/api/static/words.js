@@ -13,7 +13,7 @@ const STATES = {
 };
 
 /** @type {Record<string, string>} */
-const ALERTS = { stale: "Stale clients" };
+const ALERTS = { stale: "Stale clients", segment: "Miscalibrated segments" };
 
 /** @type {Record<Remedy, string>} */
 const REMEDIES = {

@@ -1,6 +1,7 @@
 """The wealth of sequential tests, for one stream or many side by side."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass, fields, replace
 from typing import Final
 
 import numpy as np
@@ -48,6 +49,15 @@ class Ledger:
         seen = np.zeros((rows, len(MEMORIES), BINS))
         ratios = np.full((rows, len(LINES)), -np.inf)
         return cls(count, count, count, wealth, wealth, ratios, ratios, np.zeros(rows), count, seen, seen)
+
+    @classmethod
+    def stacked(cls, parts: Sequence["Ledger"]) -> "Ledger":
+        """Return the rows of several ledgers as one, in their order."""
+        return cls(*(np.concatenate([getattr(part, field.name) for part in parts]) for field in fields(cls)))
+
+    def row(self, number: int) -> "Ledger":
+        """Return one row as a ledger of its own."""
+        return type(self)(*(getattr(self, field.name)[number : number + 1] for field in fields(self)))
 
     @property
     def log_e(self) -> Floats:

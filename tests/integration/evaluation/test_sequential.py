@@ -542,7 +542,7 @@ def test_a_step_that_is_not_stored_spends_nothing(feed, make, monkeypatch):
     model = declared(feed)
     feed.take(make.prediction("a", 0.75), make.label("a", 1))
 
-    def fails(*_):
+    def fails(*_, **__):
         raise LeaseLost("t")
 
     with monkeypatch.context() as broken:
@@ -814,7 +814,7 @@ def test_a_model_of_an_earlier_release_is_tested_from_then_on(feed, make):
     with feed.database.write() as connection:
         connection.execute(schema.cohort.delete())
         connection.execute(schema.cluster.delete())
-        models.took(connection, model.id, micros(at) + 10_000_000, 0)  # as the migration does
+        models.took(connection, model.id, micros(at) + 10_000_000, starts=0, segment_starts=0)  # as the migration does
     feed.take(make.label("late", 1))
     assert take_in(feed, model) == 0
     feed.clock.advance(10 * MINUTES)
@@ -890,7 +890,9 @@ def test_one_model_that_fails_stops_no_other(feed, make):
 
 def test_the_api_says_what_the_tests_of_each_version_say(api, tools):
     api.put(label_delay="0s", status=201)
-    assert api.get(tools.address("m") + "/evidence") == {"evidence": [], "false_alarm_rate": 0.01, "spent": 0.0}
+    assert api.get(tools.address("m") + "/evidence") == {
+        "evidence": [], "segments": [], "false_alarm_rate": 0.01, "spent": 0.0,
+    }  # fmt: skip
     api.send(
         tools.prediction("a", 0.75, model_version="1"),
         tools.label("a", 1),
