@@ -281,7 +281,8 @@ class Taking:
         if seen is None:
             return testing
         evidence = testing.evidence.labelled(seen, **self._limits(testing, basis), decides=decides(basis))
-        return replace(testing, evidence=evidence)
+        forgotten = evidence.peak < testing.evidence.peak
+        return replace(testing, evidence=evidence, peaked_at=None if forgotten else testing.peaked_at)
 
     def _limits(self, testing: Testing, basis: Basis) -> _Limits:
         limit = self._fires_at(testing, basis)
@@ -293,7 +294,7 @@ class Taking:
     def _standing(self, testing: Testing, basis: Basis) -> Standing:
         evidence, figure = testing.evidence, decides(basis)
         of_confidences = self.model.task != "regression"
-        held_because = evidence.doubt(**self._limits(testing, basis))
+        held_because = evidence.doubt(threshold=basis.ece)
         said = VersionEvidence(
             version=testing.version,
             log_e=_finite(evidence.log_e),

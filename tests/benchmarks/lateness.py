@@ -86,7 +86,7 @@ def lived(life: Life, seed: int) -> Outcome:
             seen += Labelling.of_cells(missed[step - A_DAY]).late
         evidence = evidence.labelled(seen, threshold=THRESHOLD, limit=LIMIT)
         if evidence.peak >= LIMIT:
-            if evidence.doubt(threshold=THRESHOLD, limit=LIMIT) is None:
+            if evidence.doubt(threshold=THRESHOLD) is None:
                 return Outcome(evidence.labels, held, evidence.peak)
             held = True
     return Outcome(0, held, evidence.peak)

@@ -39,6 +39,8 @@ RECENT: Final = 1
 SLIGHT: Final = 0.2
 """Smallest share of the halves' total that must remain for a direction."""
 
+DOUBTED: Final = "The evidence was won while labels seemed to be chosen by their outcome, and has not grown since."
+
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"
 _FORMAT: Final = 5  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
@@ -57,7 +59,7 @@ _SHAPES: Final = (
     _SEEN,
     _SEEN,
     (FIELDS, BINS),
-    (),
+    (3,),
 )
 _SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
@@ -84,6 +86,8 @@ class Evidence:
     late: int  # labels that came too late to be bet on
     labelling: Labelling  # which predictions got a label, since the e-process was last at 1 or below
     calm_peak: float  # the highest value until then of the figure that decides
+    judged_peak: float = 0.0  # the highest one that has been judged by the labels that it was won with
+    doubted: bool = False  # whether these may have been chosen by outcome, so that an alert is held
 
     @classmethod
     def begin(cls) -> Self:
@@ -344,8 +348,8 @@ class Evidence:
     def labelled(self, seen: Labelling, *, threshold: float, limit: float, decides: Deciding = "log_e") -> Self:
         """Return the state after it is known which predictions of some steps, and of earlier ones, have a label.
 
-        Evidence that is won is judged by the labels that it was won with: those since what decides was last at 1 or below. Once it is
-        there again, a peak that was in doubt to the end does not count any more.
+        Evidence that is won is judged by the labels that it was won with: those since what decides was last at 1 or below. A peak that
+        was in doubt when it was reached counts once a higher one is not, and no more once what decides is at 1 or below again.
 
         Parameters
         ----------
@@ -355,24 +359,26 @@ class Evidence:
         decides : that figure
 
         """
-        labelling = self.labelling.after(seen)
-        after = replace(self, labelling=labelling)
+        labelling, doubted = self.labelling.after(seen), self.doubted
+        if self.peak > self.judged_peak:
+            doubted = self.peak >= limit > self.calm_peak and doubt(labelling, threshold) is not None
+        after = replace(self, labelling=labelling, judged_peak=self.peak, doubted=doubted)
         if self.ledger.figure(decides)[0] > 0:
             return after
-        if after.doubt(threshold=threshold, limit=limit) is not None:
+        if doubted:
             ledger = replace(self.ledger, peak=np.array([self.calm_peak]))
             after = replace(after, ledger=ledger, at_least=self.at_least.forgotten())
-        return replace(after, labelling=Labelling.begin(), calm_peak=after.peak)
+        return replace(after, labelling=Labelling.begin(), calm_peak=after.peak, judged_peak=after.peak, doubted=False)
 
-    def doubt(self, *, threshold: float, limit: float) -> str | None:
+    def doubt(self, *, threshold: float) -> str | None:
         """Return why evidence that would raise an alert may come from labels chosen by outcome; None where it does not.
 
         Parameters
         ----------
-        threshold, limit : as for `labelled`
+        threshold : δ
 
         """
-        return doubt(self.labelling, threshold) if self.peak >= limit > self.calm_peak else None
+        return (doubt(self.labelling, threshold) or DOUBTED) if self.doubted else None
 
     def _told(self, kind: Kind, labels: float, ledger: Ledger) -> Self:
         self._check(kind)
@@ -405,7 +411,7 @@ class Evidence:
         counts = (self.labels, self.bets, self.steps, int(held.stakes[0]), self.peaked, self.late)
         header = _HEADER.pack(_MAGIC, _FORMAT, kind, *counts)
         won = (held.wealth, held.roberts, held.ratios, held.ratio_roberts, least.wealth)
-        calm = np.array([self.calm_peak])
+        calm = np.array([self.calm_peak, self.judged_peak, float(self.doubted)])
         arrays = (*won, held.peak, least.peaks, held.gaps, held.variances, self.labelling.sums, calm)
         return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
 
@@ -438,7 +444,8 @@ class Evidence:
         wealth, roberts, ratios, ratio_roberts, rungs, peak, peaks, *seen = (
             part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)
         )
-        gaps, variances, labelling, calm_peak = seen
+        gaps, variances, labelling, peaks_before = seen
+        calm, judged, doubted = peaks_before[0].tolist()
         ledger = Ledger(
             labels=np.array([bets]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
             ratios=ratios, ratio_roberts=ratio_roberts, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
@@ -450,7 +457,9 @@ class Evidence:
             labels,
             late,
             Labelling(labelling[0]),
-            float(calm_peak[0]),
+            calm,
+            judged,
+            bool(doubted),
         )
 
 

@@ -118,3 +118,24 @@ def test_an_alert_on_a_model_whose_labels_are_missing_at_random_is_not_held(api,
     says = evidence()
     assert (says["held"], says["held_because"]) == (False, None)
     assert "miscalibration" in alerts()
+
+
+def test_evidence_that_was_held_is_forgotten_once_it_is_gone(api, clock, tools, evidence, alerts):
+    api.put(label_delay="0s", recalibration="off", status=201)
+    dice = np.random.default_rng(6)
+    for part, size in enumerate((600, 6000)):
+        p = dice.random(size).round(4)
+        y = dice.random(size) < p
+        told = np.flatnonzero(y | (part > 0)).tolist()
+        clock.advance(timedelta(minutes=1))
+        at = rfc3339(clock.micros)
+        api.send(*(tools.prediction(f"{part}-{i}", value, timestamp=at) for i, value in enumerate(p.tolist())))
+        api.send(*(tools.label(f"{part}-{i}", int(y[i])) for i in told))
+        api.judge()
+        if part == 0:
+            held = evidence()
+    assert (held["held"], held["log_e_peak"] > ALARM, held["peaked_at"] is None) == (True, True, False)
+    after = evidence()
+    assert after["log_e"] <= 0
+    assert (after["held"], after["log_e_peak"], after["peaked_at"], after["ece_at_least"]) == (False, 0.0, None, None)
+    assert "miscalibration" not in alerts()

@@ -72,7 +72,7 @@ def test_an_alert_that_was_held_is_forgotten_once_the_evidence_is_gone() -> None
     for _ in range(8):
         evidence = step(0.5)
     assert evidence.peak > LIMIT
-    assert evidence.doubt(threshold=THRESHOLD, limit=LIMIT)
+    assert evidence.doubt(threshold=THRESHOLD)
     assert evidence.at_least.bound(0.01)
     while evidence.log_e > 0:
         evidence = step(0.0)
@@ -80,7 +80,7 @@ def test_an_alert_that_was_held_is_forgotten_once_the_evidence_is_gone() -> None
     for _ in range(20):
         evidence = step(0.0, too_high)
     assert evidence.peak > LIMIT
-    assert evidence.doubt(threshold=THRESHOLD, limit=LIMIT) is None
+    assert evidence.doubt(threshold=THRESHOLD) is None
 
 
 def test_an_alarm_that_was_won_in_the_clear_stays() -> None:
@@ -130,3 +130,17 @@ def test_a_cluster_is_one_prediction() -> None:
     assert (seen.coverage, seen.timely_gap, seen.late_gap) == (0.5, pytest.approx(0.6), None)
     assert seen.late.late_gap == pytest.approx(0.6)
     assert seen.sums[1].sum() == pytest.approx(0.3 + 0.2)
+
+
+def test_labels_that_are_complete_again_raise_no_alert_on_evidence_won_before() -> None:
+    dice, evidence = np.random.default_rng(5), Evidence.begin()
+    for missed in [1.0] * 2 + [0.0] * 12:
+        p = dice.random(400)
+        y = (dice.random(400) < p).astype(float)
+        everything, timely = Cells.from_rows(p, y), (y == 1) | (dice.random(400) >= missed)
+        cells = replace(Cells.from_rows(p[timely], y[timely]), en=everything.n, esp=everything.sp)
+        evidence = evidence.advanced(cells, threshold=THRESHOLD)
+        evidence = evidence.labelled(Labelling.of_cells(cells), threshold=THRESHOLD, limit=LIMIT)
+        assert evidence.peak < LIMIT or evidence.doubt(threshold=THRESHOLD) is not None
+        assert Evidence.from_bytes(evidence.to_bytes()).doubted == evidence.doubted
+    assert (evidence.log_e <= 0, evidence.peak) == (True, 0.0)
