@@ -135,6 +135,7 @@ def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
     tests = f"{address}/evidence"
     server.wait(lambda: [each["labels"] for each in server.get(tests)["evidence"]] == [1200], lambda: "not all tested")
     (tested,) = server.get(tests)["evidence"]
+    server.wait(lambda: server.get(address)["alerts"] == 2, lambda: f"alerts: {server.get(f'{address}/alerts')}")
     segments = server.get(f"{address}/segments?window=24h")["segments"]
     page = open_page(model_url(server, "sliced"))
     page.wait_for_selector(".ranked")
@@ -150,8 +151,9 @@ def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
     assert f"100.0{NBSP}% of " in page.inner_text("#tip")
     rows.locator("button", has_text="fr").click()
     page.locator(".range", has_text="country: fr").wait_for()
-    assert page.inner_text(".sentence").startswith("Flagged, underconfident")
-    assert page.locator(".verdict.doubt").count() == 1
+    page.wait_for_selector(".verdict.bad")  # the alert on segments names it
+    assert page.inner_text(".sentence").startswith("Underconfident")
+    assert page.inner_text(".grounds").startswith("An alert")
     assert "segment=country%3Afr" in page.url
     assert page.locator("select[name=segment]").input_value() == "country:fr"
 
