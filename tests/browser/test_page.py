@@ -172,6 +172,10 @@ def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
     assert "Too few labels: 1,600, needs about 3,400 more." in page.inner_text(".grounds")
     assert page.locator(".model-head .badge.firing").inner_text() == "1 firing"
     assert page.locator(".tests-list li.firing").count() == 1
+    # The list shows what was stored, which takes another evaluation.
+    server.wait(
+        lambda: server.get(address)["evaluation"]["labels_needed"], lambda: f"not evaluated: {server.get(address)}"
+    )
     page.goto(server.url)
     row = page.locator(".model", has_text="quiet")
     row.wait_for()
