@@ -45,8 +45,8 @@ def changes(connection: Connection, clock: Clocked, now: int) -> list[Alert]:
 
 def _changed(watch: Watch) -> Iterator[Alert]:
     now = dict(watch.states)
-    found = ((finding, kind.fired) for kind in KINDS for finding in kind.findings(watch))
-    for finding, fired in found:
+    judged = ((finding, kind.fired) for kind in KINDS for finding in kind.findings(watch))
+    for finding, fired in judged:
         state = transition(now.get(finding.alarm), finding, watch.settings)
         if state is not None:
             now[finding.alarm] = State(firing=state == FIRING, since=finding.end)

@@ -180,11 +180,11 @@ def _late(connection: Connection, numbers: Sequence[int]) -> tuple[Any, ...]:
 
 def next_bucket(connection: Connection, numbers: Sequence[int], level: int, first: int) -> int | None:
     """Return the beginning of the first bucket of some series at a level that is not before a moment."""
-    each = select(series.c.id).where(among(connection, series.c.id, numbers)).subquery()
+    chosen = select(series.c.id).where(among(connection, series.c.id, numbers)).subquery()
     of_one = (
         select(func.min(rollup.c.bucket))
-        .where(rollup.c.series_id == each.c.id, rollup.c.level == level, rollup.c.bucket >= first)
+        .where(rollup.c.series_id == chosen.c.id, rollup.c.level == level, rollup.c.bucket >= first)
         .scalar_subquery()
     )
-    begins = select(of_one.label("begin")).select_from(each).subquery()
+    begins = select(of_one.label("begin")).select_from(chosen).subquery()
     return connection.execute(select(func.min(begins.c.begin))).scalar()

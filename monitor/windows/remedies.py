@@ -130,8 +130,8 @@ class _References:
         """Read the sums that some windows are compared with."""
         declared, fitted = _declared(clock), _fitted(connection, clock)
         windows = {breach.window: breach for breach in breaches}
-        found = {window: _calibrated_past(connection, clock, breach) for window, breach in windows.items()}
-        past = {window: over for window, over in found.items() if over is not None}
+        calm = {window: _calibrated_past(connection, clock, breach) for window, breach in windows.items()}
+        past = {window: over for window, over in calm.items() if over is not None}
         places = {breach.place for breach in breaches}
         return cls(
             minimum=clock.model.settings.minimum_labels,

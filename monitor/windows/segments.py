@@ -14,7 +14,7 @@ from ..domain.quantities import Count, Ratio
 from ..domain.settings import Model
 from ..stats.discovery import e_bh
 from ..stats.quantiles import pit_bins
-from ..stats.sequential.evidence import window_e_value, window_pit_e_value
+from ..stats.sequential.window import window_e_value, window_pit_e_value
 from ..stats.summary import Summary
 from .evaluation import Asked, Question, evaluations_of
 from .sums import Place

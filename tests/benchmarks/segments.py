@@ -17,7 +17,7 @@ from monitor.stats.cells import Cells, Floats
 from monitor.stats.discovery import e_bh
 from monitor.stats.noise import ece_lower_bound
 from monitor.stats.reliability import bins_of
-from monitor.stats.sequential.evidence import window_e_value
+from monitor.stats.sequential.window import window_e_value
 from monitor.windows.segments import MARGIN
 
 SEGMENTS: Final = 10

@@ -8,7 +8,7 @@ from scipy.stats import binom
 
 from monitor.domain.settings import Model, ModelSettings
 from monitor.stats import entries as of
-from monitor.stats.sequential.evidence import window_pit_e_value
+from monitor.stats.sequential.window import window_pit_e_value
 from monitor.stats.summary import Summary
 from monitor.windows.evaluation import Question
 from monitor.windows.segments import MARGIN, declared, log_e_value, ranked

@@ -23,9 +23,10 @@ from monitor.stats.sequential.betting import (
     ratio_clustered,
     unseen,
 )
-from monitor.stats.sequential.evidence import Clusters, Evidence, window_e_value
+from monitor.stats.sequential.evidence import Clusters, Evidence
 from monitor.stats.sequential.guarantee import STAKE_LABELS, Deciding
 from monitor.stats.sequential.ledger import Ledger, cash
+from monitor.stats.sequential.window import window_e_value
 from monitor.stats.sequential.witnesses import (
     BIN_OF_CELL,
     BINS,
