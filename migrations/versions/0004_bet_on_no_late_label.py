@@ -1,4 +1,4 @@
-"""bet on no late label."""
+"""bet on no late label, and on each cluster and segment by itself."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,6 +7,8 @@ revision = "0004"
 down_revision = "0003"
 branch_labels = None
 depends_on = None
+
+COUNTS = ("takings", "starts", "segment_starts")
 
 
 def upgrade() -> None:
@@ -24,8 +26,9 @@ def upgrade() -> None:
     op.create_table(
         "cluster",
         sa.Column("model_id", sa.Integer(), nullable=False),
-        sa.Column("version", sa.Text(), nullable=False),
         sa.Column("cluster", sa.BigInteger(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
         sa.Column("opened", sa.BigInteger(), nullable=False),
         sa.Column("closes", sa.BigInteger(), nullable=False),
         sa.Column("due", sa.BigInteger(), nullable=False),
@@ -33,7 +36,7 @@ def upgrade() -> None:
         sa.Column("rest", sa.LargeBinary(), nullable=False),
         sa.Column("waits", sa.Boolean(), nullable=False),
         sa.ForeignKeyConstraint(["model_id"], ["model.id"], name=op.f("fk_cluster_model_id"), ondelete="CASCADE"),
-        sa.PrimaryKeyConstraint("model_id", "version", "cluster", name=op.f("pk_cluster")),
+        sa.PrimaryKeyConstraint("model_id", "cluster", "version", "segment", name=op.f("pk_cluster")),
     )
     op.create_index(
         "ix_cluster_waits",
@@ -42,11 +45,26 @@ def upgrade() -> None:
         sqlite_where=sa.literal_column("waits = 1"),
         postgresql_where=sa.literal_column("waits"),
     )
+    op.create_table(
+        "segment_evidence",
+        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("segment", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_segment_evidence_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("model_id", "version", "segment", name=op.f("pk_segment_evidence")),
+    )
     op.drop_table("clustered")
     op.execute("DELETE FROM rollup WHERE level = 3")  # late labels
     with op.batch_alter_table("progress", schema=None) as batch_op:
         batch_op.alter_column("consumed_until", new_column_name="taken_until")
-        batch_op.add_column(sa.Column("takings", sa.BigInteger(), server_default="0", nullable=False))
+        for name in COUNTS:
+            batch_op.add_column(sa.Column(name, sa.BigInteger(), server_default="0", nullable=False))
 
     # Late labels were bet on, so the states of before are not read any more. The tests begin anew, with predictions from now on.
     op.execute("UPDATE progress SET taken_until = NULL")
@@ -64,7 +82,8 @@ def downgrade() -> None:
     with op.batch_alter_table("evidence", schema=None) as batch_op:
         batch_op.add_column(sa.Column("until", sa.BigInteger(), nullable=False))
     with op.batch_alter_table("progress", schema=None) as batch_op:
-        batch_op.drop_column("takings")
+        for name in COUNTS:
+            batch_op.drop_column(name)
         batch_op.alter_column("taken_until", new_column_name="consumed_until")
     op.execute("UPDATE progress SET consumed_until = (newest_prediction / 60000000 + 1) * 60000000")
     op.create_table(
@@ -78,7 +97,5 @@ def downgrade() -> None:
         sa.PrimaryKeyConstraint("series_id", "level", "bucket", "cluster", name=op.f("pk_clustered")),
         sqlite_with_rowid=False,
     )
-    with op.batch_alter_table("cluster", schema=None) as batch_op:
-        batch_op.drop_index("ix_cluster_waits")
-    op.drop_table("cluster")
-    op.drop_table("cohort")
+    for name in ("segment_evidence", "cluster", "cohort"):
+        op.drop_table(name)

@@ -218,9 +218,9 @@ cluster = Table(
     "cluster",  # events that share their luck, one bet of the sequential tests; never deleted, so that none opens twice
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name, by which it is found
     Column("version", Text, primary_key=True),
     Column("segment", Text, primary_key=True),  # a cluster is one bet in the test of each of its segments, too
-    Column("cluster", BigInteger, primary_key=True),  # a keyed hash of its name
     Column("opened", BigInteger, nullable=False),  # event time of its first prediction
     Column("closes", BigInteger, nullable=False),  # later events are not bet on
     Column("due", BigInteger, nullable=False),  # the label delay counts from then on

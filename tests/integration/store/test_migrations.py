@@ -14,7 +14,7 @@ import pytest
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
-from sqlalchemy import text
+from sqlalchemy import inspect, text
 
 from monitor.calibrators.document import verify
 from monitor.rollup.verify import differences_of
@@ -38,6 +38,18 @@ def unlike(database):
 
 def test_migrations_end_in_the_schema(database):
     assert unlike(database) == []
+
+
+def test_migrations_end_in_keys_of_the_same_order(database):
+    with database.read() as connection:
+        keys = {name: inspect(connection).get_pk_constraint(name)["constrained_columns"] for name in metadata.tables}
+    assert keys == {name: [column.name for column in table.primary_key] for name, table in metadata.tables.items()}
+
+
+def test_a_cluster_is_found_by_its_number(database):
+    with database.read() as connection:
+        key = inspect(connection).get_pk_constraint("cluster")["constrained_columns"]
+    assert key[:2] == ["model_id", "cluster"]
 
 
 def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
