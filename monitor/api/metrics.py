@@ -1,6 +1,5 @@
 """The Prometheus exporter: a collector that builds fresh families from the database at each scrape."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -10,6 +9,7 @@ from sqlalchemy import Connection
 
 from ..domain.drift import Drift
 from ..domain.evaluations import CALIBRATED, MISCALIBRATED, SUSPECT, TOO_FEW_LABELS, Evaluation, Verdict
+from ..domain.sequential import VersionEvidence
 from ..domain.settings import Model
 from ..domain.times import SECOND, micros
 from ..evaluation.rule import fires_at
@@ -42,6 +42,9 @@ COUNTERS: Final = {
     "events_dropped": ("calibration_events_dropped", "reason", "Events dropped after they were accepted."),
 }
 
+Running = Sequence[tuple[Model, VersionEvidence]]
+"""The sequential tests that have labels, each with its model."""
+
 
 class CalibrationCollector(Collector):
     """Collect all metrics from the database at each scrape, so that every replica exports the same values."""
@@ -58,10 +61,16 @@ class CalibrationCollector(Collector):
         """Yield all families."""
         with self._database.read() as connection:
             known = {model.id: model for model in models.everyone(connection)}
+            running = [
+                (known[number], test)
+                for number, test in sequential.newest(connection)
+                if number in known and test.labels
+            ]
             yield from _scores(connection, known)
-            yield from _evidence(connection, known)
+            yield from _evidence(running)
             yield from _expected(connection, known)
             yield from _alarms(connection, known)
+            yield _thresholds(known.values(), running)
             yield from _calibrators(connection, known)
             yield from _pipeline(connection, self._now())
             yield from _jobs(connection)
@@ -143,15 +152,14 @@ def _bins(newest: Sequence[tuple[Model, str, Evaluation]]) -> Iterator[Metric]:
     yield from (confidence, observed, samples)
 
 
-def _evidence(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
+def _evidence(running: Running) -> Iterator[Metric]:
     text = "Log of the highest evidence so far against an error within the threshold, as guarantee and alert_on say."
     highest = _gauge("e_value_log", text, SCORE_LABELS)
     limit = _gauge("e_value_log_threshold", "Value of calibration_e_value_log at which the alert fires.", SCORE_LABELS)
-    for number, test in sequential.newest(connection):
-        if number in known and test.labels:
-            place = [known[number].name, test.version, "", ""]
-            _add(highest, place, test.highest)
-            _add(limit, place, test.limit)
+    for model, test in running:
+        place = [model.name, test.version, "", ""]
+        _add(highest, place, test.highest)
+        _add(limit, place, test.limit)
     yield from (highest, limit)
 
 
@@ -175,21 +183,22 @@ def _alarms(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]
     for model_id, (kind, window, version, segment), fires in alerts.known(connection):
         if model_id in known:
             active.add_metric([known[model_id].name, version, segment, window, kind], float(fires))
-    threshold = _gauge("threshold", "Threshold of an alert.", ("model", "metric"))
-    for model in known.values():
-        for metric, value in model.settings.thresholds.items():
-            threshold.add_metric([model.name, metric], value)
-        threshold.add_metric([model.name, "e_value_log"], _lowest_limit(connection, model))
-    yield from (active, threshold)
+    yield active
 
 
-def _lowest_limit(connection: Connection, model: Model) -> float:
-    """Return the log of the lowest e-value at which a running test of a model raises its alert; of its first test, where none runs."""
-    settings = model.settings
-    first = fires_at(settings.guarantee, level=level(1, settings.false_alarm_rate), place=1)
-    return min(
-        (test.limit for _, test in sequential.newest(connection, model.id) if test.labels), default=first or math.inf
-    )
+def _thresholds(known: Iterable[Model], running: Running) -> Metric:
+    """Return the thresholds of alerts; that of the e-value is the lowest of a model's tests, or its first test's where none runs."""
+    family = _gauge("threshold", "Threshold of an alert.", ("model", "metric"))
+    limits: dict[int, list[float]] = {}
+    for model, test in running:
+        limits.setdefault(model.id, []).append(test.limit)
+    for model in known:
+        settings = model.settings
+        for metric, value in settings.thresholds.items():
+            family.add_metric([model.name, metric], value)
+        first = fires_at(settings.guarantee, level=level(1, settings.false_alarm_rate), place=1)
+        _add(family, [model.name, "e_value_log"], min(limits.get(model.id, ()), default=first))
+    return family
 
 
 def _calibrators(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:

@@ -18,6 +18,7 @@ from ..store.calibrators import Fitted
 from ..store.impact import DecisionImpact
 from ..windows.clock import Clocked, clocked
 from ..windows.ranges import widened
+from ..windows.rows import of_version
 from ..windows.sums import of_series
 from . import decisions
 from .naming import calibrator_of
@@ -87,7 +88,7 @@ def _traffic(connection: Connection, clock: Clocked) -> tuple[Floats, Floats]:
     """Return the raw probabilities of the longest window up to the newest prediction, and the number of predictions at each."""
     newest = clock.newest_end or 0
     start, end = widened(newest - clock.model.settings.longest_window, newest, clock.progress.minutes_from)
-    cells = of_series(connection, clock.model, start, end, lambda key: key.segment == "").cells("raw")
+    cells = of_series(connection, clock.model, start, end, of_version(None)).cells("raw")
     some = cells.en > 0.0
     return np.clip(cells.esp[some] / cells.en[some], 0.0, 1.0), cells.en[some]
 

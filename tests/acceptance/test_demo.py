@@ -140,7 +140,7 @@ def test_demo_ends_well(story: Demo) -> None:
 def test_demo_shows_an_alarm_with_its_evidence(story: Demo) -> None:
     fired = alarms(story)[0]
     assert fired["state"] == "firing"
-    assert fired["evidence"]["e_value"] >= 1 / fired["evidence"]["false_alarm_rate"]
+    assert fired["evidence"]["e_value"] >= 1 / fired["evidence"]["level"]
     assert fired["evidence"]["direction"] == "overconfident"
     assert fired["evidence"]["summary"] in " ".join(story.text.split())  # long lines are wrapped
 
