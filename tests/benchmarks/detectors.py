@@ -29,7 +29,6 @@ STREAMS: Final = 40
 LABELS: Final = 15_000
 CHANGE: Final = 5_000
 BATCH: Final = peer_detectors.BATCH
-SCRIPT: Final = Path(peer_detectors.__file__)
 
 Chance = Callable[[Floats], Floats]
 """What a stream's confidences, in the order of labels, come true with; shape (labels,) to the same."""
@@ -185,7 +184,7 @@ def told(verdict: Verdict, scene: Scene) -> str:
 
 def run(interpreter: str | None = None, streams: int = STREAMS) -> Iterator[str]:
     """Yield a table of false alarms, one of delays, what each detector is, and what is missing."""
-    peer, versions, missing = Peer(interpreter or sys.executable, SCRIPT), {}, {}
+    peer, versions, missing = Peer(interpreter or sys.executable, peer_detectors.__file__), {}, {}
     told_by: dict[str, list[str]] = {detector.name: [] for detector in DETECTORS}
     with tempfile.TemporaryDirectory() as folder:
         for scene in SCENES:

@@ -24,7 +24,6 @@ from tests.benchmarks.interpreter import Peer
 from tests.benchmarks.measure import Ratio
 
 Floats = NDArray[np.float64]
-SCRIPT = Path(peers.__file__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,7 +114,7 @@ REST = 0.3
 
 def run(interpreter: str | None = None) -> Iterator[Ratio | str]:
     """Yield how many times longer each peer takes, and how far what it finds lies from what we find."""
-    peer, rows = Peer(interpreter or sys.executable, SCRIPT), data()
+    peer, rows = Peer(interpreter or sys.executable, peers.__file__), data()
     with tempfile.TemporaryDirectory() as folder:
         paths = {name: Path(folder) / f"{place}.npz" for place, name in enumerate(rows)}
         for name, (p, y) in rows.items():

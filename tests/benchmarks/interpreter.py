@@ -1,17 +1,21 @@
-"""Another interpreter that has the packages to compare with: it runs one of our scripts, a request per line, an answer per line."""
+"""Another interpreter that has the packages to compare with: a request per line, an answer per line."""
 
 import json
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
+
+from tests.benchmarks import peer_answers
+
+SCRIPT: Final = peer_answers.__file__
 
 
 class Peer:
-    """Other packages in a process of their own."""
+    """Other packages, as one of our modules uses them, in a process of their own."""
 
-    def __init__(self, interpreter: str, script: Path) -> None:
+    def __init__(self, interpreter: str, module: str) -> None:
         self.process = subprocess.Popen(
-            [interpreter, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+            [interpreter, SCRIPT, module], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
         )
 
     def ask(self, name: str, rows: Path) -> dict[str, Any]:

@@ -1,20 +1,14 @@
-"""Watch streams with other packages, in whatever interpreter has them: a request per line, an answer per line.
+"""Detectors of other packages, as `peer_answers` runs them: this imports nothing of ours.
 
-This is a script and imports nothing of ours, so that packages with heavy needs stay in an environment of their own. Each function takes
-the confidences and outcomes of one stream, and the place of the stream among all, and returns after how many labels the package alarms
-first; None if it does not. Settings that are not given are the package's own.
+Each function takes the confidences and outcomes of one stream, and the place of the stream among all, and returns after how many labels
+the package alarms first; None if it does not. Settings that are not given are the package's own.
 """
 
-import contextlib
-import json
-import os
-import sys
-import warnings
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import version
 
 import numpy as np
 
-BATCH = 250  # as in detectors.py
+BATCH = 250
 
 
 def probcal(p, y, _place):
@@ -79,27 +73,8 @@ PEERS = {
 }
 
 
-def answer(request):
-    """Return when each stream alarms first and the package's version, or what is missing."""
-    name, path = request
+def answer(name, p, y):
+    """Return when each stream alarms first, and the package's version."""
     detector, package = PEERS[name]
-    with np.load(path) as data:
-        p, y = data["p"], data["y"]
-    try:
-        alarms = [detector(*stream, place) for place, stream in enumerate(zip(p, y, strict=True))]
-        return {"at": alarms, "version": f"{package} {version(package)}"}
-    except (ImportError, PackageNotFoundError) as error:
-        return {"missing": str(error)}
-
-
-def main():
-    """Answer until there are no more requests."""
-    warnings.simplefilter("ignore")
-    out = os.fdopen(os.dup(1), "w")
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  a device
-        for line in sys.stdin:
-            print(json.dumps(answer(json.loads(line))), file=out, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+    alarms = [detector(*stream, place) for place, stream in enumerate(zip(p, y, strict=True))]
+    return {"at": alarms, "version": f"{package} {version(package)}"}

@@ -1,14 +1,6 @@
-"""Fit with other packages, in whatever interpreter has them: a request per line, an answer per line.
+"""Fits with other packages, as `peer_answers` runs them: this imports nothing of ours."""
 
-This is a script and imports nothing of ours, so that packages with heavy needs stay in an environment of their own.
-"""
-
-import contextlib
-import json
-import os
-import sys
 import time
-import warnings
 
 import numpy as np
 
@@ -82,28 +74,9 @@ PEERS = {
 }
 
 
-def answer(request):
-    """Return how long a fit took and what it found, or what is missing."""
-    name, path = request
-    with np.load(path) as data:
-        p, y = data["p"], data["y"]
-    try:
-        began, work = time.perf_counter(), time.process_time()
-        parameters = PEERS[name](p, y)
-        took = {"seconds": time.perf_counter() - began, "work": time.process_time() - work}
-        return {**took, "parameters": [float(parameter) for parameter in parameters]}
-    except ImportError as error:
-        return {"missing": str(error)}
-
-
-def main():
-    """Answer until there are no more requests."""
-    warnings.simplefilter("ignore")
-    out = os.fdopen(os.dup(1), "w")
-    with open(os.devnull, "w") as nowhere, contextlib.redirect_stdout(nowhere):  # noqa: PTH123  a device
-        for line in sys.stdin:
-            print(json.dumps(answer(json.loads(line))), file=out, flush=True)
-
-
-if __name__ == "__main__":
-    main()
+def answer(name, p, y):
+    """Return how long a fit took and what it found."""
+    began, work = time.perf_counter(), time.process_time()
+    parameters = PEERS[name](p, y)
+    took = {"seconds": time.perf_counter() - began, "work": time.process_time() - work}
+    return {**took, "parameters": [float(parameter) for parameter in parameters]}
