@@ -182,6 +182,29 @@ def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
     assert row.locator(".model-name p").inner_text() == "Miscalibrated, with few labels in this window"
 
 
+def test_an_alert_on_segments_is_never_under_too_few_labels(server, open_page):
+    """Two countries are off by .25 in opposite directions; of the whole there are too few labels for a verdict."""
+    cases = [
+        ({"probability": 0.5, "segments": {"country": country}}, int((i == 0) == (country == "br")))
+        for country in ("br", "de")
+        for i in range(4)
+    ]
+    address = server.send("halves", cases, times=200, segments=["country"], minimum_labels=5000)
+    server.wait(lambda: server.get(address)["alerts"] == 1, lambda: f"no alert: {server.get(f'{address}/alerts')}")
+    page = open_page(model_url(server, "halves"))
+    page.wait_for_selector(".verdict.doubt")
+    answer = server.get(f"{address}/calibration?window=24h")
+    assert (answer["verdict"], answer["labels_needed"] > 0) == ("too_few_labels", True)
+    sentence = "Miscalibrated in some segments, with too few labels to judge the whole"
+    assert page.inner_text(".sentence") == sentence
+    assert page.inner_text(".grounds").startswith(answer["verdict_reason"])
+    page.goto(server.url)
+    row = page.locator(".model", has_text="halves")
+    row.wait_for()
+    assert "doubt" in row.get_attribute("class")
+    assert row.locator(".model-name p").inner_text() == sentence
+
+
 def test_score_drift_is_what_the_api_answers(server, open_page):
     cases = [({"probability": p}, None) for p in (0.2, 0.4, 0.6, 0.8)]
     address = "/v1/models/drifting"

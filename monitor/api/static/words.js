@@ -101,7 +101,8 @@ export function calibratorName(number) {
  */
 export function verdictWords(evaluation, task, flagged = false) {
   if (!evaluation) return "No evaluation yet";
-  if (evaluation.verdict === "too_few_labels") return tooFew(evaluation);
+  if (evaluation.verdict === "too_few_labels")
+    return isSplit(evaluation) ? nameOf(evaluation, flagged) : tooFew(evaluation);
   const { verdict, direction } = evaluation;
   const state = nameOf(evaluation, flagged);
   if (!hasEnoughLabels(evaluation)) return `${state}, with few labels in this window`;
@@ -160,16 +161,28 @@ function sinceWords({ since, since_low: low, since_high: high }) {
  * @param {boolean} flagged
  */
 function nameOf(evaluation, flagged) {
-  if (isSplit(evaluation)) return "Calibrated as a whole, not in every segment";
+  if (isSplit(evaluation)) {
+    return evaluation.verdict === "calibrated"
+      ? "Calibrated as a whole, not in every segment"
+      : "Miscalibrated in some segments, with too few labels to judge the whole";
+  }
   return evaluation.verdict === "suspect" && flagged ? "Flagged" : stateName(evaluation.verdict);
 }
 
 /**
- * Tell whether a calibrated model has segments that an alert fires on.
+ * Return the state that an evaluation is shown as: no alert on segments is under a good or an unsure sign.
  * @param {{ verdict?: string | undefined, verdict_reason?: string | null | undefined }} evaluation
  */
-export function isSplit({ verdict, verdict_reason: reason }) {
-  return verdict === "calibrated" && Boolean(reason);
+export function shownState(evaluation) {
+  return isSplit(evaluation) ? "suspect" : evaluation.verdict;
+}
+
+/**
+ * Tell whether an alert fires on segments of a model that is not off, or not known to be, as a whole.
+ * @param {{ verdict?: string | undefined, verdict_reason?: string | null | undefined }} evaluation
+ */
+function isSplit({ verdict, verdict_reason: reason }) {
+  return (verdict === "calibrated" || verdict === "too_few_labels") && Boolean(reason);
 }
 
 /**

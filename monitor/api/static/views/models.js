@@ -7,7 +7,7 @@ import { getModels } from "../api.js";
 import { el, joined } from "../dom.js";
 import { compact, plain, score } from "../format.js";
 import { backlog, section, sign, since, toneOf, valueOr } from "../parts.js";
-import { calibratorName, errorOf, hasEnoughLabels, verdictWords, whyMissing } from "../words.js";
+import { calibratorName, errorOf, hasEnoughLabels, shownState, verdictWords, whyMissing } from "../words.js";
 
 const FILTER_FROM = 9;
 const TROUBLE_FIRST = { bad: 0, doubt: 1, good: 2, unsure: 3 };
@@ -68,7 +68,7 @@ export function drawModels(system, { now, opened, words, keyed }) {
 function byUrgency(a, b) {
   return (
     b.alerts - a.alerts ||
-    TROUBLE_FIRST[toneOf(a.state)] - TROUBLE_FIRST[toneOf(b.state)] ||
+    TROUBLE_FIRST[toneOf(stateOf(a))] - TROUBLE_FIRST[toneOf(stateOf(b))] ||
     (a.model < b.model ? -1 : 1)
   );
 }
@@ -79,7 +79,7 @@ function byUrgency(a, b) {
  */
 function summary(models, firing) {
   /** @param {import("../parts.js").Tone} tone */
-  const of = (tone) => models.filter(({ state }) => toneOf(state) === tone).length;
+  const of = (tone) => models.filter((model) => toneOf(stateOf(model)) === tone).length;
   /** @type {[number, string][]} */
   const counts = [
     [of("bad"), "miscalibrated"],
@@ -114,8 +114,8 @@ function filter() {
 function row(model, now) {
   return el(
     "li",
-    { class: `model ${toneOf(model.state)}`, "data-key": model.model },
-    sign(model.state),
+    { class: `model ${toneOf(stateOf(model))}`, "data-key": model.model },
+    sign(stateOf(model)),
     el(
       "div",
       { class: "model-name" },
@@ -153,6 +153,14 @@ function figures({ evaluation, labelled, champion, last_event_at: last }, now) {
     pair("Calibrator", champion ? String(champion) : "none"),
     pair("Last event", last ? since(last, now) : "never"),
   );
+}
+
+/**
+ * Return the state that a model is shown in.
+ * @param {Summary} model
+ */
+function stateOf({ evaluation, state }) {
+  return shownState({ ...evaluation, verdict: state });
 }
 
 /**

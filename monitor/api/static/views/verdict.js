@@ -6,7 +6,7 @@ import { gauge } from "../charts/gauge.js";
 import { el, joined } from "../dom.js";
 import { span } from "../format.js";
 import { sign, toneOf } from "../parts.js";
-import { grounds, isSplit, remedyWords, segmentName, storyWords, verdictWords } from "../words.js";
+import { grounds, remedyWords, segmentName, shownState, storyWords, verdictWords } from "../words.js";
 
 const NO_VERDICT = "There are too few labels for a verdict: the figures may be chance.";
 
@@ -17,7 +17,7 @@ const NO_VERDICT = "There are too few labels for a verdict: the figures may be c
  * @param {Segments | undefined} segments
  */
 export function drawVerdict(evaluation, settings, segments) {
-  const shown = isSplit(evaluation) ? "suspect" : evaluation.verdict;
+  const shown = shownState(evaluation);
   const tone = toneOf(shown);
   const story = storyWords(evaluation, settings, segments);
   return el(
