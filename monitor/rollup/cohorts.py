@@ -9,7 +9,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
-from typing import Final, Literal
+from typing import Final, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +19,7 @@ from ..domain.records import PredictionRow
 from ..domain.settings import Revision
 from ..domain.times import ceil
 from ..stats.cells import CELLS, Integers
-from ..stats.entries import Entries, expanded, joined
+from ..stats.entries import Entries, added, expanded
 from ..stats.summary import (
     PIT_CELLS,
     SLOTS,
@@ -91,7 +91,7 @@ def cohort_sums(
     """
     cohorts = {i: cohort for i, change in enumerate(changes) if (cohort := _cohort_of(change, taken)) is not None}
     if segments_only:
-        cohorts = {i: due for i, due in cohorts.items() if due != LATE}
+        cohorts = {i: cohort for i, cohort in cohorts.items() if cohort.due != LATE}
     series, of_each, places = series_of_all([changes[i].row for i in cohorts], revisions)
     if segments_only:
         of_segment = np.array([bool(key.segment) for key in series], dtype=bool)[places]
@@ -100,26 +100,33 @@ def cohort_sums(
     targets: dict[tuple[int, ...], int] = {}
     places_left = iter(places.tolist())
     target = [
-        targets.setdefault((place, due, bucket_of(changes[i].row)), len(targets))
-        for (i, due), count in zip(cohorts.items(), of_each.tolist(), strict=True)
+        targets.setdefault((place, *cohort), len(targets))
+        for cohort, count in zip(cohorts.values(), of_each.tolist(), strict=True)
         for place in islice(places_left, count)
     ]
     counts = np.zeros(len(changes), dtype=np.int64)
     counts[list(cohorts)] = of_each
     is_late = np.zeros(len(changes), dtype=bool)
-    is_late[[i for i, due in cohorts.items() if due == LATE]] = True
+    is_late[[i for i, cohort in cohorts.items() if cohort.due == LATE]] = True
     return Sums(series, list(targets), _summed(entries, counts, np.array(target, dtype=np.int64), is_late))
 
 
-def _cohort_of(change: Change, taken: Mapping[int, Taken]) -> int | None:
-    """Return when the cohort that a change adds to is due; None: to none."""
+class _Cohort(NamedTuple):
+    """The bucket of a cohort."""
+
+    due: int  # or LATE
+    bucket: int
+
+
+def _cohort_of(change: Change, taken: Mapping[int, Taken]) -> _Cohort | None:
+    """Return the cohort that a change adds to; None: to none."""
     row = change.row
     if row.reference or row.cluster is not None:
         return None
     due = due_of(row)
     if due > taken[row.model_id].until:
-        return due
-    return LATE if _is_first_label(change) else None
+        return _Cohort(due, bucket_of(row))
+    return _Cohort(LATE, bucket_of(row)) if _is_first_label(change) else None
 
 
 def _is_first_label(change: Change) -> bool:
@@ -248,5 +255,5 @@ def _added(
     sums = _summed(
         entries, counts, np.array([number for _, number in pairs], dtype=np.int64), np.full(count, part == "rest")
     )
-    blobs = encode_all(len(before), *gather(*joined([decode_all(list(before.values())), sums])))
+    blobs = encode_all(len(before), *added(decode_all(list(before.values())), sums))
     return dict(zip(before, blobs, strict=True))

@@ -24,6 +24,7 @@ from ..stats.cells import Integers
 from ..stats.entries import (
     Entries,
     Scored,
+    added,
     expanded,
     joined,
     negated,
@@ -292,4 +293,4 @@ def merged(sums: Sums, stored: Mapping[Target, bytes]) -> list[bytes]:
     places = np.array([i for i, target in enumerate(sums.targets) if target in stored], dtype=np.int64)
     blobs = [stored[target] for target in sums.targets if target in stored]
     rows, slots, values = decode_all(blobs)
-    return encode_all(count, *gather(*joined([sums.entries, (places[rows], slots, values)])))
+    return encode_all(count, *added(sums.entries, (places[rows], slots, values)))

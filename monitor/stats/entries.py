@@ -19,6 +19,7 @@ from .summary import (
     cell_slot,
     class_slot,
     fixed,
+    gather,
     kind_base,
     loss_slot,
     predicted_slot,
@@ -159,6 +160,12 @@ def joined(parts: list[Entries]) -> Entries:
         empty: NDArray[np.int64] = np.zeros(0, dtype=np.int64)
         return empty, empty, empty
     return _stack(parts)
+
+
+def added(one: Entries, other: Entries) -> Entries:
+    """Return the sum of two gathered sets of entries, gathered again."""
+    rows, slots, values = (np.concatenate(pair) for pair in zip(one, other, strict=True))
+    return gather(rows, slots, values, in_runs=True)
 
 
 def _stack(parts: list[Entries]) -> Entries:

@@ -11,7 +11,7 @@ from monitor.domain.settings import Model, ModelSettings, Revision
 from monitor.domain.times import DAY, HOUR, MINUTE
 from monitor.rollup.join import Change
 from monitor.rollup.sums import entries_of, merged, series_of, sums_of
-from monitor.stats.entries import expanded
+from monitor.stats.entries import added, expanded
 from monitor.stats.summary import (
     LIMIT,
     ONE,
@@ -91,6 +91,13 @@ def test_gather_gives_the_same_in_any_order(entries, dice):
     shuffled = dice.sample(entries, len(entries))
     for one, other in zip(gather(*arrays(entries)), gather(*arrays(shuffled)), strict=True):
         assert one.tolist() == other.tolist()
+
+
+@given(ENTRIES, ENTRIES)
+def test_added_parts_are_all_their_entries_gathered(one, other):
+    whole = gather(*arrays([*one, *other]))
+    for sums, same in zip(added(gather(*arrays(one)), gather(*arrays(other))), whole, strict=True):
+        assert sums.tolist() == same.tolist()
 
 
 @pytest.mark.parametrize("sign", [1, -1])
