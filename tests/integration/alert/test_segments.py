@@ -123,6 +123,19 @@ def test_labels_chosen_by_outcome_hold_the_alert_of_segments_too(api, serve, ale
     assert alerts() == []
 
 
+def test_an_alert_that_fires_names_no_segment_by_labels_chosen_by_outcome(api, serve, alerts, tools):
+    declare(api)
+    for _ in range(2):
+        serve(br=0.14, de=0.0, fr=0.0)
+    for _ in range(3):
+        serve(br=0.0, de=0.0, fr=0.0, labelled=(1,))
+    said = api.get(tools.address("m") + "/evidence")
+    assert [test["held"] for test in said["evidence"]] == [True]
+    assert all(test["log_e_peak"] > test["fires_at"] for test in said["segments"])
+    named = [[fault["segment"] for fault in alert["evidence"]["segments"]] for alert in alerts()]
+    assert named == [["country:br"]]
+
+
 def test_calibrated_segments_raise_no_alert(api, serve, alerts, tools):
     declare(api)
     for _ in range(4):
