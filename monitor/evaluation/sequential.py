@@ -7,20 +7,20 @@ that nothing is ever tested twice. Labels that come after their cohort was taken
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final, TypedDict
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.cohorts import end_of
 from ..domain.names import CHAMPION
 from ..domain.records import HOUR_LEVEL, MINUTE_LEVEL
-from ..domain.sequential import ECE, Basis, VersionEvidence
+from ..domain.sequential import ECE, Basis
 from ..domain.settings import Model
 from ..domain.times import MINUTE, floor, moment, rfc3339
 from ..stats.sequential.evidence import Evidence
-from ..stats.sequential.spending import level
 from ..stats.values import UNREAD
 from ..store import audit, clusters, models, rollups, sequential, versions
 from ..store.clusters import Cluster
@@ -32,25 +32,12 @@ from ..windows.clock import due_until
 from ..windows.ranges import first_after
 from ..windows.sums import readings
 from .rule import decides, fires_at
-from .segments import Place, SegmentTests
+from .segments import SegmentTests
 from .steps import Step, advanced_through, labelling, taught
+from .testing import Place, Testing, finite
 
 STEPS: Final = 200
 """Buckets that one transaction takes at most."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Testing:
-    """The tests of one version within a transaction."""
-
-    version: str
-    evidence: Evidence
-    since: int  # predictions from here on count
-    shown_since: datetime
-    peaked_at: datetime | None  # when the e-value was highest, in event time
-    start: int | None  # the number of the test among those of whole versions; None before its first bet
-    level: float | None  # at which it rejects
-    fresh: bool  # started in this transaction
 
 
 def resumed(stored: Standing | None, basis: Basis, *, first: int, promoted: int) -> tuple[Evidence, int, bool]:
@@ -143,7 +130,7 @@ class Taking:
         before = self._testing(basis)
         steps, late, more = self._next()
         after = {
-            version: self._after(testing, _counting(steps, testing), _counting(late, testing), basis)
+            version: self._after(testing, testing.counting(steps), testing.counting(late), basis)
             for version, testing in before.items()
         }
         self._audit(before)
@@ -168,7 +155,7 @@ class Taking:
 
     def _audit(self, testing: Mapping[str, Testing]) -> None:
         """Log that the tests of another release were not taken over."""
-        fresh = (self.stored.get(version) for version, test in testing.items() if test.fresh)
+        fresh = (self.stored.get(version) for version, test in testing.items() if not test.evidence.steps)
         if any(stored is not None and stored.state and _evidence_of(stored) is None for stored in fresh):
             reason = (
                 "This release has other sequential tests than the one before, whose evidence is not taken over: they begin anew, with "
@@ -205,7 +192,6 @@ class Taking:
                 peaked_at=None if before is None else before.peaked_at,
                 start=None if before is None else before.start,
                 level=None if before is None else before.level,
-                fresh=not goes_on,
             )
         return testing
 
@@ -262,17 +248,14 @@ class Taking:
         )
         for step in late:
             evidence = taught(evidence, step, task=task, read=read)
-        if evidence.peak <= before.evidence.peak:
-            return before if evidence is before.evidence else replace(before, evidence=evidence)
-        end = counted[evidence.peaked - before.evidence.steps - 1].end
-        return replace(before, evidence=evidence, peaked_at=moment(end))
+        return before.after(evidence, counted)
 
     def _numbered(self, testing: Testing, basis: Basis) -> Testing:
-        """Return a test with the number and the level that it gets with its first bet, whatever came of the bet."""
-        if testing.start is not None or not testing.evidence.bets:
+        """Return a test with the number and the level that it gets with its first bet."""
+        if not testing.awaits_number:
             return testing
         self.starts += 1
-        return replace(testing, start=self.starts, level=level(self.starts, basis.false_alarm_rate))
+        return testing.numbered(self.starts, basis.false_alarm_rate)
 
     def _judged(self, testing: Testing, steps: Sequence[Step], late: Sequence[Step], basis: Basis) -> Testing:
         """Return a test after it is known which predictions of some steps had a label in time."""
@@ -292,43 +275,25 @@ class Taking:
         return fires_at(basis.guarantee, level=testing.level, place=self.place[testing.version])
 
     def _standing(self, testing: Testing, basis: Basis) -> Standing:
-        evidence, figure = testing.evidence, decides(basis)
-        of_confidences = self.model.task != "regression"
+        evidence, figure, task = testing.evidence, decides(basis), self.model.task
         held_because = evidence.doubt(threshold=basis.ece)
-        said = VersionEvidence(
-            version=testing.version,
-            log_e=_finite(evidence.log_e),
-            log_e_peak=_finite(evidence.peak) if figure == "log_e" else None,
+        said = structs.replace(
+            testing.said(task, threshold=basis.ece, false_alarm_rate=basis.false_alarm_rate, until=self.until),
+            log_e_peak=finite(evidence.peak) if figure == "log_e" else None,
             guarantee=basis.guarantee,
             alert_on=basis.alert_on,
             decided_by=figure,
-            peak=_finite(evidence.peak),
             fires_at=self._fires_at(testing, basis),
-            peaked_at=testing.peaked_at,
             ece_at_least=None if testing.level is None else evidence.at_least.bound(testing.level),
-            log_sr=_finite(evidence.log_sr),
-            log_ratio=_finite(evidence.log_ratio) if of_confidences else None,
-            log_ratio_sr=_finite(evidence.log_ratio_sr) if of_confidences else None,
-            labels=evidence.labels,
-            bets=evidence.bets,
-            late_labels=evidence.late,
-            steps=evidence.steps,
+            log_ratio_sr=None if task == "regression" else finite(evidence.log_ratio_sr),
             held=held_because is not None,
             held_because=held_because,
             coverage=evidence.labelling.coverage,
             timely_gap=evidence.labelling.timely_gap,
             late_gap=evidence.labelling.late_gap,
-            direction=evidence.leaning(binary=self.model.task == "binary"),
-            threshold=basis.ece,
-            false_alarm_rate=basis.false_alarm_rate,
-            start=testing.start,
-            level=testing.level,
-            since=testing.shown_since,
-            until=moment(self.until),
         )
-        return Standing(
-            version=testing.version, since=testing.since, basis=basis, evidence=said, state=evidence.to_bytes()
-        )
+        state = evidence.to_bytes()
+        return Standing(version=testing.version, since=testing.since, basis=basis, evidence=said, state=state)
 
 
 class _Steps:
@@ -353,12 +318,6 @@ class _Steps:
         return [self._steps[place] for place in sorted(self._steps)]
 
 
-def _counting(steps: Iterable[Step], testing: Testing) -> list[Step]:
-    """Return the steps of a version whose predictions count."""
-    own = (step for step in steps if (step.version, step.segment) == (testing.version, ""))
-    return [step for step in own if step.begin >= testing.since]
-
-
 def _by_segment(steps: Iterable[Step]) -> dict[Place, list[Step]]:
     """Return the steps of segments by version and segment."""
     of_segments: dict[Place, list[Step]] = {}
@@ -366,10 +325,6 @@ def _by_segment(steps: Iterable[Step]) -> dict[Place, list[Step]]:
         if step.segment:
             of_segments.setdefault((step.version, step.segment), []).append(step)
     return of_segments
-
-
-def _finite(figure: float) -> float | None:
-    return figure if math.isfinite(figure) else None
 
 
 def advance_tests(database: Database, token: int, model: Model, now: int) -> int:
