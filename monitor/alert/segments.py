@@ -11,9 +11,10 @@ from ..domain.alerts import RESOLVED, SEGMENT, Alarm, Alert, Evidence
 from ..domain.evaluations import Direction, Evaluation
 from ..domain.faults import direction_words
 from ..domain.quantities import Moment
+from ..domain.segments import readable
 from ..domain.sequential import VersionEvidence
 from ..domain.settings import ModelSettings
-from ..domain.times import micros, parse_duration
+from ..domain.times import micros
 from ..store import alerts, evaluations, sequential
 from ..windows import segments
 from .kind import Kind, Watch, Watched
@@ -126,7 +127,7 @@ def _fires(watch: Watch, version: str, tests: Collection[VersionEvidence]) -> Fi
 def _words(task: str | None, fault: SegmentFault) -> str:
     words = direction_words(task, fault.direction)
     error = "" if fault.ece is None else f", ECE about {fault.ece:.3f}"
-    return f"{fault.segment.replace(':', '=', 1)} {words[0].lower()}{words[1:]}{error}"
+    return f"{readable(fault.segment)} {words[0].lower()}{words[1:]}{error}"
 
 
 def _evidence(watch: Watch, tests: Collection[VersionEvidence], errors: dict[str, float | None]) -> SegmentsEvidence:
@@ -153,11 +154,10 @@ def _evidence(watch: Watch, tests: Collection[VersionEvidence], errors: dict[str
 
 def _errors(watch: Watch, version: str) -> dict[str, float | None]:
     """Return the ECE of each segment of a version over the newest shortest window."""
-    window = min(watch.settings.windows, key=lambda length: parse_duration("window", length))
-    newest = evaluations.newest(watch.connection, watch.model.id)
+    window, _ = shortest_window(watch)
     return {
         evaluation.segment: evaluation.figures.get(evaluation.error)
-        for length, evaluation in ((length, evaluation) for _, length, evaluation in newest)
+        for _, length, evaluation in evaluations.newest(watch.connection, watch.model.id)
         if length == window and (evaluation.version or "") == version
     }
 
@@ -180,9 +180,7 @@ def _over(watch: Watch, version: str, named: Collection[str], since: int) -> _En
 
 
 def _ends(watch: Watch, version: str, tests: Collection[VersionEvidence], over: _End) -> Finding:
-    said = ", ".join(
-        f"{segment.replace(':', '=', 1)} about {error or 0.0:.3f}" for segment, error in over.errors.items()
-    )
+    said = ", ".join(f"{readable(segment)} about {error or 0.0:.3f}" for segment, error in over.errors.items())
     relief = f"The ECE of the segments is back under the threshold {segments.threshold(watch.model):g}: {said}. Their tests start again."
     return Finding(
         alarm=_alarm(version),

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from .evaluations import Direction
+from .segments import readable
 from .times import moment
 
 BINARY: Final[dict[Direction, str]] = {
@@ -61,7 +62,7 @@ def sentence(fault: Fault) -> str:
     began = "" if fault.since is None else f" {since_words(fault.since)}"
     how_bad = f"at least {fault.at_least:.3g}" if fault.at_least is not None else "above its limit"
     limit = f", limit {fault.limit:g}" if fault.at_least is not None else f" {fault.limit:g}"
-    worst = f"; worst {fault.worst.replace(':', '=', 1)}" if fault.worst else ""
+    worst = f"; worst {readable(fault.worst)}" if fault.worst else ""
     return f"{words}{began}: {fault.error} {how_bad}{limit}{worst}."
 
 

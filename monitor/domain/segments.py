@@ -1,4 +1,4 @@
-"""Segment names as spelled in rollups, API and metrics."""
+"""Segment names as spelled in rollups, API and metrics, and in sentences."""
 
 from collections.abc import Mapping
 
@@ -15,3 +15,12 @@ def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
     if len(keys) == 1:
         return f"{declared}:{values[declared]}"
     return f"{declared}:" + ",".join(values[key].replace("\\", r"\\").replace(",", r"\,") for key in keys)
+
+
+def readable(segment: str) -> str:
+    """Return a segment's name as it is spelled in sentences.
+
+    >>> readable("country:DE")
+    'country=DE'
+    """
+    return segment.replace(":", "=", 1)

@@ -17,6 +17,7 @@ from ..domain.evaluations import (
     Remedy,
     Verdict,
 )
+from ..domain.segments import readable
 from ..domain.sequential import VersionEvidence
 from ..domain.settings import CLASS, Model
 from ..domain.times import rfc3339
@@ -115,7 +116,7 @@ class Standing:
             alarm = firing.alarm
             concerns = alarm.kind == SEGMENT and alarm.version in _versions(evaluation, alarm.version)
             if concerns and self._covers(firing, evaluation):
-                names = ", ".join(name.replace(":", "=", 1) for name in firing.segments)
+                names = ", ".join(map(readable, firing.segments))
                 yield f"An alert on segments fires since {rfc3339(firing.since)}: {names}."
 
     def _covers(self, firing: Firing, evaluation: Evaluation) -> bool:
