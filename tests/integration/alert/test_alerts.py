@@ -309,7 +309,7 @@ def test_a_fault_that_is_over_when_somebody_looks_is_alerted_with_its_own_time(f
     with feed.database.read() as connection:
         ((_, test),) = tests_of.newest(connection, model.id)
         (fired,) = alerts.transitions(connection, model.id, 10)
-    assert test.log_e < 0 < np.log(100) < test.log_e_peak
+    assert test.log_e < 0 < test.limit <= test.log_e_peak
     assert (fired.state, fired.window) == ("firing", SEQUENTIAL)
     assert moment(fired.at) == test.peaked_at == begin + timedelta(minutes=28)
     assert test.ece_at_least == 0.2

@@ -100,6 +100,25 @@ def test_labels_of_a_cluster_that_come_after_its_bet_only_teach(api, clock, tool
     assert (after["log_e"], after["log_e_peak"]) == (before["log_e"], before["log_e_peak"])
 
 
+def test_an_incident_inside_history_that_is_sent_at_once_is_alerted_with_its_own_time(api, clock, tools, evidence):
+    api.put(label_delay="0s", windows=["1h"], recalibration="off", status=201)
+    begin, dice = clock.micros, np.random.default_rng(7)
+    clock.advance(timedelta(hours=24))
+    for hour in range(24):
+        p = dice.random(1500).round(4)
+        y = dice.random(1500) < (np.clip(p - 0.2, 0, 1) if hour in {10, 11} else p)
+        at = [rfc3339(begin + hour * HOUR + i * HOUR // 1500) for i in range(1500)]
+        api.send(*(tools.prediction(f"{hour}-{i}", float(p[i]), timestamp=at[i]) for i in range(1500)))
+        api.send(*(tools.label(f"{hour}-{i}", int(y[i])) for i in range(1500)))
+    api.judge()
+    says = evidence()
+    assert says["labels"] == 36_000
+    assert says["log_e"] < 0 < says["fires_at"] <= says["log_e_peak"]
+    (fired,) = api.get(tools.address("m") + "/alerts")["alerts"]
+    assert (fired["kind"], fired["state"], fired["at"]) == ("miscalibration", "firing", says["peaked_at"])
+    assert rfc3339(begin + 11 * HOUR) <= says["peaked_at"] <= rfc3339(begin + 12 * HOUR)
+
+
 def test_an_alert_that_labels_chosen_by_outcome_would_explain_is_held(api, tools, evidence, alerts):
     api.put(label_delay="0s", recalibration="off", status=201)
     dice = np.random.default_rng(4)
