@@ -36,11 +36,13 @@ def watched(_settings: ModelSettings) -> Iterator[Watched]:
 
 
 def findings(watch: Watch) -> Iterator[Finding]:
-    """Yield that the version announced last does not wait any more, and the one that waits now."""
+    """Yield that the version announced last does not wait any more, and the one that waits now; nothing while it is the same."""
     waiting = versions.waiting(watch.connection, [watch.model]).get(watch.model.id)
     number = None if waiting is None else waiting.number
     announced = _announced(watch)
-    if announced is not None and announced.calibrator != number:
+    if announced is not None and announced.calibrator == number:
+        return
+    if announced is not None:
         yield _over(watch, announced, waiting)
     if waiting is not None and number is not None:
         yield _waits(watch, number, waiting)
