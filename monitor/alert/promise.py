@@ -8,6 +8,9 @@ from ..domain.setting_types import PerLabels
 from ..domain.times import micros, rfc3339
 from .transitions import percent
 
+_THOUSAND: Final = 1e3
+_MILLION: Final = 1e6
+
 _MOST_SHOWN: Final = 300 * math.log(10)
 """Logarithm of the largest e-value that is shown; the size of a larger one says nothing more."""
 
@@ -57,7 +60,10 @@ def shown(log_e: float) -> float:
 def e_value(log_e: float) -> str:
     """Return an e-value in words.
 
-    >>> e_value(4.88), e_value(20.0), e_value(1e4)
-    ('132', '4.85e+08', 'over 1e+300')
+    >>> e_value(4.88), e_value(10.0), e_value(20.0), e_value(1e4)
+    ('132', '22,000', '4.85e+08', 'over 1e+300')
     """
-    return f"over {shown(log_e):.0e}" if log_e > _MOST_SHOWN else f"{math.exp(log_e):.3g}"
+    if log_e > _MOST_SHOWN:
+        return f"over {shown(log_e):.0e}"
+    rounded = f"{math.exp(log_e):.3g}"
+    return f"{float(rounded):,.0f}" if _THOUSAND <= float(rounded) < _MILLION else rounded

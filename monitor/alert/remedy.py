@@ -16,7 +16,7 @@ from .kind import Watch
 from .transitions import Finding
 
 ACTIONS: Final[dict[Remedy, str]] = {
-    "recalibrate": "What to do: fit a new calibrator.",
+    "recalibrate": "What to do: put a new calibrator in service.",
     "retrain": "What to do: retrain the model.",
     "check_labels": "What to do: check the labels.",
     "wait": "What to do: wait.",

@@ -117,8 +117,8 @@ def _fires(watch: Watch, version: str, tests: Collection[VersionEvidence]) -> Fi
         beyond=True,
         back=False,
         grows=True,
-        claim=f"{len(tests)} {name} off by more than {evidence.threshold:g}: {said}. The whole may look calibrated, since their errors "
-        f"cancel. A model whose segments are all within that ever raises this alert with probability at most {percent(rate / 2)}.",
+        claim=f"{len(tests)} {name} off by more than {evidence.threshold:g}: {said}. Errors of segments can cancel, and the whole "
+        f"look calibrated. A model whose segments are all within that ever raises this alert with probability at most {percent(rate / 2)}.",
         relief="",
         evidence=evidence,
     )

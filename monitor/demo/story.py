@@ -307,7 +307,8 @@ def what_is_left(sight: Sight, compared: list[Period]) -> str | None:
         else f" Answers are right {after:.0%} of the time, before the shift {before:.0%}."
     )
     advice = ADVICE.get(told[-1].remedy or "", "wait")
-    return f"A calibrator makes confidences honest, not the model better.{right} What to do: {advice}. {told[-1].remedy_reason}"
+    why = f"As the alert said: {told[-1].remedy_reason}"
+    return f"A calibrator makes confidences honest, not the model better.{right} What to do: {advice}. {why}"
 
 
 def missing(sight: Sight, compared: list[Period], plan: Plan) -> list[str]:

@@ -32,7 +32,7 @@ LEAST_LOSS: Final = 0.01
 
 CHANCE: Final = 0.5
 
-APART: Final = "Wrong labels look the same, since scores and labels alone can't tell the two apart: check a sample of the labels first."
+APART: Final = "Wrong labels look the same from scores and labels alone: check a sample of them first."
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,13 +102,13 @@ def of_distributions(now: Amounts, reference: Amounts | None, grounds: Grounds) 
         return first or _nothing_to_compare()
     left, before = (_least_crps(amounts) for amounts in (now, reference))
     error = math.hypot(left / math.sqrt(now.labels), before / math.sqrt(reference.labels))
-    figures = f"{left:.3g}, from {now.crps / now.labels:.3g}; the reference had {reference.crps / reference.labels:.3g}"
+    figures = f"{left:.3g} (now {now.crps / now.labels:.3g}); the reference had {reference.crps / reference.labels:.3g}"
     if left - before > max(SURE * error, LEAST_LOSS * before):
         reason = (
             f"Labels have become harder to predict: the best calibrator would leave a CRPS of about {figures}. {APART}"
         )
         return Advice(remedy=RETRAIN, reason=reason)
-    return Advice(remedy=RECALIBRATE, reason=f"A new calibrator brings the CRPS to about {figures}.")
+    return Advice(remedy=RECALIBRATE, reason=f"A new calibrator would leave a CRPS of about {figures}.")
 
 
 def _before_comparison(labels: float, reference: float | None, grounds: Grounds) -> Advice | None:
@@ -125,8 +125,8 @@ def _before_comparison(labels: float, reference: float | None, grounds: Grounds)
 
 def _nothing_to_compare() -> Advice:
     reason = (
-        "Nothing says how good the model should be: it was never calibrated with enough labels. Send a validation set, or declare a "
-        "range as the `reference`; meanwhile a calibrator is judged by its gate."
+        "Nothing says how good the model should be: there is no calibrated past with enough labels. Send a validation set, or declare a "
+        "range as the reference. A calibrator may be fitted meanwhile: its gate judges it."
     )
     return Advice(remedy=WAIT, reason=reason)
 
@@ -227,7 +227,7 @@ def _auc_words(now: _Skill, before: _Skill) -> str:
 
 
 def _best_words(now: _Skill, before: _Skill) -> str:
-    return f"a Brier score of {now.best:.3f}, from {now.brier:.3f}; the reference's best is {before.best:.3f}"
+    return f"a Brier score of {now.best:.3f} (now {now.brier:.3f}); the reference's best is {before.best:.3f}"
 
 
 def _chance_words(now: _Skill, before: _Skill) -> str:
@@ -244,7 +244,7 @@ def _loss_words(now: _Skill, before: _Skill) -> str:
 
 def _repair_words(now: _Skill, before: _Skill) -> str:
     alike = f"The model tells outcomes apart as well as before ({_auc_words(now, before)})."
-    return f"{alike} A new calibrator brings {_best_words(now, before)}."
+    return f"{alike} A new calibrator would leave {_best_words(now, before)}."
 
 
 def _moved(now: Cells, reference: Cells, psi: float, *, binary: bool) -> str:
@@ -253,8 +253,8 @@ def _moved(now: Cells, reference: Cells, psi: float, *, binary: bool) -> str:
     rate, before = (float(cells.sy.sum() / cells.n.sum()) for cells in (now, reference))
     spread = math.sqrt(sum(rate * (1 - rate) / float(cells.n.sum()) for cells in (now, reference)))
     if spread > 0 and abs(rate - before) > SURE * spread:
-        what = "Class 1 happens in" if binary else "Answers are right in"
-        words.append(f"{what} {100 * rate:.3g} % of cases, was {100 * before:.3g} %.")
+        what = "Class 1 happens" if binary else "Answers are right"
+        words.append(f"{what} {100 * rate:.3g} % of the time, {100 * before:.3g} % before.")
     drift = score_drift(reference.en, now.en)
     if drift is not None and drift.drifted(psi):
         words.append(f"Scores have moved too (PSI {drift.psi:.2f}): look at what changed in the inputs.")

@@ -144,8 +144,8 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         listed=True,
         exported="ece_lower_bound_ratio",
         sentence="One-sided lower bound of the true ECE, at the model's `false_alarm_rate`; 0 where nothing was found.",
-        worry="When it is above the threshold `ece`: that is the verdict `miscalibrated`, and a calibrated model rarely shows it.",
-        action="Refit the calibrator, or let `recalibration` do it.",
+        worry="When it is above the threshold `ece`: the verdict is at least `suspect`, and a calibrated model rarely shows it.",
+        action="See `remedy`. A refit is worth a try before an alert fires, too.",
     ),
     Figure(
         name="ece_null_mean",

@@ -117,7 +117,7 @@ class Standing:
             concerns = alarm.kind == SEGMENT and alarm.version in _versions(evaluation, alarm.version)
             if concerns and self._covers(firing, evaluation):
                 names = ", ".join(map(readable, firing.segments))
-                yield f"An alert on segments fires since {rfc3339(firing.since)}: {names}."
+                yield f"An alert on segments has been firing since {rfc3339(firing.since)}: {names}."
 
     def _covers(self, firing: Firing, evaluation: Evaluation) -> bool:
         end = evaluation.over[1]
@@ -181,7 +181,7 @@ def _is_over(evaluation: Evaluation, model: Model) -> bool:
 def _words_of(firing: Firing | None) -> Iterator[str]:
     if firing is not None:
         segment = f" ({firing.alarm.segment})" if firing.alarm.segment else ""
-        yield f"An alert{segment} fires since {rfc3339(firing.since)}."
+        yield f"An alert{segment} has been firing since {rfc3339(firing.since)}."
 
 
 def _over_words(evaluation: Evaluation, model: Model) -> str:

@@ -157,6 +157,15 @@ def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
     assert page.locator("select[name=segment]").input_value() == "country:fr"
 
 
+def test_nobody_is_told_to_wait_while_a_calibrator_waits_for_them(server, open_page):
+    address = server.feed("undecided", recalibration="propose")
+    server.wait(lambda: server.get(address)["proposal"], lambda: f"nothing waits: {server.get(address)}")
+    page = open_page(model_url(server, "undecided", "?window=24h"))
+    page.wait_for_selector(".verdict.bad, .verdict.doubt")
+    assert server.get(f"{address}/calibration?window=24h")["remedy"] == "wait"
+    assert page.inner_text(".remedy").startswith("What to do: decide on calibrator 1. ")
+
+
 def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
     """Thirty labels of the last hour say nothing, and the alert of the hours before still fires."""
     address = server.feed("quiet", windows=["1h", "24h"])
@@ -167,7 +176,7 @@ def test_a_firing_alert_is_never_under_too_few_labels(server, open_page):
     answer = server.get(f"{address}/calibration?window=1h")
     assert (answer["verdict"], answer["labels_needed"] > 0) == ("miscalibrated", True)
     assert page.inner_text(".sentence") == "Miscalibrated, with few labels in this window"
-    assert page.inner_text(".grounds").startswith("An alert fires since ")
+    assert page.inner_text(".grounds").startswith("An alert has been firing since ")
     assert "Too few labels: 1,600, needs about 3,400 more." in page.inner_text(".grounds")
     assert page.locator(".model-head .badge.firing").inner_text() == "1 firing"
     assert page.locator(".tests-list li.firing").count() == 1

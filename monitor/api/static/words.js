@@ -17,7 +17,7 @@ const ALERTS = { stale: "Stale clients", segment: "Miscalibrated segments" };
 
 /** @type {Record<Remedy, string>} */
 const REMEDIES = {
-  recalibrate: "fit a new calibrator",
+  recalibrate: "put a new calibrator in service",
   retrain: "retrain the model",
   check_labels: "check the labels",
   wait: "wait",
@@ -224,11 +224,14 @@ function figuresBehind(evaluation, { thresholds, false_alarm_rate: rate = 0.01 }
 }
 
 /**
- * Say what to do about a miscalibrated evaluation.
+ * Say what to do about a miscalibrated evaluation; nobody is told to wait while a calibrator waits for a decision.
  * @param {AnyEvaluation} evaluation
+ * @param {Pick<ModelAnswer, "proposal">} settings
  */
-export function remedyWords({ remedy, remedy_reason: reason }) {
-  return remedy ? `What to do: ${REMEDIES[remedy]}. ${reason ?? ""}`.trim() : "";
+export function remedyWords({ remedy, remedy_reason: reason, verdict_reason: ground }, { proposal }) {
+  if (!remedy) return "";
+  const action = remedy === "wait" && proposal ? `decide on ${calibratorName(proposal)}` : REMEDIES[remedy];
+  return [`What to do: ${action}.`, reason === ground ? "" : reason].filter(Boolean).join(" ");
 }
 
 /**
@@ -283,7 +286,8 @@ function isSharpness(direction) {
  */
 function decimalsOf(says, is) {
   const gap = Math.abs(says - is);
-  const least = Math.min(gap < 0.001 * says ? 1 : gap, says, is, 1 - says, 1 - is);
+  const shares = [gap < 0.001 * says ? 1 : gap, says, is, 1 - says, 1 - is];
+  const least = Math.min(...shares.filter((share) => share > 0)); // all or none need no decimals
   return least >= 0.015 ? 0 : Math.min(3, Math.max(1, Math.ceil(-Math.log10(Math.max(least, 1e-5)) - 2)));
 }
 

@@ -39,7 +39,7 @@ RECENT: Final = 1
 SLIGHT: Final = 0.2
 """Smallest share of the halves' total that must remain for a direction."""
 
-DOUBTED: Final = "The evidence was won while labels seemed to be chosen by their outcome, and has not grown since."
+DOUBTED: Final = "The alert is held: the evidence was won while labels seemed to be chosen by their outcome, and has not grown since."
 
 _KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
 _MAGIC: Final = b"CWEV"

@@ -138,13 +138,14 @@ def doubt(seen: Labelling, threshold: float) -> str | None:
     z = lateness_z(seen)
     if z is not None and abs(z) > DIFFERENT:
         return (
-            f"Labels that came too late say otherwise than those that came in time: on average outcomes are {_signed(seen.late_gap)} from "
-            f"confidences among late ones, and {_signed(seen.timely_gap)} among the others."
+            "The alert is held: labels that came too late differ from those that came in time. Outcomes less confidences are "
+            f"{_signed(seen.late_gap)} on average among late ones, {_signed(seen.timely_gap)} among the others. A longer label delay helps."
         )
     if explained_by_selection(seen, threshold):
         return (
-            f"{seen.coverage:.1%} of matured predictions have a label. If one outcome is labelled more often than the other, a calibrated "
-            "model looks like this one."
+            f"The alert is held: only {100 * (seen.coverage or 0.0):.1f} % of matured predictions have a label, and if one outcome "
+            "is labelled more often than the other, a calibrated model looks like this one. "
+            "Label a random sample, or send the missing labels."
         )
     return None
 

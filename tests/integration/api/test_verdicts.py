@@ -43,7 +43,7 @@ def test_a_firing_alert_is_never_under_too_few_labels(declared, tools, clock):
     assert declared.get("/v1/models/m")["alerts"] == 1
     assert (minute["labelled"], minute["verdict"]) == (20, "miscalibrated")
     assert minute["labels_needed"] > 0
-    assert minute["verdict_reason"].startswith("An alert fires since 2026-01-05T11:0")
+    assert minute["verdict_reason"].startswith("An alert has been firing since 2026-01-05T11:0")
     assert declared.get("/v1/models")["models"][0]["state"] == "miscalibrated"
     stored = declared.get("/v1/models/m/history", window="1m")["evaluations"]
     assert {one["verdict"] for one in stored} == {"miscalibrated"}

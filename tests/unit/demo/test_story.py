@@ -100,7 +100,10 @@ def told(remedy: str | None) -> Sight:
 def test_a_loss_of_accuracy_that_no_calibrator_repairs_is_said_at_the_end() -> None:
     compared = [Period(name="a period", figures=Figures(ece=0.01, accuracy=right)) for right in (0.95, 0.7, 0.71)]
     words = what_is_left(told("retrain"), compared) or ""
-    assert "right 71% of the time, before the shift 95%. What to do: retrain the model. Because." in words
+    assert (
+        "right 71% of the time, before the shift 95%. What to do: retrain the model. As the alert said: Because."
+        in words
+    )
     assert "What to do: check the labels." in (what_is_left(told("check_labels"), compared[:2]) or "")
 
 

@@ -57,7 +57,7 @@ def test_while_an_alert_fires_no_window_has_too_few_labels() -> None:
     assert verdict(few, standing()) == "too_few_labels"
     told = standing(fires()).judged(few)
     assert (told.verdict, told.labels_needed, told.has_enough_labels) == ("miscalibrated", 400, False)
-    assert told.verdict_reason == "An alert fires since 1970-01-05T03:00:00Z."
+    assert told.verdict_reason == "An alert has been firing since 1970-01-05T03:00:00Z."
     assert told.remedy == "wait"
 
 
@@ -136,4 +136,4 @@ def test_an_alert_on_segments_is_about_these_and_named_beside_the_whole() -> Non
     assert verdict(evaluated(segment="country:fr"), off) == "calibrated"
     whole = off.judged(evaluated())
     assert whole.verdict == "calibrated"
-    assert whole.verdict_reason == "An alert on segments fires since 1970-01-05T03:00:00Z: country=de."
+    assert whole.verdict_reason == "An alert on segments has been firing since 1970-01-05T03:00:00Z: country=de."

@@ -106,8 +106,8 @@ function promiseOf({ threshold, guarantee, alert_on: limited, false_alarm_rate: 
     limited === "pointwise" ? `A model whose confidences are all within ${threshold}` : `A model within ${threshold}`;
   if (typeof guarantee !== "object") {
     return [
-      `${within} ever gets to any of its marks with a probability of at most ${shortPercent(rate)}, however often it is`,
-      `checked: each test of a version has a share of that, also when it starts again, and ${shortPercent(spent)} is spent.`,
+      `${within} ever reaches a mark with a probability of at most ${shortPercent(rate)}, however often it is checked.`,
+      `Each test takes a share of that when it starts; ${shortPercent(spent)} is spent so far.`,
     ].join(" ");
   }
   const [probability, labels] = guarantee.per_labels;

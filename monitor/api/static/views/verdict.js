@@ -33,7 +33,7 @@ export function drawVerdict(evaluation, settings, segments) {
         verdictWords({ verdict: "", ...evaluation }, settings.task, isFlagged(evaluation, segments)),
       ),
       story && el("p", { class: "story" }, story),
-      evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation)),
+      evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation, settings)),
       el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
       el("p", { class: "range" }, joined(scope(evaluation, settings), " · ")),
     ),

@@ -106,7 +106,9 @@ def sums(**by_name: float) -> Labelling:
 def test_late_labels_are_compared_with_timely_ones_of_the_same_confidence() -> None:
     seen = sums(labels=100, gap=5, variance=25, late=50, late_gap=-10, late_variance=12.5)
     assert lateness_z(seen) == pytest.approx((-0.2 - 0.05) / np.sqrt(0.25 / 50 + 0.25 / 100))
-    assert "outcomes are -0.200 from confidences among late ones, and +0.050 among the others" in str(doubt(seen, 0.05))
+    assert "Outcomes less confidences are -0.200 on average among late ones, +0.050 among the others" in str(
+        doubt(seen, 0.05)
+    )
     apart = replace(seen, sums=np.concatenate([seen.sums[:6], np.roll(seen.sums[6:], 1, axis=1)]))
     assert lateness_z(apart) is None
     assert lateness_z(Labelling.begin()) is None
