@@ -140,17 +140,18 @@ class ModelSettings:
         Guarantee,
         Setting(
             type=GUARANTEE,
-            sentence="What the policy `sequential` promises of a version within its threshold: `ever`, at most `false_alarm_rate` that it "
-            'is ever alerted; `{"per_labels": [a, N]}`, at most a·n/N within its first n ≤ N labels after a start of the test and a mean '
-            "of N/a labels at least to the first, whose delay does not grow with calm. A change starts the tests again.",
+            sentence="What the policy `sequential` promises of a model within its threshold. `ever`: it is ever alerted with probability "
+            'at most `false_alarm_rate`. `{"per_labels": [a, N]}`: it is alerted within the first n ≤ N labels of a test with probability '
+            "at most a·n/N, and after N/a labels or more on average; a fault after a long calm is found as soon as one at the start. "
+            "A change starts the tests again.",
         ),
     ] = EVER
     alert_on: Annotated[
         AlertOn,
         Setting(
             type=choice(*get_args(AlertOn)),
-            sentence="What the threshold `ece` limits under the policy `sequential`: `ece` the ECE; `pointwise` the error of each "
-            "confidence, for those whose limit holds at each, which is found sooner. Not of a regression. A change starts the tests again.",
+            sentence="What the threshold `ece` limits under the policy `sequential`: `ece`, the ECE; or `pointwise`, the error of each "
+            "confidence, where your limit holds at each: faults are found sooner. Not for regressions. A change starts the tests again.",
         ),
     ] = "ece"
     reference: Annotated[
@@ -158,8 +159,8 @@ class ModelSettings:
         Setting(
             type=REFERENCE,
             sentence="What scores are compared with for drift: a range, `champion` for the data that the calibrator in service "
-            "was fitted on, `validation` for events sent with `reference: true`; null for these where they are at least "
-            "`minimum_labels`, else the window before, where the longest window whose past the model served in whole raises the alert.",
+            "was fitted on, `validation` for events sent with `reference: true`. null: the validation set where it has `minimum_labels`, "
+            "else the window before; then the alert comes from the longest window before which the model served as long again.",
         ),
     ] = None
     recalibration: Annotated[
