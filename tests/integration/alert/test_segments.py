@@ -1,12 +1,16 @@
 """Segments that are off while the model as a whole looks calibrated: their tests, their alert, and its end."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
 from monitor.domain.times import MINUTE, micros, rfc3339
+from monitor.store import models, sequential
 from tests.conftest import NOON
+from tests.stages import stage
 
 HOUR_LABELS = 600
 """Labels of each segment an hour."""
@@ -134,6 +138,26 @@ def test_an_alert_that_fires_names_no_segment_by_labels_chosen_by_outcome(api, s
     assert all(test["log_e_peak"] > test["fires_at"] for test in said["segments"])
     named = [[fault["segment"] for fault in alert["evidence"]["segments"]] for alert in alerts()]
     assert named == [["country:br"]]
+
+
+def test_a_segment_is_named_from_the_limit_of_its_own_test_on(api, clock, serve, alerts):
+    declare(api)
+    serve(br=0.0, de=0.0, fr=0.0)
+    database = api.services.database
+    with database.read() as connection:
+        (model,) = models.everyone(connection)
+        test = sequential.segment_standings(connection, model.id)["", "country:br"]
+
+    def named(share):
+        peak = test.evidence.limit * share
+        evidence = msgspec.structs.replace(test.evidence, peak=peak, log_e_peak=peak)
+        with database.write() as connection:
+            sequential.save_segments(connection, model.id, [replace(test, evidence=evidence)])
+        stage("alerts").run(database, api.token(), model, clock())
+        return [fault["segment"] for alert in alerts() for fault in alert["evidence"]["segments"]]
+
+    assert named(0.999) == []
+    assert named(1.0) == ["country:br"]
 
 
 def test_calibrated_segments_raise_no_alert(api, serve, alerts, tools):
