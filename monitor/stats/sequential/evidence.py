@@ -17,27 +17,21 @@ from dataclasses import dataclass, replace
 from typing import Final, Literal, Self, TypedDict
 
 import numpy as np
-from scipy.special import logsumexp
 
 from ..cells import Cells, Floats
-from ..direction import Direction, direction
+from ..direction import Direction
 from . import betting
 from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
 from .guarantee import STAKE_LABELS, Deciding
+from .leaning import of_confidences, of_ranks
 from .ledger import Ledger, margin
 from .selection import FIELDS, Labelling, doubt
-from .witnesses import BINS, LEANINGS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
+from .witnesses import BINS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
 
 __all__ = ["Clusters", "Evidence"]
 
 Kind = Literal["none", "cells", "pit"]
-
-RECENT: Final = 1
-"""The memory whose gaps weigh the two halves of the confidences."""
-
-SLIGHT: Final = 0.2
-"""Smallest share of the halves' total that must remain for a direction."""
 
 DOUBTED: Final = "The alert is held: the evidence was won while labels seemed to be chosen by their outcome, and has not grown since."
 
@@ -74,8 +68,8 @@ class Evidence:
     >>> evidence = Evidence.begin()
     >>> for _ in range(10):
     ...     evidence = evidence.advanced(step, threshold=0.05)
-    >>> evidence.labels, evidence.direction, evidence.log_e > 4.7
-    (1000, 'overconfident', True)
+    >>> evidence.labels, evidence.leaning(binary=True), evidence.log_e > 4.7
+    (1000, 'overestimates', True)
 
     """
 
@@ -144,16 +138,8 @@ class Evidence:
         """The log of the Shiryaev-Roberts form of that; minus infinity before any step."""
         return float(self.ledger.log_ratio_sr[0])
 
-    @property
-    def direction(self) -> Direction:
-        """The direction of the leading witness, for a binary model's confidences or regression."""
-        return self.leaning(binary=True)
-
     def leaning(self, *, binary: bool) -> Direction:
         """Return the direction of what the leading witness saw; none while the bets have no gain.
-
-        Of a binary model it is that of the recent events, as in `stats.direction`. In regression, too narrow intervals are overconfident,
-        too wide ones underconfident, and a mere shift is neither.
 
         Parameters
         ----------
@@ -162,35 +148,7 @@ class Evidence:
         """
         if self.log_e <= 0:
             return "none"
-        if binary and self.kind == "cells":
-            memory = self._memory(self._leader())
-            return direction(_coarse(self.ledger.gaps[0, memory], self.ledger.variances[0, memory]), None, binary=True)
-        below, above = self._sides()
-        leaning = below - above if self.kind == "pit" else -below - above
-        if abs(leaning) <= SLIGHT * (abs(below) + abs(above)):
-            return "none"
-        return "overconfident" if leaning > 0 else "underconfident"
-
-    def _leader(self) -> int:
-        """Return the witness whose bets hold most."""
-        return int(np.argmax(logsumexp(self.ledger.wealth[0] + np.log(PRIOR), axis=1)))
-
-    @staticmethod
-    def _memory(leader: int) -> int:
-        """Return the memory whose gaps tell where a witness bets; those of a fixed one are recent."""
-        learned = leader - len(LEANINGS)
-        return RECENT if learned < 0 else max(RECENT, learned % len(MEMORIES))
-
-    def _sides(self) -> tuple[float, float]:
-        """Return the recent excess of outcomes over confidences below and above the middle, in the leader's directions."""
-        leader = self._leader()
-        middle = (BINS - 1) // 2 if self.kind == "pit" else BINS // 2
-        gaps = self.ledger.gaps[0, self._memory(leader)]
-        below, above = float(gaps[:middle].sum()), float(gaps[-(BINS // 2) :].sum())
-        if leader >= len(LEANINGS):
-            return below, above
-        side = LEANINGS[leader]
-        return float(side[0]) * abs(below), float(side[1]) * abs(above)
+        return of_ranks(self.ledger) if self.kind == "pit" else of_confidences(self.ledger, binary=binary)
 
     def advanced(
         self, cells: Cells, clusters: Clusters | None = None, *, threshold: float, decides: Deciding = "log_e"
@@ -461,15 +419,6 @@ class Evidence:
             judged,
             bool(doubted),
         )
-
-
-def _coarse(gaps: Floats, variances: Floats) -> Cells:
-    """Return sums with a cell per twentieth, all events at its middle, from Σ(y - p) and Σp(1 - p)."""
-    p = (np.arange(BINS) + 0.5) / BINS
-    n = variances / (p * (1 - p))
-    sp, sy = n * p, np.clip(n * p + gaps, 0.0, n)
-    none = np.zeros(BINS)
-    return Cells(n=n, sy=sy, sp=sp, spp=sp * p, spy=sy * p, en=n, esp=sp, hn=none, hsy=none, hsp=none)
 
 
 def _possible(labels: int, bets: int, steps: int, stakes: int, peaked: int) -> bool:

@@ -289,7 +289,13 @@ def test_the_ece_has_been_at_least_the_largest_rung_that_was_rejected() -> None:
 
 def test_nothing_is_held_before_the_first_step() -> None:
     begun = Evidence.begin()
-    assert (begun.labels, begun.steps, begun.log_e, begun.log_ratio, begun.direction) == (0, 0, 0.0, 0.0, "none")
+    assert (begun.labels, begun.steps, begun.log_e, begun.log_ratio, begun.leaning(binary=True)) == (
+        0,
+        0,
+        0.0,
+        0.0,
+        "none",
+    )
     assert begun.log_sr == -np.inf
 
 
@@ -589,7 +595,7 @@ def test_regression_says_too_narrow_too_wide_or_shifted(a: float, b: float, expe
         counts = np.histogram(dice.beta(a, b, 50), BINS, (0, 1))[0].astype(float)
         evidence = evidence.advanced_pit(counts, threshold=0.02)
     assert evidence.log_e > np.log(100)
-    assert evidence.direction == expected
+    assert evidence.leaning(binary=True) == expected
 
 
 # Directions.
@@ -600,7 +606,6 @@ def directed(p: Floats, chance: Floats, *, binary: bool = True) -> str:
     evidence = Evidence.begin()
     for _ in range(40):
         evidence = evidence.advanced(Cells.from_rows(p, dice.random(len(p)) < chance), threshold=0.05)
-    assert evidence.direction == evidence.leaning(binary=True)
     return evidence.leaning(binary=binary)
 
 
@@ -629,7 +634,7 @@ def test_learned_bets_have_the_direction_of_what_they_learned() -> None:
     for _ in range(40):
         evidence = evidence.advanced(Cells.from_rows(p, dice.random(60) < chance), threshold=0.02)
     assert int(np.argmax(logsumexp(evidence.ledger.wealth[0], axis=1))) >= len(FIXED)
-    assert evidence.direction == "overconfident"
+    assert evidence.leaning(binary=True) == "overconfident"
 
 
 # Stored states.
