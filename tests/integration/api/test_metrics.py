@@ -47,6 +47,8 @@ CONTRACT = {
     "calibration_mce_ratio": PLACE,
     "calibration_accuracy_ratio": PLACE,
     "calibration_auc_ratio": PLACE,
+    "calibration_lean_ratio": PLACE,
+    "calibration_verdict": PLACE,
     "calibration_crps": PLACE,
     "calibration_e_value_log": PLACE,
     "calibration_e_value_log_threshold": PLACE,
@@ -82,6 +84,7 @@ SCORES = {
     "calibration_mce_ratio": "mce",
     "calibration_accuracy_ratio": "accuracy",
     "calibration_auc_ratio": "auc",
+    "calibration_lean_ratio": "lean",
 }
 COUNTS = {"calibration_window_samples": "predictions", "calibration_window_labelled_ratio": "label_coverage"}
 

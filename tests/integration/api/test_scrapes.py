@@ -50,3 +50,21 @@ def test_the_threshold_of_evidence_is_the_lowest_of_the_running_tests_or_that_of
     sqlite_api.judge()
     limits = [test["fires_at"] for test in sqlite_api.get("/v1/models/m/evidence")["evidence"]]
     assert shown() == min(limits) < max(limits)
+
+
+def test_a_verdict_is_exported_as_the_number_that_its_text_names(sqlite_api, tools):
+    cases = {"calibrated": (2000, 14), "suspect": (160, 10), "miscalibrated": (2000, 10), "too_few_labels": (20, 14)}
+    for name, (count, right) in cases.items():
+        sqlite_api.put(name, status=201, label_delay="0s", windows=["1h"], minimum_labels=100, recalibration="off")
+        sqlite_api.send(*(tools.prediction(f"e{i}", 0.7, model=name) for i in range(count)))
+        sqlite_api.send(*(tools.label(f"e{i}", int(i % 20 < right), model=name) for i in range(count)))
+    sqlite_api.judge()
+    assert {model["model"]: model["state"] for model in sqlite_api.get("/v1/models")["models"]} == {
+        name: name for name in cases
+    }
+    shown = {
+        line.partition('model="')[2].partition('"')[0]: float(line.split()[-1])
+        for line in sqlite_api.client.get("/metrics").text.splitlines()
+        if line.startswith("calibration_verdict{")
+    }
+    assert shown == {"calibrated": 0, "suspect": 1, "miscalibrated": 2, "too_few_labels": -1}
