@@ -277,10 +277,15 @@ def test_what_a_promotion_does_to_decisions_is_told_before_and_kept(sure):
     assert sure.get("/v1/models/m/audit")["audit"][-1]["detail"]["decisions"] == [told]
 
 
-def test_a_refit_by_hand_takes_the_labels_since_the_breach(api, tools, clock):
+RIGHT = [(p, round(20 * p)) for p, _ in TOO_SURE]
+
+
+@pytest.fixture
+def serve(api, tools):
+    """Serve twenty minutes of an hour, of every twenty predictions so many right."""
     api.put("m", status=201, label_delay="0s", recalibration="off")
 
-    def serve(hour, rows):
+    def an_hour(hour, rows, version="1"):
         for minute in range(20):
             api.send(
                 *(
@@ -289,14 +294,19 @@ def test_a_refit_by_hand_takes_the_labels_since_the_breach(api, tools, clock):
                     for i in range(20)
                     for event in (
                         tools.prediction(
-                            f"{hour}-{minute}-{p}-{i}", p, timestamp=f"2026-01-05T{hour:02}:{minute:02}:00Z"
+                            f"{version}{hour}-{minute}-{p}-{i}", p, model_version=version,
+                            timestamp=f"2026-01-05T{hour:02}:{minute:02}:00Z",
                         ),
-                        tools.label(f"{hour}-{minute}-{p}-{i}", int(i < right)),
+                        tools.label(f"{version}{hour}-{minute}-{p}-{i}", int(i < right)),
                     )
                 )
-            )
+            )  # fmt: skip
 
-    serve(10, [(p, round(20 * p)) for p, _ in TOO_SURE])
+    return an_hour
+
+
+def test_a_refit_by_hand_takes_the_labels_since_the_breach(api, serve, clock):
+    serve(10, RIGHT)
     serve(11, TOO_SURE)
     everything = api.post(CALIBRATORS, {"method": "temperature", "dry_run": True})["fitted_from"]
     assert (everything["labels"], everything["start"] < "2026-01-05") == (2240, True)  # 30 % of 3,200 are held out
@@ -308,3 +318,30 @@ def test_a_refit_by_hand_takes_the_labels_since_the_breach(api, tools, clock):
     assert 2.09 < tried["fitted"]["parameters"]["temperature"] < 2.59
     asked = api.post(CALIBRATORS, {"method": "temperature", "dry_run": True, "start": "2026-01-05T10:00:00Z"})
     assert asked["fitted_from"]["labels"] == 2240
+
+
+def test_a_refit_of_one_version_takes_what_it_takes_while_an_alert_fires_on_another(api, serve, clock):
+    for version, rows in (("off", TOO_SURE), ("right", RIGHT)):
+        serve(11, rows, version)
+    clock.micros += 60_000_000
+    api.judge()
+    fired = [
+        alert["version"] for alert in api.get("/v1/models/m/alerts")["alerts"] if alert["kind"] == "miscalibration"
+    ]
+    assert fired == ["off"]
+    tried = {
+        version: api.post(CALIBRATORS, {"method": "temperature", "dry_run": True, "version": version})["fitted_from"]
+        for version in ("off", "right")
+    }
+    assert tried["off"]["start"] >= "2026-01-05T11:00:00Z"
+    assert tried["right"]["start"] < "2026-01-05"
+
+
+def test_a_refit_with_an_end_takes_what_is_asked_while_an_alert_fires(api, serve, clock):
+    serve(10, RIGHT)
+    serve(11, TOO_SURE)
+    clock.micros += 60_000_000
+    api.judge()
+    assert api.get("/v1/models/m")["alerts"] == 1
+    asked = {"method": "temperature", "dry_run": True, "end": "2026-01-05T11:10:00Z"}
+    assert api.post(CALIBRATORS, asked)["fitted_from"]["start"] < "2026-01-05"
