@@ -104,12 +104,18 @@ class Taking:
         self.until = self._reached(until)
 
     def _reached(self, until: int) -> int:
-        """Return the moment that the tests reach: a later one where anything is due by then."""
+        """Return the moment that the tests reach: when the newest of what is due by `until` was.
+
+        No later one, so that a clock that is ahead for a while takes nothing that does not exist yet.
+        """
         if until <= self.before:
             return self.before
-        due = sequential.is_due(self.connection, self.numbers, self.before, until)
+        newest = max(
+            sequential.newest_due(self.connection, self.numbers, until) or 0,
+            clusters.newest_due(self.connection, self.model.id, until) or 0,
+        )
         starts = self.progress.taken_until is None and bool(self.numbers)
-        return until if starts or due or clusters.is_due(self.connection, self.model.id, until) else self.before
+        return until if starts and not newest else max(self.before, newest)
 
     def is_due(self) -> bool:
         """Return whether there is anything to test or to learn from, or tests to start."""

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import ColumnElement, Connection, Select, func, select
 
 from .bulk import among, upsert
 from .schema import cluster
@@ -48,7 +48,7 @@ def of_keys(connection: Connection, keys: Sequence[ClusterKey]) -> dict[ClusterK
 
 def due(connection: Connection, model_id: int, until: int, most: int) -> dict[ClusterKey, Cluster]:
     """Return the clusters of a model that are due by `until` and wait for the tests, those that opened first."""
-    query = select(cluster).where(cluster.c.model_id == model_id, cluster.c.waits, cluster.c.due <= until)
+    query = select(cluster).where(*_due(model_id, until))
     return _read(
         connection,
         query.order_by(cluster.c.opened, cluster.c.version, cluster.c.segment, cluster.c.cluster).limit(most),
@@ -57,7 +57,16 @@ def due(connection: Connection, model_id: int, until: int, most: int) -> dict[Cl
 
 def is_due(connection: Connection, model_id: int, until: int) -> bool:
     """Return whether any cluster of a model is due by `until` and waits for the tests."""
-    return bool(due(connection, model_id, until, 1))
+    return newest_due(connection, model_id, until) is not None
+
+
+def newest_due(connection: Connection, model_id: int, until: int) -> int | None:
+    """Return when the newest cluster of a model that is due by `until` and waits for the tests was due."""
+    return connection.execute(select(func.max(cluster.c.due)).where(*_due(model_id, until))).scalar()
+
+
+def _due(model_id: int, until: int) -> tuple[ColumnElement[bool], ...]:
+    return cluster.c.model_id == model_id, cluster.c.waits, cluster.c.due <= until
 
 
 def exist(connection: Connection, model_id: int) -> bool:

@@ -141,6 +141,11 @@ def is_due(connection: Connection, numbers: Sequence[int], after: int, until: in
     return connection.execute(query.limit(1)).first() is not None
 
 
+def newest_due(connection: Connection, numbers: Sequence[int], until: int) -> int | None:
+    """Return when the newest cohort of some series that is due by `until` was due."""
+    return connection.execute(select(func.max(cohort.c.due)).where(*_due(connection, numbers, until))).scalar()
+
+
 def due_buckets(connection: Connection, numbers: Sequence[int], until: int, most: int) -> list[int]:
     """Return the beginnings of the earliest buckets of some series that are due by `until`, in their order."""
     query = select(cohort.c.bucket).where(*_due(connection, numbers, until)).distinct().order_by(cohort.c.bucket)

@@ -283,6 +283,24 @@ def test_what_the_journal_holds_does_not_come_too_late(feed, make):
     assert (counted(feed, model), state(feed, model).late) == ((2, 2), 0)
 
 
+@pytest.mark.parametrize("cluster", [None, "c"])
+def test_a_clock_that_was_ahead_makes_no_later_label_late(feed, make, cluster):
+    model = declared(feed, label_delay=HOUR, cluster_span=0)
+    feed.take(make.prediction("a", 0.7, cluster=cluster), make.label("a", 1))
+    right = feed.clock.micros
+    feed.clock.advance(timedelta(days=3650))
+    assert take_in(feed, model) == 1
+    feed.clock.micros = right
+    feed.clock.advance(HOURS)
+    at = moment(feed.clock())
+    other = cluster and "d"
+    feed.take(make.prediction("b", 0.7, at=at, cluster=other), make.label("b", 1))
+    feed.clock.advance(2 * HOURS)
+    assert take_in(feed, model) == 1
+    assert (counted(feed, model), state(feed, model).late) == ((2, 2), 0)
+    assert differences(feed, model) == []
+
+
 def test_late_labels_teach_once_and_are_never_bet_on(feed, make):
     model = declared(feed)
     feed.take(*(make.prediction(f"e{i}", 0.75) for i in range(4)), make.label("e3", 0))
