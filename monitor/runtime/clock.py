@@ -5,7 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..domain.errors import BadInput, ConfigError
-from ..domain.times import parse_time
+from ..domain.times import parse_bound
 
 Clock = Callable[[], int]
 """Returns the time in microseconds since 1970."""
@@ -22,7 +22,7 @@ def clock_of(path: str) -> Clock:
     Raises
     ------
     ConfigError
-        from the clock, when the file holds no time.
+        from the clock, when the file holds no time, or one that events cannot have.
 
     """
     if not path:
@@ -31,11 +31,11 @@ def clock_of(path: str) -> Clock:
 
     def set_by_file() -> int:
         try:
-            text = file.read_text(encoding="utf-8").strip()
+            text = file.read_text(encoding="utf-8", errors="replace").strip()
         except FileNotFoundError:
             return wall_clock()
         try:
-            return parse_time("CALWATCH_CLOCK_FILE", text)
+            return parse_bound("CALWATCH_CLOCK_FILE", text)
         except BadInput as error:
             raise ConfigError(f"the file of CALWATCH_CLOCK_FILE holds no time: {error}") from None
 

@@ -25,9 +25,20 @@ def test_a_file_sets_it_and_the_wall_clock_comes_back_when_it_is_gone(tmp_path):
     assert now() > noon + HOUR
 
 
-@pytest.mark.parametrize("text", ["", "noon", "2026-01-05T12:00:00", "1767614400"])
-def test_a_file_without_a_time_is_refused_by_name(tmp_path, text):
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"noon",
+        b"2026-01-05T12:00:00",
+        b"1767614400",
+        b"1960-01-01T00:00:00Z",
+        b"9999-12-31T23:59:59Z",
+        b"\xff\xfe",
+    ],
+)
+def test_a_file_without_a_time_that_events_can_have_is_refused_by_name(tmp_path, text):
     file = tmp_path / "clock"
-    file.write_text(text)
+    file.write_bytes(text)
     with pytest.raises(ConfigError, match="CALWATCH_CLOCK_FILE"):
         clock_of(str(file))()
