@@ -39,6 +39,7 @@ import monitor.store.lease
 import monitor.store.migrate
 import monitor.store.models
 import monitor.store.rollups
+import monitor.store.sequential
 from monitor.store.engine import Database
 
 PRELOADED = (pysqlite3.dbapi2, monitor.api.app)
@@ -54,6 +55,8 @@ POINTS = {
     "journal rows deleted, not committed": ("monitor.store.journal", "remove"),
     "lease acquired": ("monitor.store.lease", "acquire"),
     "evaluations written, not committed": ("monitor.store.evaluations", "save"),
+    "cohorts taken, not committed": ("monitor.store.sequential", "forget_due"),
+    "tests stored, not committed": ("monitor.store.sequential", "save"),
     "alarms judged, transaction not begun": ("monitor.alert.job", "changes"),
     "alert recorded, not committed": ("monitor.store.alerts", "record"),
     "schema made, not committed": ("alembic.command", "upgrade"),

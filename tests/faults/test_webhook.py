@@ -4,7 +4,9 @@ import json
 import signal
 import threading
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import pytest
 from sqlalchemy import text
@@ -20,7 +22,7 @@ class Receiver(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.refusals = 0
-        self.taken: list[tuple[str, dict[str, str]]] = []  # the header's id and the body
+        self.taken: list[tuple[str, dict[str, Any]]] = []  # the header's id and the body
 
     @property
     def url(self) -> str:
@@ -93,3 +95,43 @@ def test_webhook_hears_of_a_transition_through_kills_under_one_id(servers: Serve
     ] * 3
     assert len(recorded) == 1
     assert receiver.refusals == 0
+
+
+def opposite_segments(count: int = 3000) -> list[dict[str, Any]]:
+    """Return labelled predictions of one half, which one country beats as much as the other falls short of it."""
+    begin = datetime.now(UTC) - timedelta(minutes=40)
+    sent: list[dict[str, Any]] = []
+    for i in range(count):
+        event = {"event_id": f"e{i}", "model": "m"}
+        country, tenth = ("br", "de")[i % 2], i // 2 % 10
+        at = (begin + timedelta(minutes=30 * i / count)).isoformat()
+        segments = {"country": country}
+        sent.append({"type": "prediction", "timestamp": at, "probability": 0.5, "segments": segments, **event})
+        sent.append({"type": "label", "label": int(tenth < (8 if country == "br" else 2)), **event})
+    return sent
+
+
+def test_webhook_hears_which_segments_are_off_and_that_they_are_watched_no_more(
+    servers: Servers, receiver: Receiver
+) -> None:
+    port = free_port()
+    server = servers.start(port, CALWATCH_WEBHOOK_URL=receiver.url)
+    servers.ready(port, server)
+    declare(port, segments=["country"], recalibration="off")
+    assert send(port, opposite_segments()).status == 200
+    until(lambda: receiver.taken, 30, "a notification", else_say=server.tail)
+    declare(port, segments=[], recalibration="off")
+    until(lambda: len(receiver.taken) > 1, 30, "a second notification", else_say=server.tail)
+    until(lambda: all(delivered for _, delivered in notifications(servers.url)), 30, "deliveries that are noted")
+    server.send(signal.SIGTERM)
+    assert server.wait() == 0, server.tail()
+    fired, ended = [body for _, body in receiver.taken]
+    assert [(body["model"], body["kind"], body["state"], body["segment"]) for body in (fired, ended)] == [
+        ("m", "segment", "firing", ""),
+        ("m", "segment", "resolved", ""),
+    ]
+    faults = {fault["segment"]: fault["direction"] for fault in fired["evidence"]["segments"]}
+    assert faults == {"country:br": "underestimates", "country:de": "overestimates"}
+    assert "country=br says less than happens" in fired["summary"]
+    assert "no longer watched" in ended["summary"]
+    assert [notice for notice, _ in receiver.taken] == [fired["id"], ended["id"]]
