@@ -10,6 +10,7 @@ from ..domain.sequential import Basis
 from ..domain.settings import Model
 from ..domain.times import moment
 from ..stats.sequential.evidence import Evidence
+from ..stats.sequential.stored import decoded, encoded
 from ..stats.values import UNREAD, Reading
 from ..store import sequential
 from ..store.sequential import Standing
@@ -109,7 +110,7 @@ class SegmentTests:
             false_alarm_rate=self.basis.false_alarm_rate,
             until=until,
         )
-        state = zlib.compress(test.evidence.to_bytes(), 1)
+        state = zlib.compress(encoded(test.evidence), 1)
         return Standing(
             version=test.version, segment=test.segment, since=test.since, basis=self.basis, evidence=said, state=state
         )
@@ -118,6 +119,6 @@ class SegmentTests:
 def _evidence_of(stored: Standing) -> Evidence | None:
     """Return the stored test; None where it is to start again, or is one of a release with other tests."""
     try:
-        return Evidence.from_bytes(zlib.decompress(stored.state)) if stored.state else None
+        return decoded(zlib.decompress(stored.state)) if stored.state else None
     except (ValueError, zlib.error):
         return None

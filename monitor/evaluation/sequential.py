@@ -21,6 +21,7 @@ from ..domain.sequential import ECE, Basis
 from ..domain.settings import Model
 from ..domain.times import MINUTE, floor, moment, rfc3339
 from ..stats.sequential.evidence import Evidence
+from ..stats.sequential.stored import decoded, encoded
 from ..stats.values import UNREAD
 from ..store import audit, clusters, models, rollups, sequential, versions
 from ..store.clusters import Cluster
@@ -65,7 +66,7 @@ def resumed(stored: Standing | None, basis: Basis, *, first: int, promoted: int)
 def _evidence_of(stored: Standing) -> Evidence | None:
     """Return the stored tests; None where they are those of a release with other tests."""
     try:
-        return Evidence.from_bytes(stored.state)
+        return decoded(stored.state)
     except ValueError:
         return None
 
@@ -294,11 +295,11 @@ class Taking:
             log_ratio_sr=None if task == "regression" else finite(evidence.log_ratio_sr),
             held=held_because is not None,
             held_because=held_because,
-            coverage=evidence.labelling.coverage,
-            timely_gap=evidence.labelling.timely_gap,
-            late_gap=evidence.labelling.late_gap,
+            coverage=evidence.holding.labelling.coverage,
+            timely_gap=evidence.holding.labelling.timely_gap,
+            late_gap=evidence.holding.labelling.late_gap,
         )
-        state = evidence.to_bytes()
+        state = encoded(evidence)
         return Standing(version=testing.version, since=testing.since, basis=basis, evidence=said, state=state)
 
 

@@ -12,9 +12,8 @@ Betting against a mean: Waudby-Smith and Ramdas 2024, doi:10.1093/jrsssb/qkad009
 doi:10.51387/23-NEJSDS51. Averages of e-values: Vovk and Wang 2021, doi:10.1214/20-AOS2020.
 """
 
-import struct
 from dataclasses import dataclass, replace
-from typing import Final, Literal, Self, TypedDict
+from typing import Literal, Self, TypedDict
 
 import numpy as np
 
@@ -23,39 +22,16 @@ from ..direction import Direction
 from . import betting
 from .at_least import RUNGS, LowerBounds
 from .betting import Clusters, Entries
-from .guarantee import STAKE_LABELS, Deciding
+from .guarantee import Deciding
+from .holding import DOUBTED, Holding
 from .leaning import of_confidences, of_ranks
 from .ledger import Ledger, margin
-from .selection import FIELDS, Labelling, doubt
-from .witnesses import BINS, LEVELS, LINES, MEMORIES, PRIOR, SHARES, pit_witnesses, soft
+from .selection import Labelling, doubt
+from .witnesses import BINS, LEVELS, LINES, MEMORIES, SHARES, pit_witnesses, soft
 
 __all__ = ["Clusters", "Evidence"]
 
 Kind = Literal["none", "cells", "pit"]
-
-DOUBTED: Final = "The alert is held: the evidence was won while labels seemed to be chosen by their outcome, and has not grown since."
-
-_KINDS: Final[tuple[Kind, ...]] = ("none", "cells", "pit")
-_MAGIC: Final = b"CWEV"
-_FORMAT: Final = 5  # to be raised when witnesses, shares or alternatives change, since stored states depend on them
-_HEADER: Final = struct.Struct("<4sHHqqqqqq")
-_SEEN: Final = (len(MEMORIES), BINS)
-_RUNGS: Final = len(RUNGS)
-_LINES: Final = (len(LINES),)
-_SHAPES: Final = (
-    PRIOR.shape,
-    PRIOR.shape,
-    _LINES,
-    _LINES,
-    (_RUNGS, *PRIOR.shape),
-    (),
-    (_RUNGS,),
-    _SEEN,
-    _SEEN,
-    (FIELDS, BINS),
-    (3,),
-)
-_SIZES: Final = tuple(int(np.prod(shape)) for shape in _SHAPES)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -78,15 +54,12 @@ class Evidence:
     at_least: LowerBounds
     labels: int  # tested labelled events, those of clusters each
     late: int  # labels that came too late to be bet on
-    labelling: Labelling  # which predictions got a label, since the e-process was last at 1 or below
-    calm_peak: float  # the highest value until then of the figure that decides
-    judged_peak: float = 0.0  # the highest one that has been judged by the labels that it was won with
-    doubted: bool = False  # whether these may have been chosen by outcome, so that an alert is held
+    holding: Holding  # whether the labels that it was won with may have been chosen by outcome
 
     @classmethod
     def begin(cls) -> Self:
         """Return the state before any step."""
-        return cls("none", Ledger.begin(1), LowerBounds.begin(), 0, 0, Labelling.begin(), 0.0)
+        return cls("none", Ledger.begin(1), LowerBounds.begin(), 0, 0, Holding.begin())
 
     @property
     def bets(self) -> int:
@@ -304,10 +277,7 @@ class Evidence:
         return self._told("pit", labels, self.ledger.taught(np.array([weight.sum()]), **_seen_pit(weight)))
 
     def labelled(self, seen: Labelling, *, threshold: float, limit: float, decides: Deciding = "log_e") -> Self:
-        """Return the state after it is known which predictions of some steps, and of earlier ones, have a label.
-
-        Evidence that is won is judged by the labels that it was won with: those since what decides was last at 1 or below. A peak that
-        was in doubt when it was reached counts once a higher one is not, and no more once what decides is at 1 or below again.
+        """Return the state after it is known which predictions of some steps, and of earlier ones, have a label: see `Holding`.
 
         Parameters
         ----------
@@ -317,16 +287,16 @@ class Evidence:
         decides : that figure
 
         """
-        labelling, doubted = self.labelling.after(seen), self.doubted
-        if self.peak > self.judged_peak:
-            doubted = self.peak >= limit > self.calm_peak and doubt(labelling, threshold) is not None
-        after = replace(self, labelling=labelling, judged_peak=self.peak, doubted=doubted)
+        holding = self.holding.after(
+            seen, peak=self.peak, limit=limit, doubtful=lambda labelling: doubt(labelling, threshold) is not None
+        )
         if self.ledger.figure(decides)[0] > 0:
-            return after
-        if doubted:
-            ledger = replace(self.ledger, peak=np.array([self.calm_peak]))
-            after = replace(after, ledger=ledger, at_least=self.at_least.forgotten())
-        return replace(after, labelling=Labelling.begin(), calm_peak=after.peak, judged_peak=after.peak, doubted=False)
+            return replace(self, holding=holding)
+        if not holding.doubted:
+            return replace(self, holding=Holding.calm(self.peak))
+        calm = holding.calm_peak
+        ledger = replace(self.ledger, peak=np.array([calm]))
+        return replace(self, ledger=ledger, at_least=self.at_least.forgotten(), holding=Holding.calm(calm))
 
     def doubt(self, *, threshold: float) -> str | None:
         """Return why evidence that would raise an alert may come from labels chosen by outcome; None where it does not.
@@ -336,7 +306,7 @@ class Evidence:
         threshold : δ
 
         """
-        return (doubt(self.labelling, threshold) or DOUBTED) if self.doubted else None
+        return (doubt(self.holding.labelling, threshold) or DOUBTED) if self.holding.doubted else None
 
     def _told(self, kind: Kind, labels: float, ledger: Ledger) -> Self:
         self._check(kind)
@@ -362,69 +332,6 @@ class Evidence:
     def _check(self, kind: Kind) -> None:
         if self.kind not in ("none", kind):
             raise ValueError(f"a step is of {kind}; the evidence so far is of {self.kind}")
-
-    def to_bytes(self) -> bytes:
-        """Return the state as bytes: a header, then the arrays as little-endian doubles."""
-        held, least, kind = self.ledger, self.at_least, _KINDS.index(self.kind)
-        counts = (self.labels, self.bets, self.steps, int(held.stakes[0]), self.peaked, self.late)
-        header = _HEADER.pack(_MAGIC, _FORMAT, kind, *counts)
-        won = (held.wealth, held.roberts, held.ratios, held.ratio_roberts, least.wealth)
-        calm = np.array([self.calm_peak, self.judged_peak, float(self.doubted)])
-        arrays = (*won, held.peak, least.peaks, held.gaps, held.variances, self.labelling.sums, calm)
-        return header + b"".join(array.astype("<f8").tobytes() for array in arrays)
-
-    @classmethod
-    def from_bytes(cls, blob: bytes) -> Self:
-        """Return the state that `to_bytes` wrote.
-
-        Raises
-        ------
-        ValueError
-            when the bytes are no such state, or are from another version of the tests, which must start again.
-
-        """
-        if len(blob) < _HEADER.size or blob[: len(_MAGIC)] != _MAGIC:
-            raise ValueError(f"{len(blob)} bytes are not the state of a sequential test")
-        _, version, kind, labels, bets, steps, stakes, peaked, late = _HEADER.unpack_from(blob)
-        if version != _FORMAT or len(blob) != _HEADER.size + 8 * sum(_SIZES) or kind >= len(_KINDS):
-            raise ValueError(
-                f"{len(blob)} bytes of format {version} are not the state of these sequential tests (format {_FORMAT})"
-            )
-        flat = np.frombuffer(blob, dtype="<f8", offset=_HEADER.size).astype(np.float64)
-        if (
-            not (flat < np.inf).all()
-            or not np.isfinite(flat[-sum(_SIZES[-4:]) :]).all()
-            or not _possible(labels, bets, steps, stakes, peaked)
-            or late < 0
-        ):
-            raise ValueError("the state of a sequential test holds figures that no test arrives at")
-        parts = np.split(flat, np.cumsum(_SIZES)[:-1])
-        wealth, roberts, ratios, ratio_roberts, rungs, peak, peaks, *seen = (
-            part.reshape(1, *shape) for part, shape in zip(parts, _SHAPES, strict=True)
-        )
-        gaps, variances, labelling, peaks_before = seen
-        calm, judged, doubted = peaks_before[0].tolist()
-        ledger = Ledger(
-            labels=np.array([bets]), steps=np.array([steps]), stakes=np.array([stakes]), wealth=wealth, roberts=roberts,
-            ratios=ratios, ratio_roberts=ratio_roberts, peak=peak, peaked=np.array([peaked]), gaps=gaps, variances=variances,
-        )  # fmt: skip
-        return cls(
-            _KINDS[kind],
-            ledger,
-            LowerBounds(rungs[0], peaks[0]),
-            labels,
-            late,
-            Labelling(labelling[0]),
-            calm,
-            judged,
-            bool(doubted),
-        )
-
-
-def _possible(labels: int, bets: int, steps: int, stakes: int, peaked: int) -> bool:
-    """Return whether a test can have come to these counts."""
-    in_order = 0 <= peaked <= steps <= bets <= labels
-    return in_order and (bets > 0) == (steps > 0) == (stakes > 0) and 0 <= stakes <= bets // STAKE_LABELS + 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

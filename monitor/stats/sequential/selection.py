@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 from scipy.optimize import brentq, minimize_scalar
 from scipy.special import expit, logit, xlog1py, xlogy
+from scipy.stats import binomtest
 
 from ..cells import Cells, Floats, Integers
 from .witnesses import BIN_OF_CELL, BINS
@@ -19,6 +20,9 @@ MEMORY: Final = 10_000.0
 
 DIFFERENT: Final = 2.576
 """z of a difference at the two-sided level of 1 %."""
+
+TWO_SIDED: Final = 0.01
+"""The same level for an exact test."""
 
 NOISE: Final = 3.0
 """Standard deviations by which noise may exceed its mean."""
@@ -32,7 +36,7 @@ _MOST_ODDS: Final = 14.0
 _MEAN_NOISE: Final = np.sqrt(2 / np.pi)
 
 
-FIELDS: Final = 9
+FIELDS: Final = 10
 """Sums of a twentieth."""
 
 
@@ -40,7 +44,8 @@ FIELDS: Final = 9
 class Labelling:
     """Which matured predictions got a label, in time or too late, per twentieth of [0, 1]; a cluster is one prediction."""
 
-    sums: Floats  # N, Σp of all; n, Σp, Σ(y - p), Σp(1 - p) of labels in time; n, Σ(y - p), Σp(1 - p) of late ones; shape (9, 20)
+    # N, Σp of all; n, Σp, Σ(y - p), Σp(1 - p) of labels in time; n, Σ(y - p), Σp(1 - p), Σp of late ones; shape (10, 20)
+    sums: Floats
 
     @classmethod
     def begin(cls) -> "Labelling":
@@ -77,16 +82,22 @@ class Labelling:
     @property
     def late(self) -> "Labelling":
         """The same labels, as ones that came too late."""
-        n, _, gap, variance = self.sums[2:6]
-        return Labelling(np.stack([*np.zeros((6, BINS)), n, gap, variance]))
+        n, confidence, gap, variance = self.sums[2:6]
+        return Labelling(np.stack([*np.zeros((6, BINS)), n, gap, variance, confidence]))
 
     def __add__(self, other: "Labelling") -> "Labelling":
         return Labelling(self.sums + other.sums)
 
-    def after(self, seen: "Labelling") -> "Labelling":
-        """Return the state after more predictions or late labels; earlier ones count less the more labels come."""
+    def after(self, seen: "Labelling", memory: float = MEMORY) -> "Labelling":
+        """Return the state after more predictions or late labels; earlier ones count less the more labels come.
+
+        Parameters
+        ----------
+        memory : labels after which the weight of what was seen is 1/e
+
+        """
         labels = seen.sums[2].sum() + seen.sums[6].sum()
-        return Labelling(self.sums * np.exp(-labels / MEMORY) + seen.sums)
+        return Labelling(self.sums * np.exp(-labels / memory) + seen.sums)
 
     @property
     def coverage(self) -> float | None:
@@ -130,7 +141,7 @@ def doubt(seen: Labelling, threshold: float) -> str | None:
     ...     positives, negatives = n * p * share_of_positives, n * (1 - p) * share_of_negatives
     ...     timely = positives + negatives
     ...     sums = (np.full(19, n), n * p, timely, timely * p, positives - timely * p, timely * p * (1 - p))
-    ...     return Labelling(np.pad(np.stack([*sums, *np.zeros((3, 19))]), ((0, 0), (0, 1))))
+    ...     return Labelling(np.pad(np.stack([*sums, *np.zeros((4, 19))]), ((0, 0), (0, 1))))
     >>> doubt(of(0.5, 1.0), 0.05) is None, doubt(of(1.0, 1.0), 0.05) is None
     (False, True)
 
@@ -141,13 +152,67 @@ def doubt(seen: Labelling, threshold: float) -> str | None:
             "The alert is held: labels that came too late differ from those that came in time. Outcomes less confidences are "
             f"{_signed(seen.late_gap)} on average among late ones, {_signed(seen.timely_gap)} among the others. A longer label delay helps."
         )
-    if explained_by_selection(seen, threshold):
-        return (
-            f"The alert is held: only {100 * (seen.coverage or 0.0):.1f} % of matured predictions have a label, and if one outcome "
-            "is labelled more often than the other, a calibrated model looks like this one. "
-            "Label a random sample, or send the missing labels."
-        )
-    return None
+    return _missing(seen) if explained_by_selection(seen, threshold) else None
+
+
+def doubt_of_ratio(seen: Labelling, limit: float) -> str | None:
+    """Return why labels may have been chosen by their outcome, where observed over expected is beyond a limit; None where they were not.
+
+    Late labels are compared with timely ones by the share of the outcomes that they would have if both happened as often, relative to what
+    was expected. Missing labels explain nothing where even the best outcomes of all unlabelled predictions would leave the model beyond its
+    limit, or where coverage does not rise with p as selection by outcome makes it.
+
+    Parameters
+    ----------
+    seen : which predictions got a label
+    limit : r
+
+    Examples
+    --------
+    Of 10,000 predictions of .001, 70 happened; all have a label, or every second one:
+
+    >>> def of(labels):
+    ...     sums = np.zeros((FIELDS, BINS))
+    ...     sums[:6, 0] = 10_000, 10, labels, labels / 1000, 70 - labels / 1000, labels / 1000
+    ...     return Labelling(sums)
+    >>> doubt_of_ratio(of(10_000), 1.5) is None, doubt_of_ratio(of(5_000), 10) is None
+    (True, False)
+
+    """
+    late, timely = seen.sums[7] + seen.sums[9], seen.sums[4] + seen.sums[3]
+    observed, expected = float(late.sum() + timely.sum()), float(seen.sums[9].sum() + seen.sums[3].sum())
+    if expected and 0 < seen.sums[9].sum() < expected:
+        share = float(seen.sums[9].sum()) / expected
+        if binomtest(round(late.sum()), round(observed), share).pvalue < TWO_SIDED:
+            return (
+                "The alert is held: labels that came too late differ from those that came in time. Outcomes happened "
+                f"{late.sum() / seen.sums[9].sum():.3g} times as often as expected among late ones, "
+                f"{timely.sum() / max(seen.sums[3].sum(), 1e-12):.3g} times among the others. A longer label delay helps."
+            )
+    return _missing(seen) if _ratio_explained(seen, limit) else None
+
+
+def _ratio_explained(seen: Labelling, limit: float) -> bool:
+    predictions, expected, n, confidence, gap, _ = seen.sums[:6]
+    unlabelled, happened, everything = (
+        predictions.sum() - n.sum(),
+        float((gap + confidence).sum()),
+        float(expected.sum()),
+    )
+    if not n.sum() or unlabelled <= 0:
+        return False
+    most, least = limit * everything, everything / limit
+    if happened > most + NOISE * np.sqrt(most) or happened + unlabelled < least - NOISE * np.sqrt(least):
+        return False
+    return _flatness(predictions, expected, n, _log_odds(n, confidence, gap)) < NATS
+
+
+def _missing(seen: Labelling) -> str:
+    return (
+        f"The alert is held: only {100 * (seen.coverage or 0.0):.1f} % of matured predictions have a label, and if one outcome "
+        "is labelled more often than the other, a calibrated model looks like this one. "
+        "Label a random sample, or send the missing labels."
+    )
 
 
 def _signed(gap: float | None) -> str:
@@ -157,7 +222,7 @@ def _signed(gap: float | None) -> str:
 def lateness_z(seen: Labelling) -> float | None:
     """Return z of the difference of y - p between late and timely labels of the same twentieths; None without both."""
     n, gap, variance = seen.sums[[2, 4, 5]]
-    late, late_gap, late_variance = seen.sums[6:]
+    late, late_gap, late_variance = seen.sums[6:9]
     both = (n > 0) & (late > 0)
     weight = n[both] * late[both] / (n[both] + late[both])
     difference = late_gap[both] / late[both] - gap[both] / n[both]

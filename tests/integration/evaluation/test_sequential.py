@@ -23,6 +23,7 @@ from monitor.rollup.verify import differences_of
 from monitor.runtime.stages import run_stage
 from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Clusters, Evidence
+from monitor.stats.sequential.stored import decoded
 from monitor.store import audit, clusters, events, models, schema
 from monitor.store import sequential as store
 from monitor.store.calibrators import Fitted, FittedFrom
@@ -50,7 +51,7 @@ def standing(feed, model, version=""):
 
 
 def state(feed, model, version=""):
-    return Evidence.from_bytes(standing(feed, model, version).state)
+    return decoded(standing(feed, model, version).state)
 
 
 def counted(feed, model, version=""):

@@ -26,6 +26,7 @@ from monitor.stats.sequential.betting import (
 from monitor.stats.sequential.evidence import Clusters, Evidence
 from monitor.stats.sequential.guarantee import STAKE_LABELS, Deciding
 from monitor.stats.sequential.ledger import Ledger, cash
+from monitor.stats.sequential.stored import decoded, encoded
 from monitor.stats.sequential.window import window_e_value
 from monitor.stats.sequential.witnesses import (
     BIN_OF_CELL,
@@ -651,16 +652,16 @@ def held(request: pytest.FixtureRequest) -> Evidence:
 
 
 def test_a_stored_state_goes_on_where_it_was(held: Evidence) -> None:
-    back = Evidence.from_bytes(held.to_bytes())
-    assert back.to_bytes() == held.to_bytes()
+    back = decoded(encoded(held))
+    assert encoded(back) == encoded(held)
     assert (back.kind, back.labels, back.steps) == (held.kind, held.labels, held.steps)
     step = Cells.from_rows([0.8, 0.85], [0, 1])
     if held.kind != "pit":
-        assert back.advanced(step, threshold=0.05).to_bytes() == held.advanced(step, threshold=0.05).to_bytes()
+        assert encoded(back.advanced(step, threshold=0.05)) == encoded(held.advanced(step, threshold=0.05))
 
 
 def test_foreign_bytes_are_refused(held: Evidence) -> None:
-    blob = held.to_bytes()
+    blob = encoded(held)
     spoilt = [b"", blob[:-1], blob + b"\0", b"X" + blob[1:], blob[:4] + b"\1" + blob[5:], blob[:6] + b"\x09" + blob[7:]]
     spoilt += [blob[:-8] + np.array([value]).tobytes() for value in (np.nan, np.inf, -np.inf)]
     # labels, bets, steps, stakes, after how many steps it peaked, late labels
@@ -676,13 +677,13 @@ def test_foreign_bytes_are_refused(held: Evidence) -> None:
     spoilt += [blob[:56] + np.array([np.inf]).tobytes() + blob[64:]]
     for each in spoilt:
         with pytest.raises(ValueError, match="state of"):
-            Evidence.from_bytes(each)
+            decoded(each)
 
 
 @given(st.binary(max_size=3000))
 def test_any_bytes_are_refused_or_read(blob: bytes) -> None:
     with pytest.raises(ValueError, match="state of"):
-        Evidence.from_bytes(blob)
+        decoded(blob)
 
 
 def test_confidences_and_regression_do_not_mix() -> None:

@@ -8,6 +8,7 @@ import pytest
 from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Evidence
 from monitor.stats.sequential.selection import Labelling, doubt, explained_by_selection, lateness_z
+from monitor.stats.sequential.stored import decoded, encoded
 from tests.benchmarks.alarms import THRESHOLD
 from tests.benchmarks.lateness import (
     LIMIT,
@@ -91,14 +92,25 @@ def test_an_alarm_that_was_won_in_the_clear_stays() -> None:
         evidence = evidence.advanced(cells, threshold=THRESHOLD)
         evidence = evidence.labelled(Labelling.of_cells(cells), threshold=THRESHOLD, limit=LIMIT)
     assert evidence.log_e <= 0
-    assert evidence.peak == evidence.calm_peak > LIMIT
-    assert Evidence.from_bytes(evidence.to_bytes()).calm_peak == evidence.calm_peak
+    assert evidence.peak == evidence.holding.calm_peak > LIMIT
+    assert decoded(encoded(evidence)).holding.calm_peak == evidence.holding.calm_peak
 
 
 def sums(**by_name: float) -> Labelling:
     """Return sums that all lie in one twentieth."""
-    names = ("predictions", "expected", "labels", "confidence", "gap", "variance", "late", "late_gap", "late_variance")
-    array = np.zeros((9, 20))
+    names = (
+        "predictions",
+        "expected",
+        "labels",
+        "confidence",
+        "gap",
+        "variance",
+        "late",
+        "late_gap",
+        "late_variance",
+        "late_confidence",
+    )
+    array = np.zeros((10, 20))
     array[:, 9] = [by_name.get(name, 0.0) for name in names]
     return Labelling(array)
 
@@ -117,7 +129,7 @@ def test_late_labels_are_compared_with_timely_ones_of_the_same_confidence() -> N
 def test_complete_labels_are_chosen_by_nothing() -> None:
     off = sums(predictions=1000, expected=470, labels=1000, confidence=470, gap=-200, variance=249)
     assert not explained_by_selection(off, 0.05)
-    assert explained_by_selection(replace(off, sums=off.sums * np.array([[2, 2, *[1] * 7]]).T), 0.05)
+    assert explained_by_selection(replace(off, sums=off.sums * np.array([[2, 2, *[1] * 8]]).T), 0.05)
 
 
 def test_labels_that_are_missing_can_only_explain_as_much_as_they_are() -> None:
@@ -144,5 +156,5 @@ def test_labels_that_are_complete_again_raise_no_alert_on_evidence_won_before() 
         evidence = evidence.advanced(cells, threshold=THRESHOLD)
         evidence = evidence.labelled(Labelling.of_cells(cells), threshold=THRESHOLD, limit=LIMIT)
         assert evidence.peak < LIMIT or evidence.doubt(threshold=THRESHOLD) is not None
-        assert Evidence.from_bytes(evidence.to_bytes()).doubted == evidence.doubted
+        assert decoded(encoded(evidence)).holding.doubted == evidence.holding.doubted
     assert (evidence.log_e <= 0, evidence.peak) == (True, 0.0)

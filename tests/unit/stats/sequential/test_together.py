@@ -7,6 +7,7 @@ from monitor.stats.cells import Cells
 from monitor.stats.sequential.at_least import LowerBounds
 from monitor.stats.sequential.betting import SUMS, Entries
 from monitor.stats.sequential.evidence import Evidence
+from monitor.stats.sequential.stored import decoded, encoded
 from monitor.stats.sequential.together import advanced_together
 
 THRESHOLD = 0.02
@@ -51,7 +52,7 @@ def test_each_stream_ends_in_the_state_that_it_reaches_alone() -> None:
         for name in ("wealth", "ratios", "gaps", "variances", "peak"):
             np.testing.assert_allclose(getattr(test.ledger, name), getattr(alone.ledger, name), atol=1e-9)
         assert labels[:, stream].tolist() == [0 if row[stream] is None else int(row[stream].n.sum()) for row in drawn]
-        again = Evidence.from_bytes(test.to_bytes())
+        again = decoded(encoded(test))
         assert (again.log_e, again.labels) == (test.log_e, test.labels)
 
 
