@@ -1,5 +1,7 @@
 """bet on no late label, and on each cluster and segment by itself."""
 
+import json
+
 import sqlalchemy as sa
 from alembic import op
 
@@ -8,6 +10,8 @@ down_revision = "0003"
 branch_labels = None
 depends_on = None
 
+MODEL = sa.table("model", *map(sa.column, ("id", "revision", "settings")))
+REVISION = sa.table("revision", *map(sa.column, ("model_id", "number", "classes")))
 COUNTS = ("takings", "starts", "segment_starts")
 
 
@@ -59,6 +63,22 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("model_id", "version", "segment", name=op.f("pk_segment_evidence")),
     )
+    op.create_table(
+        "ratio_evidence",
+        sa.Column("model_id", sa.Integer(), nullable=False),
+        sa.Column("version", sa.Text(), nullable=False),
+        sa.Column("since", sa.BigInteger(), nullable=False),
+        sa.Column("basis", sa.Text(), nullable=False),
+        sa.Column("fields", sa.Text(), nullable=False),
+        sa.Column("state", sa.LargeBinary(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["model_id"], ["model.id"], name=op.f("fk_ratio_evidence_model_id"), ondelete="CASCADE"
+        ),
+        sa.PrimaryKeyConstraint("model_id", "version", name=op.f("pk_ratio_evidence")),
+    )
+    with op.batch_alter_table("revision", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("classes", sa.Text(), server_default="[]", nullable=False))
+    _declare_classes()
     op.drop_table("clustered")
     op.execute("DELETE FROM rollup WHERE level = 3")  # late labels
     with op.batch_alter_table("progress", schema=None) as batch_op:
@@ -76,9 +96,22 @@ def upgrade() -> None:
         batch_op.drop_column("until")
 
 
+def _declare_classes() -> None:
+    """Note the classes that have thresholds in the newest revision of each model."""
+    connection = op.get_bind()
+    for number, revised, settings in connection.execute(
+        sa.select(MODEL.c.id, MODEL.c.revision, MODEL.c.settings)
+    ).all():
+        names = json.dumps(sorted(json.loads(settings).get("class_thresholds", {})), ensure_ascii=False)
+        same = (REVISION.c.model_id == number, REVISION.c.number == revised)
+        connection.execute(sa.update(REVISION).where(*same).values(classes=names))
+
+
 def downgrade() -> None:
 
     op.execute("DELETE FROM evidence")
+    with op.batch_alter_table("revision", schema=None) as batch_op:
+        batch_op.drop_column("classes")
     with op.batch_alter_table("evidence", schema=None) as batch_op:
         batch_op.add_column(sa.Column("until", sa.BigInteger(), nullable=False))
     with op.batch_alter_table("progress", schema=None) as batch_op:
@@ -97,5 +130,5 @@ def downgrade() -> None:
         sa.PrimaryKeyConstraint("series_id", "level", "bucket", "cluster", name=op.f("pk_clustered")),
         sqlite_with_rowid=False,
     )
-    for name in ("segment_evidence", "cluster", "cohort"):
+    for name in ("ratio_evidence", "segment_evidence", "cluster", "cohort"):
         op.drop_table(name)

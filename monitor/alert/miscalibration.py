@@ -12,12 +12,13 @@ from ..domain.evaluations import TOO_FEW_LABELS, ClassCalibration, Evaluation, V
 from ..domain.quantities import Moment
 from ..domain.sequential import ECE, POINTWISE, Deciding, VersionEvidence
 from ..domain.setting_types import EVER, Guarantee, PerLabels
-from ..domain.settings import CLASS, AlertOn, ModelSettings
+from ..domain.settings import CLASS, RATIO, AlertOn, ModelSettings
 from ..domain.times import micros, parse_duration
-from ..store import sequential
+from ..store import ratios, sequential
 from ..windows.ranges import Range, widened
 from .kind import Kind, Watch, Watched
 from .promise import claim, shown
+from .ratios import ratio_findings
 from .remedy import RemedyEvidence, with_remedy
 from .settling import judged_by, settling
 from .story import FaultEvidence, told
@@ -64,7 +65,7 @@ class WindowEvidence(FaultEvidence, frozen=True, kw_only=True):
 class ClassEvidence(RemedyEvidence, frozen=True, kw_only=True):
     """Figures of a window for one class."""
 
-    policy: Literal["window"]
+    policy: Literal["window", "sequential"]
     threshold: float
     false_alarm_rate: float
     name: str = field(name="class")
@@ -242,7 +243,7 @@ def sequential_finding(test: VersionEvidence, name: str = "ECE") -> Finding:
     """
     reached = test.until if test.peaked_at is None else test.peaked_at
     return Finding(
-        alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, ""),
+        alarm=Alarm(MISCALIBRATION, SEQUENTIAL, test.version, test.segment),
         start=micros(test.since),
         end=micros(reached),
         enough=True,
@@ -290,12 +291,13 @@ def settled(finding: Finding) -> Finding:
 
 
 def watched(settings: ModelSettings) -> Iterator[Watched]:
-    """Yield what is watched: the whole by windows or by the sequential test; single classes by windows under either policy."""
+    """Yield what is watched: the whole and single classes, by windows or by sequential tests."""
     for window in (SEQUENTIAL,) if settings.alert_policy == SEQUENTIAL else settings.windows:
         yield window, ""
-    for window in settings.windows:
         for name in settings.class_thresholds:
             yield window, CLASS + name
+    if RATIO in settings.thresholds:
+        yield RATIO, ""
 
 
 def findings(watch: Watch) -> Iterator[Finding]:
@@ -304,10 +306,11 @@ def findings(watch: Watch) -> Iterator[Finding]:
     for window, seen in watch.evaluations:
         if (window, "") in asked:
             yield from _of_whole(watch, window, seen)
-        for name in watch.settings.class_thresholds:
-            yield from _of_class(watch, window, seen, name)
+            for name in watch.settings.class_thresholds:
+                yield from _of_class(watch, window, seen, name)
     if (SEQUENTIAL, "") in asked:
         yield from _of_tests(watch)
+    yield from ratio_findings(watch)
 
 
 def _of_whole(watch: Watch, window: str, newest: Evaluation) -> Iterator[Finding]:
@@ -330,6 +333,7 @@ def _class_of(seen: Evaluation | None, name: str) -> ClassCalibration | None:
 
 def _of_tests(watch: Watch) -> Iterator[Finding]:
     """Yield the findings of the sequential tests whose alarm does not fire, and of a window where it does."""
+    yield from _of_class_tests(watch)
     name = "Quantile ECE" if watch.model.task == "regression" else "ECE"
     firing = {alarm.version: since for alarm, since in watch.firing(MISCALIBRATION) if alarm.window == SEQUENTIAL}
     for _, test in sequential.newest(watch.connection, watch.model.id):
@@ -341,6 +345,29 @@ def _of_tests(watch: Watch) -> Iterator[Finding]:
             seen, even = settling(watch, version, over, since)
             if seen is not None:
                 yield settled(window_finding(seen, window, watch.settings, even))
+
+
+def _of_class_tests(watch: Watch) -> Iterator[Finding]:
+    """Yield the same of classes with thresholds."""
+    for _, test in sequential.newest_of_segments(watch.connection, watch.model.id):
+        name, alarm = test.segment.removeprefix(CLASS), Alarm(MISCALIBRATION, SEQUENTIAL, test.version, test.segment)
+        if not test.segment.startswith(CLASS) or name not in watch.settings.class_thresholds:
+            continue
+        if watch.fires(alarm):
+            yield from _settling_class(watch, alarm, name)
+        else:
+            yield sequential_finding(test, f"The ECE of class {name}")
+
+
+def _settling_class(watch: Watch, alarm: Alarm, name: str) -> Iterator[Finding]:
+    """Yield the finding of a window about the alarm of a class that fires."""
+    window, over = shortest_window(watch)
+    if over is None:
+        return
+    seen, even = settling(watch, alarm.version, over, watch.states[alarm].since)
+    calibration, at_even_odds = _class_of(seen, name), _class_of(even, name)
+    if seen is not None and calibration is not None and at_even_odds is not None:
+        yield settled(class_finding(seen, calibration, window, watch.settings, at_even_odds))
 
 
 def shortest_window(watch: Watch) -> tuple[str, Range | None]:
@@ -358,8 +385,13 @@ def _explained(watch: Watch, finding: Finding) -> Finding:
 
 
 def _start_test_again(connection: Connection, model_id: int, alert: Alert) -> None:
-    if (alert.alarm.window, alert.state) == (SEQUENTIAL, RESOLVED):
+    of_class = [alert.alarm.segment] if alert.alarm.segment else []
+    if alert.state == RESOLVED and alert.alarm.window == SEQUENTIAL and of_class:
+        sequential.restart_segments(connection, model_id, alert.alarm.version, of_class, alert.at)
+    elif alert.state == RESOLVED and alert.alarm.window == SEQUENTIAL:
         sequential.restart(connection, model_id, alert.alarm.version, alert.at)
+    if alert.state == RESOLVED and alert.alarm.window == RATIO:
+        ratios.restart(connection, model_id, alert.alarm.version, alert.at)
 
 
 KIND: Final = Kind(

@@ -35,6 +35,11 @@ class FaultEvidence(RemedyEvidence, frozen=True, kw_only=True):
         return None
 
     @property
+    def error(self) -> str | None:
+        """What has a limit, in words, where it is not the error of the task."""
+        return None
+
+    @property
     def of_each(self) -> bool:
         """Whether the limit is of the error of each confidence, not of the ECE."""
         return False
@@ -45,9 +50,11 @@ def told(watch: Watch, finding: Finding) -> Finding:
     evidence: Evidence = finding.evidence
     if not isinstance(evidence, FaultEvidence):
         return finding
-    since = since_of(watch.connection, watch.clock, of_version(finding.alarm.version), until=finding.end)
-    worst, waiting = _worst(watch, finding.alarm.version), _waiting(watch)
-    fault = _fault(watch, evidence, worst, since)
+    since, worst, waiting = None, "", _waiting(watch)
+    if not finding.alarm.segment:  # when a class began to be off is not looked for
+        since = since_of(watch.connection, watch.clock, of_version(finding.alarm.version), until=finding.end)
+        worst = _worst(watch, finding.alarm.version)
+    fault = _fault(watch, evidence, worst, since, of_class=bool(finding.alarm.segment))
     proposal = "" if waiting is None else f" {version_name(waiting).capitalize()} waits for you."
     return replace(
         finding,
@@ -63,14 +70,14 @@ def told(watch: Watch, finding: Finding) -> Finding:
     )
 
 
-def _fault(watch: Watch, evidence: FaultEvidence, worst: str, since: Since | None) -> Fault:
+def _fault(watch: Watch, evidence: FaultEvidence, worst: str, since: Since | None, *, of_class: bool) -> Fault:
     known = evidence.at_least
     at_least = known if known is not None and known > evidence.threshold else None
     return Fault(
-        task=watch.model.task,
+        task="binary" if of_class else watch.model.task,  # whether it is this class
         direction=evidence.direction,
         since=since,
-        error=_error(watch.model.task, of_each=evidence.of_each and at_least is None),
+        error=evidence.error or _error(watch.model.task, of_each=evidence.of_each and at_least is None),
         at_least=at_least,
         limit=evidence.threshold,
         worst=worst,

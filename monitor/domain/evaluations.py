@@ -165,6 +165,13 @@ class Window(Struct, frozen=True, kw_only=True):
             "on segments of it; else null"
         ),
     ] = None
+    threshold_hint: Annotated[
+        str | None,
+        Meta(
+            description="that outcomes of a binary model are so rare that no ECE could reach its threshold; then "
+            "`thresholds.ratio` limits how often they may happen; else null"
+        ),
+    ] = None
 
     @property
     def has_enough_labels(self) -> bool:
@@ -236,5 +243,6 @@ _UNKNOWN: Final = {
     "since_low": None,
     "since_high": None,
     "verdict_reason": None,
+    "threshold_hint": None,
 }
 """Fields that evaluations of early versions lack."""

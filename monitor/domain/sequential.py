@@ -27,6 +27,76 @@ class Basis(Struct, frozen=True, kw_only=True):
     alert_on: AlertOn = ECE
 
 
+class RatioBasis(Struct, frozen=True, kw_only=True):
+    """Settings that a test of observed over expected outcomes depends on; a change restarts it."""
+
+    ratio: float  # the threshold
+    false_alarm_rate: float
+    promoted: int | None  # start of the calibrator in service, in event time
+
+
+class RatioEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """Results of the test of observed over expected outcomes of a model version, valid under continuous monitoring."""
+
+    version: str
+    threshold: Annotated[
+        float,
+        Meta(
+            description="the null hypothesis is that the expected number of outcomes of each bucket of time is at most this many times "
+            "the sum of the confidences, and at least one over this many times, whatever single confidences do"
+        ),
+    ]
+    log_e: Annotated[float | None, Meta(description="log of the e-value against that, as it is now")]
+    log_e_peak: Annotated[
+        float,
+        Meta(
+            description="the highest since the test began; at `fires_at` it fires an alert, also if the fault is over"
+        ),
+    ]
+    fires_at: Annotated[float | None, Meta(description="-log `level`; null before the first bet")]
+    peaked_at: Annotated[
+        Moment | None, Meta(description="end of the bucket of time that reached it; null while nothing was won")
+    ]
+    observed: Annotated[
+        float, Meta(description="outcomes that happened since the test began; a cluster is one, its mean")
+    ]
+    expected: Annotated[float, Meta(description="sum of their confidences")]
+    off_by_at_least: Annotated[
+        float | None,
+        Meta(
+            description="outcomes have happened this many times as often as expected, or as seldom, at some moment since the test began, "
+            "wrongly so with probability at most `level`; null where nothing can be said"
+        ),
+    ]
+    direction: Annotated[
+        Direction,
+        Meta(description="`underestimates` where more happens than is expected, `overestimates` where less does"),
+    ]
+    labels: Annotated[Count, Meta(description="labels that came in time, and have been tested")]
+    bets: Annotated[Count, Meta(description="single labels and clusters")]
+    steps: Annotated[Count, Meta(description="buckets of time with labels that have been tested")]
+    held: Annotated[
+        bool,
+        Meta(
+            description="whether an alert is held back, since labels chosen by their outcome would explain the evidence"
+        ),
+    ]
+    held_because: Annotated[str | None, Meta(description="why it is held, in words")]
+    false_alarm_rate: Annotated[Ratio, Meta(description="of the model as a whole")]
+    start: Annotated[
+        Count | None,
+        Meta(description="number of this test among those of all versions and restarts; null before its first bet"),
+    ]
+    level: Annotated[float | None, Meta(description="this test's own share of `false_alarm_rate`")]
+    since: Annotated[Moment, Meta(description="predictions since then count, in event time")]
+    until: Annotated[Moment, Meta(description="as of the other tests")]
+
+    @property
+    def limit(self) -> float:
+        """The log e-value at which the alert fires; infinite before the first bet."""
+        return math.inf if self.fires_at is None else self.fires_at
+
+
 class VersionEvidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Results of the sequential tests of a model version, or of one of its declared segments, valid under continuous monitoring."""
 

@@ -215,29 +215,42 @@ WINDOWS: Final = SettingType(
 )
 
 
-def limits(noun: str, known: Mapping[str, Interval], example: str) -> SettingType[dict[str, float]]:
-    """Return the type of an object of limits by name, of which any subset may be given."""
+def limits(
+    noun: str, known: Mapping[str, Interval], example: str, optional: Mapping[str, Interval] | None = None
+) -> SettingType[dict[str, float | None]]:
+    """Return the type of an object of limits by name, of which any subset may be given; null takes an optional one back."""
+    optional = optional or {}
+    every = {**known, **optional}
 
-    def parse(name: str, value: object) -> dict[str, float]:
+    def parse(name: str, value: object) -> dict[str, float | None]:
         if not isinstance(value, dict):
             raise BadInput(name, value, f"must be an object such as {example}")
         for key, limit in value.items():
-            if key not in known:
-                raise BadInput(f"{name}.{key}", limit, f"there is no such {noun}; there are {', '.join(known)}")
-        return {key: number(known[key]).parse(f"{name}.{key}", limit) for key, limit in value.items()}
+            if key not in every:
+                raise BadInput(f"{name}.{key}", limit, f"there is no such {noun}; there are {', '.join(every)}")
+        return {
+            key: None if limit is None and key in optional else number(every[key]).parse(f"{name}.{key}", limit)
+            for key, limit in value.items()
+        }
 
+    or_null = [f"{key} ({interval}, or null)" for key, interval in optional.items()]
     return SettingType(
-        accepts="an object of " + ", ".join(f"{key} ({interval})" for key, interval in known.items()),
-        schema=Annotated[_limits_schema(known), Meta(extra_json_schema={"propertyNames": {"enum": list(known)}})],
+        accepts="an object of " + ", ".join([f"{key} ({interval})" for key, interval in known.items()] + or_null),
+        schema=Annotated[
+            _limits_schema(known, optional), Meta(extra_json_schema={"propertyNames": {"enum": list(every)}})
+        ],
         parse=parse,
         merges=True,
     )
 
 
-def _limits_schema(known: Mapping[str, Interval]) -> Any:
-    widest: Any = Interval(0, max(interval.most for interval in known.values()), open_below=True).schema
-    properties = {key: msgspec.json.schema(interval.schema) for key, interval in known.items()}
-    return Annotated[dict[str, widest], Meta(extra_json_schema={"properties": properties})]
+def _limits_schema(known: Mapping[str, Interval], optional: Mapping[str, Interval]) -> Any:
+    every = {**known, **optional}
+    widest: Any = Interval(0, max(interval.most for interval in every.values()), open_below=True).schema
+    schemas: dict[str, Any] = {key: interval.schema for key, interval in known.items()}
+    schemas |= {key: interval.schema | None for key, interval in optional.items()}
+    properties = {key: msgspec.json.schema(schema) for key, schema in schemas.items()}
+    return Annotated[dict[str, widest | None], Meta(extra_json_schema={"properties": properties})]
 
 
 def by_class(of: SettingType[T], example: str) -> SettingType[dict[str, T]]:

@@ -37,6 +37,9 @@ T = TypeVar("T")
 VALIDATION: Final = "validation"
 """The reference that is the validation set, sent as events with `reference: true`."""
 
+RATIO: Final = "ratio"
+"""The threshold of observed over expected outcomes; also stands in place of the window of an alarm that its test raised."""
+
 CLASS: Final = "class="
 """What the segment of an alert on a single class begins with."""
 
@@ -70,6 +73,7 @@ class Revision:
     number: int
     segments: tuple[str, ...]  # declared keys
     label_delay: int | None  # microseconds; None where it is learned
+    classes: tuple[str, ...] = ()  # that have thresholds of their own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -109,15 +113,18 @@ class ModelSettings:
                 "threshold",
                 {"ece": SHARE, "psi": Interval(0, 100, open_below=True, open_above=True)},
                 '{"ece": 0.05, "psi": 0.2}',
+                optional={RATIO: Interval(1, 1000, open_below=True)},
             ),
-            sentence="ECE up to which a model counts as calibrated, and PSI up to which its scores have not drifted.",
+            sentence="ECE up to which a model counts as calibrated, and PSI up to which its scores have not drifted. `ratio`, of a binary "
+            "model: how many times as often as expected, or as seldom, its outcomes may happen; not tested by default, and null ends "
+            "that. For events so rare that no ECE could reach its threshold.",
         ),
     ] = field(default_factory=lambda: {"ece": 0.05, "psi": 0.2})
     class_thresholds: Annotated[
         dict[str, float],
         Setting(
             type=by_class(number(SHARE), '{"fraud": 0.02}'),
-            sentence="Thresholds for the ECE of single classes, whose errors cost more.",
+            sentence="Thresholds for the ECE of single classes, whose errors cost more. They are tested from now on.",
         ),
     ] = field(default_factory=dict)
     alert_policy: Annotated[
@@ -289,8 +296,13 @@ def settings_from(old: ModelSettings, declaration: Mapping[str, object]) -> Mode
         if name not in {TASK.name, CLASSES.name}:
             setting = SETTINGS[name].type
             parsed = setting.parse(name, value)
-            changes[name] = {**getattr(old, name), **parsed} if setting.merges else parsed
+            changes[name] = _merged(getattr(old, name), parsed) if setting.merges else parsed
     return replace(old, **changes)
+
+
+def _merged(old: Mapping[str, object], changed: Mapping[str, object]) -> dict[str, object]:
+    """Return old limits with new ones in their place, without those that are taken back."""
+    return {name: limit for name, limit in {**old, **changed}.items() if limit is not None}
 
 
 def task_from(model: Model | None, declaration: Mapping[str, object]) -> tuple[Task | None, tuple[str, ...] | None]:
@@ -330,6 +342,12 @@ def check_task_of(chosen: Mapping[str, object], task: Task | None, settings: Mod
     ):
         raise BadInput(
             "alert_on", settings.alert_on, "must be ece for a regression, which has no confidences of its own"
+        )
+    limit = settings.thresholds.get(RATIO)
+    chosen_now = chosen.keys() & {"thresholds", TASK.name}
+    if limit is not None and task not in {None, "binary"} and chosen_now:
+        raise BadInput(
+            "thresholds.ratio", limit, f"is for binary models, whose outcomes can be counted; this one's task is {task}"
         )
 
 

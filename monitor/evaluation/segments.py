@@ -1,26 +1,29 @@
-"""Sequential tests of a model's declared segments, which advance with those of its versions."""
+"""Sequential tests of a model's declared segments and of classes with thresholds, which advance with those of its versions."""
 
 import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import groupby
 
+from msgspec import structs
 from sqlalchemy import Connection
 
 from ..domain.sequential import Basis
-from ..domain.settings import Model
+from ..domain.settings import CLASS, Model
 from ..domain.times import moment
 from ..stats.sequential.evidence import Evidence
+from ..stats.sequential.guarantee import fires_for_ever
 from ..stats.sequential.stored import decoded, encoded
 from ..stats.values import UNREAD, Reading
 from ..store import sequential
 from ..store.sequential import Standing
 from ..windows import segments, value_maps
-from .steps import Step, advanced_side_by_side, taught
+from .steps import Step, advanced_side_by_side, labelling, taught
 from .testing import Place, Testing
 
 
 class SegmentTests:
-    """The tests of a model's segments within a transaction.
+    """The tests of a model's segments within a transaction; a class with a threshold stands in place of one.
 
     A test of a segment starts with its first labelled cohort, again after a promotion, a change of its basis or the end of an alert that
     named it.
@@ -53,13 +56,34 @@ class SegmentTests:
 
         """
         places = sorted(place for place in {*steps, *late} if place[0] in since)
+        after: list[Testing] = []
+        for limit, some in groupby(sorted(places, key=self._limit), key=self._limit):
+            after += self._advanced(list(some), steps, late, since=since, readings=readings, limit=limit)
+        first = {place: own[0].begin for place, own in steps.items() if own}
+        numbered = [self._judged(test, steps, late) for test in self._numbered(after, first)]
+        self._save(numbered, until)
+
+    def _limit(self, place: Place) -> float:
+        return segments.tested_up_to(self.model, place[1])
+
+    def _advanced(
+        self,
+        places: Sequence[Place],
+        steps: Mapping[Place, Sequence[Step]],
+        late: Mapping[Place, Sequence[Step]],
+        *,
+        since: Mapping[str, int],
+        readings: Mapping[str, Reading],
+        limit: float,
+    ) -> list[Testing]:
+        """Return the tests of some segments that have the same threshold after their steps, and what they learn from late labels."""
         tests = [self._resumed(place, steps.get(place, ()), since[place[0]]) for place in places]
         reads = [value_maps.reader(readings.get(version, UNREAD)) for version, _ in places]
         tested = advanced_side_by_side(
             [test.evidence for test in tests],
             [test.counting(steps.get(test.place, ())) for test in tests],
             task=self.model.task or "",
-            threshold=segments.threshold(self.model),
+            threshold=limit,
             reads=reads,
         )
         after = [test.after(*result) for test, result in zip(tests, tested, strict=True)]
@@ -67,11 +91,29 @@ class SegmentTests:
             for step in test.counting(late.get(test.place, ())):
                 evidence = taught(after[i].evidence, step, task=self.model.task or "", read=reads[i])
                 after[i] = replace(after[i], evidence=evidence)
-        self._save(self._numbered(after, {place: own[0].begin for place, own in steps.items() if own}), until)
+        return after
+
+    def _judged(
+        self, test: Testing, steps: Mapping[Place, Sequence[Step]], late: Mapping[Place, Sequence[Step]]
+    ) -> Testing:
+        """Return the test of a class after it is known which of its predictions had a label in time; any other as it is."""
+        if not test.segment.startswith(CLASS) or test.level is None:
+            return test
+        own = (test.counting(some.get(test.place, ())) for some in (steps, late))
+        seen = labelling(*own, task="binary", read=value_maps.reader(UNREAD))
+        if seen is None:
+            return test
+        evidence = test.evidence.labelled(seen, threshold=self._limit(test.place), limit=fires_for_ever(test.level))
+        forgotten = evidence.peak < test.evidence.peak
+        return replace(test, evidence=evidence, peaked_at=None if forgotten else test.peaked_at)
+
+    def _basis(self, segment: str) -> Basis:
+        """Return what the test of a segment depends on: of a class its own threshold."""
+        return structs.replace(self.basis, ece=self._limit(("", segment))) if segment.startswith(CLASS) else self.basis
 
     def _resumed(self, place: Place, steps: Sequence[Step], since: int) -> Testing:
         stored, (version, segment) = self.stored.get(place), place
-        evidence = None if stored is None or stored.basis != self.basis else _evidence_of(stored)
+        evidence = None if stored is None or stored.basis != self._basis(segment) else _evidence_of(stored)
         if stored is None or evidence is None:
             first = max(since, stored.since if stored is not None else 0)
             shown = min((step.begin for step in steps if step.begin >= first), default=first)
@@ -98,21 +140,34 @@ class SegmentTests:
         void = [
             replace(stored, state=b"")
             for place, stored in self.stored.items()
-            if place not in tested and stored.state and stored.basis != self.basis
+            if place not in tested and stored.state and not self._stands(stored)
         ]
         standing = [self._standing(test, until) for test in tests]
         sequential.save_segments(self.connection, self.model.id, [*standing, *void])
 
+    def _stands(self, stored: Standing) -> bool:
+        """Return whether a test goes on as it is."""
+        return not segments.has_test(self.model, stored.segment) or stored.basis == self._basis(stored.segment)
+
     def _standing(self, test: Testing, until: int) -> Standing:
+        limit, of_class = self._limit(test.place), test.segment.startswith(CLASS)
         said = test.said(
-            self.model.task,
-            threshold=segments.threshold(self.model),
+            "binary" if of_class else self.model.task,
+            threshold=limit,
             false_alarm_rate=self.basis.false_alarm_rate,
             until=until,
         )
+        if of_class:
+            held_because = test.evidence.doubt(threshold=limit)
+            said = structs.replace(said, held=held_because is not None, held_because=held_because)
         state = zlib.compress(encoded(test.evidence), 1)
         return Standing(
-            version=test.version, segment=test.segment, since=test.since, basis=self.basis, evidence=said, state=state
+            version=test.version,
+            segment=test.segment,
+            since=test.since,
+            basis=self._basis(test.segment),
+            evidence=said,
+            state=state,
         )
 
 

@@ -32,6 +32,7 @@ from ..windows import segments, value_maps
 from ..windows.clock import due_until
 from ..windows.ranges import first_after
 from ..windows.sums import readings
+from .ratios import RatioTests
 from .rule import decides, fires_at
 from .segments import SegmentTests
 from .steps import Step, advanced_through, labelling, taught
@@ -98,7 +99,7 @@ class Taking:
         self.tested = {
             number: (key.version, key.segment)
             for key, number in ids.items()
-            if not key.segment or segments.declared(model, key.segment)
+            if not key.segment or segments.has_test(model, key.segment)
         }
         self.numbers = list(ids.values())
         self.before = self.progress.taken_until or 0
@@ -129,7 +130,10 @@ class Taking:
         """Return whether the tests of all versions go on as they are."""
         basis, versions_seen = self._basis(), set(self.version_of.values())
         same = all(standing.basis == basis and standing.state for standing in self.stored.values())
-        return not self.numbers or self.progress.taken_until is None or (same and self.stored.keys() >= versions_seen)
+        if not self.numbers or self.progress.taken_until is None:
+            return True
+        ratios = RatioTests(self.connection, self.model, promoted=basis.promoted, starts=self.starts)
+        return same and self.stored.keys() >= versions_seen and ratios.stand(versions_seen)
 
     def go(self) -> tuple[int, bool]:
         """Test what is next; return the number of steps, and whether there is more."""
@@ -141,6 +145,7 @@ class Taking:
             for version, testing in before.items()
         }
         self._audit(before)
+        self._test_ratios(basis, before, steps, late)
         segment_starts = self._test_segments(basis, before, steps, late)
         sequential.save(self.connection, self.model.id, [self._standing(testing, basis) for testing in after.values()])
         models.took(self.connection, self.model.id, self.until, starts=self.starts, segment_starts=segment_starts)
@@ -159,6 +164,15 @@ class Taking:
             until=self.until,
         )
         return tests.starts
+
+    def _test_ratios(
+        self, basis: Basis, wholes: Mapping[str, Testing], steps: Sequence[Step], late: Sequence[Step]
+    ) -> None:
+        """Advance the tests of observed over expected outcomes by the same steps; they are numbered among those of versions."""
+        tests = RatioTests(self.connection, self.model, promoted=basis.promoted, starts=self.starts)
+        since = {version: testing.since for version, testing in wholes.items()}
+        tests.advance(steps, late, since=since, reached=self.before, until=self.until)
+        self.starts = tests.starts
 
     def _audit(self, testing: Mapping[str, Testing]) -> None:
         """Log that the tests of another release were not taken over."""
@@ -228,7 +242,7 @@ class Taking:
             for waiting in sequential.due(self.connection, self.numbers, self.until, last):
                 self._add(steps, waiting)
             for key, cluster in taken.items():
-                if not key.segment or segments.declared(self.model, key.segment):
+                if not key.segment or segments.has_test(self.model, key.segment):
                     steps.add_cluster((key.version, key.segment), cluster, cluster.summary)
                     late.add_cluster((key.version, key.segment), cluster, cluster.rest)
             sequential.forget_due(self.connection, self.numbers, self.until, last)

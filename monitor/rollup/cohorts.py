@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..domain.cohorts import DUE_STEP, bucket_of, due_of
-from ..domain.records import PredictionRow
+from ..domain.records import PredictionRow, SeriesKey
 from ..domain.settings import Revision
 from ..domain.times import ceil
 from ..stats.cells import CELLS, Integers
@@ -34,6 +34,7 @@ from ..stats.summary import (
 )
 from ..store.clusters import Cluster, ClusterKey
 from ..store.sequential import LATE, Taken
+from .classes import OfClass
 from .join import Change
 from .sums import Sums, series_of, series_of_all
 
@@ -89,24 +90,71 @@ def cohort_sums(
     segments_only : whether only cohorts of segments that were not taken yet are summed, for a rebuild
 
     """
-    cohorts = {i: cohort for i, change in enumerate(changes) if (cohort := _cohort_of(change, taken)) is not None}
-    if segments_only:
-        cohorts = {i: cohort for i, cohort in cohorts.items() if cohort.due != LATE}
+    cohorts = _cohorts(changes, taken, with_late=not segments_only)
     series, of_each, places = series_of_all([changes[i].row for i in cohorts], revisions)
     if segments_only:
         of_segment = np.array([bool(key.segment) for key in series], dtype=bool)[places]
         owner = np.repeat(np.arange(len(of_each)), of_each)
         of_each, places = np.bincount(owner[of_segment], minlength=len(of_each)), places[of_segment]
+    return _by_cohort(entries, len(changes), cohorts=cohorts, series=series, of_each=of_each, places=places)
+
+
+def class_cohort_sums(
+    changes: Sequence[Change], of_class: OfClass, taken: Mapping[int, Taken], *, with_late: bool = True
+) -> Sums:
+    """Return the same of one class, in series of its own.
+
+    Parameters
+    ----------
+    of_class : what the changes add to its sums
+    taken : progress of the tests, by model
+    with_late : whether labels that came too late are summed too
+
+    """
+    cohorts = {i: cohort for i, cohort in _cohorts(changes, taken, with_late=with_late).items() if i in of_class.events}
+    series: dict[SeriesKey, int] = {}
+    places = [series.setdefault(changes[i].row.series(of_class.segment), len(series)) for i in cohorts]
+    of_each = np.ones(len(places), dtype=np.int64)
+    numbers = np.array(places, dtype=np.int64)
+    return _by_cohort(
+        of_class.entries, len(changes), cohorts=cohorts, series=list(series), of_each=of_each, places=numbers
+    )
+
+
+def _cohorts(changes: Sequence[Change], taken: Mapping[int, Taken], *, with_late: bool) -> dict[int, "_Cohort"]:
+    """Return the cohorts of changes that add to one, by their positions."""
+    cohorts = {i: cohort for i, change in enumerate(changes) if (cohort := _cohort_of(change, taken)) is not None}
+    return {i: cohort for i, cohort in cohorts.items() if with_late or cohort.due != LATE}
+
+
+def _by_cohort(
+    entries: Entries,
+    count: int,
+    *,
+    cohorts: Mapping[int, "_Cohort"],
+    series: list[SeriesKey],
+    of_each: Integers,
+    places: Integers,
+) -> Sums:
+    """Return the entries of changes by series and cohort.
+
+    Parameters
+    ----------
+    count : number of changes
+    cohorts : by change
+    of_each, places : number of series of each of these changes, and their positions, change after change
+
+    """
     targets: dict[tuple[int, ...], int] = {}
     places_left = iter(places.tolist())
     target = [
         targets.setdefault((place, *cohort), len(targets))
-        for cohort, count in zip(cohorts.values(), of_each.tolist(), strict=True)
-        for place in islice(places_left, count)
+        for cohort, times in zip(cohorts.values(), of_each.tolist(), strict=True)
+        for place in islice(places_left, times)
     ]
-    counts = np.zeros(len(changes), dtype=np.int64)
+    counts = np.zeros(count, dtype=np.int64)
     counts[list(cohorts)] = of_each
-    is_late = np.zeros(len(changes), dtype=bool)
+    is_late = np.zeros(count, dtype=bool)
     is_late[[i for i, cohort in cohorts.items() if cohort.due == LATE]] = True
     return Sums(series, list(targets), _summed(entries, counts, np.array(target, dtype=np.int64), is_late))
 
@@ -178,6 +226,21 @@ def clusters_of(
         ]
         for i, change in enumerate(changes)
         if change.row.cluster is not None and not change.row.reference
+    }
+
+
+def class_clusters_of(changes: Sequence[Change], keys: Mapping[str, int], of_class: OfClass) -> ClustersOf:
+    """Return the clusters of one class that changes belong to.
+
+    Parameters
+    ----------
+    keys : of the clusters, by name
+
+    """
+    return {
+        i: [ClusterKey(row.model_id, row.version, of_class.segment, keys[row.cluster])]
+        for i, row in ((i, changes[i].row) for i in sorted(of_class.events))
+        if row.cluster is not None
     }
 
 

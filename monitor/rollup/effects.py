@@ -25,7 +25,15 @@ from ..store.payload import confidences
 from ..store.rows import outcome
 from ..store.sequential import Taken
 from ..store.summaries import Summaries
-from .cohorts import cluster_keys, clusters_of, cohort_sums, gathered_clusters
+from .classes import sums_of_classes
+from .cohorts import (
+    class_clusters_of,
+    class_cohort_sums,
+    cluster_keys,
+    clusters_of,
+    cohort_sums,
+    gathered_clusters,
+)
 from .join import Arrival, Joined, join
 from .sums import Sums, Target, entries_of, merged, sums_of
 
@@ -95,20 +103,24 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     names = {change.row.cluster for change in joined.changes}
     entries = entries_of(joined.changes, models, known_revisions, halves(key, names))
     taken = sequential.taken(connection, list(models))
-    clustered = clusters_of(joined.changes, cluster_keys(key, names), known_revisions)
-    gathered = gathered_clusters(
-        joined.changes,
-        entries,
-        taken,
-        clustered,
-        stored=clusters.of_keys(connection, sorted(set(chain.from_iterable(clustered.values())))),
-        spans={model_id: model.settings.cluster_span for model_id, model in models.items()},
-    )
+    of_classes = list(sums_of_classes(joined.changes, models, known_revisions))
+    cluster_names = cluster_keys(key, names)
+    gathering = [(entries, clusters_of(joined.changes, cluster_names, known_revisions))]
+    gathering += [(part.entries, class_clusters_of(joined.changes, cluster_names, part)) for part in of_classes]
+    spans = {model_id: model.settings.cluster_span for model_id, model in models.items()}
+    gathered: dict[ClusterKey, Cluster] = {}
+    for part_entries, clustered in gathering:
+        stored = clusters.of_keys(connection, sorted(set(chain.from_iterable(clustered.values()))))
+        gathered |= gathered_clusters(joined.changes, part_entries, taken, clustered, stored=stored, spans=spans)
     return Effects(
         joined=joined,
         additions=[
             addition_of(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
             addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, entries, taken, known_revisions)),
+            *(
+                addition_of(connection, rollups.COHORTS, class_cohort_sums(joined.changes, part, taken))
+                for part in of_classes
+            ),
         ],
         clusters=gathered,
         progress=progress,

@@ -7,13 +7,14 @@ from sqlalchemy import Connection
 
 from ..domain.errors import NotFound
 from ..domain.records import PredictionRow
-from ..domain.settings import Model
+from ..domain.settings import CLASS, Model
 from ..domain.times import LATEST
 from ..store import clusters, events, models, rollups, sequential
 from ..store.engine import Database
 from ..store.lease import fence
 from ..store.rows import standing
-from .cohorts import cohort_sums
+from .classes import sums_of_classes
+from .cohorts import class_cohort_sums, cohort_sums
 from .effects import halves
 from .job import add_sums
 from .join import Change
@@ -88,10 +89,14 @@ def _add(connection: Connection, model: Model, changes: list[Change], minutes_fr
     add_sums(connection, rollups.SUMS, sums)
     taken = sequential.taken(connection, [model.id])
     add_sums(connection, rollups.COHORTS, cohort_sums(changes, entries, taken, revisions, segments_only=True))
+    for part in sums_of_classes(changes, {model.id: model}, revisions):
+        add_sums(connection, rollups.COHORTS, class_cohort_sums(changes, part, taken, with_late=False))
 
 
 def _forget_waiting_segments(connection: Connection, model: Model) -> None:
     """Delete the cohorts of segments that wait, and what clusters hold of segments that are declared no more."""
     ids = rollups.every_series(connection, model.id)
     sequential.forget_due(connection, [number for key, number in ids.items() if key.segment], LATEST, LATEST)
-    clusters.forget(connection, model.id, model.settings.segments)
+    clusters.forget(
+        connection, model.id, [*model.settings.segments, *map(CLASS.__add__, model.settings.class_thresholds)]
+    )

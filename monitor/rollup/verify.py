@@ -28,7 +28,7 @@ from ..domain.records import (
     Progress,
     SeriesKey,
 )
-from ..domain.settings import Model, Revision
+from ..domain.settings import CLASS, Model, Revision
 from ..domain.times import DAY, LATEST, MINUTE, SECOND, floor, rfc3339
 from ..stats.cells import CELLS, EDGES, SIXTIETHS
 from ..stats.summary import (
@@ -209,11 +209,46 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
-    for series in () if row.reference else _series(settings, row):
+    if not row.reference:
+        _add_waiting(rows, settings, row, terms, label)
+
+
+def _add_waiting(
+    rows: _Recomputed, settings: _Settings, row: PredictionRow, terms: list[Term], label: LabelRow | None
+) -> None:
+    """Add an event to what waits for the sequential tests: of its version, its segments, and classes with thresholds."""
+    parts = [(series, terms) for series in _series(settings, row)]
+    parts += [
+        (row.series(CLASS + name), _terms_of_class(settings.model, row, label, index))
+        for index, name in _classes(settings, row)
+    ]
+    for series, own in parts:
         waiting = _waiting_in(rows, settings, row, series)
         if waiting is not None:
-            for slot, value in terms:
+            for slot, value in own:
                 waiting[slot] += value if _is_counted(slot) else 0
+
+
+def _classes(settings: _Settings, row: PredictionRow) -> list[tuple[int, str]]:
+    """Return index and name of the classes that had a threshold when an event came."""
+    names = (settings.model.classes or ()) if settings.model.task == "multiclass" else ()
+    wanted = settings.revisions[row.model_id, row.revision].classes
+    return [(index, name) for index, name in enumerate(names) if name in wanted]
+
+
+def _terms_of_class(model: Model, row: PredictionRow, label: LabelRow | None, index: int) -> list[Term]:
+    """Return what an event adds to the sums of one class, which is a binary question."""
+    p = vectors_of(row, model.classes)[0][index]
+    terms = [
+        (total_slot("events"), 1),
+        (cell_slot("both", _cell(p), "en"), 1),
+        (cell_slot("both", _cell(p), "esp"), _fixed(p)),
+    ]
+    if label is None:
+        return terms
+    truth = truth_index(model, label.label)
+    told = [] if truth is None else _cell_terms("both", p, int(truth == index), half=False)
+    return [*terms, (total_slot("labels"), 1), *told]
 
 
 def _waiting_in(rows: _Recomputed, settings: _Settings, row: PredictionRow, series: SeriesKey) -> Counter[int] | None:

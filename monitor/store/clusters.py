@@ -105,11 +105,17 @@ def save(connection: Connection, rows: Mapping[ClusterKey, Cluster]) -> None:
 
 
 def forget(connection: Connection, model_id: int, declared: Collection[str]) -> None:
-    """Empty the clusters of a model in segments other than the declared ones, given by their keys; they never open again."""
+    """Empty the clusters of a model in segments other than the declared ones; they never open again.
+
+    Parameters
+    ----------
+    declared : keys of segments, and what stands for a class as a whole
+
+    """
     rows = {
         key: row.emptied()
         for key, row in of_model(connection, model_id).items()
-        if key.segment and key.segment.partition(":")[0] not in declared
+        if key.segment and not {key.segment, key.segment.partition(":")[0]} & set(declared)
     }
     save(connection, rows)
 

@@ -108,8 +108,8 @@ def _written(connection: Connection, name: str) -> Model:
 def change(
     connection: Connection, old: Model, *, task: str | None, classes: Sequence[str] | None, settings: ModelSettings
 ) -> Model:
-    """Store new settings; a change of segments or label delay begins a new revision."""
-    same = (settings.segments, settings.label_delay) == (old.settings.segments, old.settings.label_delay)
+    """Store new settings; a change of what the roll-up depends on begins a new revision."""
+    same = _summed_under(settings) == _summed_under(old.settings)
     number = old.revision if same else old.revision + 1
     if not same:
         _add_revision(connection, old.id, number, settings)
@@ -119,6 +119,11 @@ def change(
         .values(task=task, classes=_json_list(classes), settings=_settings_json(settings), revision=number)
     )
     return _written(connection, old.name)
+
+
+def _summed_under(settings: ModelSettings) -> tuple[object, ...]:
+    """Return the settings that the roll-up depends on."""
+    return settings.segments, settings.label_delay, sorted(settings.class_thresholds)
 
 
 def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence[str] | None) -> None:
@@ -143,6 +148,7 @@ def revisions(connection: Connection, model_ids: Sequence[int]) -> dict[tuple[in
             number=row.number,
             segments=tuple(msgspec.json.decode(row.segments, type=list[str])),
             label_delay=row.label_delay,
+            classes=tuple(msgspec.json.decode(row.classes, type=list[str])),
         )
         for row in rows
     }
@@ -230,6 +236,7 @@ def _add_revision(connection: Connection, model_id: int, number: int, settings: 
             number=number,
             segments=_json_list(settings.segments),
             label_delay=settings.label_delay,
+            classes=_json_list(sorted(settings.class_thresholds)),
         )
     )
 

@@ -68,6 +68,9 @@ revision = Table(
     Column("number", Integer, primary_key=True),
     Column("segments", Text, nullable=False),  # JSON list of declared keys
     Column("label_delay", BigInteger),  # microseconds; null where it is learned
+    Column(
+        "classes", Text, nullable=False, server_default="[]"
+    ),  # JSON list of the classes with thresholds of their own
 )
 
 progress = Table(
@@ -253,6 +256,17 @@ segment_evidence = Table(
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),
     Column("segment", Text, primary_key=True),
+    Column("since", BigInteger, nullable=False),  # the other columns are those of `evidence`
+    Column("basis", Text, nullable=False),
+    Column("fields", Text, nullable=False),
+    Column("state", LargeBinary, nullable=False),
+)
+
+ratio_evidence = Table(
+    "ratio_evidence",  # the tests of observed over expected outcomes of a model version as a whole
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("version", Text, primary_key=True),
     Column("since", BigInteger, nullable=False),  # the other columns are those of `evidence`
     Column("basis", Text, nullable=False),
     Column("fields", Text, nullable=False),

@@ -1,14 +1,17 @@
 """Sums of windows to figures, what is drawn of them, and a verdict."""
 
+import math
 from collections.abc import Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
 import numpy as np
-from msgspec import convert
+from msgspec import convert, structs
 
 from ..domain.evaluations import (
+    CALIBRATED,
     OFF,
+    TOO_FEW_LABELS,
     Bin,
     ClassCalibration,
     Curves,
@@ -18,13 +21,14 @@ from ..domain.evaluations import (
     RiskPoint,
     Verdict,
 )
-from ..domain.settings import Model
+from ..domain.settings import RATIO, Model
 from ..domain.times import moment
 from ..domain.verdicts import verdict_of
 from ..stats import classwise, noise, reliability, selective
 from ..stats.alike import stacked
 from ..stats.cells import Cells, Floats
 from ..stats.direction import Direction, directions
+from ..stats.outcomes import expected_for_verdict
 from ..stats.reliability import Bins, bins_of, emptied
 from ..stats.remedy import NOT_COMPARED, WAIT
 from ..stats.summary import LOSSES, MAX_CLASSES, Scores, Summary, cells_of
@@ -143,8 +147,35 @@ def _of_probabilities(windows: Sequence[_Window]) -> Iterator[Evaluation]:
         _curves(windows, batch),
     )
     for window, figures, direction, labelled, margin, curves in zip(windows, *columns, strict=True):
-        verdict = _verdict(window, labelled, figures["ece_lower_bound"], margin)
-        yield _evaluation(window, figures, direction, verdict, curves=curves)
+        verdict = _counted(window, figures, _verdict(window, labelled, figures["ece_lower_bound"], margin))
+        yield structs.replace(
+            _evaluation(window, figures, direction, verdict, curves=curves), threshold_hint=_hint(window, figures)
+        )
+
+
+def _counted(window: _Window, figures: Figures, verdict: tuple[Verdict, int]) -> tuple[Verdict, int]:
+    """Return a verdict, not "calibrated" where too few outcomes were expected to show that they happen otherwise."""
+    question = window.question
+    limit, mean = question.model.settings.thresholds.get(RATIO), figures["mean_confidence"]
+    if verdict[0] != CALIBRATED or limit is None or not mean or question.segment or question.model.task != "binary":
+        return verdict
+    needed = math.ceil(expected_for_verdict(limit, window.false_alarm_rate) / mean) - window.summary.labels
+    return (TOO_FEW_LABELS, needed) if needed > 0 else verdict
+
+
+def _hint(window: _Window, figures: Figures) -> str | None:
+    """Return that no ECE could reach the threshold, so rare are the outcomes of a binary model; None elsewhere."""
+    settings, mean, lean = window.question.model.settings, figures["mean_confidence"], figures["lean"]
+    few = window.summary.labels < settings.minimum_labels
+    if mean is None or lean is None or few or window.question.model.task != "binary" or RATIO in settings.thresholds:
+        return None
+    most, threshold = 2 * mean - lean, settings.thresholds["ece"]
+    if not 0 < most <= threshold:
+        return None
+    return (
+        f"Outcomes are so rare here that no ECE could exceed {most:.2g}: the threshold {threshold:g} can't be reached. "
+        "Set `thresholds.ratio`, a limit of observed over expected outcomes, to be alerted when they happen more or less often than stated."
+    )
 
 
 def _evaluation(

@@ -21,6 +21,7 @@ NATS: Final = "nats"
 DEVIATIONS: Final = "standard deviations"
 LOG_ODDS: Final = "log odds"
 SLOPE: Final = "slope"
+TIMES: Final = "times"
 COUNT: Final = "count"
 LABEL: Final = "unit of the label"
 

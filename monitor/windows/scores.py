@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from ..stats import decomposition, discrimination, noise, reliability, scores, selective
+from ..stats import decomposition, discrimination, noise, outcomes, reliability, scores, selective
 from ..stats.alike import ratio
 from ..stats.cells import Cells, Floats
 from ..stats.classwise import sce
@@ -19,7 +19,7 @@ from ..stats.discrimination import Auc
 from ..stats.reliability import Bins
 from ..stats.selective import Ranking
 from ..stats.smooth import smooth_eces
-from .figures import COUNT, DEVIATIONS, LOG_ODDS, NATS, RATIO, SCORE, SLOPE, Figure
+from .figures import COUNT, DEVIATIONS, LOG_ODDS, NATS, RATIO, SCORE, SLOPE, TIMES, Figure
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,6 +82,12 @@ class Batch:
     def auc(self) -> Auc:
         """The areas under the ROC curve, with their intervals."""
         return discrimination.aucs(self.cells)
+
+    @cached_property
+    def outcome_intervals(self) -> tuple[Floats, Floats]:
+        """95 % intervals of observed over expected outcomes."""
+        observed, expected = self.cells.sy.sum(axis=-1), self.cells.sp.sum(axis=-1)
+        return outcomes.intervals(observed, expected, np.full(len(observed), outcomes.TWO_SIDED))
 
     @cached_property
     def ranking(self) -> Ranking:
@@ -413,6 +419,36 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
         sentence="Upper end of the 95 % interval of `auc`.",
         worry="When it is under the `auc` that the model used to have: the loss is more than chance.",
         action="As for `auc`.",
+    ),
+    Figure(
+        name="observed_over_expected",
+        title="Observed over expected",
+        of=lambda batch: ratio(batch.cells.sy.sum(axis=-1), batch.cells.sp.sum(axis=-1)),
+        unit=TIMES,
+        exported="observed_over_expected",
+        sentence="How many times as often as the confidences say it came true: 1 is right on average, 2 twice as often.",
+        worry="When its interval leaves 1 by more than you can bear. Of rare events this shows what no ECE can: a rate 7 times the stated "
+        "one of 1 in 10,000 is an ECE of .0006.",
+        action="Set `thresholds.ratio`, so that an alert watches it. A shift of the log odds repairs it: look for a change of the base "
+        "rate, then refit.",
+    ),
+    Figure(
+        name="observed_over_expected_low",
+        title="Observed over expected, low",
+        of=lambda batch: batch.outcome_intervals[0],
+        unit=TIMES,
+        sentence="Lower end of the 95 % interval of `observed_over_expected`.",
+        worry="When it is above 1: more happens than the model says.",
+        action="As for `observed_over_expected`.",
+    ),
+    Figure(
+        name="observed_over_expected_high",
+        title="Observed over expected, high",
+        of=lambda batch: batch.outcome_intervals[1],
+        unit=TIMES,
+        sentence="Upper end of the 95 % interval of `observed_over_expected`.",
+        worry="When it is below 1: less happens than the model says.",
+        action="As for `observed_over_expected`.",
     ),
 )
 """The figures of an evaluation of probabilities, in their order."""

@@ -11,7 +11,7 @@ from msgspec import Meta, Struct, structs
 
 from ..domain.evaluations import DIRECTIONS, Direction, Evaluation, Flag, Verdict
 from ..domain.quantities import Count, Ratio
-from ..domain.settings import Model
+from ..domain.settings import CLASS, Model
 from ..stats.discovery import e_bh
 from ..stats.quantiles import pit_bins
 from ..stats.sequential.window import window_e_value, window_pit_e_value
@@ -70,6 +70,20 @@ def threshold(model: Model) -> float:
 def declared(model: Model, segment: str) -> bool:
     """Return whether a model's settings declare a segment now."""
     return segment.partition(":")[0] in model.settings.segments
+
+
+def has_test(model: Model, segment: str) -> bool:
+    """Return whether a segment, or a class in place of one, has a sequential test of its own now."""
+    return declared(model, segment) or (
+        segment.startswith(CLASS) and segment.removeprefix(CLASS) in model.settings.class_thresholds
+    )
+
+
+def tested_up_to(model: Model, segment: str) -> float:
+    """Return the ECE up to which a segment, or a class in place of one, counts as calibrated."""
+    if segment.startswith(CLASS):
+        return model.settings.class_thresholds[segment.removeprefix(CLASS)]
+    return threshold(model)
 
 
 def of_version(model: Model, sums: Mapping[Place, Summary], version: str | None) -> dict[str, Summary]:

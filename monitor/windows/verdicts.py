@@ -18,12 +18,13 @@ from ..domain.evaluations import (
     Verdict,
 )
 from ..domain.segments import readable
-from ..domain.sequential import VersionEvidence
-from ..domain.settings import CLASS, Model
+from ..domain.sequential import RatioEvidence, VersionEvidence
+from ..domain.settings import CLASS, RATIO, Model
 from ..domain.times import rfc3339
 from ..domain.verdicts import is_half_way, verdict_of
+from ..stats.outcomes import Count, interval
 from ..stats.remedy import CHECK_LABELS, NOT_COMPARED, WAIT
-from ..store import alerts, sequential
+from ..store import alerts, ratios, sequential
 from .clock import Clocked
 
 KINDS: Final = (MISCALIBRATION, SEGMENT)
@@ -44,6 +45,7 @@ class Standing:
     newest: int | None  # windows that reach this end now
     firings: Sequence[Firing]
     tests: Sequence[VersionEvidence]
+    ratios: Sequence[RatioEvidence] = ()  # of observed over expected outcomes
 
     @classmethod
     def read(cls, connection: Connection, clock: Clocked) -> "Standing":
@@ -54,6 +56,9 @@ class Standing:
             newest=clock.matured_until,
             firings=alerts.firings(connection, number, KINDS),
             tests=[test for _, test in sequential.newest(connection, number)],
+            ratios=[test for _, test in ratios.newest(connection, number)]
+            if RATIO in clock.model.settings.thresholds
+            else (),
         )
 
     @classmethod
@@ -63,8 +68,18 @@ class Standing:
         tests: dict[int, list[VersionEvidence]] = {}
         for number, test in sequential.newest(connection, models[0].id if len(models) == 1 else None):
             tests.setdefault(number, []).append(test)
+        of_ratios: dict[int, list[RatioEvidence]] = {}
+        wanted = {model.id for model in models if RATIO in model.settings.thresholds}
+        for number, of_ratio in ratios.newest(connection) if wanted else ():
+            of_ratios.setdefault(number, []).append(of_ratio)
         return {
-            model.id: cls(model=model, newest=None, firings=firing.get(model.id, []), tests=tests.get(model.id, []))
+            model.id: cls(
+                model=model,
+                newest=None,
+                firings=firing.get(model.id, []),
+                tests=tests.get(model.id, []),
+                ratios=of_ratios.get(model.id, []) if model.id in wanted else (),
+            )
             for model in models
         }
 
@@ -72,7 +87,7 @@ class Standing:
         """Return the evaluation of a window that was served with its verdict, and the grounds of that."""
         firing = next(self._firing(evaluation), None)
         held, doubts = [*self._held(evaluation)], [*self._doubts(evaluation)]
-        over = _is_over(evaluation, self.model)
+        over = _is_over(evaluation, self.model) or _is_beyond(evaluation, self.model)
         verdict = verdict_of(
             fires=firing is not None, suspicious=bool(held or doubts), over=over, labels_needed=evaluation.labels_needed
         )
@@ -129,19 +144,25 @@ class Standing:
         """Yield why a window is suspicious although its bound may not be."""
         if evaluation.flag is not None and evaluation.flag.flagged:
             yield FLAGGED
-        if any(is_half_way(test.deciding, test.limit) for test in self._tests_of(evaluation)):
+        tests = [(test.deciding, test.limit) for test in self._tests_of(evaluation)]
+        tests += [(test.log_e, test.limit) for test in self._ratios_of(evaluation)]
+        if any(is_half_way(evidence, limit) for evidence, limit in tests):
             yield MARGINAL
 
     def _held(self, evaluation: Evaluation) -> Iterator[str]:
         """Yield why the alerts of the tests of a window's versions are held."""
-        for test in self._tests_of(evaluation):
-            if test.held_because is not None:
-                yield test.held_because
+        yield from (test.held_because for test in self._tests_of(evaluation) if test.held_because is not None)
+        yield from (test.held_because for test in self._ratios_of(evaluation) if test.held_because is not None)
 
     def _tests_of(self, evaluation: Evaluation) -> Iterator[VersionEvidence]:
         """Yield the tests of a window's versions; none of a segment, or of a window of the past."""
         if not evaluation.segment and self.is_live(evaluation):
             yield from (test for test in self.tests if test.version in _versions(evaluation, test.version))
+
+    def _ratios_of(self, evaluation: Evaluation) -> Iterator[RatioEvidence]:
+        """Yield the same of observed over expected outcomes."""
+        if not evaluation.segment and self.is_live(evaluation):
+            yield from (test for test in self.ratios if test.version in _versions(evaluation, test.version))
 
     def _of_classes(self, evaluation: Evaluation) -> Curves | None:
         """Return the curves of a window, classes on which an alert fires being miscalibrated."""
@@ -184,7 +205,27 @@ def _words_of(firing: Firing | None) -> Iterator[str]:
         yield f"An alert{segment} has been firing since {rfc3339(firing.since)}."
 
 
+def _is_beyond(evaluation: Evaluation, model: Model) -> bool:
+    """Return whether the bound of observed over expected outcomes of a whole is beyond its threshold."""
+    limit, counted = model.settings.thresholds.get(RATIO), _outcomes(evaluation)
+    if limit is None or counted is None or evaluation.segment:
+        return False
+    low, high = interval(counted, model.settings.false_alarm_rate)
+    return low > limit or high < 1 / limit
+
+
+def _outcomes(evaluation: Evaluation) -> Count | None:
+    mean, times = evaluation.figures.get("mean_confidence"), evaluation.figures.get("observed_over_expected")
+    if mean is None or times is None:
+        return None
+    expected = mean * evaluation.labelled
+    return Count(labels=evaluation.labelled, observed=times * expected, expected=expected)
+
+
 def _over_words(evaluation: Evaluation, model: Model) -> str:
+    if not _is_over(evaluation, model):
+        times, limit = evaluation.figures["observed_over_expected"], model.settings.thresholds[RATIO]
+        return f"Outcomes happen {times:.3g} times as often as expected (threshold {limit:g}), but no alert fires yet."
     name = "quantile ECE" if evaluation.error == "quantile_ece" else "ECE"
     threshold = model.settings.thresholds["ece"]
     return (

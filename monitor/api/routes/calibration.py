@@ -18,13 +18,14 @@ from ...domain.evaluations import Evaluation, Flag
 from ...domain.names import name_fault
 from ...domain.quantities import Ratio
 from ...domain.records import SeriesKey
-from ...domain.sequential import VersionEvidence
+from ...domain.sequential import RatioEvidence, VersionEvidence
+from ...domain.settings import RATIO, Model
 from ...domain.times import DAY, SECOND, parse_bound, parse_duration, parse_span
 from ...evaluation.job import reference_of
 from ...stats.cells import BIN_COUNTS
 from ...stats.sequential.spending import spent
 from ...stats.summary import Summary
-from ...store import evaluations, journal, mappings, models, rollups, sequential
+from ...store import evaluations, journal, mappings, models, ratios, rollups, sequential
 from ...store.engine import Database
 from ...windows import baseline, segments
 from ...windows.clock import Clocked, clocked
@@ -281,6 +282,13 @@ class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         list[VersionEvidence],
         Meta(description="the tests of declared segments; `ece_at_least` is of versions as a whole only"),
     ]
+    classes: Annotated[
+        list[VersionEvidence],
+        Meta(description="the tests of classes with thresholds of their own, with `class=NAME` as `segment`"),
+    ]
+    ratios: Annotated[
+        list[RatioEvidence], Meta(description="the tests of the threshold `ratio`, of observed over expected outcomes")
+    ]
     false_alarm_rate: Annotated[
         Ratio, Meta(description="of all tests of the model together, however long it is watched")
     ]
@@ -297,16 +305,23 @@ def show_evidence(context: Context, model: ModelName) -> Response:
         stored = model_named(connection, model)
         tests = sequential.newest(connection, stored.id)
         of_segments = sequential.newest_of_segments(connection, stored.id)
+        of_ratios = ratios.newest(connection, stored.id) if RATIO in stored.settings.thresholds else []
         progress = models.progress_of(connection, [stored.id])[stored.id]
     rate = stored.settings.false_alarm_rate
     return answer(
         Evidence(
             evidence=[test for _, test in tests],
             segments=[test for _, test in of_segments if segments.declared(stored, test.segment)],
+            classes=[test for _, test in of_segments if _is_of_class(stored, test.segment)],
+            ratios=[test for _, test in of_ratios],
             false_alarm_rate=rate,
             spent=spent(progress.starts, rate) + spent(progress.segment_starts, rate),
         )
     )
+
+
+def _is_of_class(model: Model, segment: str) -> bool:
+    return segments.has_test(model, segment) and not segments.declared(model, segment)
 
 
 @router.get("/{model}/history", responses=gives(History))

@@ -46,6 +46,7 @@
  * @property {Verdict} verdict
  * @property {number} labels_needed
  * @property {string | null} verdict_reason
+ * @property {string | null} threshold_hint
  * @property {Direction | null} direction
  * @property {string | null} since
  * @property {string | null} since_low
@@ -123,7 +124,7 @@
  * @property {string[]} windows
  * @property {string[]} segments
  * @property {string[]} versions
- * @property {{ ece?: number, psi?: number }} thresholds
+ * @property {{ ece?: number, psi?: number, ratio?: number }} thresholds
  * @property {"window" | "sequential"} alert_policy
  * @property {number} false_alarm_rate
  * @property {"off" | "propose" | "auto" | "shadow"} recalibration
@@ -160,6 +161,7 @@
 /**
  * @typedef {object} VersionEvidence
  * @property {string} version
+ * @property {string} segment
  * @property {number | null} log_e
  * @property {number | null} [log_e_peak]
  * @property {Guarantee} [guarantee]
@@ -180,8 +182,27 @@
  */
 
 /**
+ * @typedef {object} RatioEvidence
+ * @property {string} version
+ * @property {number} threshold
+ * @property {number | null} log_e
+ * @property {number} log_e_peak
+ * @property {number | null} fires_at
+ * @property {number} observed
+ * @property {number} expected
+ * @property {Direction} direction
+ * @property {number} labels
+ * @property {boolean} held
+ * @property {string | null} held_because
+ * @property {number | null} level
+ * @property {string} since
+ */
+
+/**
  * @typedef {object} Evidence
  * @property {VersionEvidence[]} evidence
+ * @property {VersionEvidence[]} classes
+ * @property {RatioEvidence[]} ratios
  * @property {number} false_alarm_rate
  * @property {number} spent
  */

@@ -244,13 +244,16 @@ export function whyMissing(evaluation) {
   return "not computed for this window";
 }
 
+/** @type {Record<string, string>} */
+const TESTS = { sequential: " by the sequential test", ratio: " by observed over expected outcomes" };
+
 /**
  * Name an alert and what it is about.
  * @param {AlertAnswer} alert
  */
 export function alertWords({ kind, state, window, version, segment }) {
   const name = `${ALERTS[kind] ?? plain(kind)}${state === "resolved" ? " resolved" : ""}`;
-  const over = window && (window === "sequential" ? " by the sequential test" : ` over ${window}`);
+  const over = window && (TESTS[window] ?? ` over ${window}`);
   return [`${name}${over}`, version && `version ${version}`, segment && segmentName(segment)]
     .filter(Boolean)
     .join(", ");

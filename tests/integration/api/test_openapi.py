@@ -108,7 +108,7 @@ def test_the_described_settings_are_the_settings(document):
     assert described == {name: actual[name] for name in described}
     properties = schemas["SettingsBody"]["properties"]
     assert properties["recalibration"]["enum"] == sorted(["off", "propose", "auto", "shadow"])
-    assert properties["thresholds"]["propertyNames"]["enum"] == ["ece", "psi"]
+    assert properties["thresholds"]["propertyNames"]["enum"] == ["ece", "psi", "ratio"]
     assert properties["task"]["anyOf"][0]["enum"] == sorted(TASKS)
 
 

@@ -910,7 +910,7 @@ def test_one_model_that_fails_stops_no_other(feed, make):
 def test_the_api_says_what_the_tests_of_each_version_say(api, tools):
     api.put(label_delay="0s", status=201)
     assert api.get(tools.address("m") + "/evidence") == {
-        "evidence": [], "segments": [], "false_alarm_rate": 0.01, "spent": 0.0,
+        "evidence": [], "segments": [], "classes": [], "ratios": [], "false_alarm_rate": 0.01, "spent": 0.0,
     }  # fmt: skip
     api.send(
         tools.prediction("a", 0.75, model_version="1"),

@@ -51,6 +51,26 @@ def test_rebuild_after_a_change_of_segments_is_a_fresh_roll_up_under_them(feed, 
     assert (feed.rollups(model), feed.progress(model)) == rebuilt
 
 
+def test_rebuild_after_a_change_of_classes_with_thresholds_keeps_what_waits_for_them(feed, make):
+    settings = {"task": "multiclass", "classes": ("a", "b"), "label_delay": HOUR, "cluster_span": HOUR}
+    model = feed.model(class_thresholds={"a": 0.05}, **settings)
+    at = make.prediction("x", 0.5).timestamp
+    events = [
+        make.prediction(
+            f"e{i}", at=at.replace(minute=i), probabilities=[i / 30, 1 - i / 30], cluster=[None, "c"][i % 2]
+        )
+        for i in range(30)
+    ]
+    feed.take(*events, *(make.label(f"e{i}", "ab"[i % 2]) for i in range(20)))
+    assert differences(feed, model) == []
+    model = feed.model(class_thresholds={"a": 0.05, "b": 0.05}, **settings)
+    rebuild_model(feed.database, model)
+    assert differences(feed, model) == []
+    feed.token = feed.lead("feed")
+    feed.take(make.label("e4", "b", supersedes=True), make.label("e25", "a"))
+    assert differences(feed, model) == []
+
+
 def test_a_label_after_a_rebuild_takes_back_what_the_rebuild_added(feed, make):
     model = feed.model()
     feed.take(*sent(make))

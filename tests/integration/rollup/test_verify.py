@@ -158,7 +158,8 @@ def feeds(feed_on, sqlite_database, postgres_database):
 def declared(feed, kind):
     classes = CLASSES if kind == "multiclass" else None
     segments = ("country", "confidence_source", "country,samples")
-    return feed.model(task=kind, classes=classes, segments=segments, label_delay=3_600_000_000)
+    own = {"ant": 0.02, "cat": 0.05} if kind == "multiclass" else {}
+    return feed.model(task=kind, classes=classes, segments=segments, label_delay=3_600_000_000, class_thresholds=own)
 
 
 @with_fixtures

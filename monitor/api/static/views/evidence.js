@@ -1,7 +1,7 @@
 /** Sequential tests: the e-value of each model version against the one that raises the alert. */
 
 /** @import { Part } from "../parts.js" */
-/** @import { Evidence, ModelAnswer, VersionEvidence } from "../types.js" */
+/** @import { Evidence, ModelAnswer, RatioEvidence, VersionEvidence } from "../types.js" */
 /** @import { Tested } from "../charts/evalue.js" */
 /** @import { Choices } from "./choices.js" */
 
@@ -9,8 +9,10 @@ import { eValueScale, evidenceOf, figureOf, isReached, limitOf } from "../charts
 import { el, joined } from "../dom.js";
 import { count, eValue, known, shortPercent } from "../format.js";
 import { moment, section, trouble } from "../parts.js";
+import { segmentName } from "../words.js";
 
 const SHOWN = 3;
+const MOST_CLASSES = 10;
 const SOME = Math.log(3);
 const TITLE = "Evidence of miscalibration";
 
@@ -29,8 +31,59 @@ export function drawEvidence({ value, error }, settings, chosen) {
     "tests",
     TITLE,
     el("p", { class: "hint" }, explanation(first, settings, value?.spent ?? 0)),
-    el("ol", { class: "tests-list" }, rows.map(rowOf)),
+    el("ol", { class: "tests-list" }, rows.map(rowOf), ratiosOf(value, chosen.version).map(ratioRow)),
   );
+}
+
+/**
+ * Return the tests of observed over expected outcomes that have bet.
+ * @param {Evidence | undefined} evidence
+ * @param {string} version
+ */
+function ratiosOf(evidence, version) {
+  return (evidence?.ratios ?? [])
+    .filter((row) => row.labels > 0 && (!version || row.version === version))
+    .slice(0, SHOWN);
+}
+
+/** @param {RatioEvidence} row */
+function ratioRow(row) {
+  const fires = known(row.fires_at) && row.log_e_peak >= row.fires_at && !row.held;
+  return el(
+    "li",
+    { class: fires ? "firing" : null, "data-key": `ratio-${row.version}` },
+    el(
+      "div",
+      null,
+      el(
+        "p",
+        { class: "tests-name" },
+        row.version ? el("bdi", null, `version ${row.version}`) : "all predictions",
+        ", observed over expected",
+        fires && el("span", { class: "badge firing" }, "alert"),
+      ),
+      el("p", { class: "tests-value" }, `e-value ${eValue(row.log_e_peak)}`),
+      el(
+        "p",
+        { class: "evidence" },
+        joined(
+          [
+            `${shortNumber(row.observed)} outcomes where ${shortNumber(row.expected)} were expected, limit ${row.threshold} times either way`,
+            el("span", null, `${count(row.labels)} labels of predictions since `, moment(row.since)),
+            known(row.fires_at) && `alert at ${eValue(row.fires_at)} (level ${shortPercent(row.level ?? 0)})`,
+            row.held && "alert held",
+          ],
+          " · ",
+        ),
+      ),
+      row.held_because && el("p", { class: "warning" }, row.held_because),
+    ),
+  );
+}
+
+/** @param {number} value */
+function shortNumber(value) {
+  return Number(value.toPrecision(3)).toLocaleString("en");
 }
 
 /**
@@ -48,8 +101,8 @@ export function evidenceCharts({ value }, chosen) {
 }
 
 /** @param {VersionEvidence} row */
-function canvasOf({ version }) {
-  return `evidence-${version}`;
+function canvasOf({ version, segment }) {
+  return segment ? `evidence-${version}-${segment}` : `evidence-${version}`;
 }
 
 /**
@@ -57,11 +110,16 @@ function canvasOf({ version }) {
  * @param {string} version
  */
 function shownOf(evidence, version) {
-  return (evidence?.evidence ?? [])
-    .filter(isTested)
-    .filter((row) => !version || row.version === version)
-    .toSorted((a, b) => Date.parse(b.until) - Date.parse(a.until) || (a.version < b.version ? 1 : -1))
-    .slice(0, SHOWN);
+  /** @param {VersionEvidence[]} rows */
+  const newest = (rows) =>
+    rows
+      .filter(isTested)
+      .filter((row) => !version || row.version === version)
+      .toSorted((a, b) => Date.parse(b.until) - Date.parse(a.until) || (a.version < b.version ? 1 : -1));
+  return [
+    ...newest(evidence?.evidence ?? []).slice(0, SHOWN),
+    ...newest(evidence?.classes ?? []).slice(0, MOST_CLASSES),
+  ];
 }
 
 /**
@@ -130,6 +188,7 @@ function rowOf(row) {
         "p",
         { class: "tests-name" },
         row.version ? el("bdi", null, `version ${row.version}`) : "all predictions",
+        row.segment && el("bdi", null, `, ${segmentName(row.segment)}, limit ${row.threshold}`),
         fires && el("span", { class: "badge firing" }, "alert"),
       ),
       el("p", { class: "tests-value" }, `${figureOf(row)} ${eValue(evidenceOf(row))}`),

@@ -75,7 +75,7 @@ function pointOf(evaluation) {
 export function timelineEvents(alerts, calibrators, { window, segment }) {
   const marks = (alerts?.alerts ?? [])
     .filter(({ kind }) => kind === "miscalibration")
-    .filter((alert) => ["", "sequential", window].includes(alert.window) && alert.segment === segment)
+    .filter((alert) => ["", "sequential", "ratio", window].includes(alert.window) && alert.segment === segment)
     .map((alert) => ({ time: Date.parse(alert.at), mark: alert.state, words: alertWords(alert) }));
   const promotions = (calibrators?.promotions ?? []).map(({ at, number }) => ({
     time: Date.parse(at),

@@ -35,6 +35,7 @@ export function drawVerdict(evaluation, settings, segments) {
       story && el("p", { class: "story" }, story),
       evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation, settings)),
       el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
+      evaluation.threshold_hint && el("p", { class: "warning" }, evaluation.threshold_hint.replaceAll("`", "")),
       el("p", { class: "range" }, joined(scope(evaluation, settings), " · ")),
     ),
     gauge(evaluation, settings.thresholds.ece),

@@ -1,0 +1,165 @@
+"""Classes with thresholds of their own: each has a sequential test, an alert of its own, and a share of the false-alarm rate."""
+
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from monitor.domain.times import HOUR, MINUTE, rfc3339
+from monitor.rollup.verify import differences_of
+from monitor.store import models
+
+CLASSES = ["cat", "dog", "eel"]
+AN_HOUR = 400
+
+
+@pytest.fixture
+def declare(api):
+    def of(**settings):
+        defaults = {"label_delay": "0s", "windows": ["1h"], "class_thresholds": {"cat": 0.03, "dog": 0.03}}
+        api.put(task="multiclass", classes=CLASSES, recalibration="off", status=201, **(defaults | settings))
+
+    return of
+
+
+@pytest.fixture
+def serve(api, clock, tools):
+    """Serve an hour of predictions; so much of what is said of cats is dogs instead."""
+    dice = np.random.default_rng(5)
+
+    def an_hour(shift=0.0, **place):
+        vectors = dice.dirichlet([1.0, 1.0, 1.0], AN_HOUR).round(4)
+        vectors[:, 2] = (1.0 - vectors[:, :2].sum(axis=1)).round(4)
+        moved = np.minimum(vectors[:, 0], shift)
+        chances = vectors + np.outer(moved, [-1.0, 1.0, 0.0])
+        truth = (dice.random((AN_HOUR, 1)) > np.cumsum(chances, axis=1)).sum(axis=1).clip(0, 2)
+        names = [f"{clock.micros}-{i}" for i in range(AN_HOUR)]
+        at = [rfc3339(clock.micros + i * 59 * MINUTE // AN_HOUR) for i in range(AN_HOUR)]
+        clock.micros += HOUR
+        api.send(
+            *(
+                tools.prediction(name, probabilities=vector, timestamp=time, **place)
+                for name, vector, time in zip(names, vectors.tolist(), at, strict=True)
+            ),
+            *(tools.label(name, CLASSES[k]) for name, k in zip(names, truth, strict=True)),
+        )
+        clock.advance(timedelta(minutes=1))
+        api.judge()
+
+    return an_hour
+
+
+@pytest.fixture
+def alerts(api):
+    def listed():
+        every = api.get("/v1/models/m/alerts")["alerts"]
+        return [(alert["kind"], alert["window"], alert["segment"], alert["state"]) for alert in every][::-1]
+
+    return listed
+
+
+@pytest.fixture
+def of_classes(api):
+    return lambda: {test["segment"]: test for test in api.get("/v1/models/m/evidence")["classes"]}
+
+
+def test_classes_that_are_off_are_alerted_once_each_and_a_calibrated_one_never(api, declare, serve, alerts, of_classes):
+    declare(thresholds={"ece": 0.3}, class_thresholds={"cat": 0.03, "dog": 0.03, "eel": 0.03})
+    for _ in range(6):
+        serve(shift=0.2)
+    fired = [("miscalibration", "sequential", f"class={name}", "firing") for name in ("cat", "dog")]
+    assert sorted(alerts()) == fired
+    tests = of_classes()
+    assert [tests[f"class={name}"]["direction"] for name in ("cat", "dog")] == ["overestimates", "underestimates"]
+    assert tests["class=eel"]["log_e_peak"] < tests["class=eel"]["fires_at"] / 2
+    assert sorted(test["start"] for test in tests.values()) == [1, 2, 3]
+    told = api.get("/v1/models/m/alerts")["alerts"][0]
+    assert told["evidence"]["level"] == tests[told["segment"]]["level"]
+    assert f"({told['segment']}): Says " in told["evidence"]["summary"]
+    assert "The ECE of class " in told["evidence"]["summary"]
+    seen = api.get("/v1/models/m/calibration", window="1h")
+    assert {one["class"]: one["verdict"] for one in seen["classes"]} | {"eel": ""} == {
+        "cat": "miscalibrated", "dog": "miscalibrated", "eel": "",
+    }  # fmt: skip
+    for _ in range(5):
+        serve()
+    assert sorted(alerts()[2:]) == [(*place, "resolved") for *place, _ in fired]
+    serve()
+    assert {name: of_classes()[f"class={name}"]["start"] > 3 for name in CLASSES} == {
+        "cat": True, "dog": True, "eel": False,
+    }  # fmt: skip
+
+
+def test_calibrated_classes_raise_no_alert(declare, serve, alerts):
+    declare()
+    for _ in range(12):
+        serve()
+    assert alerts() == []
+
+
+def test_a_class_is_tested_from_when_it_gets_its_threshold_and_a_changed_one_starts_its_test_again(
+    api, declare, serve, of_classes
+):
+    declare(class_thresholds={})
+    serve()
+    assert of_classes() == {}
+    api.put(class_thresholds={"cat": 0.03, "yak": 0.1})
+    serve()
+    assert {name: test["labels"] for name, test in of_classes().items()} == {"class=cat": AN_HOUR}
+    api.put(class_thresholds={"cat": 0.04})
+    serve()
+    (test,) = of_classes().values()
+    assert (test["labels"], test["threshold"], test["start"]) == (AN_HOUR, 0.04, 2)
+    api.put(class_thresholds={})
+    assert of_classes() == {}
+
+
+@pytest.fixture
+def sampled(api, clock, tools, declare):
+    """Serve hours whose labels come for cats only."""
+    declare(label_delay="1h", thresholds={"ece": 0.9})
+    dice = np.random.default_rng(6)
+    for hour in range(6):
+        cats = dice.random(AN_HOUR) < 0.5
+        names = [f"{hour}-{i}" for i in range(AN_HOUR)]
+        api.send(*(tools.prediction(name, probabilities=[0.5, 0.3, 0.2]) for name in names))
+        api.send(*(tools.label(name, "cat") for name, cat in zip(names, cats, strict=True) if cat))
+        clock.advance(timedelta(hours=1))
+    clock.advance(timedelta(hours=1))
+    api.judge()
+
+
+@pytest.mark.usefixtures("sampled")
+def test_labels_of_a_class_that_are_chosen_by_outcome_hold_its_alert(alerts, of_classes):
+    cat = of_classes()["class=cat"]
+    assert (cat["held"], cat["log_e_peak"] > cat["fires_at"]) == (True, True)
+    assert ("miscalibration", "sequential", "class=cat", "firing") not in alerts()
+
+
+@pytest.mark.parametrize("cluster", [None, "c"])
+def test_what_waits_for_the_tests_of_classes_is_what_its_rows_give(  # noqa: PLR0917
+    api, clock, tools, declare, of_classes, cluster
+):
+    declare(label_delay="1h", cluster_span="1h", class_thresholds={"cat": 0.03})
+    send = [
+        tools.prediction(f"e{i}", probabilities=[0.5, 0.3, 0.2], **({"cluster": cluster} if cluster else {}))
+        for i in range(40)
+    ]
+    api.send(*send)
+    api.send(*(tools.label(f"e{i}", CLASSES[i % 3]) for i in range(30)))
+    api.put(class_thresholds={"cat": 0.03, "dog": 0.03})
+    api.send(*(tools.label(f"e{i}", "dog", supersedes=True) for i in range(9)))
+    api.send(*(tools.prediction(f"late{i}", probabilities=[0.1, 0.8, 0.1]) for i in range(20)))
+    api.send(*(tools.label(f"late{i}", "zebra" if i == 3 else "dog") for i in range(10)))
+
+    def differences():
+        with api.services.database.read() as connection:
+            model = models.by_name(connection, "m")
+            return list(differences_of(connection, model))
+
+    assert differences() == []
+    clock.advance(timedelta(hours=3))
+    api.judge()
+    labels = {name: test["labels"] for name, test in of_classes().items()}
+    assert labels == {"class=cat": 39, "class=dog": 9}
+    assert differences() == []
