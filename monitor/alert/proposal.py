@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from ..domain.alerts import Alarm, Evidence
+from ..domain.alerts import MISCALIBRATION, Alarm, Evidence
 from ..domain.names import CHALLENGER, CHAMPION, version_name
 from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
@@ -71,6 +71,8 @@ def _waits(watch: Watch, number: int, waiting: Alias) -> Finding:
         held=held,
     )
     said = version_name(number).capitalize()
+    breach, does = _breach(watch)
+    rest = f"promote it, or reject it and leave {version_name(evidence.champion)} in service"
     return Finding(
         alarm=ALARM,
         start=since,
@@ -79,10 +81,21 @@ def _waits(watch: Watch, number: int, waiting: Alias) -> Finding:
         beyond=True,
         back=False,
         rests=False,
-        claim=f"{said}{method}{judged} waits for a person: promote it, or leave {version_name(evidence.champion)} in service.{why}",
+        claim=f"{breach}{said}{method}{judged} {does}waits for you: {rest}.{why}",
         relief="",
         evidence=evidence,
     )
+
+
+def _breach(watch: Watch) -> tuple[str, str]:
+    """Return the miscalibration that an alert is firing on, in words, and what a calibrator that passed its gate does about it."""
+    for alarm, _ in watch.firing(MISCALIBRATION):
+        alert = alerts.newest_of(watch.connection, watch.model.id, alarm)
+        story = None if alert is None else alert.evidence.get("story")
+        if alert is not None and story:
+            enough = alert.evidence.get("remedy") == "recalibrate"
+            return f"{story} ", "repairs it and " if enough else "makes it better and "
+    return "", ""
 
 
 def _held(watch: Watch, number: int) -> str | None:
@@ -123,7 +136,7 @@ def _outcome(watch: Watch, number: int, waiting: Alias | None) -> str:
         return f"{version_name(waiting.number)} waits in its place"
     challenger = versions.aliases(watch.connection, watch.model.id).get(CHALLENGER)
     if challenger is None or challenger.number != number:
-        return "it was dismissed"
+        return "it was rejected"
     return "it is scored without serving" if challenger.share is None else "it serves a share of traffic first"
 
 

@@ -28,6 +28,7 @@ class FaultEvidence(RemedyEvidence, frozen=True, kw_only=True):
     since_high: Moment | None = None
     worst_segment: str | None = None  # of the flagged ones
     calibrator_waiting: int | None = None  # for a person's decision
+    story: str | None = None  # all of that in one sentence
 
     @property
     def at_least(self) -> float | None:
@@ -55,10 +56,11 @@ def told(watch: Watch, finding: Finding) -> Finding:
         since = since_of(watch.connection, watch.clock, of_version(finding.alarm.version), until=finding.end)
         worst = _worst(watch, finding.alarm.version)
     fault = _fault(watch, evidence, worst, since, of_class=bool(finding.alarm.segment))
+    story = sentence(fault)
     proposal = "" if waiting is None else f" {version_name(waiting).capitalize()} waits for you."
     return replace(
         finding,
-        claim=f"{sentence(fault)}{proposal} {finding.claim}",
+        claim=f"{story}{proposal} {finding.claim}",
         evidence=structs.replace(
             evidence,
             since=None if since is None else moment(since.at),
@@ -66,6 +68,7 @@ def told(watch: Watch, finding: Finding) -> Finding:
             since_high=None if since is None else moment(since.high),
             worst_segment=worst or None,
             calibrator_waiting=waiting,
+            story=story,
         ),
     )
 

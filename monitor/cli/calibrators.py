@@ -1,4 +1,4 @@
-"""Commands on calibrators: list, compare, refit, promote, roll back."""
+"""Commands on calibrators: list, compare, refit, promote, reject, roll back."""
 
 import json
 import os
@@ -41,7 +41,7 @@ calibrators_app = typer.Typer(no_args_is_help=True, help="Calibrators: list and 
 def add_to(app: typer.Typer) -> None:
     """Add these commands to an app."""
     app.add_typer(calibrators_app, name="calibrators")
-    for command in (refit, promote, rollback):
+    for command in (refit, promote, reject, rollback):
         app.command()(command)
 
 
@@ -142,6 +142,19 @@ def promote(
             database, model, number, actor=_actor(), reason=reason, now=wall_clock(), dry_run=dry_run
         )
     typer.echo(json_of(moved) if as_json else _moved(model, moved))
+
+
+def reject(
+    model: Name,
+    number: Annotated[int, typer.Argument(help="the version's number")],
+    *,
+    reason: Reason = BY_COMMAND,
+    as_json: AsJson = False,
+) -> None:
+    """Reject a version that waits for a decision, or end its trial."""
+    with _database() as database:
+        moved = manual.reject(database, model, number, actor=_actor(), reason=reason, now=wall_clock())
+    typer.echo(json_of(moved) if as_json else f"{version_name(number)} of {model} is rejected; what serves stays")
 
 
 def rollback(model: Name, *, reason: Reason = BY_COMMAND, dry_run: DryRun = False, as_json: AsJson = False) -> None:

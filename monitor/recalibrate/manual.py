@@ -12,11 +12,12 @@ from ..calibrators.document import check
 from ..calibrators.errors import BadDocument
 from ..calibrators.families import FAMILIES
 from ..domain.errors import BadInput, Conflict, NotFound
+from ..domain.names import CHALLENGER
 from ..domain.settings import Model
 from ..domain.times import DAY, parse_bound, rfc3339
 from ..stats.values import has_scores
-from ..store import models, rollups
-from ..store.audit import Detail
+from ..store import models, rollups, versions
+from ..store.audit import Action, Detail
 from ..store.calibrators import Calibrator, Fitted
 from ..store.engine import Database
 from ..store.impact import DecisionImpact
@@ -249,6 +250,29 @@ def promote(
         grounds = Detail(decisions=_impact(connection, model, number, now))
         registry.promote(connection, model, number, progress, actor=actor, now=now, reason=reason, grounds=grounds)
     return Moved(champion=number)
+
+
+def reject(database: Database, name: str, number: int, *, actor: str, reason: str, now: int) -> Moved:
+    """End the wait or the trial of a version; the next refit by itself waits for as many new labels as after any attempt.
+
+    Raises
+    ------
+    NotFound
+        when there is no such version.
+    Conflict
+        when it neither waits for a decision nor is on trial.
+
+    """
+    with database.write() as connection:
+        model = models.named(connection, name, lock=True)
+        calibrator_of(connection, model, number)
+        challenger = versions.aliases(connection, model.id).get(CHALLENGER)
+        if challenger is None or challenger.number != number:
+            raise Conflict(f"calibrator {number} of {name} neither waits for a decision nor is on trial")
+        progress = models.progress_of(connection, [model.id])[model.id]
+        grounds = Detail(reason=reason)
+        registry.dismiss(connection, model, progress, action=Action.REJECT, actor=actor, now=now, grounds=grounds)
+        return Moved(champion=champion_number(connection, model))
 
 
 def _impact(connection: Connection, model: Model, number: int, now: int) -> list[DecisionImpact] | None:

@@ -35,6 +35,7 @@ class Action(StrEnum):
     PROPOSE = "propose", "The version waits for a person's decision."
     PROPOSAL_BETTER = "proposal_better", "On live labels the version that waits is better than the champion."
     PROPOSAL_WORSE = "proposal_worse", "On live labels the version that waits is worse than the champion."
+    REJECT = "reject", "A person rejected the version, which is on trial or waits no more."
     SHADOW = "shadow", "The version is scored on live labels and serves nothing."
     SHADOW_BETTER = "shadow_better", "In the shadow the version is better than the champion."
     SHADOW_WORSE = "shadow_worse", "In the shadow the version is worse than the champion, and is dismissed."

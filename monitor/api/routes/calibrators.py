@@ -72,6 +72,12 @@ class MoveRequest(Strict):
     dry_run: bool = Field(default=False, description="preview the change only")
 
 
+class RejectRequest(Strict):
+    """A request to reject a version."""
+
+    reason: Annotated[str, StringConstraints(min_length=1, max_length=500)] = REASON
+
+
 VERSION: Final = Recognised("[0-9]+|champion|challenger")
 VERSION_OR_IDENTITY: Final = Recognised(f"{VERSION.pattern}|{IDENTITY}")
 
@@ -172,6 +178,24 @@ def roll_back(
         manual.roll_back(
             context.database, model, actor=caller.name, reason=request.reason, now=caller.now, dry_run=request.dry_run
         )
+    )
+
+
+@router.post("/{model}/calibrators/{number}/reject", responses=gives(Moved))
+def reject(
+    context: Context,
+    caller: By,
+    model: ModelName,
+    number: Number,
+    asked: Annotated[RejectRequest | None, Body()] = None,
+) -> Response:
+    """Reject a version that waits for a decision, or end its trial; what serves stays.
+
+    A refit by itself waits then for as many new labels as after any attempt.
+    """
+    request, chosen = asked or RejectRequest(), number_of(number)
+    return answer(
+        manual.reject(context.database, model, chosen, actor=caller.name, reason=request.reason, now=caller.now)
     )
 
 

@@ -127,6 +127,12 @@ function scoreVerdict(evaluation, name, off, task) {
 }
 
 /**
+ * What a calibrator that passed its gate does, by remedy.
+ * @type {Record<string, string>}
+ */
+const DOES = { recalibrate: "repairs it and " };
+
+/**
  * Say since when a model is off, for whom most, and what waits for a person; nothing where it is not off.
  * @param {AnyEvaluation} evaluation
  * @param {Pick<ModelAnswer, "proposal">} settings
@@ -138,7 +144,7 @@ export function storyWords(evaluation, { proposal }, segments) {
   const sentences = [
     evaluation.since && sinceWords(evaluation),
     worst && `Worst: ${segmentName(worst.segment)}`,
-    proposal && `${capital(calibratorName(proposal))} waits for you`,
+    proposal && `${capital(calibratorName(proposal))} ${DOES[evaluation.remedy ?? ""] ?? ""}waits for you`,
   ];
   return sentences.filter(Boolean).join(". ") + (sentences.some(Boolean) ? "." : "");
 }

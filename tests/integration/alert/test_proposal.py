@@ -91,14 +91,39 @@ def test_a_proposal_is_announced_once_and_ends_with_its_promotion(sure):
     assert (evidence["calibrator"], evidence["champion"], evidence["held"]) == (1, None, None)
     document = sure.get(f"{CALIBRATORS}/1")
     assert evidence["method"] == document["method"]
+    (breach,) = [alert for alert in sure.get("/v1/models/m/alerts")["alerts"] if alert["kind"] == "miscalibration"]
     assert evidence["summary"] == (
-        f"m: Calibrator 1 ({document['method']}), which passed its gate on {document['gate']['rows']:.0f} held-out labels, "
-        "waits for a person: promote it, or leave no calibrator in service."
+        f"m: {breach['evidence']['story']} "
+        f"Calibrator 1 ({document['method']}), which passed its gate on {document['gate']['rows']:.0f} held-out labels, "
+        f"{'repairs it' if breach['evidence']['remedy'] == 'recalibrate' else 'makes it better'} and waits for you: "
+        "promote it, or reject it and leave no calibrator in service."
     )
+    assert breach["evidence"]["story"].startswith("Is too extreme at both ends since 5 Jan 10:")
     sure.post(f"{CALIBRATORS}/1/promote")
     sure.judge()
     assert said(sure)[1:] == [("resolved", "m: Calibrator 1 does not wait any more: it is in service.")]
     assert waiting(sure) == (0.0, None)
+
+
+@pytest.mark.parametrize("recalibration", ["propose", "shadow"])
+def test_a_person_rejects_what_waits_or_is_on_trial(sure, recalibration):
+    sure.put(recalibration=recalibration)
+    sure.judge()
+    sure.judge()
+    assert sure.refused("POST", f"{CALIBRATORS}/2/reject", 404, json={})["detail"] == "model 'm' has no calibrator 2"
+    assert sure.post(f"{CALIBRATORS}/1/reject", {"reason": "not now"}) == {"champion": None}
+    sure.judge()
+    assert waiting(sure) == (0.0, None)
+    assert sure.get(CALIBRATORS)["challenger"] is None
+    step = sure.get("/v1/models/m/audit")["audit"][-1]
+    assert (step["action"], step["detail"]) == ("reject", {"number": 1, "reason": "not now"})
+    if recalibration == "propose":
+        assert said(sure)[1:] == [("resolved", "m: Calibrator 1 does not wait any more: it was rejected.")]
+    again = sure.refused("POST", f"{CALIBRATORS}/1/reject", 409, json={})
+    assert again["detail"] == "calibrator 1 of m neither waits for a decision nor is on trial"
+    sure.judge()  # a refit by itself waits for new labels
+    assert sure.get(CALIBRATORS)["challenger"] is None
+    assert [one["number"] for one in sure.get(CALIBRATORS)["calibrators"]] == [1]
 
 
 def test_a_version_that_waits_in_the_place_of_another_is_announced_at_once(sure):
@@ -108,7 +133,7 @@ def test_a_version_that_waits_in_the_place_of_another_is_announced_at_once(sure)
     words = said(sure)
     assert [state for state, _ in words] == ["firing", "resolved", "firing"]
     assert words[1][1] == "m: Calibrator 1 does not wait any more: calibrator 2 waits in its place."
-    assert words[2][1].startswith("m: Calibrator 2 (temperature)")
+    assert ". Calibrator 2 (temperature), which passed" in words[2][1]
     assert announced(sure)[2]["evidence"]["calibrator"] == 2
 
 

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 MODELS = ["m", "org/net", "declared"]
-CALLS = ["calibration", "history", "drift", "alerts", "audit", "calibrators", "calibrate", "events", "promote", "rollback",
+CALLS = ["calibration", "history", "drift", "alerts", "audit", "calibrators", "calibrate", "events", "promote", "reject", "rollback",
          "champion", "challenger", "segments", "replay", "1", "2", "0", "%2F", "..", ".", "", "*", "%", "%00", "%FF", "%2e%2e"]  # fmt: skip
 NAMES = ["window", "start", "end", "version", "segment", "bins", "scores", "metric", "limit", "confirm", "x", ""]
 TIMES = ["2026-01-05T12:00:00Z", "1970-01-01T00:00:00Z", "9999-12-31T23:59:59.999999Z", "0001-01-01T00:00:00+23:59",

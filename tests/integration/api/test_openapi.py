@@ -73,6 +73,7 @@ def test_bodies_are_described(document):
         "PUT /v1/models/{model}",
         "POST /v1/models/{model}/calibrators",
         "POST /v1/models/{model}/calibrators/rollback",
+        "POST /v1/models/{model}/calibrators/{number}/reject",
         "POST /v1/models/{model}/calibrators/{number}/promote",
         "POST /v1/models/{model}/calibrate",
         "POST /v1/models/{model}/predict-set",

@@ -244,6 +244,11 @@ def test_a_model_is_repaired_at_a_terminal(sure, terminal, tmp_path):
     assert "is served by calibrator 1 and would be by no calibrator" in terminal(sure, "rollback", "m", "--dry-run")
     assert terminal(sure, "rollback", "m", "--reason", "a test") == "m is served by no calibrator\n"
     assert audit(sure) == ["register", "propose", "promote", "rollback"]
+    terminal(sure, "refit", "m", "--method", "temperature", "--no-promote")
+    assert (
+        terminal(sure, "reject", "m", "2", "--reason", "a test") == "calibrator 2 of m is rejected; what serves stays\n"
+    )
+    assert audit(sure)[4:] == ["register", "propose", "reject"]
     actors = {step["actor"] for step in sure.get("/v1/models/m/audit")["audit"]}
     assert all(actor.startswith("command by ") for actor in actors)
 
@@ -253,6 +258,7 @@ def test_a_model_is_repaired_at_a_terminal(sure, terminal, tmp_path):
     [
         (("promote", "m", "3"), "has no calibrator 3"),
         (("rollback", "m"), "there is nothing to roll back"),
+        (("reject", "m", "3"), "has no calibrator 3"),
         (("refit", "nobody"), "there is no model 'nobody'"),
         (("refit", "m", "--method", "magic"), "must be auto or one of"),
         (("calibrators", "diff", "m", "champion", "1"), "has no champion"),

@@ -13,7 +13,7 @@ import { drawDifference } from "./difference.js";
 /** @typedef {(button: HTMLElement, context: Context) => void} Action */
 
 /** @type {Record<string, Action>} */
-const ACTIONS = { promote, rollback, refit, compare };
+const ACTIONS = { promote, reject, rollback, refit, compare };
 
 /**
  * Do what a pressed button names.
@@ -38,6 +38,20 @@ function promote({ dataset: { number = "", warning } }, { model, renew }) {
       await post(modelPath(model, "calibrators", number, "promote"), {});
       renew();
       return { title: `Calibrator ${number} is in service`, text: "It is the champion now." };
+    },
+  });
+}
+
+/** @type {Action} */
+function reject({ dataset: { number = "" } }, { model, renew }) {
+  confirmThen({
+    title: `Reject calibrator ${number}?`,
+    text: `${quoted(model)} keeps what it serves now. The next automatic refit waits for new labels.`,
+    action: "Reject",
+    run: async () => {
+      await post(modelPath(model, "calibrators", number, "reject"), {});
+      renew();
+      return { title: `Calibrator ${number} is rejected`, text: "It does not wait any more." };
     },
   });
 }

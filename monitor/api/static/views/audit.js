@@ -25,6 +25,7 @@ const STEPS = {
   proposal_better: ({ number }) => `${named(number)}, awaiting approval, is better than what is served`,
   proposal_worse: ({ number }) => `${named(number)}, awaiting approval, is worse than what is served`,
   promote: ({ number }) => `${named(number)} promoted`,
+  reject: ({ number, reason }) => `${named(number)} rejected${reason ? `: ${reason}` : ""}`,
   rollback: ({ number, restored }) => `${named(number)} rolled back to ${calibratorName(restored)}`,
   shadow: ({ number }) => `${named(number)} entered its shadow trial`,
   shadow_better: ({ number }) => `${named(number)} is better in its shadow trial`,

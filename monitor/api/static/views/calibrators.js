@@ -131,6 +131,12 @@ function versionActions({ number, gate }, role) {
     "data-warning": warningOf(gate),
     "aria-label": `Promote calibrator ${number}`,
   };
+  const reject = {
+    type: "button",
+    "data-act": "reject",
+    "data-number": number,
+    "aria-label": `Reject calibrator ${number}`,
+  };
   const compare = {
     type: "button",
     "data-act": "compare",
@@ -142,6 +148,7 @@ function versionActions({ number, gate }, role) {
     "div",
     { class: "version-actions" },
     !serves && el("button", promote, "Promote"),
+    role && !serves && el("button", reject, "Reject"),
     el("button", compare, "Compare"),
   );
 }
