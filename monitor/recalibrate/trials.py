@@ -13,9 +13,10 @@ import logging
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Annotated
+from typing import Annotated, Final, Literal
 
 from msgspec import Meta, structs
+from scipy.stats import norm
 from sqlalchemy import Connection
 
 from ..domain.names import CHALLENGER, CHAMPION
@@ -23,6 +24,7 @@ from ..domain.quantities import Count
 from ..domain.settings import Model
 from ..stats.sequential.comparison import Comparison, Verdict, labels_to_verdict
 from ..store import models, trials, versions
+from ..store.calibrators import Calibrator
 from ..store.engine import Database
 from ..store.lease import hold
 from ..store.trials import Findings, Role, TrialRecord, TrialState
@@ -35,6 +37,9 @@ from .paired_scores import Maps, border_of, matured_pairs
 from .trial_actions import CANARY, PROPOSAL, SHADOW, WATCH, no_canary, record, take_effect
 
 log = logging.getLogger(__name__)
+
+GAINS: Final = ("log_loss_gain", "gain_in_std")
+"""Gains that gates decide by, of probabilities and of distributions."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,26 +150,62 @@ class Trial(TrialRecord, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labels_needed: Annotated[
         Count | None,
         Meta(
-            description="number of further labels for a verdict if the evidence grows as it did so far; null where that is too little",
+            description="number of further labels for a verdict if the evidence grows as it did so far, or, before the first label, as "
+            "it did on the held-out labels of the gate; null where that is too little",
         ),
     ]
 
 
 def ongoing(connection: Connection, model: Model) -> list[Trial]:
-    """Return the trials that go on."""
+    """Return the trials that go on, from the moment that their calibrator was promoted or put on trial."""
     stored = trials.of_model(connection, model.id).values()
     # A promoted challenger is watched from there on; the next step stores it under its new role.
     return [
-        Trial(
-            number=trial.number,
-            against=trial.against,
-            labels_needed=_labels_needed(trial.findings, model.settings.false_alarm_rate),
-            **structs.asdict(record(replace(trial, role=pairing.role), trial.findings)),
-        )
+        _shown(connection, model, replace(trial, role=pairing.role))
         for pairing in pairings(connection, model)
-        for trial in stored
-        if trial.findings is not None and _is_of(trial, pairing)
+        for trial in [next((one for one in stored if _is_of(one, pairing)), goes_on(None, pairing))]
     ]
+
+
+def _shown(connection: Connection, model: Model, trial: TrialState) -> Trial:
+    alpha, findings = model.settings.false_alarm_rate, trial.findings
+    if findings is None:
+        needed = _labels_foreseen(versions.document(connection, model.id, trial.number), alpha)
+        trial = replace(trial, until=max(trial.until, trial.since))
+        findings = _begun(model)
+    else:
+        needed = _labels_needed(findings, alpha)
+    return Trial(
+        number=trial.number,
+        against=trial.against,
+        labels_needed=needed,
+        **structs.asdict(record(trial, findings)),
+    )
+
+
+def _begun(model: Model) -> Findings:
+    """Return the findings of a trial before its first label."""
+    score: Literal["brier", "crps"] = "crps" if model.task == "regression" else "brier"
+    return Findings(
+        labels=0, score=score, own=None, other=None, e_value_log=0.0, e_value_log_better=0.0, verdict="undecided"
+    )
+
+
+def _labels_foreseen(document: Calibrator | None, alpha: float) -> int | None:
+    """Return how many labels a trial takes if it goes on as held-out labels went; None where none judged.
+
+    A gain that is z standard errors on n labels lets the logarithm of the e-value grow by about z²/2 on as many.
+    """
+    gate = None if document is None else document.gate
+    if gate is None or gate.comparisons is None:
+        return None
+    gains = gate.comparisons.get("incumbent") or gate.comparisons["identity"]
+    for name in GAINS:
+        gain, low = gains.get(name), gains.get(f"{name}_lower_bound")
+        if gain is not None and low is not None and gain > low:
+            z = gain / (gain - low) * float(norm.isf(gate.level * (gate.share or 1.0)))
+            return math.ceil(gate.rows * -math.log(alpha) / (z * z / 2.0))
+    return None
 
 
 def _labels_needed(findings: Findings, alpha: float) -> int | None:

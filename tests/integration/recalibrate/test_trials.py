@@ -635,7 +635,10 @@ def test_the_list_of_calibrators_shows_its_trials(sqlite_api: Any, tools: Any) -
     further = int(np.ceil(400 * (-np.log(0.01) / grown - 1))) if grown >= 1 else None
     assert trial["labels_needed"] == (0 if trial["verdict"] == "better" else further)
     api.post(f"{address}/1/promote")
-    assert api.get(address)["trials"] == []  # it waits no longer, and has not been watched yet
+    (watched,) = api.get(address)["trials"]  # from its promotion on, before any label
+    assert (watched["role"], watched["number"], watched["against"], watched["labels"]) == ("watch", 1, None, 0)
+    assert (watched["verdict"], watched["brier"], watched["e_value_log"]) == ("undecided", None, 0)
+    assert 50 < watched["labels_needed"] < 5000  # by what the gate saw
 
 
 def test_what_is_promoted_no_longer_waits_for_a_person(sqlite_api: Any, tools: Any) -> None:
