@@ -538,7 +538,7 @@ def test_alert_rules_load_and_only_those_that_should_fire_do(watched: Watched) -
     groups = watched.http.get(f"{watched.prometheus}/api/v1/rules").json()["data"]["groups"]
     rules = [rule for group in groups for rule in group["rules"]]
 
-    assert len(rules) == 13
+    assert len(rules) == 14
     assert {rule["name"]: rule["health"] for rule in rules if rule["health"] != "ok"} == {}
     firing = {
         (rule["name"], each["labels"].get("window"))
