@@ -95,18 +95,21 @@ class RatioTests:
         if basis is None:
             ratios.stop(self.connection, self.model.id)
             return
-        tests = [self._resumed(version, basis, first, reached) for version, first in sorted(since.items())]
+        tests = [
+            self._resumed(version, basis, first, reached=reached, steps=steps)
+            for version, first in sorted(since.items())
+        ]
         after = [self._after(test, test.counting(steps), test.counting(late), basis.ratio) for test in tests]
         ratios.save(self.connection, self.model.id, [self._standing(test, basis, until) for test in after])
 
-    def _resumed(self, version: str, basis: RatioBasis, first: int, reached: int) -> _Testing:
+    def _resumed(self, version: str, basis: RatioBasis, first: int, *, reached: int, steps: Sequence[Step]) -> _Testing:
         stored = self.stored.get(version)
         test = None if stored is None or stored.basis != basis else _test_of(stored)
         if stored is None or test is None:
             begin = max(first, 0 if stored is None else stored.since)
-            return _Testing(
-                version=version, test=RatioTest.begin(), since=begin, shown_since=moment(max(begin, reached))
-            )
+            fresh = _Testing(version=version, test=RatioTest.begin(), since=begin, shown_since=moment(begin))
+            shown = max(reached, min((step.begin for step in fresh.counting(steps)), default=begin))
+            return replace(fresh, shown_since=moment(shown))
         said = stored.evidence
         return _Testing(
             version=version,

@@ -10,8 +10,9 @@ from sqlalchemy import Connection
 from ..calibrators.families import from_document
 from ..domain.alerts import MISCALIBRATION
 from ..domain.names import CHALLENGER, CHAMPION
-from ..domain.settings import Model
+from ..domain.settings import RATIO, Model
 from ..stats.onset import Gaps, latest_onset, lower_bound
+from ..stats.outcomes import Count, interval
 from ..store import alerts, audit, models, rollups, versions
 from ..store.audit import ACTOR, Action, Detail
 from ..store.calibrators import Calibrator, Fitted, RefusedGate
@@ -250,7 +251,18 @@ def _answer(model: Model, sample: Sample, incumbent: Calibrator | None, last: At
     if fresh < max(settings.minimum_labels, NEW_SHARE * since.labels):
         return None
     bound = bound_of(gaps.since(began), LEVEL)
-    return since if bound is not None and bound > STILL_OFF * settings.thresholds["ece"] else None
+    off = bound is not None and bound > STILL_OFF * settings.thresholds["ece"]
+    limit = settings.thresholds.get(RATIO) if model.task == "binary" else None
+    return since if off or _is_beyond(gaps.since(began), limit) else None
+
+
+def _is_beyond(gaps: Gaps, limit: float | None) -> bool:
+    """Return whether outcomes happen more or less often than a limit of observed over expected allows, or nearly so."""
+    if limit is None:
+        return False
+    counted = Count(labels=round(gaps.n.sum()), observed=float(gaps.sy.sum()), expected=float(gaps.sp.sum()))
+    (low, high), clear = interval(counted, LEVEL), float(limit**STILL_OFF)
+    return low > clear or high < 1.0 / clear
 
 
 def _gaps(model: Model, sample: Sample, incumbent: Fitted | None) -> Gaps:

@@ -159,6 +159,9 @@ def _counted(window: _Window, figures: Figures, verdict: tuple[Verdict, int]) ->
     limit, mean = question.model.settings.thresholds.get(RATIO), figures["mean_confidence"]
     if verdict[0] != CALIBRATED or limit is None or not mean or question.segment or question.model.task != "binary":
         return verdict
+    low, high = figures["observed_over_expected_low"], figures["observed_over_expected_high"]
+    if low is not None and high is not None and (low > limit or high < 1 / limit):
+        return verdict
     needed = math.ceil(expected_for_verdict(limit, window.false_alarm_rate) / mean) - window.summary.labels
     return (TOO_FEW_LABELS, needed) if needed > 0 else verdict
 

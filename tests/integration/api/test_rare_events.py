@@ -2,6 +2,7 @@
 
 from datetime import timedelta
 
+import numpy as np
 import pytest
 
 from monitor.domain.times import HOUR, MINUTE, rfc3339
@@ -14,14 +15,14 @@ STATED = 0.002
 def serve(api, clock, tools):
     """Serve some hours of predictions of one rate, of which so many happen an hour."""
 
-    def some(hours, happens, stated=STATED, **place):
+    def some(hours, happens, stated=STATED):
         for _ in range(hours):
             names = [f"{clock.micros}-{i}" for i in range(LABELS_AN_HOUR)]
             at = [rfc3339(clock.micros + i * 59 * MINUTE // LABELS_AN_HOUR) for i in range(LABELS_AN_HOUR)]
             clock.micros += HOUR
             every = LABELS_AN_HOUR // happens if happens else LABELS_AN_HOUR + 1
             api.send(
-                *(tools.prediction(name, stated, timestamp=t, **place) for name, t in zip(names, at, strict=True)),
+                *(tools.prediction(name, stated, timestamp=t) for name, t in zip(names, at, strict=True)),
                 *(tools.label(name, int(i % every == every // 2)) for i, name in enumerate(names)),
             )
         clock.advance(timedelta(minutes=1))
@@ -73,9 +74,11 @@ def test_a_rate_of_several_times_the_stated_one_is_alerted_by_its_ratio_and_not_
     assert seen["ece"] < 0.02
     assert seen["observed_over_expected"] == pytest.approx(7.5)
     assert seen["observed_over_expected_low"] > 5
+    assert seen["labels_needed"] == 0
     (test,) = ratios(api, tools)
     assert (test["labels"], test["start"], test["level"]) == (9000, 2, pytest.approx(0.01 / 12))
     assert (test["observed"], test["expected"]) == (135, pytest.approx(18))
+    assert test["since"] == "2026-01-05T12:00:00Z"
     (whole,) = api.get(tools.address("m") + "/evidence")["evidence"]
     assert whole["log_e_peak"] < whole["fires_at"] / 2
 
@@ -87,6 +90,45 @@ def test_a_rate_of_several_times_the_stated_one_is_alerted_by_its_ratio_and_not_
     serve(1, 6)
     (again,) = ratios(api, tools)
     assert (again["start"], again["labels"] < 9000) == (3, True)
+
+
+def test_an_alert_by_the_ratio_is_answered_by_a_refit_that_repairs_it(api, clock, tools):
+    api.put(label_delay="0s", windows=["1h", "24h"], thresholds={"ratio": 1.5}, status=201)
+    dice = np.random.default_rng(8)
+
+    def an_hour(served):
+        p = (0.002 * np.exp(dice.normal(0, 0.7, LABELS_AN_HOUR))).round(6)
+        y = dice.random(LABELS_AN_HOUR) < 7.5 * p
+        names = [f"{clock.micros}-{i}" for i in range(LABELS_AN_HOUR)]
+        at = [rfc3339(clock.micros + i * 59 * MINUTE // LABELS_AN_HOUR) for i in range(LABELS_AN_HOUR)]
+        clock.micros += HOUR
+        shown = served(p.tolist())
+        api.send(
+            *(tools.prediction(name, **fields, timestamp=t) for name, fields, t in zip(names, shown, at, strict=True)),
+            *(tools.label(name, int(truth)) for name, truth in zip(names, y, strict=True)),
+        )
+        clock.advance(timedelta(minutes=1))
+        api.judge()
+
+    for _ in range(5):
+        an_hour(lambda p: [{"p": one} for one in p])
+    waits = api.get("/v1/models/m")["proposal"]
+    assert waits == 1
+    told = [alert for alert in api.get("/v1/models/m/alerts")["alerts"] if alert["kind"] == "proposal"]
+    assert told[0]["evidence"]["summary"].startswith("m: Says less than happens since 5 Jan")
+    api.post("/v1/models/m/calibrators/1/promote")
+
+    def calibrated(p):
+        served = api.post("/v1/models/m/calibrate", {"probabilities": p})["probabilities"]
+        return [{"p": one, "raw_probability": raw, "calibrator_version": 1} for one, raw in zip(served, p, strict=True)]
+
+    for _ in range(3):
+        an_hour(calibrated)
+    seen = window(api, tools, "1h")
+    assert (seen["verdict"], seen["threshold_hint"]) == ("calibrated", None)
+    assert 0.6 < seen["observed_over_expected"] < 1.5
+    listed = [alert["state"] for alert in api.get("/v1/models/m/alerts")["alerts"] if alert["window"] == "ratio"]
+    assert listed == ["resolved", "firing"]
 
 
 def test_fewer_outcomes_than_expected_are_alerted_too(declare, serve, alerts):
