@@ -117,8 +117,8 @@ class Standing:
         return self.newest is None or evaluation.over[1] >= self.newest
 
     def _firing(self, evaluation: Evaluation) -> Iterator[Firing]:
-        """Yield the alarms on what a window holds that fired at its end; those on single classes are on the whole as well."""
-        for firing in self.firings:
+        """Yield the alarms on what a window holds that fired at its end; those on single classes are on the whole as well, after it."""
+        for firing in sorted(self.firings, key=lambda firing: bool(firing.alarm.segment)):
             alarm = firing.alarm
             concerns = alarm.version in _versions(evaluation, alarm.version)
             about = _is_about(firing, evaluation.segment)

@@ -288,6 +288,13 @@ def test_what_people_say_is_drawn_value_by_value_and_classes_one_by_one(server, 
     assert [row.locator("td").all_inner_texts()[:3] for row in rows] == [
         ["b", *shares], ["a", f"80.0{NBSP}%", shares[1]], ["c", *shares],
     ]  # fmt: skip
+    limits = {"thresholds": {"ece": 0.9}, "class_thresholds": {"b": 0.05}}
+    server.send("classes", answers, times=200, task="multiclass", classes=["a", "b", "c"], **limits)
+    server.wait(lambda: bool(server.get("/v1/models/classes/alerts")["alerts"]), lambda: "no alert on the class")
+    page = open_page(model_url(server, "classes"))
+    page.wait_for_selector(".verdict .sentence")
+    assert page.inner_text(".verdict .sentence") == "Miscalibrated in class b"
+    assert page.locator(".tests-name", has_text="class b, limit 0.05").count() == 1
 
 
 def test_the_page_stands_without_what_is_asked_beside(server, open_page, watched):

@@ -19,7 +19,9 @@ const NO_VERDICT = "There are too few labels for a verdict: the figures may be c
 export function drawVerdict(evaluation, settings, segments) {
   const shown = shownState(evaluation);
   const tone = toneOf(shown);
-  const story = storyWords(evaluation, settings, segments);
+  const off = classesOff(evaluation);
+  // Since when is known of the whole alone.
+  const story = storyWords(off.length ? { ...evaluation, since: null } : evaluation, settings, segments);
   return el(
     "section",
     { class: `verdict ${tone}`, "aria-label": "Verdict", "data-key": "verdict" },
@@ -30,7 +32,9 @@ export function drawVerdict(evaluation, settings, segments) {
       el(
         "p",
         { class: "sentence" },
-        verdictWords({ verdict: "", ...evaluation }, settings.task, isFlagged(evaluation, segments)),
+        off.length
+          ? `Miscalibrated in ${off.length === 1 ? "class" : "classes"} ${off.join(", ")}`
+          : verdictWords({ verdict: "", ...evaluation }, settings.task, isFlagged(evaluation, segments)),
       ),
       story && el("p", { class: "story" }, story),
       evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation, settings)),
@@ -40,6 +44,15 @@ export function drawVerdict(evaluation, settings, segments) {
     ),
     gauge(evaluation, settings.thresholds.ece),
   );
+}
+
+/**
+ * Return the classes whose alerts fire where none fires on the whole.
+ * @param {AnyEvaluation} evaluation
+ */
+function classesOff({ verdict, verdict_reason: reason, classes }) {
+  if (verdict !== "miscalibrated" || !reason?.startsWith("An alert (class=")) return [];
+  return (classes ?? []).filter((one) => one.verdict === "miscalibrated").map((one) => one.class);
 }
 
 /**
