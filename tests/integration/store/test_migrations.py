@@ -75,6 +75,18 @@ def test_rows_of_0_2_0_are_traffic_and_go_on_being_joined(feed, make):
         assert differences_of(connection, model) == []
 
 
+def test_classes_that_had_thresholds_before_they_had_tests_are_summed_apart_from_now_on(feed):
+    model = feed.model(task="multiclass", classes=("a", "b", "c"), class_thresholds={"c": 0.05, "b": 0.1})
+    plain = feed.model("plain")
+    with feed.database.write() as connection:
+        command.downgrade(_config(connection), "0003")
+    upgrade(feed.database)
+    with feed.database.read() as connection:
+        known = models.revisions(connection, [model.id, plain.id])
+    assert known[model.id, model.revision].classes == ("b", "c")
+    assert known[plain.id, plain.revision].classes == ()
+
+
 @pytest.fixture
 def kept(api_on, clock, tmp_path):
     """Return the API on the database of 0.3.0, at the moment of its answers."""
