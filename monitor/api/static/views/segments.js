@@ -44,7 +44,7 @@ function summary({ segments, false_discovery_rate: rate, start, end, threshold }
   if (!flagged) return `None of ${segments.length} is flagged: chance can explain the differences. ${range}`;
   return [
     `${flagged} of ${segments.length} ${flagged === 1 ? "is" : "are"} flagged: there is evidence of an ECE above`,
-    `${score(threshold)}. On average at most ${shortPercent(rate)} of flags are wrong, however many segments there are.`,
+    `${score(threshold)}. On average at most ${shortPercent(rate)} of the flags of one look are wrong, however many segments there are.`,
     range,
   ].join(" ");
 }
