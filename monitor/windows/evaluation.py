@@ -37,6 +37,10 @@ from . import regression, scores
 from .figures import computed
 
 DEFAULT_BINS: Final = 15
+
+MOST_NEEDED: Final = 1e9
+"""Labels that are said to be needed at most."""
+
 AT_ONCE: Final = 128
 """Windows computed together; each takes about 200 kB meanwhile."""
 
@@ -162,7 +166,8 @@ def _counted(window: _Window, figures: Figures, verdict: tuple[Verdict, int]) ->
     low, high = figures["observed_over_expected_low"], figures["observed_over_expected_high"]
     if low is not None and high is not None and (low > limit or high < 1 / limit):
         return verdict
-    needed = math.ceil(expected_for_verdict(limit, window.false_alarm_rate) / mean) - window.summary.labels
+    wanted = min(expected_for_verdict(limit, window.false_alarm_rate) / mean, MOST_NEEDED)
+    needed = math.ceil(wanted) - window.summary.labels
     return (TOO_FEW_LABELS, needed) if needed > 0 else verdict
 
 

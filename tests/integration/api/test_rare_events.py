@@ -215,6 +215,21 @@ def test_the_threshold_can_be_taken_back_and_is_refused_where_it_means_nothing(a
     assert "thresholds.ece" in str(api.put(thresholds={"ece": None}, status=422)["errors"])
 
 
+@pytest.mark.parametrize("stated", [0.0, 1e-310, 1e-8, 1.0])
+def test_probabilities_at_the_edge_of_what_floats_hold_are_no_trouble(api, clock, tools, declare, stated):
+    declare(ratio=1.0000001, minimum_labels=1)
+    for happened in (0, 1):
+        names = [f"{happened}-{i}" for i in range(100)]
+        api.send(*(tools.prediction(name, stated, timestamp=rfc3339(clock.micros)) for name in names))
+        api.send(*(tools.label(name, int(i < 3 * happened)) for i, name in enumerate(names)))
+        clock.advance(timedelta(hours=1))
+        api.judge()
+        assert window(api, tools)["labels_needed"] <= 1e9
+        (test,) = ratios(api, tools)
+        assert test["labels"] == 100 + 100 * happened
+        assert "calibration_observed_over_expected" in api.client.get("/metrics").text
+
+
 def test_only_binary_models_have_outcomes_to_count(api):
     for task in ("multiclass", "confidence", "regression"):
         (error,) = api.put(task, task=task, thresholds={"ratio": 2}, status=422)["errors"]
