@@ -7,11 +7,12 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 from sqlalchemy import Connection
 
+from ..domain.alerts import MISCALIBRATION
 from ..domain.drift import Drift
 from ..domain.evaluations import CALIBRATED, MISCALIBRATED, SUSPECT, TOO_FEW_LABELS, Evaluation, Verdict
 from ..domain.sequential import VersionEvidence
 from ..domain.settings import Model
-from ..domain.times import SECOND, micros
+from ..domain.times import SECOND, micros, parse_time
 from ..evaluation.rule import fires_at
 from ..stats.sequential.spending import level
 from ..store import alerts, counters, estimates, evaluations, jobs, journal, models, sequential, versions
@@ -165,12 +166,27 @@ def _evidence(running: Running) -> Iterator[Metric]:
 
 def _expected(connection: Connection, known: dict[int, Model]) -> Iterator[Metric]:
     accuracy, ece = (_gauge(name, text, SCORE_LABELS) for name, text in EXPECTED.items())
+    broke = _broke(connection)
     for estimate in estimates.current(connection):
-        if estimate.model_id in known:
+        # A map of before a fault promises the calibration that was lost.
+        is_void = micros(estimate.expected.map.start) < broke.get((estimate.model_id, estimate.version), 0)
+        if estimate.model_id in known and not is_void:
             place = [known[estimate.model_id].name, estimate.version, "", estimate.window]
             _add(accuracy, place, estimate.expected.accuracy)
             _add(ece, place, estimate.expected.ece)
     yield from (accuracy, ece)
+
+
+def _broke(connection: Connection) -> dict[tuple[int, str], int]:
+    """Return when the fault began on which an alert fires, as the alert says it, by model and version."""
+    began = {}
+    for number, firings in alerts.firing_now(connection, (MISCALIBRATION,)).items():
+        for firing in firings:
+            alert = None if firing.alarm.segment else alerts.newest_of(connection, number, firing.alarm)
+            since = None if alert is None else alert.evidence.get("since")
+            if since is not None:
+                began[number, firing.alarm.version] = parse_time("since", since)
+    return began
 
 
 def _add(family: GaugeMetricFamily, labels: list[str], value: float | None) -> None:

@@ -377,3 +377,11 @@ def test_the_map_starts_again_where_a_fault_began_that_an_alert_fires_on(api: An
     measured = api.get("/v1/models/m/calibration", start=rfc3339(broke), end=rfc3339(broke + 7 * HOUR))["ece"]
     assert promised["ece"] < 0.9 * measured
     assert now["ece_low"] <= measured <= now["ece_high"]
+
+    def exported() -> list[float]:
+        named = 'calibration_expected_ece_ratio{model="m",model_version="",segment="",window="4h"}'
+        return [float(row.split()[-1]) for row in api.client.get("/metrics").text.splitlines() if row.startswith(named)]
+
+    assert exported() == []  # the stored one was made before the alert fired
+    served.hours(1, right=overconfident, per_hour=300)
+    assert [pytest.approx(value) for value in exported()] == [api.get(PATH, window="4h")["estimate"]["ece"]]
