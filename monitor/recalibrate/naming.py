@@ -11,11 +11,17 @@ from ..store import versions
 from ..store.calibrators import Calibrator
 
 IDENTITY: Final = "identity"
+NAMES: Final = "a number, champion or challenger"
+NAMES_OR_IDENTITY: Final = "a number, champion, challenger or identity"
 LARGEST: Final = 10**9
 
 
-def named_version(connection: Connection, model: Model, which: str) -> int | None:
+def named_version(connection: Connection, model: Model, which: str, *, identity: bool = True) -> int | None:
     """Return the number of a version named by its number, `champion`, `challenger` or `identity` (None).
+
+    Parameters
+    ----------
+    identity : whether `identity` is a name here
 
     Raises
     ------
@@ -23,18 +29,22 @@ def named_version(connection: Connection, model: Model, which: str) -> int | Non
         for an impossible name, or an alias without a version.
 
     """
-    if which == IDENTITY:
+    if identity and which == IDENTITY:
         return None
     if which in {CHAMPION, CHALLENGER}:
         alias = versions.aliases(connection, model.id).get(which)
         if alias is None or alias.number is None:
             raise NotFound(f"model {model.name!r} has no {which}")
         return alias.number
-    return number_of(which)
+    return number_of(which, names=NAMES_OR_IDENTITY if identity else NAMES)
 
 
-def number_of(text: str) -> int:
+def number_of(text: str, *, names: str = "a number") -> int:
     """Return the number of a version.
+
+    Parameters
+    ----------
+    names : what the error says may be named
 
     Raises
     ------
@@ -48,7 +58,7 @@ def number_of(text: str) -> int:
 
     """
     if not (text.isascii() and text.isdigit() and len(text) < len(str(LARGEST)) and text == str(int(text))):
-        raise NotFound(f"there is no calibrator {text!r}: name a number, champion or challenger")
+        raise NotFound(f"there is no calibrator {text!r}: name {names}")
     return int(text)
 
 

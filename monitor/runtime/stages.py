@@ -22,6 +22,7 @@ from ..recalibrate.trials import judge_trials
 from ..rollup.job import roll_up
 from ..store import estimates, evaluations, journal, models
 from ..store.engine import Database
+from ..store.jobs import failed
 from ..store.lease import hold
 from .config import Settings
 from .jobs import Job
@@ -90,8 +91,8 @@ def stages(*, notify: bool) -> tuple[Stage, ...]:
     )
 
 
-def run_stages(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> None:
-    """Run every stage over all models.
+def run_stages(database: Database, token: int, *, now: Callable[[], int], notify: bool) -> int:
+    """Run every stage over all models; return the number of failures.
 
     Raises
     ------
@@ -101,12 +102,11 @@ def run_stages(database: Database, token: int, *, now: Callable[[], int], notify
         when the database does not answer.
 
     """
-    for one in stages(notify=notify):
-        run_stage(one, database, token, now=now)
+    return sum(run_stage(one, database, token, now=now) for one in stages(notify=notify))
 
 
-def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> None:
-    """Run a stage over all models; a failure is logged and does not stop other models.
+def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[], int]) -> int:
+    """Run a stage over all models; a failure is logged and does not stop other models. Return the number of failures.
 
     Raises
     ------
@@ -118,6 +118,7 @@ def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[]
     """
     with database.read() as connection:
         everyone = models.everyone(connection)
+    failures = 0
     for model in everyone:
         try:
             outcome = chosen.run(database, token, model, now())
@@ -125,9 +126,11 @@ def run_stage(chosen: Stage, database: Database, token: int, *, now: Callable[[]
             raise
         except Exception:
             log.exception("%s model %s failed", chosen.verb, model.name)
+            failures += 1
         else:
             for line in chosen.log_lines(model, outcome):
                 log.warning("%s", line)
+    return failures
 
 
 def jobs_of(
@@ -147,7 +150,9 @@ def jobs_of(
         return roll_up(database, token, now=now, events=_events_now(settings, database))
 
     def judge(token: int) -> None:
-        run_stages(database, token, now=now, notify=notifies)
+        if run_stages(database, token, now=now, notify=notifies):
+            with database.write(patient=True) as connection:
+                failed(connection, EVALUATE)
 
     def keep_house(token: int) -> None:
         present = now()
@@ -163,7 +168,7 @@ def jobs_of(
 
     jobs: dict[str, tuple[float, Job]] = {
         "rollup": (settings.rollup_seconds, take_in),
-        "evaluate": (settings.evaluate_seconds, judge),
+        EVALUATE: (settings.evaluate_seconds, judge),
         "housekeeping": (HOUSEKEEPING_SECONDS, keep_house),
     }
     return jobs | {"notify": (NOTIFY_SECONDS, notify)} if notifies else jobs

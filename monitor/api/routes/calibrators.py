@@ -126,12 +126,12 @@ def show_calibrator(context: Context, model: ModelName, which: Which, request: R
     """Return one version, the champion or the challenger; `If-None-Match` saves the body."""
     with context.database.read() as connection:
         declared = model_named(connection, model)
-        calibrator = _calibrator(connection, declared, which)
+        calibrator = _calibrator(connection, declared, which, identity=False)
     return answer_unless_known(request, calibrator.sha256, calibrator)
 
 
-def _calibrator(connection: Connection, model: Model, which: str) -> Calibrator:
-    number = number_of(which) if which == IDENTITY else named_version(connection, model, which)
+def _calibrator(connection: Connection, model: Model, which: str, *, identity: bool) -> Calibrator:
+    number = named_version(connection, model, which, identity=identity)
     calibrator = calibrator_of(connection, model, number)
     if calibrator is None:
         raise NotFound(f"model {model.name!r} has no calibrator {number}")
@@ -162,9 +162,10 @@ def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Resp
     """Return the map of a calibrator as curves to draw."""
     with context.database.read() as connection:
         declared = model_named(connection, model)
-        document = (
-            no_calibrator(declared.task or "binary") if which == IDENTITY else _calibrator(connection, declared, which)
-        )
+        if which == IDENTITY:
+            document = no_calibrator(declared.task or "binary")
+        else:
+            document = _calibrator(connection, declared, which, identity=True)
     return answer(map_of(document, classes=declared.classes))
 
 

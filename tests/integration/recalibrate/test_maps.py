@@ -103,3 +103,15 @@ def test_there_is_no_map_of_what_there_is_not(sqlite_api):
     sqlite_api.put("m", status=201)
     assert sqlite_api.refused("GET", f"{CALIBRATORS}/champion/map", 404)["detail"] == "model 'm' has no champion"
     assert sqlite_api.refused("GET", f"{CALIBRATORS}/7/map", 404)["detail"] == "model 'm' has no calibrator 7"
+
+
+def test_an_impossible_name_is_answered_with_those_that_are_possible(sqlite_api):
+    sqlite_api.put("m", status=201)
+    either = "there is no calibrator '007': name a number, champion, challenger or identity"
+    for path in ("007/map", "007/difference", "identity/difference?against=007"):
+        assert sqlite_api.refused("GET", f"{CALIBRATORS}/{path}", 404)["detail"] == either
+    for name in ("007", "identity"):
+        detail = sqlite_api.refused("GET", f"{CALIBRATORS}/{name}", 404)["detail"]
+        assert detail == f"there is no calibrator '{name}': name a number, champion or challenger"
+    detail = sqlite_api.refused("POST", f"{CALIBRATORS}/007/promote", 404, json={})["detail"]
+    assert detail == "there is no calibrator '007': name a number"
