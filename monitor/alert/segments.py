@@ -13,7 +13,7 @@ from ..domain.faults import direction_words
 from ..domain.quantities import Moment
 from ..domain.segments import readable
 from ..domain.sequential import VersionEvidence
-from ..domain.settings import ModelSettings
+from ..domain.settings import CLASS, ModelSettings
 from ..domain.times import micros
 from ..store import alerts, evaluations, sequential
 from ..windows import segments
@@ -199,7 +199,8 @@ def _start_tests_again(connection: Connection, model_id: int, alert: Alert) -> N
     if alert.state != RESOLVED:
         return
     tests = sequential.newest_of_segments(connection, model_id)
-    off = [test.segment for _, test in tests if test.version == alert.alarm.version and test.highest >= test.limit]
+    own = [test for _, test in tests if test.version == alert.alarm.version and not test.segment.startswith(CLASS)]
+    off = [test.segment for test in own if test.highest >= test.limit]
     sequential.restart_segments(connection, model_id, alert.alarm.version, off, alert.at)
 
 

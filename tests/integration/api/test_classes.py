@@ -1,13 +1,17 @@
 """Classes with thresholds of their own: each has a sequential test, an alert of its own, and a share of the false-alarm rate."""
 
+from dataclasses import replace
 from datetime import timedelta
 
+import msgspec
 import numpy as np
 import pytest
 
+from monitor.alert.segments import KIND as SEGMENTS
+from monitor.domain.alerts import RESOLVED, SEGMENT, Alarm, Alert, Evidence
 from monitor.domain.times import HOUR, MINUTE, rfc3339
 from monitor.rollup.verify import differences_of
-from monitor.store import models
+from monitor.store import models, sequential
 
 CLASSES = ["cat", "dog", "eel"]
 AN_HOUR = 400
@@ -163,3 +167,22 @@ def test_what_waits_for_the_tests_of_classes_is_what_its_rows_give(  # noqa: PLR
     labels = {name: test["labels"] for name, test in of_classes().items()}
     assert labels == {"class=cat": 39, "class=dog": 9}
     assert differences() == []
+
+
+def test_the_end_of_an_alert_on_segments_leaves_the_tests_of_classes_as_they_are(api, clock, declare, serve):
+    declare(segments=["country"])
+    serve(segments={"country": "br"})
+    with api.services.database.write() as connection:
+        model = models.by_name(connection, "m")
+        tests = sequential.segment_standings(connection, model.id)
+        for place, test in tests.items():
+            limit = test.evidence.limit
+            reached = msgspec.structs.replace(test.evidence, peak=limit, log_e_peak=limit)
+            tests[place] = replace(test, evidence=reached)
+        sequential.save_segments(connection, model.id, list(tests.values()))
+        ended = Alert(at=clock.micros, alarm=Alarm(SEGMENT, "sequential", "", ""), state=RESOLVED, evidence=Evidence())
+        SEGMENTS.recorded(connection, model.id, ended)
+        after = sequential.segment_standings(connection, model.id)
+    assert {segment: bool(test.state) for (_, segment), test in after.items()} == {
+        "country:br": False, "class=cat": True, "class=dog": True,
+    }  # fmt: skip
