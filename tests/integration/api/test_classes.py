@@ -186,3 +186,29 @@ def test_the_end_of_an_alert_on_segments_leaves_the_tests_of_classes_as_they_are
     assert {segment: bool(test.state) for (_, segment), test in after.items()} == {
         "country:br": False, "class=cat": True, "class=dog": True,
     }  # fmt: skip
+
+
+def test_a_replay_tells_which_classes_a_policy_would_have_alerted(api, declare, serve, alerts):
+    declare(class_thresholds={}, thresholds={"ece": 0.3})
+    for _ in range(3):
+        serve(shift=0.2)
+    assert alerts() == []
+    outcome = api.post("/v1/models/m/replay", {"class_thresholds": {"cat": 0.03, "eel": 0.03}, "step": "1h"})
+    told = [(alert["kind"], alert["window"], alert["segment"], alert["state"]) for alert in outcome["alerts"]]
+    assert told == [("miscalibration", "sequential", "class=cat", "firing")]
+
+
+def test_an_alert_on_a_class_by_windows_ends_under_the_sequential_policy_where_its_test_takes_over(
+    api, declare, serve, alerts
+):
+    declare(alert_policy="window", thresholds={"ece": 0.3}, class_thresholds={"cat": 0.03}, minimum_labels=100)
+    for _ in range(2):
+        serve(shift=0.2)
+    assert alerts() == [("miscalibration", "1h", "class=cat", "firing")]
+    api.put(alert_policy="sequential")
+    for _ in range(2):
+        serve(shift=0.2)
+    assert sorted(alerts()[1:]) == [
+        ("miscalibration", "1h", "class=cat", "resolved"),
+        ("miscalibration", "sequential", "class=cat", "firing"),
+    ]
