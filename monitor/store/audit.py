@@ -1,17 +1,17 @@
-"""The audit log of a model's calibrators: every step, appended and never changed."""
+"""The audit log of a model's calibrators: every step, appended and never changed; it outlives the model."""
 
 from enum import StrEnum
 from typing import Annotated, Final, Self
 
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import ColumnElement, Connection, insert, select
 
 from ..domain.quantities import Moment
 from ..domain.times import moment
 from .calibrators import FittedFrom, RefusedGate
 from .impact import DecisionImpact
-from .schema import audit
+from .schema import audit, model
 from .trials import TrialRecord
 
 ACTOR: Final = "calwatch"
@@ -47,6 +47,10 @@ class Action(StrEnum):
     WATCH_WORSE = "watch_worse", "The champion is worse than what it replaced, and stays until a person decides."
     ROLLBACK = "rollback", "What the champion had replaced serves again."
     TESTS_BEGIN = "tests_begin", "The sequential tests began anew with a release whose tests are others."
+    DELETE = (
+        "delete",
+        "The model was deleted with all its data but this log; what follows is of another model of the same name.",
+    )
 
 
 EXPLAINED = "; ".join(f"`{action}`: {action.sentence.rstrip('.')}" for action in Action)
@@ -82,16 +86,25 @@ class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 def log(connection: Connection, model_id: int, *, at: int, actor: str, action: Action, detail: Detail) -> None:
     """Append an entry."""
+    name = select(model.c.name).where(model.c.id == model_id).scalar_subquery()
+    text = msgspec.json.encode(detail).decode()
     connection.execute(
-        insert(audit).values(
-            model_id=model_id, at=at, actor=actor, action=action.value, detail=msgspec.json.encode(detail).decode()
-        )
+        insert(audit).values(model_id=model_id, model=name, at=at, actor=actor, action=action.value, detail=text)
     )
 
 
 def entries(connection: Connection, model_id: int) -> list[Entry]:
-    """Return the log, oldest first."""
-    rows = connection.execute(select(audit).where(audit.c.model_id == model_id).order_by(audit.c.id))
+    """Return the log of a model, oldest first."""
+    return _entries(connection, audit.c.model_id == model_id)
+
+
+def entries_of_name(connection: Connection, name: str) -> list[Entry]:
+    """Return the log of all models that have had a name, oldest first; each but the last was deleted."""
+    return _entries(connection, audit.c.model == name)
+
+
+def _entries(connection: Connection, which: ColumnElement[bool]) -> list[Entry]:
+    rows = connection.execute(select(audit).where(which).order_by(audit.c.id))
     decode = msgspec.json.Decoder(Detail).decode
     return [
         Entry(at=moment(row.at), actor=row.actor, action=Action(row.action), detail=decode(row.detail)) for row in rows

@@ -412,12 +412,14 @@ audit = Table(
     "audit",
     metadata,
     Column("id", Serial, primary_key=True),
-    _model_column(),
+    Column("model_id", Integer, nullable=False),  # no foreign key: the log of a model outlives it
+    Column("model", Text, nullable=False),  # its name
     Column("at", BigInteger, nullable=False),
     Column("actor", Text, nullable=False),
     Column("action", Text, nullable=False),
     Column("detail", Text, nullable=False),  # JSON
     Index(None, "model_id", "id"),
+    Index(None, "model", "id"),
 )
 
 counter = Table(

@@ -4,7 +4,7 @@ from fastapi import APIRouter
 from msgspec import Struct
 from starlette.responses import Response
 
-from ...store.audit import Entry, entries
+from ...store.audit import Entry, entries_of_name
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, model_named
 from ..strict import StrictRoute
@@ -20,6 +20,9 @@ class Audit(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @router.get("/{model}/audit", responses=gives(Audit))
 def show_audit(context: Context, model: ModelName) -> Response:
-    """Return every step of the calibrators' life, oldest first."""
+    """Return every step of the calibrators' life, oldest first; also of a model that was deleted."""
     with context.database.read() as connection:
-        return answer(Audit(audit=entries(connection, model_named(connection, model).id)))
+        entries = entries_of_name(connection, model)
+        if not entries:
+            model_named(connection, model)  # raises NotFound for a name that no model has had
+        return answer(Audit(audit=entries))

@@ -15,11 +15,11 @@ from ...domain.names import check_model_name
 from ...domain.quantities import Count, Moment
 from ...domain.settings import Model, ModelSettings, Recalibration, Task, check_task_of, settings_from, task_from
 from ...domain.times import SECOND, moment, parse_duration
-from ...store import alerts, evaluations, events, journal, lease, models, rollups, versions
+from ...store import alerts, audit, evaluations, events, journal, lease, models, rollups, versions
 from ...windows.verdicts import Standing
 from .. import settings
 from ..answers import answer, described, gives, takes
-from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..dependencies import By, Context, ModelName, Now, SentJson, model_named
 from ..evaluations import Listed, ListedRegression, listed
 from ..settings import SettingsBody, gives_settings, settings_of
 from ..strict import StrictRoute
@@ -139,9 +139,12 @@ class Deleted(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 
 @router.delete("/{model}", responses=gives(Deleted))
 def delete_model(
-    context: Context, model: ModelName, confirm: Annotated[str, Query(description="the model's name again")] = ""
+    context: Context,
+    model: ModelName,
+    by: By,
+    confirm: Annotated[str, Query(description="the model's name again")] = "",
 ) -> Response:
-    """Delete a model with all its data."""
+    """Delete a model with all its data but its audit log."""
     if confirm != model:
         raise BadInput("confirm", confirm, f"must be the model's name, {model!r}, since this deletes all its data")
     with context.database.write() as connection:
@@ -149,6 +152,7 @@ def delete_model(
         declared = model_named(connection, model, lock=True)
         rollups.remove_model(connection, declared.id)
         events.remove_model(connection, declared.id)
+        audit.log(connection, declared.id, at=by.now, actor=by.name, action=audit.Action.DELETE, detail=audit.Detail())
         models.remove(connection, declared.id)
     context.ingest.directory.forget(model)
     return answer(Deleted(deleted=model))

@@ -473,7 +473,7 @@ def test_deletion_wants_the_name_again(api, tools):
     assert api.get("/v1/models/m")["predictions"] == 1
 
 
-def test_a_deleted_model_leaves_nothing_and_may_come_again(api, tools):
+def test_a_deleted_model_leaves_its_audit_log_alone_and_may_come_again(api, tools):
     api.put("m", status=201, minimum_labels=2, windows=["1h"])
     api.put("other", status=201)
     for name in "ab":
@@ -488,10 +488,30 @@ def test_a_deleted_model_leaves_nothing_and_may_come_again(api, tools):
             for table in schema.metadata.sorted_tables
             if "model_id" in table.c or table.name == "rollup"
         }
-    assert {name: len(rows) for name, rows in left.items() if rows} == {"revision": 1, "progress": 1}
+    assert {name: len(rows) for name, rows in left.items() if rows} == {"revision": 1, "progress": 1, "audit": 1}
     api.send(tools.prediction("a", probabilities=[0.5, 0.5]))
     again = api.get("/v1/models/m")
     assert (again["task"], again["predictions"], again["minimum_labels"]) == ("multiclass", 1, 500)
+
+
+def steps(api, name="m"):
+    return [(step["action"], step["actor"]) for step in api.get(f"/v1/models/{name}/audit")["audit"]]
+
+
+def test_the_audit_log_of_a_deleted_model_is_kept_and_is_not_that_of_its_successor(api):
+    api.put("m", status=201, task="binary")
+    document = {"method": "temperature", "task": "binary", "parameters": {"temperature": 2.0}}
+    api.post("/v1/models/m/calibrators", {"document": document, "holdout": 0}, status=201)
+    api.post("/v1/models/m/calibrators/1/promote")
+    before = steps(api)
+    assert [action for action, _ in before] == ["register", "promote"]
+    api.ask("DELETE", "/v1/models/m?confirm=m")
+    assert steps(api) == [*before, ("delete", "api")]
+    api.put("m", status=201, task="binary")
+    assert steps(api) == [*before, ("delete", "api")]
+    api.refused("POST", "/v1/models/m/calibrators/rollback", 409, json={})  # its predecessor's promotion is not its own
+    assert api.get("/v1/models/m/calibrators")["champion"] is None
+    api.ask("GET", "/v1/models/never/audit", status=404)
 
 
 def test_events_that_waited_for_a_deleted_model_are_dropped_and_counted(api, tools):

@@ -18,7 +18,7 @@ from sqlalchemy import inspect, text
 
 from monitor.calibrators.document import verify
 from monitor.rollup.verify import differences_of
-from monitor.store import events, models, versions
+from monitor.store import audit, events, models, versions
 from monitor.store.migrate import _config, upgrade
 from monitor.store.schema import metadata
 
@@ -85,6 +85,24 @@ def test_classes_that_had_thresholds_before_they_had_tests_are_summed_apart_from
         known = models.revisions(connection, [model.id, plain.id])
     assert known[model.id, model.revision].classes == ("b", "c")
     assert known[plain.id, plain.revision].classes == ()
+
+
+def test_the_steps_of_before_get_the_name_of_their_model(feed):
+    model = feed.model("here")
+    with feed.database.write() as connection:
+        command.downgrade(_config(connection), "0004")
+        row = {"id": model.id}
+        connection.execute(text("INSERT INTO audit VALUES (7, :id, 5, 'api', 'refuse', '{\"reason\": \"few\"}')"), row)
+    upgrade(feed.database)
+    assert unlike(feed.database) == []
+    with feed.database.write() as connection:
+        models.remove(connection, model.id)
+        (step,) = audit.entries_of_name(connection, "here")
+        assert (step.action, step.detail.reason) == ("refuse", "few")
+        command.downgrade(_config(connection), "0004")
+        assert connection.execute(text("SELECT count(*) FROM audit")).scalar() == 0
+    upgrade(feed.database)
+    assert unlike(feed.database) == []
 
 
 @pytest.fixture

@@ -36,6 +36,7 @@ const STEPS = {
   canary_end: ({ number }) => `Canary of ${calibratorName(number)} ended`,
   watch_worse: ({ number }) => `${named(number)} is worse than what it replaced`,
   tests_begin: () => "Sequential tests began anew",
+  delete: () => "The model of this name was deleted",
 };
 
 /**
