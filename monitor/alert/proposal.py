@@ -9,7 +9,7 @@ from ..domain.quantities import Moment
 from ..domain.settings import ModelSettings
 from ..domain.times import moment
 from ..store import alerts, audit, versions
-from ..store.audit import Action
+from ..store.audit import Action, Entry
 from ..store.versions import Alias
 from .kind import Kind, Watch, Watched
 from .transitions import Finding
@@ -136,8 +136,34 @@ def _outcome(watch: Watch, number: int, waiting: Alias | None) -> str:
         return f"{version_name(waiting.number)} waits in its place"
     challenger = versions.aliases(watch.connection, watch.model.id).get(CHALLENGER)
     if challenger is None or challenger.number != number:
-        return "it was rejected"
+        return _ending(watch, number)
     return "it is scored without serving" if challenger.share is None else "it serves a share of traffic first"
+
+
+def _ending(watch: Watch, number: int) -> str:
+    """Return how the life of a version that neither serves nor waits ended, by the last steps of the audit log."""
+    steps = audit.entries(watch.connection, watch.model.id)
+    ending = next((ENDINGS[step.action] for step in reversed(steps) if _ends(step, number)), None)
+    if ending is not None:
+        return ending
+    after = next((step for step in reversed(steps) if step.action in TAKING_ITS_PLACE), None)
+    return "it is gone" if after is None else f"{version_name(after.detail.number)} took its place"
+
+
+def _ends(step: Entry, number: int) -> bool:
+    return step.action in ENDINGS and step.detail.number == number
+
+
+ENDINGS: Final = {
+    Action.REJECT: "it was rejected",
+    Action.SHADOW_WORSE: "it was worse than what is served, and is dismissed",
+    Action.CANARY_STOP: "as a canary it was no better than what is served, and is dismissed",
+    Action.PROMOTE: "it was in service, and another took its place",
+    Action.ROLLBACK: "it was in service, and was rolled back",
+}
+"""What ends the wait of a version, by the step of the audit log."""
+
+TAKING_ITS_PLACE: Final = frozenset({Action.PROPOSE, Action.SHADOW, Action.CANARY})
 
 
 KIND: Final = Kind(

@@ -144,7 +144,8 @@ def breach_of(connection: Connection, clock: Clocked) -> Breach | None:
     """Return the breach to answer now, the one with most labels of several versions'; None where there is none.
 
     There is none without a firing alert; with too few labels since the last attempt or since the breach began; after a person's rollback;
-    and while a challenger that answers it waits or is on trial. Labels from before the last promotion do not count.
+    after a rejection until an alert fires anew; and while a challenger that answers it waits or is on trial. Labels from before the last
+    promotion do not count.
     """
     model = clock.model
     aliases = versions.aliases(connection, model.id)
@@ -190,11 +191,18 @@ def firing_versions(connection: Connection, model: Model) -> dict[str, int]:
 
 
 def unanswered(connection: Connection, model: Model, firing: Mapping[str, int], challenger: Alias | None) -> set[str]:
-    """Return the versions with an alert that the challenger does not answer."""
+    """Return the versions with an alert that neither a rejection nor the challenger answers."""
+    rejected = registry.rejected_until(connection, model.id)
+    if rejected is not None:
+        firing = _fired_after(firing, rejected)
     if challenger is None or challenger.since_event_time is None or not _answers(connection, model, challenger):
         return set(firing)
-    proposed = first_after(challenger.since_event_time, None)  # windows end with the minute of the newest event
-    return {version for version, since in firing.items() if since > proposed}
+    return set(_fired_after(firing, challenger.since_event_time))
+
+
+def _fired_after(firing: Mapping[str, int], moment: int) -> dict[str, int]:
+    answered = first_after(moment, None)  # windows end with the minute of the newest event
+    return {version: since for version, since in firing.items() if since > answered}
 
 
 def _answers(connection: Connection, model: Model, challenger: Alias) -> bool:

@@ -253,7 +253,7 @@ def promote(
 
 
 def reject(database: Database, name: str, number: int, *, actor: str, reason: str, now: int) -> Moved:
-    """End the wait or the trial of a version; the next refit by itself waits for as many new labels as after any attempt.
+    """End the wait or the trial of a version; the next refit by itself waits for the next alert, since the same fit would come again.
 
     Raises
     ------

@@ -13,7 +13,7 @@ from ..domain.names import CHALLENGER, CHAMPION
 from ..domain.quantities import Moment
 from ..domain.records import Progress
 from ..domain.settings import Model
-from ..domain.times import moment, rfc3339
+from ..domain.times import micros, moment, rfc3339
 from ..store import audit, versions
 from ..store.audit import Action, Detail, Entry
 from ..store.calibrators import Calibrator, Fitted, FittedFrom, Gate, sealed
@@ -102,11 +102,13 @@ def dismiss(
     now: int,
     grounds: Detail,
 ) -> None:
-    """End the trial of a challenger; the next refit needs as many new labels as after any attempt."""
+    """End the trial of a challenger; the next refit needs as many new labels as after any attempt, and after a rejection a newer alert."""
     number = versions.aliases(connection, model.id)[CHALLENGER].number
     versions.drop(connection, model.id, CHALLENGER)
-    _note_attempt(connection, model, progress, now)
-    audit.log(connection, model.id, at=now, actor=actor, action=action, detail=structs.replace(grounds, number=number))
+    at = _note_attempt(connection, model, progress, now)
+    answered = moment(at) if action is Action.REJECT else None
+    detail = structs.replace(grounds, number=number, event_time=answered)
+    audit.log(connection, model.id, at=now, actor=actor, action=action, detail=detail)
 
 
 def promote(
@@ -187,11 +189,12 @@ def _put_back(
     return restored
 
 
-def _note_attempt(connection: Connection, model: Model, progress: Progress, now: int) -> None:
-    """Let the next refit wait for new labels."""
+def _note_attempt(connection: Connection, model: Model, progress: Progress, now: int) -> int:
+    """Let the next refit wait for new labels; return up to which event time the attempt is about."""
     at = _alias(None, progress, now).since_event_time or now
     before = versions.attempt(connection, model.id) or Attempt(attempted_at=0, labels=0, waits_for_person=False)
     versions.note_attempt(connection, model.id, replace(before, attempted_at=at, labels=progress.labels))
+    return at
 
 
 def replaced(connection: Connection, model: Model) -> int | None:
@@ -241,6 +244,15 @@ def _put_in_service(entry: Entry) -> int | None:
     if entry.action is Action.PROMOTE:
         return entry.detail.number
     return None if isinstance(entry.detail.restored, UnsetType) else entry.detail.restored
+
+
+def rejected_until(connection: Connection, model_id: int) -> int | None:
+    """Return up to which event time a person's rejection answers alerts; None where nothing was rejected since the last promotion."""
+    moves = {Action.REJECT, Action.PROMOTE, Action.ROLLBACK}
+    steps = [entry for entry in audit.entries(connection, model_id) if entry.action in moves]
+    if not steps or steps[-1].action is not Action.REJECT:
+        return None
+    return micros(steps[-1].detail.event_time or steps[-1].at)
 
 
 def is_held(connection: Connection, model_id: int, number: int) -> bool:

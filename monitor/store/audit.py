@@ -69,7 +69,12 @@ class Detail(Struct, frozen=True, kw_only=True, omit_defaults=True):
     share: Annotated[float | None, Meta(description="of traffic, that a canary serves")] = None
     replaced: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
     restored: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
-    event_time: Annotated[Moment | None, Meta(description="of the first predictions that the change may serve")] = None
+    event_time: Annotated[
+        Moment | None,
+        Meta(
+            description="of the first predictions that the change may serve; of a rejection: up to which alerts are answered by it"
+        ),
+    ] = None
     against: Annotated[int | UnsetType | None, Meta(description="null: no calibrator")] = UNSET
     trial: TrialRecord | None = None
     decisions: list[DecisionImpact] | None = None

@@ -502,6 +502,17 @@ def test_promoting_and_rolling_back_say_what_came_of_it(server, open_page):
     page.locator("[data-act=rollback]").wait_for(state="detached")
 
 
+def test_a_rejection_is_logged_with_its_reason(server, open_page):
+    server.feed("rejected", recalibration="propose")
+    page = open_page(model_url(server, "rejected"))
+    page.locator("[data-act=reject]").click()
+    page.get_by_label("Reason, for the log (optional)").fill("  the labels were wrong ")
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text="Calibrator 1 is rejected").wait_for()
+    step = server.get("/v1/models/rejected/audit")["audit"][-1]
+    assert (step["action"], step["detail"]["reason"]) == ("reject", "the labels were wrong")
+
+
 def test_a_promotion_is_shown_before_it_is_made(server, open_page):
     server.feed("previewed", calibrators=1, decisions={"approve": {"threshold": 0.65}})
     page = open_page(model_url(server, "previewed"))

@@ -192,7 +192,8 @@ def reject(
 ) -> Response:
     """Reject a version that waits for a decision, or end its trial; what serves stays.
 
-    A refit by itself waits then for as many new labels as after any attempt.
+    The alerts that fire are answered by it: the next refit by itself comes with the next alert. A person can refit,
+    or promote it, at any time.
     """
     request, chosen = asked or RejectRequest(), number_of(number)
     return answer(

@@ -8,13 +8,15 @@ import { reasonList } from "./parts.js";
 
 /** @typedef {{ title: string, text: string, reasons?: string[] }} Outcome  What came of an action. */
 /** @typedef {{ action: string, run: () => Promise<Outcome> }} Trial  A way to try an action that changes nothing. */
+/** @typedef {{ label: string, longest: number }} Line  A line that the reader may write. */
 
 /**
  * @typedef {object} Question
  * @property {string} title
  * @property {string} text
  * @property {string} action  the word on the button that acts
- * @property {() => Promise<Outcome>} run
+ * @property {(written: string) => Promise<Outcome>} run  with the line that was written; empty without one
+ * @property {Line} [line]
  * @property {() => Promise<Child[]>} [preview]  shows what would change
  * @property {Trial} [trial]
  */
@@ -23,15 +25,19 @@ import { reasonList } from "./parts.js";
  * Ask before acting, act at most once, and show the outcome.
  * @param {Question} question
  */
-export function confirmThen({ title, text, action, run, preview, trial }) {
+export function confirmThen({ title, text, action, run, line, preview, trial }) {
   const dialog = opened(
     heading(title),
     el("p", null, text),
+    line && lineField(line),
     preview && place("Loading the changes…"),
     actions(button("Cancel", "cancel"), trial && button(trial.action, "try"), button(action, "go", "primary")),
   );
   press(dialog, "cancel", () => dialog.close());
-  press(dialog, "go", () => carryOut(dialog, title, run));
+  press(dialog, "go", () => {
+    const written = line ? lineOf(dialog) : "";
+    carryOut(dialog, title, () => run(written));
+  });
   if (trial) press(dialog, "try", () => carryOut(dialog, title, trial.run));
   if (preview) load(dialog, preview);
 }
@@ -105,6 +111,17 @@ async function carryOut(dialog, title, run) {
   press(dialog, "close", () => dialog.close());
   dialog.oncancel = null;
   within(dialog, "close").focus();
+}
+
+/** @param {Line} line */
+function lineField({ label, longest }) {
+  const input = { type: "text", maxlength: longest, autocomplete: "off", "data-press": "line", "data-key": "line" };
+  return el("label", { class: "line" }, el("span", null, label), el("input", input));
+}
+
+/** @param {HTMLDialogElement} dialog */
+function lineOf(dialog) {
+  return /** @type {HTMLInputElement} */ (within(dialog, "line")).value.trim();
 }
 
 /** @param {Event} event */

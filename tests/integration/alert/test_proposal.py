@@ -2,6 +2,7 @@
 
 import json
 import threading
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -116,7 +117,8 @@ def test_a_person_rejects_what_waits_or_is_on_trial(sure, recalibration):
     assert waiting(sure) == (0.0, None)
     assert sure.get(CALIBRATORS)["challenger"] is None
     step = sure.get("/v1/models/m/audit")["audit"][-1]
-    assert (step["action"], step["detail"]) == ("reject", {"number": 1, "reason": "not now"})
+    answered = {"number": 1, "reason": "not now", "event_time": "2026-01-05T10:19:00Z"}
+    assert (step["action"], step["detail"]) == ("reject", answered)
     if recalibration == "propose":
         assert said(sure)[1:] == [("resolved", "m: Calibrator 1 does not wait any more: it was rejected.")]
     again = sure.refused("POST", f"{CALIBRATORS}/1/reject", 409, json={})
@@ -124,6 +126,82 @@ def test_a_person_rejects_what_waits_or_is_on_trial(sure, recalibration):
     sure.judge()  # a refit by itself waits for new labels
     assert sure.get(CALIBRATORS)["challenger"] is None
     assert [one["number"] for one in sure.get(CALIBRATORS)["calibrators"]] == [1]
+
+
+AS_SAID = ((0.9, 18), (0.7, 14), (0.3, 6), (0.1, 2))
+
+
+def send_more(api, tools, minutes, cases=TOO_SURE):
+    """Send as many events a minute as `sure` has."""
+    for minute in minutes:
+        events = []
+        at = f"2026-01-05T{10 + minute // 60}:{minute % 60:02}:00Z"
+        for p, right in cases:
+            for i in range(20):
+                name = f"{minute}-{p}-{i}"
+                events += [
+                    tools.prediction(name, p, timestamp=at, model_version="v1"),
+                    tools.label(name, int(i < right)),
+                ]
+        api.ask("POST", "/v1/events", json={"events": events})
+    api.roll_up()
+
+
+def numbers(api):
+    return [one["number"] for one in api.get(CALIBRATORS)["calibrators"]]
+
+
+def firing(api):
+    return [alert["state"] for alert in api.get("/v1/models/m/alerts")["alerts"] if alert["kind"] == "miscalibration"]
+
+
+def test_a_rejected_version_does_not_come_again_while_the_same_alert_fires(sure, tools):
+    sure.judge()
+    sure.post(f"{CALIBRATORS}/1/reject")
+    for minutes in (range(20, 35), range(35, 50)):  # 1,200 labels each, and 500 are enough for another attempt
+        send_more(sure, tools, minutes)
+        sure.judge()
+    assert (firing(sure), numbers(sure)) == (["firing"], [1])
+    sure.post(CALIBRATORS, {"method": "temperature", "promote": False}, status=201)  # a person may refit
+    assert numbers(sure) == [2, 1]
+
+
+def test_the_next_alert_after_a_rejection_is_answered(sure, tools):
+    sure.judge()
+    sure.post(f"{CALIBRATORS}/1/reject")
+    send_more(sure, tools, range(20, 110), AS_SAID)
+    sure.judge()
+    assert firing(sure) == ["resolved", "firing"]
+    sure.clock.advance(timedelta(hours=1))
+    send_more(sure, tools, range(110, 170))
+    for _ in range(2):
+        sure.judge()
+    assert firing(sure) == ["firing", "resolved", "firing"]
+    assert numbers(sure) == [2, 1]
+
+
+@pytest.mark.parametrize(
+    ("steps", "words"),
+    [
+        (("promote", "rollback"), "it was in service, and was rolled back"),
+        (("promote", "promote-2"), "it was in service, and another took its place"),
+        (("refit", "reject-2"), "calibrator 2 took its place"),
+        (("reject",), "it was rejected"),
+    ],
+)
+def test_the_end_of_a_proposal_says_what_became_of_it(sure, steps, words):
+    for _ in range(2):
+        sure.judge()
+    if "promote-2" in steps:
+        sure.post(CALIBRATORS, {"method": "platt", "holdout": 0}, status=201)
+    for step in steps:
+        action, _, number = step.partition("-")
+        if action == "refit":
+            sure.post(CALIBRATORS, {"method": "platt", "promote": False}, status=201)
+        else:
+            sure.post(f"{CALIBRATORS}/rollback" if action == "rollback" else f"{CALIBRATORS}/{number or 1}/{action}")
+    sure.judge()
+    assert said(sure)[1:] == [("resolved", f"m: Calibrator 1 does not wait any more: {words}.")]
 
 
 def test_a_version_that_waits_in_the_place_of_another_is_announced_at_once(sure):

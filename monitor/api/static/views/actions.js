@@ -12,6 +12,9 @@ import { drawDifference } from "./difference.js";
 /** @typedef {{ model: string, renew: () => void }} Context  The model that is shown, and what shows its new state. */
 /** @typedef {(button: HTMLElement, context: Context) => void} Action */
 
+/** Characters that the server takes. */
+const LONGEST_REASON = 500;
+
 /** @type {Record<string, Action>} */
 const ACTIONS = { promote, reject, rollback, refit, compare };
 
@@ -46,10 +49,11 @@ function promote({ dataset: { number = "", warning } }, { model, renew }) {
 function reject({ dataset: { number = "" } }, { model, renew }) {
   confirmThen({
     title: `Reject calibrator ${number}?`,
-    text: `${quoted(model)} keeps what it serves now. The next automatic refit waits for new labels.`,
+    text: `${quoted(model)} keeps what it serves now. The next automatic refit comes with the next alert.`,
+    line: { label: "Reason, for the log (optional)", longest: LONGEST_REASON },
     action: "Reject",
-    run: async () => {
-      await post(modelPath(model, "calibrators", number, "reject"), {});
+    run: async (reason) => {
+      await post(modelPath(model, "calibrators", number, "reject"), reason ? { reason } : {});
       renew();
       return { title: `Calibrator ${number} is rejected`, text: "It does not wait any more." };
     },
