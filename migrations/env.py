@@ -2,12 +2,10 @@
 
 from alembic import context
 
-from monitor.store.schema import metadata
-
 connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=metadata,
+    target_metadata=context.config.attributes["metadata"],
     render_as_batch=connection.dialect.name == "sqlite",
     transactional_ddl=True,
 )

@@ -19,3 +19,11 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return [*__all__, *globals()]
+
+
+if __name__ != "calwatch":  # a checkout, whose folder has another name
+    import sys
+
+    from .second_name import rename
+
+    rename(sys.modules[__name__])

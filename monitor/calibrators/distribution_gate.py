@@ -1,6 +1,6 @@
 """Gate of regressions: may this calibrator of distributions replace the one in service? By paired comparisons on later, held-out rows.
 
-As `monitor.calibrators.gate`, with another score. Against the incumbent and against no calibrator, on the same rows:
+As `calwatch.calibrators.gate`, with another score. Against the incumbent and against no calibrator, on the same rows:
 
 1. Continuous ranked probability score (CRPS): the one-sided lower bound of the mean paired gain is above 0, at a level divided by the
    number of candidates. Each row's gain is in units of the standard deviation that the model itself stated, which was known before the
@@ -149,7 +149,7 @@ def judge_distributions(
 
     Examples
     --------
-    >>> from monitor.calibrators.distribution_rows import distributions
+    >>> from calwatch.calibrators.distribution_rows import distributions
     >>> rng = np.random.default_rng(0)
     >>> mean = rng.normal(0.0, 5.0, 1_000)
     >>> y = rng.normal(mean, 2.0)

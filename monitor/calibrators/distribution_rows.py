@@ -140,7 +140,7 @@ def quantiles(group: Group) -> Group:
 
 
 def completed_ranks(group: Group, y: Floats) -> Floats:
-    """Return each label's level in its distribution, completed by the rule of `monitor.calibrators.distributions`; shape (m,).
+    """Return each label's level in its distribution, completed by the rule of `calwatch.calibrators.distributions`; shape (m,).
 
     Where the label equals several quantiles, its level is drawn evenly from between theirs.
     """
@@ -177,7 +177,7 @@ def _tail(distance: Floats, spread: Floats) -> Floats:
 def drawn_ranks(group: Group, y: Floats) -> Floats:
     """Return the probability integral transform of each label in a group of quantiles, as a regression's figures use it; shape (m,).
 
-    It is drawn evenly from between the stated levels that the label lies between, as `monitor.stats.regression.of_quantiles` says.
+    It is drawn evenly from between the stated levels that the label lies between, as `calwatch.stats.regression.of_quantiles` says.
     """
     first, last = _around(group.values, y)
     edges = np.array([0, *group.levels, WHOLE]) / WHOLE
@@ -188,7 +188,7 @@ def drawn_ranks(group: Group, y: Floats) -> Floats:
 def crps(group: Group, y: Floats) -> Floats:
     """Return the continuous ranked probability score of each row of a group of quantiles, shape (m,).
 
-    Twice the mean over the levels of the pinball loss (q - y)(1[y <= q] - τ), as `monitor.stats.regression.of_quantiles`.
+    Twice the mean over the levels of the pinball loss (q - y)(1[y <= q] - τ), as `calwatch.stats.regression.of_quantiles`.
     Gneiting & Ranjan 2011 (doi:10.1198/jbes.2010.08110).
     """
     level = np.array(group.levels) / WHOLE

@@ -19,7 +19,7 @@ class Estimator:
     A family describes itself as `family`, keeps the arguments of `__init__` unchanged under their names, and keeps fitted parameters as
     attributes that end in `_`. `_parameters` makes a document's parameters of these, and `_restore` these of a document's.
 
-    >>> from monitor.calibrators.platt import Platt
+    >>> from calwatch.calibrators.platt import Platt
     >>> Platt(task="confidence")
     Platt(task='confidence')
     >>> Platt().set_params(task="confidence").get_params()

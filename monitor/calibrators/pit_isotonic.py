@@ -82,7 +82,7 @@ class PitIsotonic(DistributionCalibrator):
     from (0, 0) and to (1, 1). Any shape is cured that is the same in all distributions: bias in units of the standard deviation, a wrong
     width, heavy or uneven tails.
 
-    A normal distribution is served by quantiles, at the levels `monitor.calibrators.distributions.SERVED_LEVELS`, since it is normal no
+    A normal distribution is served by quantiles, at the levels `calwatch.calibrators.distributions.SERVED_LEVELS`, since it is normal no
     longer; quantiles are served at their own levels. Between and beyond stated quantiles F is completed, alike when R is learned and when
     it is applied: so a quantile beyond the outermost is placed where labels were, as far as there were any.
 
@@ -124,7 +124,7 @@ class PitIsotonic(DistributionCalibrator):
 
         Parameters
         ----------
-        X : array of shape (n,) of `monitor.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
+        X : array of shape (n,) of `calwatch.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
             or with `levels`, of shape (n, levels), quantiles
         y : array of shape (n,), labels in the unit of the predictions
         sample_weight : array of shape (n,), weights of the rows; by default 1

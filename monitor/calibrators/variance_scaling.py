@@ -101,7 +101,7 @@ class VarianceScaling(DistributionCalibrator):
 
         Parameters
         ----------
-        X : array of shape (n,) of `monitor.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
+        X : array of shape (n,) of `calwatch.calibrators.distributions.Distribution`; or of shape (n, 2), means and standard deviations;
             or with `levels`, of shape (n, levels), quantiles
         y : array of shape (n,), labels in the unit of the predictions
         sample_weight : array of shape (n,), weights of the rows; by default 1

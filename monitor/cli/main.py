@@ -23,7 +23,7 @@ from ..store.engine import Database
 from ..store.migrate import upgrade
 from . import calibrators
 
-log = logging.getLogger("monitor")
+log = logging.getLogger("calwatch")
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, help="Watch the calibration of models in production.")
 keys_app = typer.Typer(no_args_is_help=True, help="Keys for the API.")

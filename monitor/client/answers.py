@@ -261,7 +261,7 @@ def verbalized(text: str, *, scale: Literal[1, 10, 100] | None = None) -> Verbal
     {'confidence': 0.85, 'confidence_source': 'verbalized'}
     >>> verbalized("I'm quite sure.")
     Traceback (most recent call last):
-    monitor.domain.errors.Unreadable: text is "I'm quite sure.": states no confidence in digits
+    calwatch.domain.errors.Unreadable: text is "I'm quite sure.": states no confidence in digits
 
     """
     if not isinstance(text, str):

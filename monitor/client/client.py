@@ -52,7 +52,7 @@ class Client:
     """Logs predictions and labels of one model, and applies its calibrator in service.
 
     `log` and `label` put an event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
-    their arguments: an event that cannot be queued is counted as dropped (`stats`) and reported through the logger `monitor.client`.
+    their arguments: an event that cannot be queued is counted as dropped (`stats`) and reported through the logger `calwatch.client`.
     The thread starts with the first call, and again in a forked child, whose queue starts empty: the parent sends what it had queued
     before. At exit the queue is flushed for a bounded time, but not in children of `multiprocessing`: close the client there.
 

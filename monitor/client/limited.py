@@ -6,7 +6,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import Final
 
-LOGGER: Final = logging.getLogger("monitor.client")
+LOGGER: Final = logging.getLogger("calwatch.client")
 
 
 class LimitedWarnings:

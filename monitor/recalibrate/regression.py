@@ -70,7 +70,7 @@ def mean_change(after: Objects, before: Objects, sample_weight: Floats) -> float
 
     Doubling the width of a normal distribution changes it by .10, a shift by its standard deviation by .23.
 
-    >>> from monitor.calibrators.distribution_rows import distributions
+    >>> from calwatch.calibrators.distribution_rows import distributions
     >>> one, wide, far = (distributions([values]) for values in ((0.0, 1.0), (0.0, 2.0), (1.0, 1.0)))
     >>> round(mean_change(wide, one, np.ones(1)), 1), round(mean_change(far, one, np.ones(1)), 2)
     (0.1, 0.23)

@@ -20,7 +20,7 @@ Record = TypeVar("Record")
 def stacked(windows: Sequence[Record]) -> Record:
     """Return records of equally shaped arrays as one record with a leading axis.
 
-    >>> from monitor.stats.cells import Cells
+    >>> from calwatch.stats.cells import Cells
     >>> stacked([Cells.from_rows([0.5], [1])] * 3).n.shape
     (3, 402)
     """

@@ -71,7 +71,7 @@ def corp(cells: Cells) -> Corp | None:
 
     Examples
     --------
-    >>> from monitor.stats.reliability import distinct
+    >>> from calwatch.stats.reliability import distinct
     >>> parts = corp(distinct([0.4, 0.3, 0.2, 0.1, 0.5, 0.9], [0, 0, 0, 1, 1, 1]))
     >>> round(parts.miscalibration, 7), round(parts.discrimination, 7), parts.uncertainty
     (0.1016667, 0.125, 0.25)

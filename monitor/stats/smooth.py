@@ -45,7 +45,7 @@ def smooth_ece(cells: Cells) -> float | None:
 
     Examples
     --------
-    >>> from monitor.stats.reliability import distinct
+    >>> from calwatch.stats.reliability import distinct
     >>> round(smooth_ece(distinct([0.5, 0.5, 0.5, 0.5], [1, 1, 1, 0])), 6)
     0.25
 

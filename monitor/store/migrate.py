@@ -18,7 +18,7 @@ _ADVISORY_LOCK = 0x63616C77
 
 def folder() -> Path:
     """Return the folder of the migrations: in the installed package, or beside it in a checkout."""
-    package = Path(__file__).parents[1]
+    package = Path(__file__).resolve().parents[1]  # behind the link of an editable installation
     for candidate in (package / "migrations", package.parent / "migrations"):
         if (candidate / "env.py").exists():
             return candidate

@@ -37,7 +37,7 @@ NOWHERE = "http://127.0.0.1:9"
 
 def run() -> Iterator[Ratio]:
     """Yield both ratios per family."""
-    logging.getLogger("monitor.client").setLevel(logging.ERROR)  # it warns that there is no server
+    logging.getLogger("calwatch.client").setLevel(logging.ERROR)  # it warns that there is no server
     one_row, many = _one_row(), np.random.default_rng(1).random(1_000_000)
     with tempfile.TemporaryDirectory() as folder:
         for method, parameters in DOCUMENTS.items():

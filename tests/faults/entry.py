@@ -118,7 +118,7 @@ def after(owner: ModuleType, name: str, trap: Trap) -> None:
 
 def replace_everywhere(original: Callable[..., Any], other: Callable[..., Any]) -> None:
     """Replace a function in its own module and in all that imported it by name."""
-    product = [module for name, module in sys.modules.items() if name.partition(".")[0] == "monitor"]
+    product = [module for name, module in sys.modules.items() if name.partition(".")[0] == "calwatch"]
     for module in (sys.modules[original.__module__], *product):
         for name, value in list(vars(module).items()):
             if value is original:

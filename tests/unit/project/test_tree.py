@@ -40,7 +40,9 @@ def test_imports_of_the_package_are_relative():
             return [name.name for name in node.names]
         return [] if node.level else [node.module or ""]
 
-    absolute = [place for place, node in imports() for name in names(node) if name.partition(".")[0] == "monitor"]
+    absolute = [
+        place for place, node in imports() for name in names(node) if name.partition(".")[0] in {"monitor", "calwatch"}
+    ]
     assert absolute == []
 
 

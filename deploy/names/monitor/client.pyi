@@ -1,0 +1,1 @@
+from calwatch.client import *  # noqa: F403 - all of it, for type checkers
