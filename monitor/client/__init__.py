@@ -11,12 +11,13 @@ agreement, verbalized, token_logprobs   convert the output of a language model i
 average     the mean prediction of an ensemble
 """
 
-from .answers import agreement, average, token_logprobs, verbalized
+from .answers import agreement, average, token_logprobs
 from .champion import Calibrated
 from .client import Client
 from .convert import document_from
 from .distributions import CalibratedDistribution
 from .outbox import Stats
+from .stated import verbalized
 
 __all__ = [
     "Calibrated",
