@@ -18,10 +18,10 @@ from ..domain.times import micros
 from ..store import alerts, evaluations, sequential
 from ..windows import segments
 from .kind import Kind, Watch, Watched
-from .miscalibration import SEQUENTIAL, shortest_window
 from .promise import shown
 from .settling import settling
 from .transitions import RESOLVED_SHARE, Finding, percent
+from .windows import SEQUENTIAL, shortest_window
 
 
 class SegmentFault(Struct, frozen=True, kw_only=True):

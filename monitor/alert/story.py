@@ -9,7 +9,9 @@ from ..domain.evaluations import Direction, Evaluation
 from ..domain.faults import Fault, Since, sentence
 from ..domain.names import version_name
 from ..domain.quantities import Moment
+from ..domain.settings import CLASS
 from ..domain.times import moment, parse_duration
+from ..stats.summary import MAX_CLASSES
 from ..store import evaluations, versions
 from ..windows.onset import since_of
 from ..windows.rows import of_version
@@ -47,15 +49,14 @@ class FaultEvidence(RemedyEvidence, frozen=True, kw_only=True):
 
 
 def told(watch: Watch, finding: Finding) -> Finding:
-    """Return a finding that fires, its figures after what they mean; one about a class as it is."""
+    """Return a finding that fires, its figures after what they mean."""
     evidence: Evidence = finding.evidence
     if not isinstance(evidence, FaultEvidence):
         return finding
-    since, worst, waiting = None, "", _waiting(watch)
-    if not finding.alarm.segment:  # when a class began to be off is not looked for
-        since = since_of(watch.connection, watch.clock, of_version(finding.alarm.version), until=finding.end)
-        worst = _worst(watch, finding.alarm.version)
-    fault = _fault(watch, evidence, worst, since, of_class=bool(finding.alarm.segment))
+    of_class, waiting = finding.alarm.segment.removeprefix(CLASS) or None, _waiting(watch)
+    since = _since(watch, finding, of_class)
+    worst = "" if of_class else _worst(watch, finding.alarm.version)
+    fault = _fault(watch, evidence, worst, since, of_class=of_class is not None)
     story = sentence(fault)
     proposal = "" if waiting is None else f" {version_name(waiting).capitalize()} waits for you."
     return replace(
@@ -71,6 +72,13 @@ def told(watch: Watch, finding: Finding) -> Finding:
             story=story,
         ),
     )
+
+
+def _since(watch: Watch, finding: Finding, of_class: str | None) -> Since | None:
+    if of_class is not None and len(watch.model.classes or ()) > MAX_CLASSES:
+        return None  # of so many classes no sums are kept
+    wanted = of_version(finding.alarm.version)
+    return since_of(watch.connection, watch.clock, wanted, until=finding.end, of_class=of_class)
 
 
 def _fault(watch: Watch, evidence: FaultEvidence, worst: str, since: Since | None, *, of_class: bool) -> Fault:

@@ -107,9 +107,17 @@ def newest_of(connection: Connection, model_id: int, alarm: Alarm) -> RecordedAl
     return None if row is None else _alert(row)
 
 
-def last_end(connection: Connection, model_id: int, kind: str, of_versions: Collection[str], before: int) -> int | None:
-    """Return when an alert of a kind last ended on one of some versions as a whole, before a moment; None if none did."""
-    ended = alert.c.model_id == model_id, alert.c.kind == kind, alert.c.state == RESOLVED, alert.c.segment == ""
+def last_end(
+    connection: Connection, model_id: int, kind: str, of_versions: Collection[str], before: int, *, segment: str = ""
+) -> int | None:
+    """Return when an alert of a kind last ended on one of some versions, before a moment; None if none did.
+
+    Parameters
+    ----------
+    segment : that it was about; empty: the version as a whole
+
+    """
+    ended = alert.c.model_id == model_id, alert.c.kind == kind, alert.c.state == RESOLVED, alert.c.segment == segment
     query = select(func.max(alert.c.at)).where(*ended, alert.c.version.in_(of_versions), alert.c.at < before)
     return connection.execute(query).scalar()
 

@@ -14,12 +14,23 @@ from ..domain.evaluations import Evaluation
 from ..domain.faults import Since
 from ..domain.names import CHAMPION
 from ..domain.records import MINUTE_LEVEL, SeriesKey
-from ..domain.settings import Model
+from ..domain.settings import CLASS, Model
 from ..domain.times import HOUR, floor, moment
-from ..stats.cells import Floats, Integers, bin_of_cell
+from ..stats.cells import SIXTIETHS, Floats, Integers, bin_of_cell
 from ..stats.onset import BINS, Gaps, Onset, onset
 from ..stats.quantiles import PIT_BINS
-from ..stats.summary import ONE, PIT_CELLS, SLOTS, Scores, Summary, cell_slot, decode_all, pit_slot
+from ..stats.summary import (
+    CLASS_FIELDS,
+    ONE,
+    PIT_CELLS,
+    SLOTS,
+    Scores,
+    Summary,
+    cell_slot,
+    class_slot,
+    decode_all,
+    pit_slot,
+)
 from ..stats.values import UNREAD, Reading, read
 from ..store import alerts, rollups, versions
 from ..store.rollups import Span
@@ -54,19 +65,35 @@ def dated(connection: Connection, clock: Clocked, evaluation: Evaluation, wanted
 
 
 def since_of(
-    connection: Connection, clock: Clocked, wanted: Wanted, *, until: int, scores: Scores = "served"
+    connection: Connection,
+    clock: Clocked,
+    wanted: Wanted,
+    *,
+    until: int,
+    scores: Scores = "served",
+    of_class: str | None = None,
 ) -> Since | None:
     """Return when the fault began that labels of predictions before a moment show; None where there are no such labels.
 
     It is looked for since the last promotion, since an alert on the calibration last ended, and in four times the longest window. Hours are
     read first, then minutes where they are kept and the fault may have begun.
+
+    Parameters
+    ----------
+    wanted : whether a series is meant, of a whole
+    of_class : the one whose confidences are meant, of a model that keeps sums of its classes and has a threshold for it; None: the answers'
+
     """
     series = {n: key for key, n in rollups.series_ids(connection, clock.model.id).items() if wanted(key)}
-    start = _earliest(connection, clock, {key.version for key in series.values()}, until, scores)
+    start = _earliest(connection, clock, {key.version for key in series.values()}, until, scores, of_class=of_class)
     kept = clock.progress.minutes_from
     first, last = widened(min(start, until - 1), until, kept)
-    buckets = _Buckets(connection=connection, model=clock.model, series=series, scores=scores)
+    buckets = _Buckets(
+        connection=connection, model=clock.model, series=series, scores=scores, index=_index(clock.model, of_class)
+    )
     limit = clock.model.settings.thresholds["ece"]
+    if of_class is not None:
+        limit = clock.model.settings.class_thresholds[of_class]
     coarse = onset(buckets.gaps(hourly(first, last)), limit)
     if coarse is None:
         return None
@@ -82,10 +109,24 @@ def _since(estimate: Onset) -> Since:
     return Since(at=int(estimate.at), low=None if estimate.low is None else int(estimate.low), high=int(estimate.high))
 
 
-def _earliest(connection: Connection, clock: Clocked, of_versions: set[str], until: int, scores: Scores) -> int:
+def _index(model: Model, of_class: str | None) -> int | None:
+    """Return the place of a class in the sums of a model."""
+    return None if of_class is None or model.classes is None else model.classes.index(of_class)
+
+
+def _earliest(
+    connection: Connection,
+    clock: Clocked,
+    of_versions: set[str],
+    until: int,
+    scores: Scores,
+    *,
+    of_class: str | None,
+) -> int:
     """Return the first moment at which the present fault can have begun."""
     number, kept = clock.model.id, clock.progress.minutes_from
-    ended = alerts.last_end(connection, number, MISCALIBRATION, of_versions, until)
+    segment = "" if of_class is None else CLASS + of_class
+    ended = alerts.last_end(connection, number, MISCALIBRATION, of_versions, until, segment=segment)
     champion = versions.aliases(connection, number).get(CHAMPION)
     promoted = None if champion is None or scores == "raw" else champion.since_event_time
     resets = [first_after(at, kept) for at in (ended, promoted) if at is not None and at < until]
@@ -100,6 +141,7 @@ class _Buckets:
     model: Model
     series: Mapping[int, SeriesKey]
     scores: Scores
+    index: int | None = None  # of the class whose confidences are meant; None: the answers'
 
     def gaps(self, spans: Sequence[Span]) -> Gaps:
         """Return the gaps of the buckets in some spans."""
@@ -108,6 +150,10 @@ class _Buckets:
         blobs = [blob for *_, blob in rows]
         if self.model.task == "regression":
             return Gaps.of_ranks(at, _summed(len(at), of_row, blobs, _twentieths(), PIT_BINS))
+        if self.index is not None:
+            columns = _of_class_columns(self.index)
+            table = _summed(len(at), of_row, blobs, columns, SIXTIETHS * len(CLASS_FIELDS))
+            return _of_class(at, table.reshape(len(at), SIXTIETHS, len(CLASS_FIELDS)))
         known = readings(self.connection, self.model)
         if known:
             table = self._read(len(at), of_row, rows, known)
@@ -127,6 +173,21 @@ class _Buckets:
             for column, field in enumerate(FIELDS):
                 table[place, :, column] += np.bincount(_BIN_OF_CELL, getattr(cells, field), BINS) * UNITS[column, 0, 0]
         return table
+
+
+def _of_class(at: Integers, sums: Floats) -> Gaps:
+    """Return the gaps of a class: in a sixtieth, confidences are taken as alike.
+
+    Parameters
+    ----------
+    sums : n, Σp and Σy; shape (moments, 60, 3)
+
+    """
+    n, sp, sy = np.moveaxis(sums, -1, 0) / np.array([1.0, ONE, 1.0])[:, None, None]
+    variance = sp * (1.0 - sp / np.maximum(n, 1.0))
+    of_bins = (term.reshape(len(at), BINS, -1).sum(axis=-1) for term in (n, sy, sp, variance))
+    binned_n, binned_sy, binned_sp, binned_variance = of_bins
+    return Gaps(at, binned_n, binned_sy, binned_sp, binned_variance, binned_n.sum(axis=1))
 
 
 _BIN_OF_CELL: Final = bin_of_cell(BINS)
@@ -156,6 +217,16 @@ def _columns(scores: Scores) -> Integers:
         for cell, place in enumerate(_BIN_OF_CELL.tolist()):
             for number, field in enumerate(FIELDS):
                 column[cell_slot(form, cell, field)] = place * len(FIELDS) + number
+    return column
+
+
+@cache
+def _of_class_columns(index: int) -> Integers:
+    """Return where the fields of each sixtieth of a class are added up: by sixtieth, then field."""
+    column = np.full(SLOTS, -1)
+    for sixtieth in range(SIXTIETHS):
+        for number, field in enumerate(CLASS_FIELDS):
+            column[class_slot(index, sixtieth, field)] = sixtieth * len(CLASS_FIELDS) + number
     return column
 
 

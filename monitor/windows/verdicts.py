@@ -11,6 +11,7 @@ from ..domain.alerts import MISCALIBRATION, SEGMENT, Firing
 from ..domain.evaluations import (
     MISCALIBRATED,
     OFF,
+    SUSPECT,
     ClassCalibration,
     Curves,
     Evaluation,
@@ -46,6 +47,7 @@ class Standing:
     firings: Sequence[Firing]
     tests: Sequence[VersionEvidence]
     ratios: Sequence[RatioEvidence] = ()  # of observed over expected outcomes
+    classes: Sequence[VersionEvidence] = ()  # tests of classes with thresholds, which stand in place of a segment
 
     @classmethod
     def read(cls, connection: Connection, clock: Clocked) -> "Standing":
@@ -59,6 +61,7 @@ class Standing:
             ratios=[test for _, test in ratios.newest(connection, number)]
             if RATIO in clock.model.settings.thresholds
             else (),
+            classes=_tests_of_classes(connection, clock.model),
         )
 
     @classmethod
@@ -72,6 +75,7 @@ class Standing:
         wanted = {model.id for model in models if RATIO in model.settings.thresholds}
         for number, of_ratio in ratios.newest(connection) if wanted else ():
             of_ratios.setdefault(number, []).append(of_ratio)
+        of_classes = {model.id: _tests_of_classes(connection, model) for model in models}
         return {
             model.id: cls(
                 model=model,
@@ -79,6 +83,7 @@ class Standing:
                 firings=firing.get(model.id, []),
                 tests=tests.get(model.id, []),
                 ratios=of_ratios.get(model.id, []) if model.id in wanted else (),
+                classes=of_classes[model.id],
             )
             for model in models
         }
@@ -148,11 +153,17 @@ class Standing:
         tests += [(test.log_e, test.limit) for test in self._ratios_of(evaluation)]
         if any(is_half_way(evidence, limit) for evidence, limit in tests):
             yield MARGINAL
+        for test in self._classes_of(evaluation):
+            if is_half_way(test.deciding, test.limit):
+                yield f"{_named(test)}: {MARGINAL}"
 
     def _held(self, evaluation: Evaluation) -> Iterator[str]:
         """Yield why the alerts of the tests of a window's versions are held."""
         yield from (test.held_because for test in self._tests_of(evaluation) if test.held_because is not None)
         yield from (test.held_because for test in self._ratios_of(evaluation) if test.held_because is not None)
+        for test in self._classes_of(evaluation):
+            if test.held_because is not None:
+                yield f"{_named(test)}: {test.held_because}"
 
     def _tests_of(self, evaluation: Evaluation) -> Iterator[VersionEvidence]:
         """Yield the tests of a window's versions; none of a segment, or of a window of the past."""
@@ -164,6 +175,11 @@ class Standing:
         if not evaluation.segment and self.is_live(evaluation):
             yield from (test for test in self.ratios if test.version in _versions(evaluation, test.version))
 
+    def _classes_of(self, evaluation: Evaluation) -> Iterator[VersionEvidence]:
+        """Yield the same of classes with thresholds."""
+        if not evaluation.segment and self.is_live(evaluation):
+            yield from (test for test in self.classes if test.version in _versions(evaluation, test.version))
+
     def _of_classes(self, evaluation: Evaluation) -> Curves | None:
         """Return the curves of a window, classes on which an alert fires being miscalibrated."""
         curves = evaluation.curves
@@ -174,7 +190,12 @@ class Standing:
             for firing in self._firing(evaluation)
             if firing.alarm.segment.startswith(CLASS)
         }
-        return structs.replace(curves, classes=tuple(_of_class(one, named) for one in curves.classes))
+        doubtful = {
+            test.segment.removeprefix(CLASS)
+            for test in self._classes_of(evaluation)
+            if test.held_because is not None or is_half_way(test.deciding, test.limit)
+        }
+        return structs.replace(curves, classes=tuple(_of_class(one, named, doubtful) for one in curves.classes))
 
 
 def _is_about(firing: Firing, segment: str) -> bool:
@@ -189,9 +210,27 @@ def _versions(evaluation: Evaluation, version: str) -> set[str]:
     return {version if evaluation.version is None else evaluation.version}
 
 
-def _of_class(calibration: ClassCalibration, firing: set[str]) -> ClassCalibration:
-    fires = calibration.name in firing and calibration.threshold is not None
-    return structs.replace(calibration, verdict=MISCALIBRATED) if fires else calibration
+def _of_class(calibration: ClassCalibration, firing: set[str], doubtful: set[str]) -> ClassCalibration:
+    if calibration.threshold is None or calibration.name not in firing | doubtful:
+        return calibration
+    return structs.replace(calibration, verdict=MISCALIBRATED if calibration.name in firing else SUSPECT)
+
+
+def _tests_of_classes(connection: Connection, model: Model) -> list[VersionEvidence]:
+    """Return the sequential tests of classes that have thresholds now, of a model whose alerts they raise."""
+    settings = model.settings
+    if not settings.class_thresholds or settings.alert_policy != "sequential":
+        return []
+    tests = [test for _, test in sequential.newest_of_segments(connection, model.id)]
+    return [
+        test
+        for test in tests
+        if test.segment.startswith(CLASS) and test.segment.removeprefix(CLASS) in settings.class_thresholds
+    ]
+
+
+def _named(test: VersionEvidence) -> str:
+    return f"Class {test.segment.removeprefix(CLASS)}"
 
 
 def _is_over(evaluation: Evaluation, model: Model) -> bool:

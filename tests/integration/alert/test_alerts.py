@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
-from monitor.alert.miscalibration import SEQUENTIAL
 from monitor.alert.missing_labels import MISSING_LABELS
+from monitor.alert.windows import SEQUENTIAL
 from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.alerts import MISCALIBRATION
 from monitor.domain.events import LabelEvent, PredictionEvent
@@ -350,13 +350,13 @@ def multiclass(one, count, *, shift=0.0, hours=12):
 
 
 @pytest.mark.parametrize(
-    ("policy", "window", "said"),
+    ("policy", "window", "story", "said"),
     [
-        ("window", "24h", "Class-wise ECE over 24h is at least"),
-        (SEQUENTIAL, SEQUENTIAL, "Says more than happens: ECE"),
+        ("window", "24h", "Confidence does not mean what it says since ", "Class-wise ECE over 24h is at least"),
+        (SEQUENTIAL, SEQUENTIAL, "Says more than happens since ", "The ECE of class c is above 0.03"),
     ],
 )
-def test_class_has_an_alarm_of_its_own_under_either_policy(stream_on_both, policy, window, said):
+def test_class_has_an_alarm_of_its_own_under_either_policy(stream_on_both, policy, window, story, said):
     one = stream_on_both(
         task="multiclass",
         classes=("a", "b", "c"),
@@ -375,7 +375,8 @@ def test_class_has_an_alarm_of_its_own_under_either_policy(stream_on_both, polic
     assert one.states() == [(window, "class=c", "firing")]
     fired = one.transitions()[0]
     assert fired.evidence["threshold"] == 0.03
-    assert f"(class=c): {said}" in fired.evidence["summary"]
+    assert f"(class=c): {story}" in fired.evidence["summary"]
+    assert said in fired.evidence["summary"]
     assert one.audit("refuse") == one.audit("register") == []
     for _ in range(6):
         multiclass(one, 300)

@@ -9,7 +9,8 @@ import pytest
 
 from monitor.alert.segments import KIND as SEGMENTS
 from monitor.domain.alerts import RESOLVED, SEGMENT, Alarm, Alert, Evidence
-from monitor.domain.times import HOUR, MINUTE, rfc3339
+from monitor.domain.faults import Since, since_words
+from monitor.domain.times import HOUR, MINUTE, parse_time, rfc3339
 from monitor.rollup.verify import differences_of
 from monitor.store import models, sequential
 
@@ -92,6 +93,69 @@ def test_classes_that_are_off_are_alerted_once_each_and_a_calibrated_one_never(a
     assert {name: of_classes()[f"class={name}"]["start"] > 3 for name in CLASSES} == {
         "cat": True, "dog": True, "eel": False,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("policy", ["sequential", "window"])
+def test_an_alert_on_a_class_says_since_when(api, clock, declare, serve, policy):
+    declare(thresholds={"ece": 0.3}, class_thresholds={"cat": 0.03}, alert_policy=policy, minimum_labels=100)
+    for _ in range(4):
+        serve()
+    began = clock.micros
+    for _ in range(4):
+        serve(shift=0.2)
+    (told,) = [one["evidence"] for one in api.get("/v1/models/m/alerts")["alerts"] if one["state"] == "firing"]
+    low, at, high = (parse_time("", told[name]) for name in ("since_low", "since", "since_high"))
+    assert low <= began <= high
+    assert abs(at - began) < HOUR
+    assert told["story"] in told["summary"]
+    assert f" since {since_words(Since(at=at, low=low, high=high)).removeprefix('since ')}: ECE " in told["story"]
+
+
+@pytest.fixture
+def gathered(api):
+    """Let the test of a class have so much of what fires it."""
+
+    def of(segment, share, **fields):
+        with api.services.database.write() as connection:
+            model = models.by_name(connection, "m")
+            test = sequential.segment_standings(connection, model.id)["", segment]
+            limit = test.evidence.limit
+            told = msgspec.structs.replace(test.evidence, log_e=share * limit, peak=share * limit, **fields)
+            sequential.save_segments(connection, model.id, [replace(test, evidence=told)])
+
+    return of
+
+
+def verdicts(api):
+    seen = api.get("/v1/models/m/calibration", window="1h")
+    of_classes = {one["class"]: one["verdict"] for one in seen["classes"]}
+    return seen["verdict"], seen["verdict_reason"], seen["remedy"], of_classes
+
+
+def test_a_class_whose_test_is_half_way_is_suspect_and_so_is_the_whole(api, declare, serve, gathered):
+    declare(thresholds={"ece": 0.3}, class_thresholds={"cat": 0.3, "dog": 0.3}, minimum_labels=100)
+    for _ in range(2):
+        serve()
+    gathered("class=cat", 0.49)
+    assert (verdicts(api)[0], verdicts(api)[3]["cat"]) == ("calibrated", "calibrated")
+    gathered("class=cat", 0.51)
+    verdict, reason, remedy, of_classes = verdicts(api)
+    assert (verdict, remedy, of_classes["cat"], of_classes["dog"]) == ("suspect", "wait", "suspect", "calibrated")
+    assert reason.startswith("Class cat: The sequential test has gathered more than half")
+    assert [one["state"] for one in api.get("/v1/models")["models"]] == ["suspect"]
+    api.put(class_thresholds={"dog": 0.3})  # what is not watched any more raises no suspicion
+    assert verdicts(api)[0] == "calibrated"
+
+
+def test_a_class_whose_alert_is_held_is_suspect_and_so_is_the_whole(api, declare, serve, gathered):
+    declare(thresholds={"ece": 0.3}, class_thresholds={"cat": 0.3}, minimum_labels=100)
+    for _ in range(2):
+        serve()
+    gathered("class=cat", 0.0, held=True, held_because="Late labels differ.")
+    verdict, reason, remedy, of_classes = verdicts(api)
+    assert (verdict, reason, remedy, of_classes["cat"]) == (
+        "suspect", "Class cat: Late labels differ.", "check_labels", "suspect",
+    )  # fmt: skip
 
 
 def test_calibrated_classes_raise_no_alert(declare, serve, alerts):

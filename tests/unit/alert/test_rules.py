@@ -9,11 +9,13 @@ import numpy as np
 import pytest
 from msgspec import structs, to_builtins
 
+from monitor.alert.classes import class_finding
 from monitor.alert.job import watched
-from monitor.alert.miscalibration import SEQUENTIAL, class_finding, sequential_finding, settled, window_finding
 from monitor.alert.missing_labels import Coverage, labels_finding
 from monitor.alert.score_drift import drift_finding
+from monitor.alert.sequential import sequential_finding
 from monitor.alert.transitions import Finding, in_words, percent, transition
+from monitor.alert.windows import SEQUENTIAL, settled, window_finding
 from monitor.domain.alerts import FIRING, RESOLVED, State
 from monitor.domain.drift import Drift
 from monitor.domain.errors import BadInput
