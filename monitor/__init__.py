@@ -3,9 +3,27 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .client import Client, agreement, average, token_logprobs, verbalized
+    from .client import (
+        CalibratedModel,
+        Client,
+        agreement,
+        ask_confidence,
+        average,
+        self_consistency,
+        token_logprobs,
+        verbalized,
+    )
 
-__all__ = ["Client", "agreement", "average", "token_logprobs", "verbalized"]
+__all__ = [
+    "CalibratedModel",
+    "Client",
+    "agreement",
+    "ask_confidence",
+    "average",
+    "self_consistency",
+    "token_logprobs",
+    "verbalized",
+]
 
 
 def __getattr__(name: str) -> Any:
