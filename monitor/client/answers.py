@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from ..domain.errors import Unreadable
 from ..domain.events import MAX_SAMPLES
+from .plain import plain
 
 Answer = str | int | float
 
@@ -62,11 +63,9 @@ def agreement(
     {'prediction': 'Paris', 'agreeing': 2, 'samples': 3, 'confidence_source': 'self_consistency'}
 
     """
-    sampled = list(answers)
+    sampled = [_answer(value) for value in answers]
     if not 1 <= len(sampled) <= MAX_SAMPLES:
         raise Unreadable("answers", len(sampled), f"must be 1 to {MAX_SAMPLES} answers")
-    for answer in sampled:
-        _check_answer(answer)
     if key is not None and same is not None:
         raise Unreadable("same", same, "must be left out beside key: one of them says which answers agree")
     groups = _alike(sampled, same) if same is not None else _by_key(sampled, key or _itself)
@@ -79,13 +78,19 @@ def agreement(
     }
 
 
-def _check_answer(answer: Any) -> None:
+def _answer(value: Any) -> Answer:
+    """Return an answer as plain Python."""
+    try:
+        answer: Answer = value if type(value) is str else plain(value)
+    except TypeError as error:
+        raise Unreadable("answers", value, "must be text or numbers") from error
     if isinstance(answer, bool) or not isinstance(answer, str | int | float):
-        raise Unreadable("answers", answer, "must be text or numbers")
+        raise Unreadable("answers", value, "must be text or numbers")
     if isinstance(answer, str) and not answer.strip():
         raise Unreadable("answers", answer, "must not be empty: name what stands for no answer, or leave the event out")
     if isinstance(answer, float) and not math.isfinite(answer):
         raise Unreadable("answers", answer, "must be finite")
+    return answer
 
 
 def _itself(answer: Answer) -> Hashable:

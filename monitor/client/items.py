@@ -3,15 +3,16 @@
 The server checks all values; only what JSON cannot express is checked here: NaN and infinities would arrive as null.
 """
 
+import json
 import operator
 from collections.abc import Callable, Mapping
-from datetime import datetime
 from typing import Any, Final, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from ..domain.events import LabelEvent, PredictionEvent
+from .plain import class_name, plain
 
 T = TypeVar("T")
 
@@ -42,6 +43,7 @@ NUMERIC: Final = (
     "raw_std",
     "raw_quantiles",
     "members",
+    "prediction",
     "label",
 )
 
@@ -55,12 +57,51 @@ def encode(item: PredictionEvent | LabelEvent) -> bytes:
         of any type, when a value has no JSON form, a number is not finite, or the event is too large.
 
     """
-    encoded = _ENCODER.encode(item)
+    try:
+        encoded = _ENCODER.encode(item)
+    except RecursionError:
+        raise ValueError("the event is nested too deeply, or holds itself") from None
     if len(encoded) > LARGEST_ITEM:
         raise ValueError(f"the event takes {len(encoded)} bytes; it must be at most {LARGEST_ITEM}")
-    if b"null" in encoded:
+    if b"null" in encoded or b"NaN" in encoded or b"Infinity" in encoded:
         _check_finite(encoded)
     return encoded
+
+
+def beside(side_field: Mapping[str, Any] | None) -> msgspec.Raw | None:
+    """Return the JSON of metadata or segments.
+
+    Raises
+    ------
+    Exception
+        of any type, when a value has no JSON form.
+
+    """
+    return None if side_field is None else msgspec.Raw(_SIDE_ENCODER.encode(side_field))
+
+
+def by_class(vector: Any) -> Any:
+    """Return a vector with the names of its classes as text, where it is an object by class.
+
+    Raises
+    ------
+    TypeError
+        for a key that is no name.
+    ValueError
+        for two keys of one name.
+
+    Examples
+    --------
+    >>> by_class({True: 0.75, False: 0.25}), by_class([0.75, 0.25])
+    ({'true': 0.75, 'false': 0.25}, [0.75, 0.25])
+
+    """
+    if not isinstance(vector, Mapping) or all(type(key) is str for key in vector):
+        return vector
+    named = {class_name(key): value for key, value in vector.items()}
+    if len(named) != len(vector):
+        raise ValueError("two keys name the same class")
+    return named
 
 
 def by_level(quantiles: Mapping[str, T] | Mapping[float, T]) -> dict[str, T]:
@@ -92,10 +133,14 @@ def _text_id(event_id: Any) -> str:
 
 
 def _check_finite(encoded: bytes) -> None:
-    fields = msgspec.json.decode(encoded)
+    fields = json.loads(encoded, parse_constant=_nothing)
     for name in NUMERIC:
         if _holds_none(fields.get(name, 0)):
             raise ValueError(f"{name} must be finite; it is or holds a NaN, an infinity or None")
+
+
+def _nothing(_constant: str) -> None:
+    """Read a constant that JSON does not have, which a decimal number may be, as null."""
 
 
 def _holds_none(value: Any) -> bool:
@@ -105,19 +150,11 @@ def _holds_none(value: Any) -> bool:
     return value is None
 
 
-def _plain(value: Any) -> Any:
-    """Return a value of NumPy, pandas or PyTorch, or of a subclass of number or text, as a plain Python value."""
-    for plain, convert in _CONVERSIONS:
-        if isinstance(value, plain):
-            return convert(value)
-    if hasattr(value, "tolist"):
-        return value.tolist()
-    raise TypeError(f"{type(value).__name__} has no JSON form")
+def _side(value: Any) -> Any:
+    """Return a value of metadata or segments; booleans come here as keys alone."""
+    return class_name(value) if isinstance(value, bool) else plain(value)
 
 
-_CONVERSIONS: Final[tuple[tuple[type, Any], ...]] = (
-    (float, float),
-    (str, str.__str__),
-    (datetime, datetime.isoformat),
-)
-_ENCODER: Final = msgspec.json.Encoder(enc_hook=_plain)
+_ENCODER: Final = msgspec.json.Encoder(enc_hook=plain, decimal_format="number")
+_SIDE_ENCODER: Final = msgspec.json.Encoder(enc_hook=_side)
+"""Of fields that hold no numbers to calculate with: decimal numbers stay text, which keeps all their digits."""
