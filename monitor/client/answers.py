@@ -136,7 +136,8 @@ def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> TokenScor
     Raises
     ------
     Unreadable
-        when there is no token, or for `single` more than one, or a logprob is above 0 or not finite.
+        when there is no token, or for `single` more than one, or a logprob is above 0, not finite, or so low that its probability is 0
+        as a float (under -745): APIs send such numbers, -9999, for "unknown", and one in a mean hides all other tokens.
 
     Examples
     --------
@@ -170,6 +171,10 @@ def _logprob(value: Any) -> float:
         raise Unreadable("logprobs", value, "must be numbers") from error
     if isinstance(value, str | bool) or not -math.inf < logprob <= 0.0:
         raise Unreadable("logprobs", value, "must be logarithms of probabilities: finite, and at most 0")
+    if math.exp(logprob) == 0.0:
+        raise Unreadable(
+            "logprobs", value, "is of probability 0: it stands for a token that the API gives no logprob of"
+        )
     return logprob
 
 

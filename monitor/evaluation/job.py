@@ -206,7 +206,7 @@ def make_maps(database: Database, token: int, model: Model, now: int) -> None:
     if made:
         with database.write(patient=True) as connection:
             hold(connection, token)
-            mappings.add(connection, made, now)
+            mappings.put(connection, made, now)
 
 
 def evaluate_model(database: Database, token: int, model: Model, now: int) -> int:

@@ -143,7 +143,9 @@ class Reading:
     """The maps from values of a model version to probabilities; a family without a map is not converted."""
 
     agreement: tuple[float, float] | None = None  # a and b: k of m is (k + a)/(m + a + b)
-    score: tuple[float, float] | None = None  # slope and intercept: a score is sigmoid(slope · score + intercept)
+    score: tuple[float, float, float, float] | None = (
+        None  # slope, intercept, and the lowest and highest score that it is read at
+    )
     score_from: int = 0  # in event time: scores from before it made the map, and are not judged by it
 
     def at(self, moment: int) -> "Reading":
@@ -227,9 +229,9 @@ def agreement_probabilities(a: float, b: float) -> Floats:
     return probabilities
 
 
-def score_probabilities(slope: float, intercept: float) -> Floats:
-    """Return the probability of each place's score, sigmoid(slope · score + intercept); shape (2049,)."""
-    return np.asarray(expit(slope * SCORE_VALUES + intercept), dtype=np.float64)
+def score_probabilities(slope: float, intercept: float, low: float, high: float) -> Floats:
+    """Return the probability of each place's score, sigmoid(slope · score + intercept), scores bounded by low and high; shape (2049,)."""
+    return np.asarray(expit(slope * np.clip(SCORE_VALUES, low, high) + intercept), dtype=np.float64)
 
 
 def beta_binomial(counts: ArrayLike) -> tuple[float, float]:

@@ -1,4 +1,4 @@
-"""Maps from values that are not probabilities to probabilities, fitted once per model version."""
+"""Maps from values that are not probabilities to probabilities, one of a family per model version."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, select
 
-from .bulk import insert_new
+from .bulk import upsert
 from .schema import mapping
 
 
@@ -22,13 +22,13 @@ class ValueMap:
 
 
 def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
-    """Return a model's maps, newest first."""
+    """Return a model's maps, newest first; a line without bounds, of an earlier release, is none: it is fitted again."""
     rows = connection.execute(
         select(mapping)
         .where(mapping.c.model_id == model_id)
         .order_by(mapping.c.created_at.desc(), mapping.c.version, mapping.c.family)
     )
-    return [
+    maps = [
         ValueMap(
             model_id=row.model_id,
             version=row.version,
@@ -38,11 +38,12 @@ def of_model(connection: Connection, model_id: int) -> list[ValueMap]:
         )
         for row in rows
     ]
+    return [value_map for value_map in maps if "slope" not in value_map.parameters or "low" in value_map.parameters]
 
 
-def add(connection: Connection, maps: Sequence[ValueMap], now: int) -> None:
-    """Store maps; a stored one is not replaced."""
-    insert_new(
+def put(connection: Connection, maps: Sequence[ValueMap], now: int) -> None:
+    """Store maps, in the place of earlier ones of the same version and family."""
+    upsert(
         connection,
         mapping,
         [

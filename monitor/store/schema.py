@@ -274,7 +274,7 @@ ratio_evidence = Table(
 )
 
 mapping = Table(
-    "mapping",  # maps from values that are not probabilities to probabilities, fitted once per model version
+    "mapping",  # maps from values that are not probabilities to probabilities, one of a family per model version
     metadata,
     Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
     Column("version", Text, primary_key=True),

@@ -23,6 +23,7 @@ from ..store.rollups import Span
 from .clock import Clocked
 from .ranges import Range, first_after, merged, spans, widened
 from .rows import Wanted
+from .score_line import ScoreLine
 
 SEGMENTS_AT_ONCE: Final = 32
 """Segments whose sums are held in memory together."""
@@ -47,7 +48,7 @@ def readings(connection: Connection, model: Model) -> dict[str, Reading]:
             reading = replace(reading, agreement=(values["a"], values["b"]))
         else:
             begin = first_after(value_map.until - 1, kept)
-            reading = replace(reading, score=(values["slope"], values["intercept"]), score_from=begin)
+            reading = replace(reading, score=ScoreLine(**values), score_from=begin)
         by_version[value_map.version] = reading
     return by_version
 

@@ -1,7 +1,8 @@
 """Conversion of values that are no probabilities to probabilities, by maps that are fitted once for a model version.
 
 Agreement is converted by a beta distribution, which needs no labels. A score is converted by a line that is fitted on the first labels
-that have matured; only later predictions are evaluated with it.
+that have matured and that it explains; only later predictions are evaluated with it. A line that reads all scores alike, where later
+labels say that they differ, is fitted again.
 """
 
 import logging
@@ -16,23 +17,27 @@ from sqlalchemy import Connection
 
 from ..calibrators.errors import NotIdentified
 from ..calibrators.ladder import FEWEST_LABELS, FEWEST_OF_EACH
-from ..calibrators.logistic import Line, fit_line
 from ..domain.quantities import Moment
 from ..domain.records import DAY_LEVEL, SeriesKey
 from ..domain.times import DAY, HOUR, MINUTE, moment
 from ..stats.cells import Cells, Floats
 from ..stats.summary import VALUE_FIELDS, Scores, Summary
-from ..stats.values import AGREEMENT, SCORE, SCORE_VALUES, UNREAD, Reading, beta_binomial, read
+from ..stats.values import AGREEMENT, SCORE, UNREAD, Reading, beta_binomial, read
 from ..store import mappings, rollups
 from ..store.mappings import ValueMap
 from ..store.rollups import Span
 from .clock import Clocked
+from .ranges import Range
+from .score_line import ScoreLine, score_line
 from .sums import buckets
 
 log = logging.getLogger(__name__)
 
 FEWEST_AGREEMENTS: Final = 200
 """Events that the beta distribution behind agreeing answers is learned from, at least."""
+
+FLAT: Final = 0.2
+"""A line with a slope of less than this share of the slope of later labels reads scores alike that differ."""
 
 EVER: Final = 2**62
 
@@ -59,18 +64,38 @@ def reader(reading: Reading) -> Callable[[Summary, int | None], Cells]:
 
 
 def due(connection: Connection, clock: Clocked) -> list[ValueMap]:
-    """Return the maps that can be made now, for versions that have values without one."""
+    """Return the maps that can be made now: for versions that have values without one, and where a line has failed its check."""
     if clock.model.task != "confidence" or clock.newest_end is None:
         return []
-    made = {(value_map.version, value_map.family) for value_map in mappings.of_model(connection, clock.model.id)}
+    made = {
+        (value_map.version, value_map.family): value_map for value_map in mappings.of_model(connection, clock.model.id)
+    }
     maps = []
+    start = clock.newest_end - clock.model.settings.longest_window
     for version, numbers in _versions(connection, clock).items():
-        missing = {family for family in (AGREEMENT, SCORE) if (version, family) not in made}
-        start = clock.newest_end - clock.model.settings.longest_window
-        recent = _days(connection, numbers, start, clock.newest_end) if missing else None
-        stated = {family for family in missing if recent is not None and recent.values(family).any()}
-        maps += [_made(connection, clock, version, family, numbers) for family in sorted(stated)]
+        lacking = [family for family in (AGREEMENT, SCORE) if (version, family) not in made]
+        line = made.get((version, SCORE))
+        if not lacking and line is None:
+            continue
+        recent = _days(connection, numbers, start, clock.newest_end)
+        stated = [family for family in lacking if recent.values(family).any()]
+        maps += [_made(connection, clock, version, family, numbers) for family in stated]
+        if line is not None and _is_flat(connection, clock, line, numbers):
+            maps.append(_made(connection, clock, version, SCORE, numbers, since=line.until))
     return [value_map for value_map in maps if value_map is not None]
+
+
+def _is_flat(connection: Connection, clock: Clocked, line: ValueMap, numbers: Sequence[int]) -> bool:
+    """Tell whether a line reads scores alike of which the labels since say that they differ.
+
+    A fault of the model is none of the line: scores that stop to tell anything, or tell the opposite, leave it in place.
+    """
+    end = clock.newest_end or 0
+    table = _days(connection, numbers, max(line.until, end - clock.model.settings.longest_window), end).values(SCORE)
+    if not _enough(table, _wanted(clock)):
+        return False
+    later = _line(table)
+    return later is not None and abs(line.parameters["slope"]) < FLAT * abs(later.slope)
 
 
 def _versions(connection: Connection, clock: Clocked) -> dict[str, list[int]]:
@@ -87,9 +112,11 @@ def _days(connection: Connection, numbers: Sequence[int], start: int, end: int) 
     return Summary.of([blob for *_, blob in rollups.read(connection, numbers, [span])])
 
 
-def _made(connection: Connection, clock: Clocked, version: str, family: str, numbers: Sequence[int]) -> ValueMap | None:
-    ever = _days(connection, numbers, 0, EVER)
-    fit = _agreement(clock, ever) if family == AGREEMENT else _score(connection, clock, version, ever)
+def _made(
+    connection: Connection, clock: Clocked, version: str, family: str, numbers: Sequence[int], *, since: int = 0
+) -> ValueMap | None:
+    ever = _days(connection, numbers, since, EVER)
+    fit = _agreement(clock, ever) if family == AGREEMENT else _score(connection, clock, version, ever, since)
     if fit is None:
         return None
     until, parameters = fit
@@ -109,21 +136,30 @@ def _agreement(clock: Clocked, ever: Summary) -> Fit | None:
     return clock.newest_end or 0, {"a": a, "b": b}
 
 
-def _score(connection: Connection, clock: Clocked, version: str, ever: Summary) -> Fit | None:
-    wanted = max(FEWEST_LABELS, clock.model.settings.minimum_labels)
-    if not _enough(ever.values(SCORE), wanted) or clock.matured_until is None:
+def _score(connection: Connection, clock: Clocked, version: str, ever: Summary, since: int) -> Fit | None:
+    wanted = _wanted(clock)
+    if not _enough(ever.values(SCORE), wanted) or clock.matured_until is None or _line(ever.values(SCORE)) is None:
         return None
     table = np.zeros_like(ever.values(SCORE))
-    for end, summary in _matured(connection, clock, version, clock.matured_until):
+    for end, summary in _matured(connection, clock, version, (since, clock.matured_until)):
         table += summary.values(SCORE)
         if _enough(table, wanted):
-            try:
-                line = score_line(table)
-            except NotIdentified:
-                wanted *= 2
-            else:
-                return end, {"slope": line.slope, "intercept": line.intercept}
+            line = _line(table)
+            if line is not None:
+                return end, line._asdict()
+            wanted *= 2
     return None
+
+
+def _line(table: Floats) -> ScoreLine | None:
+    try:
+        return score_line(table)
+    except NotIdentified:
+        return None
+
+
+def _wanted(clock: Clocked) -> int:
+    return max(FEWEST_LABELS, clock.model.settings.minimum_labels)
 
 
 def _enough(table: Floats, wanted: int) -> bool:
@@ -131,44 +167,17 @@ def _enough(table: Floats, wanted: int) -> bool:
     return bool(n >= wanted and min(sy, n - sy) >= FEWEST_OF_EACH)
 
 
-def _matured(connection: Connection, clock: Clocked, version: str, until: int) -> Iterator[tuple[int, Summary]]:
-    """Yield the matured buckets of a version in the order of time, as (end, sums)."""
+def _matured(connection: Connection, clock: Clocked, version: str, over: Range) -> Iterator[tuple[int, Summary]]:
+    """Yield the matured buckets of a version in a range in the order of time, as (end, sums)."""
 
     def wanted(key: SeriesKey) -> bool:
         return key.version == version and key.segment == ""
 
     kept = clock.progress.minutes_from or 0
-    for begin, same in groupby(buckets(connection, clock, 0, until, wanted), key=itemgetter(1)):
+    for begin, same in groupby(buckets(connection, clock, *over, wanted), key=itemgetter(1)):
         end = begin + (MINUTE if begin >= kept else HOUR)
-        if end <= until:
+        if end <= over[1]:
             yield end, Summary.of([blob for *_, blob in same])
-
-
-def score_line(table: Floats) -> Line:
-    """Return slope and intercept of P(right) = sigmoid(slope · score + intercept), each score at the middle of its place.
-
-    Parameters
-    ----------
-    table : array of shape (2049, 5), a row per place of scores; n and Σy are its first columns
-
-    Raises
-    ------
-    NotIdentified
-        when the scores are all the same.
-
-    Examples
-    --------
-    >>> table = np.zeros((2049, 5))
-    >>> table[[900, 1100], 0], table[[900, 1100], 1] = (100, 100), (20, 80)
-    >>> score_line(table).slope > 0
-    True
-
-    """
-    n, sy = table[:, 0], table[:, 1]
-    weight = np.concatenate([sy, n - sy])
-    used = weight > 0
-    scores = np.tile(SCORE_VALUES, 2)
-    return fit_line(scores[used], np.repeat([1.0, 0.0], len(n))[used], weight[used])
 
 
 class ValueMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -179,7 +188,8 @@ class ValueMapping(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True
     parameters: Annotated[
         dict[str, float],
         Meta(
-            description="agreement: `a` and `b`, k of m is read as (k + a)/(m + a + b); score: `slope` and `intercept` of its log odds"
+            description="agreement: `a` and `b`, k of m is read as (k + a)/(m + a + b); score: `slope` and `intercept` of its log odds, "
+            "with scores below `low` or above `high` read as those"
         ),
     ]
     until: Annotated[Moment, Meta(description="fitted on predictions before this; scores are judged from here on")]

@@ -11,7 +11,8 @@ from monitor.calibrators.logistic import fit_line
 from monitor.client import agreement, token_logprobs, verbalized
 from monitor.rollup.verify import differences_of
 from monitor.stats.values import SCORE_VALUES, agreement_place, beta_binomial, score_place
-from monitor.store import models
+from monitor.store import mappings, models
+from monitor.store.mappings import ValueMap
 
 CALIBRATION = "/v1/models/m/calibration"
 NOON = datetime(2026, 1, 5, 12, tzinfo=UTC)
@@ -221,9 +222,14 @@ def test_scores_are_read_by_a_line_of_the_first_labels_and_judged_after_them(api
     # 20 events a minute from 11:00 on: the first 250 labels are there with the 13th minute, of 260.
     assert found["mapping"]["until"] == "2026-01-05T11:13:00Z"
     slope, intercept = (found["mapping"]["parameters"][name] for name in ("slope", "intercept"))
+    low, high = (found["mapping"]["parameters"][name] for name in ("low", "high"))
     score, right = np.array([middle(s) for s, _ in rows[:260]]), np.array([float(y) for _, y in rows[:260]])
-    assert (slope, intercept) == pytest.approx(fit_line(score, right, np.ones(260)), rel=1e-6)
-    read = [(1 / (1 + math.exp(-(slope * middle(score) + intercept))), y) for score, y in rows[260:]]
+    within = (low <= score) & (score <= high)
+    assert 255 <= within.sum() <= 260
+    line = fit_line(score[within], right[within], np.ones(within.sum()))
+    assert (slope, intercept) == pytest.approx(line, rel=1e-6)
+    bounded = [min(max(middle(score), low), high) for score, _ in rows[260:]]
+    read = [(1 / (1 + math.exp(-(slope * s + intercept))), y) for s, (_, y) in zip(bounded, rows[260:], strict=True)]
     assert found["brier"] == pytest.approx(sum((p - y) ** 2 for p, y in read) / 340, abs=1e-8)
     assert sum(each["count"] for each in found["reliability"]) == 340
     assert (found["predictions"], found["labelled"]) == (600, 600)
@@ -231,6 +237,89 @@ def test_scores_are_read_by_a_line_of_the_first_labels_and_judged_after_them(api
     before = api.get(CALIBRATION, start=DAY["start"], end="2026-01-05T11:13:00Z")
     assert (before["ece"], before["verdict"]) == (None, "too_few_labels")
     assert differences(api) == []
+
+
+def wild(tools, first, scores, minutes):
+    """Return events with scores that stand for "unknown", every other one of a right answer."""
+    return [
+        event
+        for i, score in enumerate(scores, first)
+        for event in pair(tools, f"l{i}", {"score": score, "confidence_source": "logprob"}, i % 2, minutes=minutes)
+    ]
+
+
+def test_two_sentinels_flatten_no_map(api, tools):
+    declared(api, minimum_labels=250)
+    events, rows = scored(tools, 600)
+    api.send(*events, *wild(tools, 600, [-9999.0, -9999.0], minutes=60))
+    api.judge()
+    found = api.get(CALIBRATION, **DAY)
+    assert found["mapping"]["parameters"]["slope"] > 1.5
+    assert found["brier"] < 0.9 * np.var([y for _, y in rows])  # a flat map's is the variance
+    assert differences(api) == []
+
+
+def test_scores_that_tell_nothing_get_no_map_and_no_verdict(sqlite_api, tools):
+    declared(sqlite_api)
+    dice = random.Random(11)
+    events = [
+        event
+        for i in range(600)
+        for event in pair(tools, f"n{i}", token_logprobs([-dice.gammavariate(2.0, 0.4)]), dice.random() < 0.7)
+    ]
+    sqlite_api.send(*events)
+    sqlite_api.judge()
+    found = sqlite_api.get(CALIBRATION, **DAY)
+    assert (found["verdict"], found["ece"], found["mapping"], found["labelled"]) == ("too_few_labels", None, None, 600)
+
+
+def stored_map(api, **parameters):
+    """Store a line for scores since 11:00."""
+    until = int(datetime(2026, 1, 5, 11, tzinfo=UTC).timestamp() * 1_000_000)
+    with api.services.database.write() as connection:
+        model = models.by_name(connection, "m")
+        line = ValueMap(model_id=model.id, version="", family="score", until=until, parameters=parameters)
+        mappings.put(connection, [line], until)
+
+
+def line_of(api):
+    mapping = api.get(CALIBRATION, **DAY)["mapping"]
+    return None if mapping is None else mapping["parameters"]
+
+
+def test_a_map_that_reads_all_scores_alike_is_fitted_again(api, tools):
+    declared(api)
+    stored_map(api, slope=1e-3, intercept=0.8, low=-1e4, high=1e4)
+    events, _ = scored(tools, 150, minutes=59)
+    api.send(*events)
+    api.judge()
+    assert line_of(api)["slope"] == 1e-3
+    events, _ = scored(tools, 450, first=150, minutes=50)
+    api.send(*events)
+    api.judge()
+    assert line_of(api)["slope"] == pytest.approx(3.0, abs=1.2)
+    assert api.get(CALIBRATION, **DAY)["mapping"]["until"] > "2026-01-05T11:10:00Z"
+
+
+@pytest.mark.parametrize("parameters", [(-3.0, 0.0), (1.0, 2.0), (8.0, 8.0)])
+def test_a_map_that_is_only_wrong_is_left_for_the_alerts(sqlite_api, tools, parameters):
+    declared(sqlite_api)
+    line = dict(zip(("slope", "intercept", "low", "high"), (*parameters, -20.0, 20.0), strict=True))
+    stored_map(sqlite_api, **line)
+    events, _ = scored(tools, 600, minutes=59)
+    sqlite_api.send(*events)
+    sqlite_api.judge()
+    assert line_of(sqlite_api) == line
+
+
+def test_a_map_of_an_earlier_release_is_fitted_again(sqlite_api, tools):
+    declared(sqlite_api)
+    stored_map(sqlite_api, slope=1e-3, intercept=0.8)
+    assert line_of(sqlite_api) is None
+    events, _ = scored(tools, 600, minutes=59)
+    sqlite_api.send(*events)
+    sqlite_api.judge()
+    assert line_of(sqlite_api)["slope"] == pytest.approx(3.0, abs=1.2)
 
 
 def test_windows_of_the_schedule_judge_what_came_after_the_line(sqlite_api, tools):

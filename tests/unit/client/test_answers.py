@@ -78,6 +78,10 @@ def test_token_logprobs_make_a_score(logprobs, how, expected):
     assert token_logprobs(logprobs, how=how) == {"score": expected, "confidence_source": "logprob"}
 
 
+def test_an_unlikely_token_is_no_unknown_one():
+    assert token_logprobs([-100.0, -700.0], how="min")["score"] == -700.0
+
+
 def test_one_token_has_a_probability():
     assert token_logprobs([math.log(0.25)], how="single") == {
         "confidence": pytest.approx(0.25), "confidence_source": "logprob",
@@ -87,6 +91,7 @@ def test_one_token_has_a_probability():
 @pytest.mark.parametrize(
     ("logprobs", "how"),
     [([], "mean"), ([], "single"), ([-1.0, -1.0], "single"), ([0.1], "mean"), ([math.nan], "sum"), ([-math.inf], "min"),
+     ([-0.5, -9999.0], "mean"), ([-0.5, -9999], "sum"), ([-1e4], "single"), ([-0.5, -3.4e38], "min"), ([-746.0], "mean"),
      (["-1"], "mean"), ([True], "mean"), ([None], "mean"), ([-1.0], "median")],
 )  # fmt: skip
 def test_token_logprobs_refuses_what_is_none(logprobs, how):

@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from scipy.special import betaln, expit
 from scipy.stats import betabinom
 
-from monitor.calibrators.logistic import fit_line
 from monitor.stats import entries as of
-from monitor.stats.cells import Cells
 from monitor.stats.entries import Scored, binary_losses
 from monitor.stats.reliability import bins_of, ece
 from monitor.stats.scores import brier
@@ -34,7 +32,7 @@ from monitor.stats.values import (
     thousandth,
     value_bins,
 )
-from monitor.windows.value_maps import cells_of, reader, score_line
+from monitor.windows.value_maps import cells_of, reader
 
 SUMS = ("n", "sy", "sp", "spp", "spy", "en", "esp", "hn", "hsy", "hsp")
 LOSSES = ("log_loss", "clipped", "brier", "spiegelhalter_numerator", "spiegelhalter_denominator")
@@ -143,7 +141,7 @@ def test_read_shares_are_to_the_last_bit_the_sums_of_what_they_are_read_as(event
 
 @given(EVENTS)
 def test_what_is_read_of_sums_is_the_sum_of_what_is_read(events):
-    reading = Reading(agreement=(2.0, 1.0), score=(0.5, -1.0))
+    reading = Reading(agreement=(2.0, 1.0), score=(0.5, -1.0, -9.0, 9.0))
     parts = []
     for family in ("agreement", "score"):
         values = [
@@ -173,7 +171,7 @@ def test_confidences_beside_values_stay_as_they_are():
 
 def test_scores_are_read_only_where_they_did_not_make_the_map():
     first, later = (with_values([("score", score_place(s))] * 2, None, [1, 0], [True, False]) for s in (-1.0, 2.0))
-    reading = Reading(score=(1.0, 0.0), score_from=100)
+    reading = Reading(score=(1.0, 0.0, -9.0, 9.0), score_from=100)
     cells = read(first + later, reading, later).cells("served")
     middle = SCORE_VALUES[score_place(2.0)]
     assert (cells.n.sum(), cells.en.sum()) == (2, 2)
@@ -185,10 +183,17 @@ def test_scores_are_read_only_where_they_did_not_make_the_map():
     assert reader(reading)(later, 99).n.sum() == reader(reading)(later, None).n.sum() == 0
 
 
+def test_a_score_out_of_bounds_is_read_as_the_bound():
+    p = score_probabilities(1.0, 0.0, -2.0, 3.0)
+    assert p[score_place(-9999.0)] == expit(-2.0)
+    assert p[score_place(9999.0)] == expit(3.0)
+    assert p[score_place(1.0)] == pytest.approx(expit(1.0), abs=0.01)
+
+
 def test_scores_have_no_raw_probability():
     stored = with_values([("score", 5)] * 3, None, [1, 0, 1], [True] * 3)
     assert has_scores(stored)
-    assert read(stored, Reading(score=(1.0, 0.0))).cells("raw").en.sum() == 0
+    assert read(stored, Reading(score=(1.0, 0.0, -9.0, 9.0))).cells("raw").en.sum() == 0
 
 
 def honest(samples, events, seed=7, a=4.0, b=2.0):
@@ -295,48 +300,6 @@ def test_the_gradient_of_the_likelihood_is_the_right_one():
 
     for x, z in ((a * 1.01, b), (a / 1.01, b), (a, b * 1.01), (a, b / 1.01)):
         assert likelihood(x, z) < likelihood(a, b)
-
-
-def scores_of(events, seed=5):
-    """Return sequence log-probabilities, and whether answers were right."""
-    rng = np.random.default_rng(seed)
-    score = -rng.gamma(2.0, 4.0, events)
-    return score, (rng.uniform(size=events) < expit(0.3 * score + 2.0)).astype(int)
-
-
-def table_of(score, y):
-    table = np.zeros((VALUES["score"], 5))
-    places = [score_place(each) for each in score.tolist()]
-    np.add.at(table[:, 0], places, 1)
-    np.add.at(table[:, 1], places, y)
-    return table
-
-
-@pytest.mark.parametrize("sign", [1, -1])
-def test_the_line_of_places_is_that_of_the_rows(sign):
-    score, y = scores_of(5000)
-    found, rows = score_line(table_of(sign * score, y)), fit_line(sign * score, y.astype(float), np.ones(len(y)))
-    # Each place stands for up to a 32nd of a score to either side: nothing, against the rows' own error of .015 and .1.
-    assert (found.slope, found.intercept) == (
-        pytest.approx(rows.slope, rel=0.003),
-        pytest.approx(rows.intercept, abs=0.006),
-    )
-    assert sign * found.slope == pytest.approx(0.3, abs=0.03)
-
-
-def test_a_line_fitted_on_the_first_labels_calibrates_the_later_ones():
-    score, y = scores_of(20_000)
-    line = score_line(table_of(score[:2000], y[:2000]))
-    later = with_values(
-        [("score", score_place(each)) for each in score[2000:].tolist()], None, y[2000:].tolist(), [False] * 18_000
-    )
-    served = read(later, Reading(score=tuple(line))).cells("served")
-    assert ece(bins_of(served)) < 0.03
-    rows = Cells.from_rows(expit(line.slope * score[2000:] + line.intercept), y[2000:])
-    assert brier(served) == pytest.approx(brier(rows), abs=2e-4)
-    assert score_probabilities(*line)[score_place(-5.0)] == pytest.approx(
-        expit(line.slope * -5 + line.intercept), abs=0.02
-    )
 
 
 def verbalised(p, y):
