@@ -76,6 +76,8 @@ def upgrade() -> None:
         ),
         sa.PrimaryKeyConstraint("model_id", "version", name=op.f("pk_ratio_evidence")),
     )
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.add_column(sa.Column("version", sa.Text(), nullable=True))
     with op.batch_alter_table("revision", schema=None) as batch_op:
         batch_op.add_column(sa.Column("classes", sa.Text(), server_default="[]", nullable=False))
     _declare_classes()
@@ -110,6 +112,8 @@ def _declare_classes() -> None:
 def downgrade() -> None:
 
     op.execute("DELETE FROM evidence")
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.drop_column("version")
     with op.batch_alter_table("revision", schema=None) as batch_op:
         batch_op.drop_column("classes")
     with op.batch_alter_table("evidence", schema=None) as batch_op:

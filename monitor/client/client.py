@@ -260,6 +260,7 @@ class Client:
         timestamp: datetime | str | None = None,
         source: str | None = None,
         supersedes: bool = False,
+        model_version: str | None = None,
     ) -> None:
         """Queue the label of a prediction: its class, 0 or 1, or for a `confidence` event the true answer or whether it was right.
 
@@ -268,6 +269,7 @@ class Client:
         timestamp : time when the label became known, with a zone; by default the time of receipt counts
         source : origin of the label
         supersedes : the label corrects an earlier one
+        model_version : whose answer was right or not, where several versions answered; by default the label is about all that agree
 
         """
         try:
@@ -278,6 +280,7 @@ class Client:
                 timestamp=timestamp,
                 source=source,
                 supersedes=supersedes,
+                model_version=model_version,
             )
             self._put(items.encode(item))
         except Exception as error:  # noqa: BLE001  nothing raises into serving code

@@ -178,6 +178,9 @@ class LabelEvent(
     timestamp: Annotated[When | None, Meta(description="When the truth became known.")] = None
     source: Annotated[Name | None, Meta(description="Who says so.")] = None
     supersedes: Annotated[bool, Meta(description="Whether it corrects an earlier label.")] = False
+    model_version: Annotated[
+        Name | None, Meta(description="Whose answer was right or not, where several versions answered.")
+    ] = None
 
 
 Event = PredictionEvent | LabelEvent

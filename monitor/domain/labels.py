@@ -151,14 +151,26 @@ def was_right(prediction: str | float, label: LabelValue) -> bool:
     >>> was_right("Paris", True), was_right("Paris", 1), was_right("42", 1), was_right("42", 42.0), was_right("a", "A")
     (True, True, False, True, False)
     """
-    if isinstance(label, bool):
-        return label
+    if says_right(prediction, label):
+        return label == 1
     if isinstance(prediction, str) and isinstance(label, str):
         return prediction == label
-    answer, truth = _number(prediction), _number(label)
-    if answer is None and truth in (0, 1) and not isinstance(label, str):
-        return truth == 1
-    return answer is not None and answer == truth
+    answer = _number(prediction)
+    return answer is not None and answer == _number(label)
+
+
+def says_right(prediction: str | float, label: LabelValue) -> bool:
+    """Return whether a label says whether an answer was right, rather than stating the true one.
+
+    >>> says_right("Paris", True), says_right("Paris", 1), says_right("42", 1), says_right("Paris", "Rome")
+    (True, True, False, False)
+    """
+    return isinstance(label, bool) or (may_say_right(label) and _number(prediction) is None)
+
+
+def may_say_right(label: LabelValue) -> bool:
+    """Return whether a label says of some answers whether they were right: `true`, `false`, 1 and 0 do."""
+    return not isinstance(label, str) and label in (0, 1)
 
 
 def _number(value: str | float) -> float | None:

@@ -44,7 +44,7 @@ class SeriesKey:
 
 
 EventRef = tuple[int, str]
-"""The identity of an event: its model's id and its own."""
+"""The identity of an event: its model's id and its own. Each version of the model may have predicted it once."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -80,7 +80,7 @@ class PredictionRow:
 
 @dataclass(slots=True, kw_only=True)
 class LabelRow:
-    """A stored label; of several rows of one event the last one stands."""
+    """A stored label."""
 
     key: int
     model_id: int
@@ -91,14 +91,15 @@ class LabelRow:
     rolled_at: int
     source: str | None
     supersedes: bool
+    version: str | None = None  # whose answer it is about
 
     @property
     def ref(self) -> EventRef:
         """The identity of the event."""
         return self.model_id, self.event_id
 
-    def same_event(self, other: "LabelRow") -> bool:
-        """Return whether both rows are equal apart from their receipt."""
+    def same_content(self, other: "LabelRow") -> bool:
+        """Return whether both rows are equal apart from their receipt and version."""
         return (self.label, self.at, self.source, self.supersedes) == (
             other.label,
             other.at,
@@ -107,7 +108,7 @@ class LabelRow:
         )
 
 
-ConflictKind = Literal["prediction", "label", "unusable_label"]
+ConflictKind = Literal["prediction", "label", "unusable_label", "ambiguous_label"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -323,7 +323,7 @@ def all_clean(events: Sequence[Event]) -> bool:
     if not models.isdisjoint(UNADDRESSABLE):
         return False
     names: set[object] = set(models)
-    names.update([event.model_version for event in predictions])
+    names.update([event.model_version for event in events])
     names.update([event.cluster for event in predictions])
     names.update([event.label for event in labels])
     names.update([event.source for event in labels])
@@ -365,5 +365,5 @@ _NAMES_OF: Final[dict[type, tuple[str, ...]]] = {
         "raw_probabilities",
         "logits",
     ),
-    LabelEvent: ("event_id", "model", "label", "source"),
+    LabelEvent: ("event_id", "model", "label", "source", "model_version"),
 }

@@ -397,6 +397,7 @@ FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
         "timestamp": _time,
         "source": _name,
         "supersedes": _flag,
+        "model_version": _name,
     },
 }
 REQUIRED: Final = {

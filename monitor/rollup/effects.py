@@ -164,6 +164,7 @@ def _row_of(received: Received, model: Model, key: bytes, now: int) -> Arrival:
         rolled_at=now,
         source=event.source,
         supersedes=event.supersedes,
+        version=event.model_version,
     )
 
 
@@ -181,7 +182,7 @@ def halves(key: bytes, clusters: Iterable[str | None]) -> dict[str, bool]:
     }
 
 
-def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) -> Iterator[tuple[int, int]]:
+def _label_times(joined: Joined, predictions: Mapping[EventRef, Sequence[PredictionRow]]) -> Iterator[tuple[int, int]]:
     """Yield the models and times of labels, new or waiting, whose predictions are known and part of the traffic.
 
     The validation set does not move a model's time, and only the prediction says whether a label belongs to it.
@@ -192,10 +193,8 @@ def _label_times(joined: Joined, predictions: Mapping[EventRef, PredictionRow]) 
 
     """
     for label in chain(joined.labels, joined.waited):
-        if label.at is not None:
-            row = predictions.get(label.ref)
-            if row is not None and not row.reference:
-                yield label.model_id, label.at
+        if label.at is not None and any(not row.reference for row in predictions.get(label.ref, ())):
+            yield label.model_id, label.at
 
 
 def _advanced(
@@ -292,12 +291,13 @@ def _delay(row: PredictionRow, label: LabelRow) -> int | None:
 
 def _counts(arrivals: Sequence[Arrival], joined: Joined) -> dict[CounterKey, int]:
     predictions = sum(isinstance(row, PredictionRow) for row in arrivals)
-    unusable = sum(row.kind == "unusable_label" for row in joined.conflicts)
+    conflicts = Counter(row.kind for row in joined.conflicts)
     return {
         ("events_ingested", "prediction"): predictions,
         ("events_ingested", "label"): len(arrivals) - predictions,
         ("events_duplicate", ""): joined.duplicates,
-        ("label_conflicts", ""): sum(row.kind == "label" for row in joined.conflicts),
-        ("prediction_conflicts", ""): sum(row.kind == "prediction" for row in joined.conflicts),
-        ("events_rejected", "unknown_class"): unusable,
+        ("label_conflicts", ""): conflicts["label"],
+        ("prediction_conflicts", ""): conflicts["prediction"],
+        ("events_rejected", "unknown_class"): conflicts["unusable_label"],
+        ("events_rejected", "ambiguous_label"): conflicts["ambiguous_label"],
     }

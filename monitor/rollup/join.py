@@ -1,5 +1,6 @@
 """Join predictions and labels in their order of receipt: new rows, repeats, conflicts, and changes of the sums."""
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -9,7 +10,8 @@ from msgspec import Struct
 from ..domain.events import LabelValue
 from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
-from ..store.rows import objection, standing
+from ..store.rows import differ_by_version_only
+from ..store.standing import is_about_any, objections, same_event, standing
 
 Arrival = PredictionRow | LabelRow
 
@@ -55,9 +57,9 @@ class PassedOverLabel(Struct, frozen=True, kw_only=True):
 
 PassedOver = PassedOverPrediction | PassedOverLabel
 
-_Before = tuple[bool, LabelRow | None]
+_Before = dict[str, LabelRow | None]
 
-"""Whether an event's prediction was stored before the batch, and its label in the sums then."""
+"""The versions whose predictions of an event were stored before the batch, and their labels in the sums then."""
 
 
 class _Join:
@@ -65,7 +67,7 @@ class _Join:
 
     def __init__(
         self,
-        predictions: dict[EventRef, PredictionRow],
+        predictions: dict[EventRef, list[PredictionRow]],
         labels: dict[EventRef, list[LabelRow]],
         models: Mapping[int, Model],
     ) -> None:
@@ -75,52 +77,79 @@ class _Join:
         self.result = Joined()
         self.before: dict[EventRef, _Before] = {}
 
-    def summed(self, ref: EventRef) -> LabelRow | None:
-        """Return the label of a prediction in the sums; None without a prediction or a usable label."""
-        rows = self.labels.get(ref)
-        return standing(self.models[ref[0]], rows) if rows and ref in self.predictions else None
+    def summed(self, row: PredictionRow) -> LabelRow | None:
+        """Return the label of a prediction in the sums; None without a usable one."""
+        labels = self.labels.get(row.ref)
+        return standing(self.models[row.model_id], row, self.predictions[row.ref], labels) if labels else None
 
     def touch(self, ref: EventRef) -> None:
         if ref not in self.before:
-            self.before[ref] = ref in self.predictions, self.summed(ref)
+            self.before[ref] = {row.version: self.summed(row) for row in self.predictions.get(ref, ())}
 
     def take_prediction(self, row: PredictionRow) -> None:
-        ref = row.ref
-        known = self.predictions.get(ref)
-        if known is None:
-            self.touch(ref)
-            self.predictions[ref] = row
-            self.result.predictions.append(row)
-            self.refuse_passed_over(ref)
-        elif known.digest == row.digest:
+        versions = self.predictions.get(row.ref, ())
+        known = next((known for known in versions if known.version == row.version), None)
+        if known is not None:
+            self.take_known(row, is_repeat=known.digest == row.digest)
+        elif versions and not (row.version and all(other.version for other in versions)):
+            self.take_known(row, is_repeat=any(differ_by_version_only(row, other) for other in versions))
+        else:
+            self.add_prediction(row)
+
+    def take_known(self, row: PredictionRow, *, is_repeat: bool) -> None:
+        """Pass over a prediction of an event that is stored, as a repeat or a conflict.
+
+        A prediction that names no version may be of any, so that it never counts beside another one.
+        """
+        if is_repeat:
             self.result.duplicates += 1
         else:
             content = PassedOverPrediction(timestamp=row.at, model_version=row.version, served=row.p, raw=row.raw)
             self.refuse(row, "prediction", content)
 
+    def add_prediction(self, row: PredictionRow) -> None:
+        self.touch(row.ref)
+        versions = self.predictions.setdefault(row.ref, [])
+        stored = objections(self.models[row.model_id], self.labels.get(row.ref, ()))
+        clear = [label for label, conflict in stored if conflict is None and self.is_clear(label)]
+        versions.append(row)
+        self.result.predictions.append(row)
+        if len(versions) == 1:
+            self.refuse_passed_over(row.ref)
+        for label in clear:
+            if not self.is_clear(label):
+                self.report(label, "ambiguous_label")
+
+    def is_clear(self, label: LabelRow) -> bool:
+        """Return whether a label names a version, or is about one of those that predicted its event, if any did."""
+        versions = self.predictions.get(label.ref)
+        return bool(label.version) or not versions or is_about_any(self.models[label.model_id], label, versions)
+
     def refuse_passed_over(self, ref: EventRef) -> None:
         """Report waiting labels that do not count: those of a model without a task can only be checked now."""
-        counts = None
-        for row in self.labels.get(ref, ()):
-            conflict = objection(self.models[ref[0]], counts, row)
+        for label, conflict in objections(self.models[ref[0]], self.labels.get(ref, ())):
             if conflict is None:
-                counts = row
-                self.result.waited.append(row)
-            else:
-                self.refuse(row, conflict, _content(row))
+                self.result.waited.append(label)
+            self.report(label, conflict)
 
     def take_label(self, row: LabelRow) -> None:
         ref = row.ref
-        rows = self.labels.get(ref, ())
+        rows = self.labels.get(ref, [])
         model = self.models[row.model_id]
-        if rows and any(row.same_event(known) for known in rows):
+        if any(same_event(model, row, known) for known in rows):
             self.result.duplicates += 1
-        elif model.task is not None and (conflict := objection(model, standing(model, rows), row)):
-            self.refuse(row, conflict, _content(row))
-        else:
+            return
+        conflict = None if model.task is None else deque(objections(model, [*rows, row]), maxlen=1)[0][1]
+        if conflict is None:
             self.touch(ref)
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
+            conflict = None if self.is_clear(row) else "ambiguous_label"
+        self.report(row, conflict)
+
+    def report(self, label: LabelRow, conflict: ConflictKind | None) -> None:
+        if conflict is not None:
+            self.refuse(label, conflict, _content(label))
 
     def refuse(self, row: Arrival, kind: ConflictKind, content: PassedOver) -> None:
         self.result.conflicts.append(
@@ -136,11 +165,12 @@ class _Join:
 
     def changes(self) -> list[Change]:
         changes = []
-        for ref, (stored, before) in self.before.items():
-            row = self.predictions.get(ref)
-            after = self.summed(ref)
-            if row is not None and (not stored or after is not before):
-                changes.append(Change(row, not stored, before, after))
+        for ref, before in self.before.items():
+            for row in self.predictions.get(ref, ()):
+                is_fresh, counted = row.version not in before, before.get(row.version)
+                after = self.summed(row)
+                if is_fresh or after is not counted:
+                    changes.append(Change(row, is_fresh, counted, after))
         return changes
 
 
@@ -150,14 +180,14 @@ def _content(row: LabelRow) -> PassedOverLabel:
 
 def join(
     arrivals: Sequence[Arrival],
-    predictions: dict[EventRef, PredictionRow],
+    predictions: dict[EventRef, list[PredictionRow]],
     labels: dict[EventRef, list[LabelRow]],
     models: Mapping[int, Model],
 ) -> Joined:
     """Return the result of joining a batch with the stored rows of its events.
 
-    The first prediction of an id stands. The first usable label stands until one supersedes it. An event equal to a stored
-    row is a repeat; one that differs is a conflict.
+    The first prediction of an id by each version stands. The first usable label stands until one supersedes it. An event equal to a
+    stored row is a repeat; one that differs is a conflict.
     """
     state = _Join(predictions, labels, models)
     for row in arrivals:

@@ -12,7 +12,7 @@ from ..domain.times import LATEST
 from ..store import clusters, events, models, rollups, sequential
 from ..store.engine import Database
 from ..store.lease import fence
-from ..store.rows import standing
+from ..store.standing import standing_labels
 from .classes import sums_of_classes
 from .cohorts import class_cohort_sums, cohort_sums
 from .effects import halves
@@ -68,15 +68,10 @@ def _rebuild(connection: Connection, model: Model, report: Callable[[int, int], 
 
 
 def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[Change]:
-    labels = events.labels_of(connection, [row.key for row in rows])
+    labels = standing_labels(connection, model, rows)
     return [
-        Change(
-            row=replace(row, revision=model.revision),
-            fresh=True,
-            before=None,
-            after=standing(model, labels.get((model.id, row.event_id), ())),
-        )
-        for row in rows
+        Change(row=replace(row, revision=model.revision), fresh=True, before=None, after=label)
+        for row, label in zip(rows, labels, strict=True)
     ]
 
 

@@ -62,10 +62,10 @@ from ..store.rows import (
     measured,
     own_values,
     scores_of,
-    standing,
     truth_index,
     value_of,
 )
+from ..store.standing import standing_labels
 
 CHUNK: Final = 2000
 TEN_SECONDS: Final = 10 * SECOND
@@ -193,9 +193,7 @@ def _cluster_name(key: int) -> str:
 
 def _labelled(connection: Connection, model: Model) -> Iterator[tuple[PredictionRow, LabelRow | None]]:
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
-        labels = events.labels_of(connection, [row.key for row in chunk])
-        for row in chunk:
-            yield row, standing(model, labels.get((model.id, row.event_id), ()))
+        yield from zip(chunk, standing_labels(connection, model, chunk), strict=True)
 
 
 def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: LabelRow | None) -> None:

@@ -38,12 +38,14 @@ def event_key(secret_key: bytes, model_id: int, event_id: str) -> int:
     return int.from_bytes(digest, "little") >> 1
 
 
-def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, PredictionRow]:
-    """Return the stored predictions under these keys."""
-    rows = connection.execute(
-        select(*_columns(prediction, _PREDICTION_FIELDS)).where(among(connection, prediction.c.key, keys))
-    )
-    return {row.ref: row for row in map(_prediction, rows)}
+def predictions_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[PredictionRow]]:
+    """Return the stored predictions under these keys, one per version of an event, oldest first."""
+    by_event: dict[EventRef, list[PredictionRow]] = {}
+    columns = _columns(prediction, _PREDICTION_FIELDS)
+    query = select(*columns).where(among(connection, prediction.c.key, keys)).order_by(prediction.c.id)
+    for row in map(_prediction, connection.execute(query)):
+        by_event.setdefault(row.ref, []).append(row)
+    return by_event
 
 
 def labels_of(connection: Connection, keys: Sequence[int]) -> dict[EventRef, list[LabelRow]]:
@@ -117,11 +119,11 @@ def reference_rolled_at(connection: Connection, model_id: int) -> int:
 
 
 def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str, int]]:
-    """Return events with more than one prediction row, and the number of rows; there should be none."""
+    """Return events with more than one prediction row of a version, and the number of rows; there should be none."""
     query = (
         select(prediction.c.event_id, func.count())
         .where(prediction.c.model_id == model_id)
-        .group_by(prediction.c.key, prediction.c.event_id)
+        .group_by(prediction.c.key, prediction.c.event_id, prediction.c.version)
         .having(func.count() > 1)
         .limit(most)
     )

@@ -9,7 +9,7 @@ import msgspec
 from ..domain.errors import Corrupt
 from ..domain.events import LabelValue
 from ..domain.labels import amount_of, binary_outcome, class_index, was_right
-from ..domain.records import ConflictKind, LabelRow, PredictionRow
+from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..stats.entries import binary_losses, top, vector_losses
 from ..stats.regression import Measured, of_normal, of_quantiles
@@ -62,6 +62,16 @@ def value_of(model: Model, row: PredictionRow) -> Value | None:
     return ("verbalized", thousandth(row.p)) if sent.confidence_source == "verbalized" else None
 
 
+def differ_by_version_only(one: PredictionRow, other: PredictionRow) -> bool:
+    """Return whether two predictions of one event are equal in all that was sent but the model's version."""
+    return _sent(one) == _sent(other)
+
+
+def _sent(row: PredictionRow) -> tuple[object, ...]:
+    segments = None if row.segments is None else msgspec.json.decode(row.segments)
+    return row.at, row.calibrator, segments, row.cluster, row.p, row.raw, payload_of(row), row.reference
+
+
 OWN_SEGMENTS: Final = ("confidence_source", "samples")
 """Fields of an event that may be declared as segments; a segment sent under the same name takes precedence."""
 
@@ -107,22 +117,6 @@ def usable(model: Model, label: str) -> bool:
     return _truth(model.task, model.classes, label) is not None
 
 
-def objection(model: Model, standing_now: LabelRow | None, row: LabelRow) -> ConflictKind | None:
-    """Return the kind of conflict that keeps a label from replacing the standing one; None if it may."""
-    if not usable(model, row.label):
-        return "unusable_label"
-    return None if standing_now is None or row.supersedes else "label"
-
-
-def standing(model: Model, labels: Sequence[LabelRow]) -> LabelRow | None:
-    """Return the label of an event that counts: the first usable one, or the last that supersedes it."""
-    counts = None
-    for row in labels:
-        if objection(model, counts, row) is None:
-            counts = row
-    return counts
-
-
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     """Return the scores of a prediction with their outcomes; empty for a label outside the classes, and for a regression."""
     if model.task == "regression":
@@ -165,6 +159,11 @@ def answered(model: Model, row: PredictionRow, label: str) -> int | None:
     return _outcome(model, row, label) if model.task == "confidence" else None
 
 
+def label_value(label: LabelRow) -> LabelValue:
+    """Return the value of a label, as it was sent."""
+    return _decoded(label.label)
+
+
 def truth_index(model: Model, label: str) -> int | None:
     """Return the index of the class of a label."""
     return _truth("multiclass", model.classes, label)
@@ -172,11 +171,19 @@ def truth_index(model: Model, label: str) -> int | None:
 
 def _outcome(model: Model, row: PredictionRow, label: str) -> int | None:
     if model.task == "confidence":
-        return int(was_right(_answer(row), _decoded(label)))
+        return int(was_right(answer_given(row), _decoded(label)))
     return _truth("binary", model.classes, label)
 
 
-def _answer(row: PredictionRow) -> str | float:
+def answer_given(row: PredictionRow) -> str | float:
+    """Return the answer of a prediction with a confidence.
+
+    Raises
+    ------
+    Corrupt
+        when it has none.
+
+    """
     answer = payload_of(row).answer
     if answer is None:
         raise Corrupt(f"event {row.event_id} of a model of confidences has no answer")

@@ -169,6 +169,7 @@ label = Table(
     Column("rolled_at", BigInteger, nullable=False),
     Column("source", Text),
     Column("supersedes", Boolean, nullable=False),
+    Column("version", Text),  # whose answer it is about, where it names one
     Index(None, "key"),
 )
 
@@ -179,7 +180,7 @@ conflict = Table(
     Column("key", BigInteger, nullable=False),
     _model_column(),
     Column("event_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # prediction, label, or unusable_label
+    Column("kind", Text, nullable=False),  # prediction, label, unusable_label or ambiguous_label
     Column("received_at", BigInteger, nullable=False),
     Column("content", Text, nullable=False),  # JSON of the event, which did not count
     Index(None, "key"),

@@ -1,6 +1,6 @@
 """Raw scores of a range of time, and their calibrated values, from sums where those suffice, else event by event."""
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Final
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 from sqlalchemy import Connection
 
 from ..calibrators.families import from_document
-from ..domain.records import EventRef, LabelRow, PredictionRow
+from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..stats.cells import CELLS, Floats, Integers
 from ..stats.conformal import binary_scores, prediction_sets, vector_scores
 from ..stats.impact import View, steps_of
 from ..stats.summary import Kind, cell_sums
 from ..stats.thresholds import CUTS, Steps
-from ..store import events
 from ..store.calibrators import Calibrator, Fitted, no_calibrator
 from ..store.payload import vectors_of
-from ..store.rows import judged, scores_of, standing, truth_index
+from ..store.rows import judged, scores_of, truth_index
+from ..store.standing import standing_labels
 from .clock import Clocked
 from .rows import Wanted, newest, of_version
 from .sums import buckets
@@ -260,8 +260,7 @@ def _eventwise(connection: Connection, model: Model, start: int, end: int, wante
     for rows in newest(connection, model.id, start, end, wanted):
         raw = [row for row in rows if row.calibrator is None or row.raw is not None]
         without_raw += len(rows) - len(raw)
-        labels = events.labels_of(connection, [row.key for row in raw])
-        scored += _scored(model, raw, labels)
+        scored += _scored(model, raw, standing_labels(connection, model, raw))
         if len(scored) >= most:
             break
     scored = sorted(scored[:most], key=lambda entry: entry[0])
@@ -276,14 +275,12 @@ def _eventwise(connection: Connection, model: Model, start: int, end: int, wante
 
 
 def _scored(
-    model: Model, rows: Sequence[PredictionRow], labels: Mapping[EventRef, Sequence[LabelRow]]
+    model: Model, rows: Sequence[PredictionRow], labels: Sequence[LabelRow | None]
 ) -> list[tuple[int, float | list[float], int]]:
     scored: list[tuple[int, float | list[float], int]] = []
     sources = model.settings.trusted_sources
-    for row in rows:
-        label = standing(model, labels.get(row.ref, ()))
-        if label is not None and sources is not None and label.source not in sources:
-            label = None
+    for row, stored in zip(rows, labels, strict=True):
+        label = None if stored is not None and sources is not None and stored.source not in sources else stored
         if model.task == "multiclass":
             truth = None if label is None else truth_index(model, label.label)
             scored.append((row.at, vectors_of(row, model.classes)[1], -1 if truth is None else truth))

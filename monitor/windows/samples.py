@@ -20,9 +20,10 @@ from ..domain.segments import segment_of
 from ..domain.settings import Model
 from ..stats.cells import place
 from ..stats.summary import Kind, cell_sums
-from ..store import events, rollups
+from ..store import rollups
 from ..store.payload import distributions_of, vectors_of
-from ..store.rows import amount, judged, segments_of, standing, truth_index
+from ..store.rows import amount, judged, segments_of, truth_index
+from ..store.standing import standing_labels
 from .clock import Clocked
 from .ranges import spans, widened
 from .rows import Wanted, newest
@@ -237,11 +238,9 @@ def _rows(connection: Connection, model: Model, start: int, end: int, wanted: Wa
 
 
 def _labelled(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[_Row]:
-    labels = events.labels_of(connection, [row.key for row in rows])
     sources = model.settings.trusted_sources
     labelled = []
-    for row in rows:
-        label = standing(model, labels.get(row.ref, ()))
+    for row, label in zip(rows, standing_labels(connection, model, rows), strict=True):
         scored = None if label is None else _scored(model, row, label)
         if label is not None and scored is not None:
             values = segments_of(row, model.settings.segments) if model.settings.segments else {}

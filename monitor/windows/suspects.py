@@ -13,8 +13,8 @@ from ..domain.records import LabelRow, PredictionRow
 from ..domain.segments import segment_of
 from ..domain.settings import Model
 from ..stats.odd_one_out import Labelled, OddOne, Places, odd_one_out
-from ..store import events
-from ..store.rows import measured, outcome, segments_of, standing
+from ..store.rows import measured, outcome, segments_of
+from ..store.standing import standing_labels
 from .ranges import Range
 from .rows import newest, of_version
 
@@ -111,9 +111,7 @@ def _rows(connection: Connection, model: Model, version: str | None, over: Range
 
 
 def _labelled(connection: Connection, model: Model, rows: Sequence[PredictionRow]) -> Iterator[_Row]:
-    labels = events.labels_of(connection, [row.key for row in rows])
-    for row in rows:
-        label = standing(model, labels.get((row.model_id, row.event_id), ()))
+    for row, label in zip(rows, standing_labels(connection, model, rows), strict=True):
         judged = None if label is None else _judged(model, row, label)
         if label is not None and judged is not None:
             yield _Row(

@@ -15,6 +15,7 @@ from ...domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
 from ...domain.times import moment
 from ...store import events
 from ...store.payload import payload_of
+from ...store.standing import standing
 from ..answers import answer, gives
 from ..dependencies import Context, EventId, ModelName, model_named
 from ..strict import StrictRoute
@@ -73,6 +74,17 @@ class LabelAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     rolled_up_at: Moment
     source: str | None
     supersedes: bool
+    model_version: Annotated[str | UnsetType, Meta(description="whose answer it is about, if it names a version")] = (
+        UNSET
+    )
+
+
+class VersionAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """What one version of the model predicted for an event, and the label that counts for it."""
+
+    model_version: str | None
+    prediction: PredictionAnswer
+    label: LabelAnswer | None
 
 
 class ConflictAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -88,9 +100,12 @@ class EventAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
 
     model: str
     event_id: str
-    prediction: PredictionAnswer | None
-    label: Annotated[LabelAnswer | None, Meta(description="the label that stands")]
-    earlier_labels: Annotated[list[LabelAnswer], Meta(description="labels that it superseded, oldest first")]
+    prediction: Annotated[
+        PredictionAnswer | None, Meta(description="of the version whose prediction was rolled up first")
+    ]
+    label: Annotated[LabelAnswer | None, Meta(description="the label that counts for it")]
+    earlier_labels: Annotated[list[LabelAnswer], Meta(description="the other labels of the event, oldest first")]
+    versions: Annotated[list[VersionAnswer], Meta(description="by each version that predicted it")]
     conflicts: list[ConflictAnswer]
 
 
@@ -103,22 +118,33 @@ def show_event(context: Context, model: ModelName, event_id: EventId) -> Respons
         if name_fault(event_id) is not None:
             raise NotFound(f"model {model!r} has no event {event_id!r}")
         key = events.event_key(events.hash_key(connection), *ref)
-        prediction = events.predictions_of(connection, [key]).get(ref)
+        predictions = events.predictions_of(connection, [key]).get(ref, [])
         labels = events.labels_of(connection, [key]).get(ref, [])
         conflicts = events.conflicts_of(connection, key, ref)
-    if prediction is None and not labels and not conflicts:
+    if not predictions and not labels and not conflicts:
         raise NotFound(
             f"model {model!r} has no event {event_id!r}; events are rolled up a moment after they are accepted"
         )
+    counts = [standing(declared, row, predictions, labels) for row in predictions] or labels[-1:] or [None]
+    versions = [_version(row, label) for row, label in zip(predictions, counts, strict=False)]
     return answer(
         EventAnswer(
             model=model,
             event_id=event_id,
-            prediction=None if prediction is None else _prediction(prediction),
-            label=_label(labels[-1]) if labels else None,
-            earlier_labels=[_label(row) for row in labels[:-1]],
+            prediction=versions[0].prediction if versions else None,
+            label=None if counts[0] is None else _label(counts[0]),
+            earlier_labels=[_label(row) for row in labels if row is not counts[0]],
+            versions=versions,
             conflicts=[_conflict(row) for row in conflicts],
         )
+    )
+
+
+def _version(row: PredictionRow, label: LabelRow | None) -> VersionAnswer:
+    return VersionAnswer(
+        model_version=row.version or None,
+        prediction=_prediction(row),
+        label=None if label is None else _label(label),
     )
 
 
@@ -148,6 +174,7 @@ def _label(row: LabelRow) -> LabelAnswer:
         rolled_up_at=moment(row.rolled_at),
         source=row.source,
         supersedes=row.supersedes,
+        model_version=UNSET if row.version is None else row.version,
     )
 
 

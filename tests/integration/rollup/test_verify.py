@@ -37,7 +37,7 @@ class Stream:
 
     def _case(self, event_id: str) -> list[PredictionEvent | LabelEvent]:
         items = [self._prediction(event_id)]
-        if self.dice.random() < 0.05:
+        while self.dice.random() < 0.15:
             items.append(self._prediction(event_id))
         if self.dice.random() < 0.8:
             items.append(self._label(event_id))
@@ -51,7 +51,7 @@ class Stream:
         dice = self.dice
         at = self.make.prediction("x", 0.5).timestamp - timedelta(minutes=dice.randrange(5 * 1440))
         return self.make.prediction(
-            event_id, at=at, model_version=dice.choice(["1", "2"]), calibrator_version=dice.choice([None, 1]),
+            event_id, at=at, model_version=dice.choice(["1", "2", "3", None]), calibrator_version=dice.choice([None, 1]),
             segments=dice.choice([None, {"country": "de"}, {"country": "fr", "tier": "gold"}]),
             cluster=dice.choice([None, "game 1", "game 2"]), reference=dice.random() < 0.15, **self._score(),
         )  # fmt: skip
@@ -103,8 +103,9 @@ class Stream:
                   "regression": [0, 1.5, -1e60, 1e-300, 7, "cat", True, 1e61, self.dice.gauss(0, 1e3)]}  # fmt: skip
         at = self.make.prediction("x", 0.5).timestamp - timedelta(minutes=self.dice.randrange(5 * 1440))
         return self.make.label(
-            event_id, self.dice.choice(values[self.kind]), timestamp=self.dice.choice([None, at]), **fields
-        )
+            event_id, self.dice.choice(values[self.kind]), timestamp=self.dice.choice([None, at]),
+            model_version=self.dice.choice([None, None, "1", "2"]), **fields,
+        )  # fmt: skip
 
     def shuffled(self):
         """Return the items in an order in which only those of the same id and type keep theirs."""

@@ -10,6 +10,7 @@ from monitor.ingest.explain import FIELDS, REQUIRED
 
 NOW = datetime(2026, 7, 1, tzinfo=UTC)
 PREDICTION = '{"type":"prediction","event_id":"a","model":"m","timestamp":"2026-01-05T12:00:00Z",%s}'
+FIELDS_OF_LABELS = "type, event_id, model, label, timestamp, source, supersedes, model_version"
 LABEL = '{"type":"label","event_id":"a","model":"m",%s}'
 PAIR = '"probability":0.5,%s'
 LONGEST = "x" * 200
@@ -527,7 +528,7 @@ def test_prediction_refused_with_its_reason(fields: str, code: str, reason: str)
         (
             '"label":1,"probability":0.5',
             "unknown_field",
-            '"probability" is not a field of a label: must be among type, event_id, model, label, timestamp, source, supersedes',
+            f'"probability" is not a field of a label: must be among {FIELDS_OF_LABELS}',
         ),
         (
             '"label":1,"timestamp":"2026-07-01T00:05:00.000001Z"',

@@ -7,7 +7,7 @@ import pytest
 from monitor.domain.records import EventRef, LabelRow, PredictionRow
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.join import join
-from monitor.store.rows import standing
+from monitor.store.standing import standing
 
 MODEL = Model(
     id=7, name="m", task="binary", classes=None, settings=ModelSettings(), revision=1, created_at=0
@@ -30,7 +30,7 @@ def label(value: object, *, supersedes: bool = False, received_at: int = 5) -> L
 
 
 def take(*arrivals, predictions=(), labels=(), model=MODEL):
-    known = {(row.model_id, row.event_id): row for row in predictions}
+    known = {(7, "e"): list(predictions)} if predictions else {}
     return join(list(arrivals), known, {(7, "e"): list(labels)} if labels else {}, {7: model})
 
 
@@ -122,7 +122,7 @@ def test_what_stands_is_the_same_wherever_the_prediction_comes(items, model):
     found = set()
     for place in range(len(items)):
         order = [*labels[:place], first, *labels[place:]]
-        predictions: dict[EventRef, PredictionRow] = {}
+        predictions: dict[EventRef, list[PredictionRow]] = {}
         stored: dict[EventRef, list[LabelRow]] = {}
         conflicts: list[str] = []
         for row in order:
@@ -148,7 +148,7 @@ def test_what_waited_in_vain_is_reported_when_the_prediction_comes():
 
 def test_the_first_usable_label_stands_until_one_supersedes_it():
     rows = [label("cat"), label(1), label(0), label(0, supersedes=True)]
-    stands = [standing(MODEL, rows[:i]) for i in range(5)]
+    stands = [standing(MODEL, prediction(), [prediction()], rows[:i]) for i in range(5)]
     assert stands == [None, None, rows[1], rows[1], rows[3]]
 
 
