@@ -1,6 +1,7 @@
 """The client library for serving code; needs nothing of the server, and neither NumPy nor SciPy.
 
 Client      logs predictions and labels, applies the calibrator in service
+lifespan    closes clients when a FastAPI or Starlette application ends
 Calibrated  a calibrated value with its raw value and the calibrator's version
 CalibratedDistribution   the same for a regression
 Stats       counts of logged events by outcome
@@ -20,6 +21,7 @@ from .client import Client
 from .convert import document_from
 from .distributions import CalibratedDistribution
 from .estimators import CalibratedModel, Predictions
+from .lifespan import lifespan
 from .outbox import Stats
 from .stated import verbalized
 
@@ -34,6 +36,7 @@ __all__ = [
     "ask_confidence",
     "average",
     "document_from",
+    "lifespan",
     "self_consistency",
     "token_logprobs",
     "verbalized",

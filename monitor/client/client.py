@@ -1,10 +1,7 @@
 """The client: log predictions and labels, and apply the calibrator in service."""
 
-import atexit
-import functools
 import os
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -25,6 +22,7 @@ from .champions import Champions
 from .delivery import Delivery
 from .distributions import CalibratedDistribution, Forecast
 from .ids import TimeOrderedIds
+from .lifecycle import exit_on_sigterm, living
 from .limited import LimitedWarnings, described
 from .outbox import Outbox, Stats
 from .transport import Transport, answered
@@ -54,7 +52,9 @@ class Client:
     `log` and `label` put an event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
     their arguments: an event that cannot be queued is counted as dropped (`stats`) and reported through the logger `calwatch.client`.
     The thread starts with the first call, and again in a forked child, whose queue starts empty: the parent sends what it had queued
-    before. At exit the queue is flushed for a bounded time, but not in children of `multiprocessing`: close the client there.
+    before. When the process ends, the queue is flushed for a bounded time: at exit, by an exception, by Ctrl-C, and in the children of
+    `multiprocessing`, joblib and Celery. A death that runs no code, such as SIGKILL or an unhandled SIGTERM, loses what was logged since
+    the last flush. Close the client where a server ends itself so, with `with`, `async with` or `lifespan`.
 
     Parameters
     ----------
@@ -69,6 +69,7 @@ class Client:
     cache : directory, or file ending in .json, for the last calibrator in service, used at the next start; None: no cache
     bootstrap : file with a calibrator's document, in service until the cache or the server provides one
     pin : number of the calibrator to apply, whatever is promoted
+    handle_sigterm : SIGTERM ends the process as `sys.exit` does, unless the application handles it
 
     Examples
     --------
@@ -97,6 +98,7 @@ class Client:
         cache: str | os.PathLike[str] | None = None,
         bootstrap: str | os.PathLike[str] | None = None,
         pin: int | None = None,
+        handle_sigterm: bool = False,
     ) -> None:
         self._model = _name("model", model)
         self._model_version = None if model_version is None else _name("model_version", model_version)
@@ -114,7 +116,7 @@ class Client:
                 raise BadInput(name, path, "it must be a path")
         if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
             raise BadInput("pin", pin, "it must be a version's number, from 1")
-        self._timeout = timeout
+        self.patience = timeout
         self._ids = TimeOrderedIds()
         self._warnings = LimitedWarnings()
         self._transport = Transport(url, key=key, timeout=timeout)
@@ -136,8 +138,10 @@ class Client:
         )
         self._calibrates = False
         self._closed = False
-        _living().add(self)
-        atexit.register(self.close)
+        self._ends: float | None = None  # time by which the last events must be sent, on the monotonic clock
+        living().opened(self)
+        if handle_sigterm:
+            exit_on_sigterm()
 
     def log(
         self,
@@ -414,7 +418,7 @@ class Client:
     def flush(self, timeout: float = 5.0) -> bool:
         """Wait until the server has answered for all events queued so far; return False after `timeout` seconds."""
         if not self._worker.running:
-            self._worker.start()
+            self._run()
         return self._outbox.flush(timeout)
 
     def stats(self) -> Stats:
@@ -430,28 +434,90 @@ class Client:
         )
 
     def close(self, timeout: float | None = None) -> bool:
-        """Flush for a bounded time, by default the client's `timeout`, and stop; return whether all events were sent.
+        """Send what is queued for a bounded time, by default the client's `timeout`, and stop; return whether all events were sent.
 
         The rest are counted as dropped. The last calibrator can still be applied.
         """
-        atexit.unregister(self.close)
-        deadline = time.monotonic() + (self._timeout if timeout is None else timeout)
-        if self._outbox.stats.queued:
-            self.flush(deadline - time.monotonic())
-        self._closed = True
-        left = self._outbox.close()
-        if left:
-            self._warnings.warn("closed", f"closed with {left} events unsent, counted as dropped")
-        self._worker.stop(min(1.0, deadline - time.monotonic()))
+        if self._closed:
+            return True
+        deadline = time.monotonic() + (self.patience if timeout is None else timeout)
+        try:
+            self._send_all(deadline)
+        finally:  # a second Ctrl-C may interrupt the wait
+            self._closed = True
+            left = self._outbox.close()
+            living().closed(self)
+            if left:
+                self._warnings.warn("closed", f"closed with {left} events unsent, counted as dropped")
+        self._worker.join(min(1.0, deadline - time.monotonic()))
         return left == 0
 
+    def after_fork(self) -> None:
+        """Begin anew in a forked child, with an empty queue; called by the hook of the process."""
+        for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
+            part.reset()
+        self._calibrates = False
+        self._ends = None
+        if self._closed:
+            self._outbox.close()
+
+    def hurry(self) -> None:
+        """Send what is queued at once, without waiting for the answer."""
+        self._outbox.hurry()
+
+    def hand_over(self, deadline: float) -> None:
+        """Send what is queued until a time of the monotonic clock, and from then on each event before `log` returns.
+
+        Called when the process ends: other exit handlers and threads may still log.
+        """
+        self._ends = deadline if self._ends is None else min(self._ends, deadline)
+        self._send_all(self._ends)
+        self._abandon()
+
+    def _send_all(self, deadline: float) -> None:
+        """Send what is queued in this thread, since at exit no thread can be started."""
+        self._worker.stop()
+        self._delivery.drain(deadline)
+
+    def _abandon(self) -> None:
+        left = self._outbox.abandon()
+        if left:
+            self._warnings.warn("closed", f"the process ends with {left} events unsent, counted as dropped")
+
+    def _run(self) -> None:
+        """Have queued events sent: by a thread, or in this one while the process ends."""
+        if self._closed:
+            return
+        if self._ends is None:
+            living().hook()
+            self._worker.start()
+        else:
+            self.hand_over(self._ends)
+
     def __enter__(self) -> Self:
+        """Open a client again if it was closed."""
+        if self._closed:
+            self._closed = False
+            self._worker.reset()
+            self._outbox.reopen()
+            living().opened(self)
         return self
 
     def __exit__(
         self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    async def __aenter__(self) -> Self:
+        return self.__enter__()
+
+    async def __aexit__(
+        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Close without blocking the event loop."""
+        import asyncio  # noqa: PLC0415  most clients need none
+
+        await asyncio.to_thread(self.close)
 
     def _event(self, event_id: EventId | None, *, single: bool) -> str | None:
         """Return the id of a calibrated value: as given, a new one for a single event, empty if `log` would refuse it."""
@@ -466,7 +532,7 @@ class Client:
         if not self._outbox.add(item):
             self._warnings.warn("full", "event dropped: the queue is full, or the client closed")
         if not self._worker.running:
-            self._worker.start()
+            self._run()
 
     def _drop(self, error: Exception) -> None:
         self._outbox.drop()
@@ -485,7 +551,7 @@ class Client:
 
     def _follow_champion(self) -> None:
         self._calibrates = True
-        self._worker.start()
+        self._run()
         self._worker.wake()
         self._calibrates = self._worker.running
 
@@ -497,13 +563,6 @@ class Client:
 
     def _refresh(self, now: float) -> float:
         return self._champions.step(now) if self._calibrates else float("inf")
-
-    def _after_fork(self) -> None:
-        for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
-            part.reset()
-        self._calibrates = False
-        if self._closed:
-            self._outbox.close()
 
 
 def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:
@@ -517,19 +576,6 @@ def _event_of(*values: Any) -> str | None:
         if isinstance(value, Calibrated | CalibratedDistribution):
             return value.event_id
     return None
-
-
-@functools.cache
-def _living() -> "weakref.WeakSet[Client]":
-    """Return the clients to be reset in a forked child; the hook is installed once, since it cannot be removed."""
-    clients: weakref.WeakSet[Client] = weakref.WeakSet()
-
-    def renew() -> None:
-        for client in clients:
-            client._after_fork()  # noqa: SLF001  of this module, and for nobody else
-
-    os.register_at_fork(after_in_child=renew)
-    return clients
 
 
 def _name(field: str, value: Any) -> str:

@@ -5,6 +5,8 @@ counts an event once by its id. A batch that the server refuses as a whole is ha
 """
 
 import random
+import threading
+import time
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,6 +113,9 @@ class Delivery:
 
     def reset(self) -> None:
         """Forget all requests under way, as a forked child must."""
+        # Reentrant, since a signal handler or a log handler may close the client in here; what is active then goes on.
+        self._busy = threading.RLock()
+        self._active = False
         self._pieces: list[int] = []  # sizes of the remaining parts of a refused batch, the oldest items last
         self._refusals = 0
         self._failures = 0
@@ -119,14 +124,39 @@ class Delivery:
         self._flushes = 0
         self._largest = LARGEST_BATCH
 
+    def drain(self, deadline: float) -> None:
+        """Send all that is queued, in the calling thread, until a time of the monotonic clock."""
+        if not self._busy.acquire(timeout=max(0.0, deadline - time.monotonic())):
+            return  # the other thread waits for an answer
+        try:
+            due = now = time.monotonic()
+            while not self._active and self._outbox.stats.queued and due < deadline:
+                time.sleep(max(0.0, due - now))
+                self._outbox.hurry()
+                due = self._step(due, deadline - due)
+                now = time.monotonic()
+        finally:
+            self._busy.release()
+
     def step(self, now: float) -> float:
         """Send one batch if it is due; return the time of the next step."""
+        with self._busy:
+            return self._step(now, None)
+
+    def _step(self, now: float, within: float | None) -> float:
         if now < self._not_before or (now < self._due and not self._hurried()):
             return max(self._not_before, self._due)
+        self._active = True
+        try:
+            return self._send_batch(now, within)
+        finally:
+            self._active = False
+
+    def _send_batch(self, now: float, within: float | None) -> float:
         self._flushes = self._outbox.flushes
         batch = self._outbox.front(self._pieces[-1] if self._pieces else self._batch_size, self._largest)
         if batch:
-            self._conclude(self._send(batch), batch, now)
+            self._conclude(self._send(batch, within), batch, now)
         else:
             self._due = now + self._flush_seconds
         return max(self._not_before, self._due)
@@ -135,9 +165,10 @@ class Delivery:
         """Return whether to send early: a whole batch is waiting, or somebody flushes."""
         return self._outbox.flushes != self._flushes or (not self._failures and self._outbox.urgent)
 
-    def _send(self, batch: list[bytes]) -> Settled | Refused | Failed:
+    def _send(self, batch: list[bytes], within: float | None) -> Settled | Refused | Failed:
         try:
-            return judge(self._transport.post(PATH, b'{"events":[' + b",".join(batch) + b"]}"), len(batch))
+            answer = self._transport.post(PATH, b'{"events":[' + b",".join(batch) + b"]}", timeout=within)
+            return judge(answer, len(batch))
         except Unavailable as error:
             return Failed(reason=str(error))
 

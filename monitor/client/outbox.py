@@ -48,6 +48,7 @@ class Outbox:
         self._closed = False
         self._wanted = 0  # a flush waits until this many are settled
         self._flushes = 0
+        self._abandoned = False  # the items under way were
 
     def add(self, item: bytes) -> bool:
         """Queue an item and return True, or count it as dropped and return False if the queue is full."""
@@ -73,6 +74,7 @@ class Outbox:
     def front(self, count: int, largest: int) -> list[bytes]:
         """Return the oldest items, at most `count` and `largest` bytes but at least one unless empty; they stay queued."""
         with self._lock:
+            self._abandoned = False
             batch = list(islice(self._items, count))
         total = 0
         for position, item in enumerate(batch):
@@ -84,7 +86,7 @@ class Outbox:
     def settle(self, *, sent: int = 0, rejected: int = 0) -> None:
         """Remove the oldest items, for which the server has answered."""
         with self._settled:
-            if self._closed:
+            if self._abandoned:
                 return  # counted as dropped already
             for _ in range(sent + rejected):
                 self._bytes -= len(self._items.popleft())
@@ -95,20 +97,39 @@ class Outbox:
     def flush(self, timeout: float) -> bool:
         """Wait until all items queued so far are settled; return False after `timeout` seconds."""
         with self._settled:
+            target = self.hurry()
+            return self._settled.wait_for(lambda: self._out >= target or self._closed, timeout) and self._out >= target
+
+    def hurry(self) -> int:
+        """Have all items queued so far sent at once; return how many are out when that is done."""
+        with self._lock:
             target = self._out + len(self._items)
             self._wanted = max(self._wanted, target)
             self._flushes += 1
             self._wake()
-            return self._settled.wait_for(lambda: self._out >= target or self._closed, timeout) and self._out >= target
+        return target
 
     def close(self) -> int:
         """Refuse further items, count the remaining ones as dropped and return their number."""
         with self._settled:
-            left = 0 if self._closed else len(self._items)
+            left = self.abandon()
+            self._closed = True
+            self._settled.notify_all()
+        return left
+
+    def reopen(self) -> None:
+        """Take items again after `close`."""
+        with self._lock:
+            self._closed = False
+
+    def abandon(self) -> int:
+        """Count all items as dropped and return their number."""
+        with self._settled:
+            left = len(self._items)
             self._dropped += left
             self._items.clear()
-            self._bytes = 0
-            self._closed = True
+            self._bytes = self._wanted = 0
+            self._abandoned = True
             self._settled.notify_all()
         return left
 

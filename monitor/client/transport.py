@@ -1,5 +1,8 @@
 """HTTP requests to the server; nothing else in the client uses urllib3."""
 
+# Resolving a name imports this codec. In the client's thread that import would leave a child that is forked meanwhile without the
+# module, whose lock nobody there releases, and all its requests would wait for ever.
+import encodings.idna  # noqa: F401
 import zlib
 from dataclasses import dataclass
 from http import HTTPStatus

@@ -36,11 +36,11 @@ class Worker:
             return
         try:
             if self._thread is None and not self._stopped:
-                thread = threading.Thread(target=self._run, name="calwatch-client", daemon=True)
-                thread.start()
-                self._thread = thread
-            self.running = True
+                self._thread = threading.Thread(target=self._run, name="calwatch-client", daemon=True)
+                self._thread.start()
+            self.running = not self._stopped
         except Exception as error:  # noqa: BLE001  no threads left, or the interpreter shuts down: the next call tries again
+            self._thread = None
             self._warnings.warn("thread", f"events wait: {described(error)}")
         finally:
             self._starting.release()
@@ -52,15 +52,19 @@ class Worker:
         except RuntimeError:
             return  # already awake
 
-    def stop(self, timeout: float) -> None:
-        """Stop the thread after its current step, and wait for it for a bounded time."""
+    def stop(self) -> None:
+        """Let the thread end after its current step."""
         self._stopped = True
+        self.running = False
         self.wake()
+
+    def join(self, timeout: float) -> None:
+        """Wait for the end of a stopped thread, for a bounded time."""
         if self._thread is not None and self._thread is not threading.current_thread():
             self._thread.join(max(0.0, timeout))
 
     def _run(self) -> None:
-        while not self._stopped:
+        while not self._stopped and self._thread is threading.current_thread():
             due = min(self._taken(step) for step in self._steps)
             self._bell.acquire(timeout=max(0.0, min(due - time.monotonic(), threading.TIMEOUT_MAX)))
 

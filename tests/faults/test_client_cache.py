@@ -164,7 +164,7 @@ class Service:
         self.world = world
         expected, corrupt = world.reading()
         self.client = Client(NOBODY, MODEL, cache=world.file, timeout=0.1)
-        self.client._worker.stop(0)  # noqa: SLF001  the test takes the steps
+        self.client._worker.stop()  # noqa: SLF001  the test takes the steps
         self.client._champions._transport = world  # type: ignore[assignment]  # noqa: SLF001
         self.client._calibrates = self.client._worker.running = True  # noqa: SLF001
         assert (self.client.calibrator_version, self.client.stats().cache_corrupt) == (expected, corrupt)

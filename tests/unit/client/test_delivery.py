@@ -399,10 +399,10 @@ def test_the_thread_outlives_a_bug(server: Server, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("monitor.client.worker.AFTER_A_BUG", 0.01)
     send, calls = Transport.post, itertools.count()
 
-    def post(transport: Transport, path: str, body: bytes) -> Answer:
+    def post(transport: Transport, path: str, body: bytes, *, timeout: float | None = None) -> Answer:
         if next(calls) == 0:
             raise ZeroDivisionError
-        return send(transport, path, body)
+        return send(transport, path, body, timeout=timeout)
 
     monkeypatch.setattr(Transport, "post", post)
     with client_of(server) as client:
