@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from ..domain.errors import BadInput, TooLarge, Unavailable
-from ..ingest.explain import repeated_key
+from ..ingest.parse import repeated_key
 
 MAX_DEPTH: Final = 20
 MOST_DIGITS: Final = 18

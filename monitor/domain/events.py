@@ -1,5 +1,6 @@
 """Events in JSON: structs that the server decodes and the client encodes, and their limits."""
 
+import math
 import re
 from datetime import datetime
 from functools import lru_cache
@@ -271,6 +272,19 @@ def level_name(level: int) -> str:
 
 
 _LEVEL: Final = re.compile(r"0?\.([0-9]{1,3})0{0,20}")
+
+
+def decimal(text: str) -> float | None:
+    """Return the number that a text states in decimal digits, or None.
+
+    >>> decimal("12.50"), decimal("-1e-3"), decimal(".5"), decimal("twelve"), decimal("1e999")
+    (12.5, -0.001, 0.5, None, None)
+    """
+    number = float(text) if _DECIMAL.fullmatch(text) else math.inf
+    return number if math.isfinite(number) else None
+
+
+_DECIMAL: Final = re.compile(r"[-+]?([0-9]{1,400}(\.[0-9]{0,400})?|\.[0-9]{1,400})([eE][-+]?[0-9]{1,4})?")
 
 
 def quoted(value: Any, limit: int = 80) -> str:

@@ -5,7 +5,18 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
-from .events import MAX_AMOUNT, TASK_OF_FORM, Event, Fault, LabelValue, PredictionEvent, Vector, form_of, quoted
+from .events import (
+    MAX_AMOUNT,
+    TASK_OF_FORM,
+    Event,
+    Fault,
+    LabelValue,
+    PredictionEvent,
+    Vector,
+    decimal,
+    form_of,
+    quoted,
+)
 
 
 class Declared(Protocol):
@@ -63,7 +74,7 @@ def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] |
         return Fault("unknown_class", f"label is {quoted(label)}: must be 0, 1, true or false{named}")
     if task == "regression":
         return _check_amount(label)
-    if task == "multiclass" and isinstance(label, bool):
+    if task == "multiclass" and isinstance(label, bool) and (classes is None or class_index(label, classes) is None):
         return Fault("wrong_type", f"label is {quoted(label)}: must be a class or its index, not a boolean")
     if task == "multiclass" and classes is not None and class_index(label, classes) is None:
         return Fault("unknown_class", f"label is {quoted(label)}: must be a class, {listed(classes)}, or its index")
@@ -71,7 +82,7 @@ def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] |
 
 
 def _check_amount(label: LabelValue) -> Fault | None:
-    if isinstance(label, str | bool):
+    if isinstance(label, bool) or (isinstance(label, str) and decimal(label) is None):
         return Fault("wrong_type", f"label is {quoted(label)}: must be a number for a regression")
     if amount_of(label) is None:
         return Fault("out_of_range", f"label is {quoted(label)}: must be between {-MAX_AMOUNT:g} and {MAX_AMOUNT:g}")
@@ -79,14 +90,15 @@ def _check_amount(label: LabelValue) -> Fault | None:
 
 
 def amount_of(label: LabelValue) -> float | None:
-    """Return the number that a label of a regression states, or None if it is no number within range.
+    """Return the number that a label of a regression states, also as decimal text, or None if it is no number within range.
 
-    >>> amount_of(3), amount_of(True), amount_of("3"), amount_of(1e61)
-    (3.0, None, None, None)
+    >>> amount_of(3), amount_of("12.50"), amount_of(True), amount_of("three"), amount_of(1e61)
+    (3.0, 12.5, None, None, None)
     """
-    if isinstance(label, str | bool) or not abs(label) <= MAX_AMOUNT:
+    number = decimal(label) if isinstance(label, str) else label
+    if number is None or isinstance(number, bool) or not abs(number) <= MAX_AMOUNT:
         return None
-    return float(label)
+    return float(number)
 
 
 def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:
@@ -102,13 +114,13 @@ def class_index(label: LabelValue, classes: tuple[str, ...]) -> int | None:
     """Return the index of a label among the classes, or None if it names no class.
 
     An integer names a class if any class is named by an integer; otherwise it is an index. So `1` never means the second
-    class of a model whose first class is called "1".
+    class of a model whose first class is called "1". A boolean names the class called `true` or `false`, in any capitals.
 
     >>> class_index("dog", ("cat", "dog")), class_index(1, ("cat", "dog")), class_index(1, ("1", "2"))
     (1, 1, 0)
     """
     if isinstance(label, bool):
-        return None
+        return _named_by_booleans(classes).get(label)
     if isinstance(label, float):
         if not label.is_integer():
             return None
@@ -121,6 +133,15 @@ def class_index(label: LabelValue, classes: tuple[str, ...]) -> int | None:
 @lru_cache(maxsize=256)
 def _places(classes: tuple[str, ...]) -> dict[str, int]:
     return {name: place for place, name in enumerate(classes)}
+
+
+@lru_cache(maxsize=256)
+def _named_by_booleans(classes: tuple[str, ...]) -> dict[bool, int]:
+    """Return the places of the classes called `true` and `false`, where no other capitals make that ambiguous."""
+    lowered = [name.lower() for name in classes]
+    return {
+        truth: lowered.index(name) for truth, name in ((True, "true"), (False, "false")) if lowered.count(name) == 1
+    }
 
 
 @lru_cache(maxsize=256)

@@ -18,7 +18,9 @@ from ..domain.events import MAX_EVENTS, Event, Fault, Rejection
 from ..domain.labels import Declared, check_against
 from ..domain.names import has_control
 from .checks import CLOCK_SKEW, all_clean, fault_of, unclean_name
-from .explain import explain, repeated_key
+from .clothes import event_as_meant
+from .explain import explain
+from .parse import repeated_key
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 MAX_ITEM_BYTES: Final = 4 * 2**20
@@ -109,7 +111,8 @@ def _decode_item(text: bytes) -> Event | _Refused:
         event = _ITEM.decode(text)
         sound = _accounts_for_keys(text, event) or repeated_key(text) is None
     except _REFUSALS as error:
-        return explain(text, error)
+        meant = event_as_meant(text)
+        return explain(text, error) if meant is None else meant
     return event if sound else explain(text, None)
 
 

@@ -1,12 +1,10 @@
 """Explain why an item of a request cannot be read: the fault, its place, and what would be right.
 
-The decoder decides; this module only explains, so it is slow and may be thorough.
+The decoder decides, of an item as it is or with its numbers as numbers; this module explains, so it is slow and may be thorough.
 """
 
 import difflib
 import json
-import math
-import re
 from collections.abc import Callable, Mapping
 from datetime import datetime
 from functools import partial
@@ -32,20 +30,8 @@ from ..domain.events import (
     quoted,
 )
 from ..domain.names import has_control
-
-
-class _NotFinite:
-    """A number beyond the range of floats, as it was written."""
-
-    def __init__(self, written: str) -> None:
-        self.written = written
-
-    def __str__(self) -> str:
-        return self.written
-
-
-class _Repeated(Exception):
-    """A key occurs twice in one object."""
+from .clothes import as_meant
+from .parse import parse, repeated_key, unreadable, unreadable_text
 
 
 def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
@@ -65,7 +51,7 @@ def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
 
 
 def _explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
-    item = _parse(text, dict)
+    item = as_meant(parse(text, dict))
     event_id = _usable_id(item)
     repeated = repeated_key(text)
     if repeated is not None:
@@ -73,46 +59,9 @@ def _explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
     return _first_fault(item) or Fault("wrong_type", f"item can't be read: {error}"), event_id
 
 
-def repeated_key(text: bytes) -> str | None:
-    """Return a key that occurs twice in one object of a JSON text, or None."""
-    try:
-        _parse(text, _without_repeats)
-    except _Repeated as repeated:
-        return str(repeated.args[0])
-    return None
-
-
-def _parse(text: bytes, make_object: Callable[[list[tuple[str, Any]]], Any]) -> Any:
-    return json.loads(
-        text.decode("utf-8", "surrogateescape"),
-        object_pairs_hook=make_object,
-        parse_constant=_NotFinite,
-        parse_float=_finite_float,
-        parse_int=_finite_int,
-    )
-
-
-def _without_repeats(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members: dict[str, object] = {}
-    for key, value in pairs:
-        if key in members:
-            raise _Repeated(key)
-        members[key] = value
-    return members
-
-
-def _finite_float(written: str) -> float | _NotFinite:
-    number = float(written)
-    return number if math.isfinite(number) else _NotFinite(written)
-
-
-def _finite_int(written: str) -> int | _NotFinite:
-    return int(written) if math.isfinite(float(written)) else _NotFinite(written)
-
-
 def _usable_id(item: Any) -> str | None:
     event_id = item.get("event_id") if isinstance(item, dict) else None
-    if not isinstance(event_id, str) or _name("event_id", event_id) or _unreadable_text(event_id, "event_id"):
+    if not isinstance(event_id, str) or _name("event_id", event_id) or unreadable_text(event_id, "event_id"):
         return None
     return None if has_control(event_id) else event_id
 
@@ -120,7 +69,7 @@ def _usable_id(item: Any) -> str | None:
 def _first_fault(item: Any) -> Fault | None:
     if not isinstance(item, dict):
         return Fault("wrong_type", f"item is {quoted(item)}: must be an object")
-    if fault := _unreadable(item, ""):
+    if fault := unreadable(item, ""):
         return fault
     if "type" not in item:
         return Fault("missing_field", 'type is missing: must be "prediction" or "label"')
@@ -128,30 +77,6 @@ def _first_fault(item: Any) -> Fault | None:
     if not isinstance(event_type, str) or event_type not in FIELDS:
         return Fault("unknown_type", f'type is {quoted(event_type)}: must be "prediction" or "label"')
     return _unknown_field(item, event_type) or _missing_field(item, event_type) or _bad_field(item, event_type)
-
-
-def _unreadable(value: Any, path: str) -> Fault | None:
-    """Return the first number or text, at any depth, that cannot be stored."""
-    if isinstance(value, _NotFinite):
-        return Fault("not_finite", f"{path} is {quoted(value)}: must be a finite number")
-    if isinstance(value, str):
-        return _unreadable_text(value, path)
-    members = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
-    for key, member in members:
-        if isinstance(key, str) and (fault := _unreadable_text(key, f"a key of {path or 'the item'}")):
-            return fault
-        if fault := _unreadable(member, f"{path}[{quoted(key)}]" if path else str(key)):
-            return fault
-    return None
-
-
-def _unreadable_text(text: str, path: str) -> Fault | None:
-    if _SURROGATE.search(text):
-        return Fault("bad_text", f"{path} is {quoted(text)}: must be Unicode text, without lone surrogates, in UTF-8")
-    return None
-
-
-_SURROGATE: Final = re.compile("[\ud800-\udfff]")
 
 
 def _unknown_field(item: Mapping[str, object], event_type: str) -> Fault | None:

@@ -290,10 +290,10 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             "label is false: must be a number for a regression",
         ),
         (
-            label("1.5"),
+            label("1.5 m"),
             Settings(task="regression"),
             "wrong_type",
-            'label is "1.5": must be a number for a regression',
+            'label is "1.5 m": must be a number for a regression',
         ),
         (
             label(-1.5e60),
