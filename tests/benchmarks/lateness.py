@@ -28,7 +28,13 @@ FORECASTS: Final = 120
 """Events of a cluster that lasts an hour."""
 
 Chance = Callable[[Floats], Floats]
-"""Of y = 1, by confidence; or of a label in time, by outcome."""
+"""Of y = 1, by confidence."""
+
+Selection = Callable[[Floats, Floats], Floats]
+"""Of a label in time, by confidence and outcome."""
+
+HALF: Final = 0.5
+"""The confidence above which the positive outcome is predicted."""
 
 NOTHING: Final = Cells.from_rows([], [])
 
@@ -39,10 +45,11 @@ class Life:
 
     name: str
     chance: Chance  # of y = 1
-    in_time: Chance  # of a label in time
+    in_time: Selection
     late: bool = True  # whether other labels come a day later, or never
     onset: int = 0  # before this step all labels come in time
     steps: int = 60
+    breaks: int = 0  # from this step on it has that chance; before, it is calibrated
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +82,9 @@ def lived(life: Life, seed: int) -> Outcome:
     missed: list[Cells] = []
     for step in range(life.steps):
         p = dice.random(PER_STEP)
-        y = (dice.random(PER_STEP) < life.chance(p)).astype(np.float64)
-        timely = (dice.random(PER_STEP) < life.in_time(y)) | (step < life.onset)
+        chance = life.chance(p) if step >= life.breaks else p
+        y = (dice.random(PER_STEP) < chance).astype(np.float64)
+        timely = (dice.random(PER_STEP) < life.in_time(p, y)) | (step < life.onset)
         everything, told = Cells.from_rows(p, y), Cells.from_rows(p[timely], y[timely])
         seen = Labelling.of_cells(replace(told, en=everything.n, esp=everything.sp))
         evidence = evidence.advanced(told, threshold=THRESHOLD)
@@ -92,14 +100,29 @@ def lived(life: Life, seed: int) -> Outcome:
     return Outcome(0, held, evidence.peak)
 
 
-def missing(share: float) -> Chance:
+def missing(share: float) -> Selection:
     """Return the chances of a label in time where a share of the positives misses it."""
-    return lambda y: 1.0 - share * y
+    return lambda _, y: 1.0 - share * y
 
 
-def at_random(share: float) -> Chance:
+def disputed(share: float) -> Selection:
+    """Return the chances of a label in time where a share of the predictions that were wrong misses it."""
+    return lambda p, y: 1.0 - share * ((p > HALF) != y)
+
+
+def agreed(share: float) -> Selection:
+    """Return the chances of a label in time where a share of the predictions that were right misses it."""
+    return lambda p, y: 1.0 - share * ((p > HALF) == y)
+
+
+def only(outcome: float) -> Selection:
+    """Return the chances of a label in time where only one outcome gets one."""
+    return lambda _, y: (y == outcome).astype(np.float64)
+
+
+def at_random(share: float) -> Selection:
     """Return the chances of a label in time where that does not depend on the outcome."""
-    return lambda y: np.full_like(y, share)
+    return lambda _, y: np.full_like(y, share)
 
 
 LIVES: Final = (
@@ -110,8 +133,25 @@ LIVES: Final = (
     Life(
         name="calibrated, half of the positives late from step 20 on", chance=calibrated, in_time=missing(0.5), onset=20
     ),
-    Life(name="calibrated, labels for positives only", chance=calibrated, in_time=lambda y: y, late=False),
-    Life(name="calibrated, labels for negatives only", chance=calibrated, in_time=lambda y: 1.0 - y, late=False),
+    Life(name="calibrated, labels for positives only", chance=calibrated, in_time=only(1.0), late=False),
+    Life(name="calibrated, labels for negatives only", chance=calibrated, in_time=only(0.0), late=False),
+    Life(name="calibrated, half of the wrong predictions a day late", chance=calibrated, in_time=disputed(0.5)),
+    Life(
+        name="calibrated, half of the right predictions without a label",
+        chance=calibrated,
+        in_time=agreed(0.5),
+        late=False,
+    ),
+    *(
+        Life(
+            name=f"{share:.0%} of positives a day late, and {name} from step 20 on",
+            chance=chance,
+            in_time=missing(share),
+            breaks=20,
+        )
+        for share in (0.01, 0.1)
+        for name, chance in (("log odds twice too large", timid), ("says .10 too much", too_high))
+    ),
     *(
         Life(name=f"{name}, labels for a random {share:.0%}", chance=chance, in_time=at_random(share), late=False)
         for name, chance in (("log odds twice too large", timid), ("says .10 too much", too_high))

@@ -1,7 +1,11 @@
 """Whether labels were chosen by their outcome: then a sequential test says nothing about the model.
 
 The tests hold for labels whose arrival in time does not depend on the outcome given p. Two things speak against that: labels that came too
-late differ from those that came in time, or predictions lack labels in a way that would let a calibrated model look like this.
+late differ from those that came in time, or predictions lack labels in a way that would let a calibrated model look like this. Neither
+matters where even the best outcomes of all predictions without a label in time would leave the model off.
+
+Labels may be chosen by the outcome itself, as where positives come late, or by whether the prediction was right, as where people dispute
+what went against them.
 """
 
 from dataclasses import dataclass
@@ -18,11 +22,15 @@ from .witnesses import BIN_OF_CELL, BINS
 MEMORY: Final = 10_000.0
 """Labels after which the weight of what was seen is 1/e."""
 
-DIFFERENT: Final = 2.576
-"""z of a difference at the two-sided level of 1 %."""
+DIFFERENT: Final = 2.807
+"""z of one of two differences, at the two-sided level of 1 % for both together."""
 
 TWO_SIDED: Final = 0.01
 """The same level for an exact test."""
+
+BY_OUTCOME: Final[Floats] = np.ones(BINS)
+BY_ERROR: Final[Floats] = np.where(np.arange(BINS) < BINS // 2, -1.0, 1.0)
+"""Which outcome of each twentieth labels may be chosen for: 1 the positive one, or the one that was predicted. -1: the other one."""
 
 NOISE: Final = 3.0
 """Standard deviations by which noise may exceed its mean."""
@@ -146,21 +154,33 @@ def doubt(seen: Labelling, threshold: float) -> str | None:
     (False, True)
 
     """
-    z = lateness_z(seen)
-    if z is not None and abs(z) > DIFFERENT:
+    if _is_off_anyway(seen, threshold):
+        return None
+    by_outcome, by_error = (lateness_z(seen, sides) or 0.0 for sides in (BY_OUTCOME, BY_ERROR))
+    if max(abs(by_outcome), abs(by_error)) > DIFFERENT:
         return (
-            "The alert is held: labels that came too late differ from those that came in time. Outcomes less confidences are "
-            f"{_signed(seen.late_gap)} on average among late ones, {_signed(seen.timely_gap)} among the others. A longer label delay helps."
+            "The alert is held: labels that came too late differ from those that came in time. "
+            f"{_by_outcome(seen) if abs(by_outcome) >= abs(by_error) else _by_error(by_error)} A longer label delay helps."
         )
     return _missing(seen) if explained_by_selection(seen, threshold) else None
+
+
+def _by_outcome(seen: Labelling) -> str:
+    late, timely = _signed(seen.late_gap), _signed(seen.timely_gap)
+    return f"Outcomes less confidences are {late} on average among late ones, {timely} among the others."
+
+
+def _by_error(z: float) -> str:
+    return f"Of the same confidence, late ones {'agree' if z > 0 else 'disagree'} with their prediction more often."
 
 
 def doubt_of_ratio(seen: Labelling, limit: float) -> str | None:
     """Return why labels may have been chosen by their outcome, where observed over expected is beyond a limit; None where they were not.
 
-    Late labels are compared with timely ones by the share of the outcomes that they would have if both happened as often, relative to what
-    was expected. Missing labels explain nothing where even the best outcomes of all unlabelled predictions would leave the model beyond its
-    limit, or where coverage does not rise with p as selection by outcome makes it.
+    Labels that are late or missing explain nothing where even the best outcomes of all predictions without one in time would leave the
+    model beyond its limit. Else late labels are compared with timely ones by the share of the outcomes that they would have if both
+    happened as often, relative to what was expected; and missing ones explain nothing where coverage does not rise with p as selection by
+    outcome makes it.
 
     Parameters
     ----------
@@ -179,6 +199,8 @@ def doubt_of_ratio(seen: Labelling, limit: float) -> str | None:
     (True, False)
 
     """
+    if _is_beyond_anyway(seen, limit):
+        return None
     late, timely = seen.sums[7] + seen.sums[9], seen.sums[4] + seen.sums[3]
     observed, expected = float(late.sum() + timely.sum()), float(seen.sums[9].sum() + seen.sums[3].sum())
     if expected and 0 < seen.sums[9].sum() < expected:
@@ -189,28 +211,28 @@ def doubt_of_ratio(seen: Labelling, limit: float) -> str | None:
                 f"{late.sum() / seen.sums[9].sum():.3g} times as often as expected among late ones, "
                 f"{timely.sum() / max(seen.sums[3].sum(), 1e-12):.3g} times among the others. A longer label delay helps."
             )
-    return _missing(seen) if _ratio_explained(seen, limit) else None
+    return _missing(seen) if _ratio_explained(seen) else None
 
 
-def _ratio_explained(seen: Labelling, limit: float) -> bool:
+def _is_beyond_anyway(seen: Labelling, limit: float) -> bool:
+    """Return whether outcomes would be beyond a limit whatever those without a label in time were."""
     predictions, expected, n, confidence, gap, _ = seen.sums[:6]
-    unlabelled, happened, everything = (
-        predictions.sum() - n.sum(),
-        float((gap + confidence).sum()),
-        float(expected.sum()),
-    )
-    if not n.sum() or unlabelled <= 0:
+    unlabelled, happened = max(float(predictions.sum() - n.sum()), 0.0), float((gap + confidence).sum())
+    most, least = limit * float(expected.sum()), float(expected.sum()) / limit
+    return bool(happened > most + NOISE * np.sqrt(most) or happened + unlabelled < least - NOISE * np.sqrt(least))
+
+
+def _ratio_explained(seen: Labelling) -> bool:
+    predictions, expected, n, confidence, gap, _ = seen.sums[:6]
+    if not n.sum() or n.sum() >= predictions.sum():
         return False
-    most, least = limit * everything, everything / limit
-    if happened > most + NOISE * np.sqrt(most) or happened + unlabelled < least - NOISE * np.sqrt(least):
-        return False
-    return _flatness(predictions, expected, n, _log_odds(n, confidence, gap)) < NATS
+    return _flatness(predictions, expected, n, _log_odds(n, confidence, gap, BY_OUTCOME) * BY_OUTCOME) < NATS
 
 
 def _missing(seen: Labelling) -> str:
     return (
-        f"The alert is held: only {100 * (seen.coverage or 0.0):.1f} % of matured predictions have a label, and if one outcome "
-        "is labelled more often than the other, a calibrated model looks like this one. "
+        f"The alert is held: only {100 * (seen.coverage or 0.0):.1f} % of matured predictions have a label, and if which of them do "
+        "depends on the outcome, a calibrated model looks like this one. "
         "Label a random sample, or send the missing labels."
     )
 
@@ -219,30 +241,47 @@ def _signed(gap: float | None) -> str:
     return f"{gap or 0.0:+.3f}"
 
 
-def lateness_z(seen: Labelling) -> float | None:
-    """Return z of the difference of y - p between late and timely labels of the same twentieths; None without both."""
+def lateness_z(seen: Labelling, sides: Floats = BY_OUTCOME) -> float | None:
+    """Return z of the difference of y - p between late and timely labels of the same twentieths; None without both.
+
+    Parameters
+    ----------
+    sides : the sign that a difference counts with; shape (20,)
+
+    """
     n, gap, variance = seen.sums[[2, 4, 5]]
     late, late_gap, late_variance = seen.sums[6:9]
     both = (n > 0) & (late > 0)
     weight = n[both] * late[both] / (n[both] + late[both])
     difference = late_gap[both] / late[both] - gap[both] / n[both]
     spread = (weight**2 * (late_variance[both] / late[both] ** 2 + variance[both] / n[both] ** 2)).sum()
-    return float((weight * difference).sum() / np.sqrt(spread)) if spread > 0 else None
+    return float((sides[both] * weight * difference).sum() / np.sqrt(spread)) if spread > 0 else None
 
 
 def explained_by_selection(seen: Labelling, threshold: float) -> bool:
-    """Return whether a calibrated model may look like this because one outcome is labelled more often than the other.
+    """Return whether a calibrated model may look like this because one outcome is labelled more often, or right predictions are.
 
     Three things rule that out. Even the best outcomes of the unlabelled predictions would leave the ECE above the threshold. Or the
     outcomes are off otherwise than by a shift of their log odds, log k, which is what selection makes of a calibrated model, or hardly
-    shifted. Or coverage does not rise with p as 1 + (k - 1)p, while a flat one is more likely by two nats.
+    shifted; where right predictions are labelled k times as often, it is log k towards the nearer end. Or coverage does not follow p as
+    that makes it, such as 1 + (k - 1)p, while a flat one is more likely by two nats.
     """
-    predictions, expected, n, confidence, gap, _ = seen.sums[:6]
-    if not n.sum() or n.sum() >= predictions.sum() or _least_ece(seen) > threshold:
+    n = seen.sums[2]
+    if not n.sum() or n.sum() >= seen.sums[0].sum() or _is_off_anyway(seen, threshold):
         return False
-    log_odds = _log_odds(n, confidence, gap)
+    return any(_explained_by(seen, sides, threshold) for sides in (BY_OUTCOME, BY_ERROR))
+
+
+def _explained_by(seen: Labelling, sides: Floats, threshold: float) -> bool:
+    predictions, expected, n, confidence, gap, _ = seen.sums[:6]
+    log_odds = _log_odds(n, confidence, gap, sides) * sides
     shifted, unexplained = _shift(n, confidence, gap, log_odds)
     return 2 * shifted > threshold >= unexplained and _flatness(predictions, expected, n, log_odds) < NATS
+
+
+def _is_off_anyway(seen: Labelling, threshold: float) -> bool:
+    """Return whether the ECE would be above the threshold whatever the outcomes without a label in time were."""
+    return bool(seen.sums[0].any()) and _least_ece(seen) > threshold
 
 
 def _least_ece(seen: Labelling) -> float:
@@ -259,33 +298,39 @@ def _most_noise(variances: Floats) -> float:
     return float(_MEAN_NOISE * np.sqrt(variances).sum() + NOISE * np.sqrt((1.0 - 2.0 / np.pi) * variances.sum()))
 
 
-def _log_odds(n: Floats, confidence: Floats, gap: Floats) -> float:
-    """Return the shift of log odds, log k, that fits the labelled outcomes best."""
+def _log_odds(n: Floats, confidence: Floats, gap: Floats, sides: Floats) -> float:
+    """Return the shift of log odds, log k, towards some sides that fits the labelled outcomes best."""
     used = n > 0
-    base, positives = logit(np.clip(confidence[used] / n[used], 1e-6, 1 - 1e-6)), (gap + confidence).sum()
+    side, positives = sides[used], (gap + confidence)[used]
+    base = logit(np.clip(confidence[used] / n[used], 1e-6, 1 - 1e-6))
 
     def excess(shift: float) -> float:
-        return float((n[used] * expit(base + shift)).sum() - positives)
+        return float((side * (n[used] * expit(base + shift * side) - positives)).sum())
 
     if excess(-_MOST_ODDS) >= 0:
         return -_MOST_ODDS
     return _MOST_ODDS if excess(_MOST_ODDS) <= 0 else float(brentq(excess, -_MOST_ODDS, _MOST_ODDS))
 
 
-def _shift(n: Floats, confidence: Floats, gap: Floats, log_odds: float) -> tuple[float, float]:
-    """Return the ECE that the shift makes of a calibrated model, and what the labelled outcomes keep after it, less its noise."""
+def _shift(n: Floats, confidence: Floats, gap: Floats, log_odds: Floats) -> tuple[float, float]:
+    """Return the ECE that shifts make of a calibrated model, and what the labelled outcomes keep after them, less its noise."""
     p = np.clip(np.divide(confidence, n, out=np.full(BINS, 0.5), where=n > 0), 1e-6, 1 - 1e-6)
     shifted = expit(logit(p) + log_odds)
     errors = np.abs(gap + confidence - n * shifted).sum() - _most_noise(n * shifted * (1.0 - shifted))
     return float(n @ np.abs(shifted - p) / n.sum()), float(errors / n.sum())
 
 
-def _flatness(predictions: Floats, expected: Floats, n: Floats, log_odds: float) -> float:
-    """Return by how many nats a flat coverage is more likely than one in proportion to 1 + (k - 1)p."""
+def _flatness(predictions: Floats, expected: Floats, n: Floats, log_odds: Floats) -> float:
+    """Return by how many nats a flat coverage is more likely than the one that selection makes.
+
+    Where log odds rise by log k it is in proportion to 1 + (k - 1)p: of the positives and the negatives the share that is labelled less is
+    the same on either side.
+    """
     used = predictions > 0
     total = np.maximum(predictions, n)[used]
     p, labels = expected[used] / predictions[used], n[used]
-    rises = 1.0 + np.expm1(log_odds) * p
+    shift, rarest = log_odds[used], float(np.exp(-np.abs(log_odds).max()))
+    rises = np.where(shift > 0, rarest, 1.0) * (1.0 + np.expm1(shift) * p)
     return _best_likelihood(total, labels, np.ones_like(p)) - _best_likelihood(total, labels, rises / rises.max())
 
 

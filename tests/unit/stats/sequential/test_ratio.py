@@ -105,10 +105,17 @@ def seen(
 def test_late_outcomes_that_happen_otherwise_than_timely_ones_hold_the_alert() -> None:
     alike = seen(predictions=30_000, labels=20_000, happened=100, late=10_000, late_happened=50)
     assert "late" not in str(doubt_of_ratio(alike, LIMIT))
-    chosen = seen(predictions=30_000, labels=20_000, happened=100, late=2_000, late_happened=50)
-    assert "25 times as often as expected among late ones, 5 times among the others" in str(
+    chosen = seen(predictions=30_000, labels=20_000, happened=40, late=2_000, late_happened=50)
+    assert "25 times as often as expected among late ones, 2 times among the others" in str(
         doubt_of_ratio(chosen, LIMIT)
     )
+
+
+def test_late_outcomes_hold_no_alert_that_they_could_not_undo() -> None:
+    more = seen(predictions=30_000, labels=29_000, happened=100, late=1_000, late_happened=50)
+    assert doubt_of_ratio(more, LIMIT) is None
+    less = seen(predictions=300_000, labels=299_990, happened=50, late=1_000, late_happened=50)
+    assert doubt_of_ratio(less, LIMIT) is None
 
 
 def test_missing_labels_hold_the_alert_only_where_they_could_explain_it() -> None:

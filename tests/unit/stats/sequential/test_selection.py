@@ -1,5 +1,6 @@
 """Labels that are chosen by their outcome: the test grows on calibrated models, and its alert is held."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -7,17 +8,21 @@ import pytest
 
 from monitor.stats.cells import Cells
 from monitor.stats.sequential.evidence import Evidence
-from monitor.stats.sequential.selection import Labelling, doubt, explained_by_selection, lateness_z
+from monitor.stats.sequential.selection import BY_ERROR, Labelling, doubt, explained_by_selection, lateness_z
 from monitor.stats.sequential.stored import decoded, encoded
 from tests.benchmarks.alarms import THRESHOLD
 from tests.benchmarks.lateness import (
     LIMIT,
     Chance,
     Life,
+    Selection,
+    agreed,
     at_random,
     calibrated,
+    disputed,
     lived,
     missing,
+    only,
     played,
     timid,
     too_high,
@@ -38,9 +43,29 @@ def test_no_alert_fires_where_positives_of_a_calibrated_model_miss_their_time(
     assert [outcome.held for outcome in outcomes] == [share >= 0.5] * RUNS
 
 
+@pytest.mark.parametrize("late", ["a day late", "never labelled"])
+@pytest.mark.parametrize(("chosen", "share"), [(disputed, 0.1), (disputed, 0.5), (agreed, 0.5)])
+def test_no_alert_fires_where_labels_of_a_calibrated_model_come_in_time_by_whether_it_was_right(
+    chosen: Callable[[float], Selection], share: float, late: str
+) -> None:
+    life = Life(name="", chance=calibrated, in_time=chosen(share), late=late == "a day late", steps=40)
+    outcomes = [lived(life, seed) for seed in range(RUNS)]
+    assert not any(outcome.fired for outcome in outcomes)
+    assert [outcome.held for outcome in outcomes] == [share >= 0.5] * RUNS
+
+
+@pytest.mark.parametrize("chance", [timid, too_high])
+@pytest.mark.parametrize("share", [0.01, 0.1])
+def test_a_model_that_breaks_is_alerted_although_some_positives_are_always_late(chance: Chance, share: float) -> None:
+    life = Life(name="", chance=chance, in_time=missing(share), breaks=20, steps=50)
+    fired = [lived(life, seed).fired for seed in range(RUNS)]
+    assert min(fired) > 20_000 * (1 - share)
+    assert max(fired) < 40_000
+
+
 @pytest.mark.parametrize("labelled", [0.0, 1.0])
 def test_no_alert_fires_where_only_one_outcome_is_labelled(labelled: float) -> None:
-    life = Life(name="", chance=calibrated, in_time=lambda y: (y == labelled) + 0.0, late=False, steps=40)
+    life = Life(name="", chance=calibrated, in_time=only(labelled), late=False, steps=40)
     assert all(outcome.held and not outcome.fired for outcome in (lived(life, seed) for seed in range(RUNS)))
 
 
@@ -116,14 +141,55 @@ def sums(**by_name: float) -> Labelling:
 
 
 def test_late_labels_are_compared_with_timely_ones_of_the_same_confidence() -> None:
-    seen = sums(labels=100, gap=5, variance=25, late=50, late_gap=-10, late_variance=12.5)
+    seen = sums(
+        predictions=150,
+        expected=71.25,
+        labels=100,
+        confidence=47.5,
+        gap=5,
+        variance=25,
+        late=50,
+        late_gap=-10,
+        late_variance=12.5,
+    )
     assert lateness_z(seen) == pytest.approx((-0.2 - 0.05) / np.sqrt(0.25 / 50 + 0.25 / 100))
     assert "Outcomes less confidences are -0.200 on average among late ones, +0.050 among the others" in str(
         doubt(seen, 0.05)
     )
+    assert lateness_z(seen, BY_ERROR) == pytest.approx(-(lateness_z(seen) or 0.0))
     apart = replace(seen, sums=np.concatenate([seen.sums[:6], np.roll(seen.sums[6:], 1, axis=1)]))
     assert lateness_z(apart) is None
     assert lateness_z(Labelling.begin()) is None
+
+
+def test_late_labels_that_disagree_with_their_prediction_are_told_where_both_outcomes_balance() -> None:
+    array = np.zeros((10, 20))
+    for place, p, gap, late_gap in ((3, 0.2, -4.0, 30.0), (15, 0.8, 4.0, -30.0)):
+        array[:, place] = (200, 200 * p, 150, 150 * p, gap, 24, 50, late_gap, 8, 50 * p)
+    assert lateness_z(Labelling(array)) == pytest.approx(0.0)
+    said = str(doubt(Labelling(array), 0.05))
+    assert (
+        "Of the same confidence, late ones disagree with their prediction more often. A longer label delay helps."
+        in said
+    )
+    turned = array * np.array([[1, 1, 1, 1, -1, 1, 1, -1, 1, 1]]).T
+    assert "late ones agree with their prediction more often" in str(doubt(Labelling(turned), 0.05))
+
+
+def test_late_labels_hold_nothing_that_they_could_not_undo() -> None:
+    few_late = sums(
+        predictions=1000,
+        expected=475,
+        labels=990,
+        confidence=470,
+        gap=-200,
+        variance=247,
+        late=10,
+        late_gap=5,
+        late_variance=2.5,
+    )
+    assert abs(lateness_z(few_late) or 0.0) > 4
+    assert doubt(few_late, 0.05) is None
 
 
 def test_complete_labels_are_chosen_by_nothing() -> None:
