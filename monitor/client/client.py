@@ -25,6 +25,7 @@ from .ids import TimeOrderedIds
 from .lifecycle import exit_on_sigterm, living
 from .limited import LimitedWarnings, described
 from .outbox import Outbox, Stats
+from .strict import check
 from .transport import Transport, answered
 from .worker import Worker
 
@@ -70,6 +71,10 @@ class Client:
     bootstrap : file with a calibrator's document, in service until the cache or the server provides one
     pin : number of the calibrator to apply, whatever is promoted
     handle_sigterm : SIGTERM ends the process as `sys.exit` does, unless the application handles it
+    block_seconds : longest wait for room in a full queue, for batch jobs; 0: an event beyond the queue is dropped at once
+    strict : True: raise BadInput for what would be dropped, served uncalibrated or refused by the server, for tests
+
+    A pickled client is made anew with the same parameters, its key among them: it has a queue and a connection of its own.
 
     Examples
     --------
@@ -99,7 +104,12 @@ class Client:
         bootstrap: str | os.PathLike[str] | None = None,
         pin: int | None = None,
         handle_sigterm: bool = False,
+        block_seconds: float = 0.0,
+        strict: bool = False,
     ) -> None:
+        self._parameters = {
+            name: value for name, value in locals().items() if name != "self"
+        }  # there are no others yet
         self._model = _name("model", model)
         self._model_version = None if model_version is None else _name("model_version", model_version)
         _between("batch_size", batch_size, 1, LARGEST_REQUEST)
@@ -116,7 +126,10 @@ class Client:
                 raise BadInput(name, path, "it must be a path")
         if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
             raise BadInput("pin", pin, "it must be a version's number, from 1")
+        _between("block_seconds", block_seconds, 0, 86_400)
         self.patience = timeout
+        self._block_seconds = block_seconds
+        self._strict = strict
         self._ids = TimeOrderedIds()
         self._warnings = LimitedWarnings()
         self._transport = Transport(url, key=key, timeout=timeout)
@@ -452,6 +465,9 @@ class Client:
         self._worker.join(min(1.0, deadline - time.monotonic()))
         return left == 0
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _made, (type(self), self._parameters)
+
     def after_fork(self) -> None:
         """Begin anew in a forked child, with an empty queue; called by the hook of the process."""
         for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
@@ -529,14 +545,20 @@ class Client:
             return ""
 
     def _put(self, item: bytes) -> None:
-        if not self._outbox.add(item):
+        if self._strict:
+            check(item)
+        if not self._outbox.add(item, self._block_seconds):
             self._warnings.warn("full", "event dropped: the queue is full, or the client closed")
         if not self._worker.running:
             self._run()
 
     def _drop(self, error: Exception) -> None:
         self._outbox.drop()
-        self._warnings.warn("dropped", f"event dropped: {described(error)}")
+        if self._strict and isinstance(error, BadInput):
+            raise error
+        if self._strict:
+            raise BadInput("event", "unusable", described(error)) from error
+        self._warnings.fault("dropped", "event dropped", error)
 
     def _version_in_force(self, *, raw: bool, logits: bool) -> int | None:
         """Return the calibrator's version of an event that came without one."""
@@ -556,13 +578,19 @@ class Client:
         self._calibrates = self._worker.running
 
     def _not_calibrated(self, error: Exception) -> None:
-        self._warnings.warn("uncalibrated", f"served uncalibrated: {described(error)}")
+        if self._strict:
+            raise BadInput("value", "unusable", f"it would be served uncalibrated: {described(error)}") from error
+        self._warnings.fault("uncalibrated", "served uncalibrated", error)
 
     def _deliver(self, now: float) -> float:
         return self._delivery.step(now)
 
     def _refresh(self, now: float) -> float:
         return self._champions.step(now) if self._calibrates else float("inf")
+
+
+def _made(client: type[Client], parameters: dict[str, Any]) -> Client:
+    return client(**parameters)
 
 
 def _apart(calibrated: Calibrated[Any]) -> tuple[Any, Any, int | None]:

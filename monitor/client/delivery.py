@@ -14,7 +14,7 @@ import msgspec
 
 from ..domain.errors import Unavailable
 from ..domain.times import Uniform, backoff
-from .limited import LimitedWarnings
+from .limited import LimitedWarnings, kind_of
 from .outbox import Outbox
 from .transport import Answer, Transport
 
@@ -188,8 +188,15 @@ class Delivery:
         self._outbox.settle(sent=verdict.sent, rejected=verdict.rejected)
         self._take_off(verdict.sent + verdict.rejected)
         if verdict.rejected:
-            total, reasons = verdict.sent + verdict.rejected, "; ".join(verdict.reasons[:3])
-            self._warnings.warn("rejected", f"the server rejected {verdict.rejected} of {total}: {reasons}")
+            self._warn(verdict)
+
+    def _warn(self, verdict: Settled) -> None:
+        kinds: dict[str, list[str]] = {}
+        for reason in verdict.reasons or ("for no reason given",):
+            kinds.setdefault(kind_of(reason), []).append(reason)
+        counts = f"{verdict.rejected} of {verdict.sent + verdict.rejected}"
+        for kind, reasons in kinds.items():
+            self._warnings.warn("rejected", f"the server rejected {counts}: {'; '.join(reasons[:3])}", kind)
 
     def _refuse(self, verdict: Refused, batch: list[bytes]) -> None:
         """Halve a refused batch, or give it up if it is a single item or has too many bad ones."""

@@ -50,11 +50,15 @@ class Outbox:
         self._flushes = 0
         self._abandoned = False  # the items under way were
 
-    def add(self, item: bytes) -> bool:
-        """Queue an item and return True, or count it as dropped and return False if the queue is full."""
+    def add(self, item: bytes, wait: float = 0.0) -> bool:
+        """Queue an item and return True, or count it as dropped and return False if the queue is full for `wait` seconds."""
         with self._lock:
+            is_full = self._is_full_for(item)
+            if is_full and wait and not self._closed:
+                self.hurry()
+                is_full = not self._settled.wait_for(lambda: self._closed or not self._is_full_for(item), wait)
             self._logged += 1
-            if self._closed or len(self._items) >= self._size or self._bytes + len(item) > self._largest:
+            if is_full or self._closed:
                 self._dropped += 1
                 return False
             self._items.append(item)
@@ -132,6 +136,9 @@ class Outbox:
             self._abandoned = True
             self._settled.notify_all()
         return left
+
+    def _is_full_for(self, item: bytes) -> bool:
+        return len(self._items) >= self._size or self._bytes + len(item) > self._largest
 
     @property
     def urgent(self) -> bool:

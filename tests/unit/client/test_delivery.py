@@ -4,6 +4,7 @@ import gzip
 import itertools
 import json
 import os
+import pickle
 import socket
 import subprocess
 import sys
@@ -204,6 +205,23 @@ def test_rejected_items_are_counted_and_logged_with_their_reasons(
     assert "'e1': out of range" in caplog.text
 
 
+def test_each_kind_of_rejection_is_warned_of(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    def reject(received: Received) -> Reply:
+        bad = [
+            {"index": i, "event_id": name, "reason": "no time" if name == "late" else f'label is "{name}": no class'}
+            for i, name in enumerate(received.ids)
+        ]
+        return 422, {}, {"accepted": 0, "rejected": bad}
+
+    server.answer = reject
+    with client_of(server, flush_seconds=60) as client:
+        for name in ("a", "b", "c", "late"):
+            client.log(name, probability=0.5)
+        client.flush()
+        wait_until(lambda: "no class" in caplog.text and "no time" in caplog.text)
+    assert caplog.text.count("the server rejected") == 2
+
+
 def test_one_culprit_in_a_refused_batch_is_found(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     def refuse(received: Received) -> Reply:
         if "bad" in received.ids:
@@ -359,6 +377,65 @@ def each_id_has_one_content(received: list[Received]) -> bool:
         for event in one.events:
             contents.setdefault(event["event_id"], set()).add(json.dumps(event))
     return all(len(content) == 1 for content in contents.values())
+
+
+def test_a_blocking_client_loses_nothing_in_a_loop_far_longer_than_its_queue(server: Server) -> None:
+    with client_of(server, queue_size=500, batch_size=100, flush_seconds=60, block_seconds=30) as client:
+        for i in range(6_000):
+            client.log(f"e{i}", probability=0.5)
+        assert client.flush(30)
+        assert client.stats() == Stats(logged=6_000, sent=6_000, rejected=0, dropped=0, queued=0)
+    assert server.ids == [f"e{i}" for i in range(6_000)]
+
+
+def test_a_blocking_client_with_a_queue_below_a_batch_does_not_wait_for_flush_seconds(server: Server) -> None:
+    started = time.monotonic()
+    with client_of(server, queue_size=10, batch_size=100, flush_seconds=60, block_seconds=30) as client:
+        for _ in range(50):
+            client.log(probability=0.5)
+        assert client.flush(10)
+        assert client.stats().sent == 50
+    assert time.monotonic() - started < 10
+
+
+def test_blocking_ends_after_its_time_or_when_the_client_is_closed(server: Server) -> None:
+    server.answer = lambda _: (503, {}, {})
+    with client_of(server, queue_size=1, block_seconds=0.05) as client:
+        for _ in range(3):
+            client.log(probability=0.5)
+        assert (client.stats().queued, client.stats().dropped) == (1, 2)
+        client.close(timeout=0)
+    with client_of(server, queue_size=1, block_seconds=60) as client:
+        client.log(probability=0.5)
+        waiting = threading.Thread(target=client.log, kwargs={"probability": 0.5})
+        waiting.start()
+        time.sleep(0.05)
+        client.close(timeout=0)
+        waiting.join(5)
+        assert not waiting.is_alive()
+        assert client.stats() == Stats(logged=2, sent=0, rejected=0, dropped=2, queued=0)
+
+
+def test_threads_that_wait_for_room_lose_nothing(server: Server) -> None:
+    with client_of(server, queue_size=50, batch_size=50, flush_seconds=60, block_seconds=30) as client:
+        threads = [threading.Thread(target=lambda: [client.log(probability=0.5) for _ in range(500)]) for _ in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert client.flush(30)
+        assert client.stats() == Stats(logged=2_000, sent=2_000, rejected=0, dropped=0, queued=0)
+
+
+def test_a_pickled_client_has_a_connection_of_its_own(server: Server) -> None:
+    with client_of(server) as client:
+        client.log("a", probability=0.5)
+        client.flush()
+        with pickle.loads(pickle.dumps(client)) as twin:  # noqa: S301  our own
+            twin.log("b", probability=0.5)
+            twin.flush()
+    assert server.ids == ["a", "b"]
+    assert len({received.port for received in server.received}) == 2
 
 
 def test_close_counts_as_dropped_what_it_could_not_send(caplog: pytest.LogCaptureFixture) -> None:

@@ -1,7 +1,9 @@
 """What log and label queue, and that nothing whatever makes them raise or wait. Nobody listens at the address."""
 
+import copy
 import json
 import os
+import pickle
 import signal
 import sys
 import threading
@@ -17,6 +19,7 @@ import pytest
 
 from monitor import Client
 from monitor.client import Calibrated, Stats, average
+from monitor.client.limited import MOST_KINDS, LimitedWarnings
 from monitor.domain import events
 from monitor.domain.errors import BadInput
 from monitor.ingest.decode import decode_events
@@ -421,3 +424,47 @@ def test_client_refuses_wrong_settings_when_it_is_made(arguments: dict[str, Any]
 
     assert caught.value.field == field
     assert "a\nb" not in str(caught.value)
+
+
+def test_each_kind_of_fault_is_warned_of_once_in_a_while(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    for i in range(100):
+        client.log(probability=float("nan"))
+        client.log(mean=float("nan"), std=1)
+        client.log("x" * (201 + i), probability=0.5)
+        client.label("a", object())
+
+    warnings = [record.getMessage() for record in caplog.records if "dropped" in record.getMessage()]
+    assert [text.partition(": ")[2][:40] for text in warnings] == [
+        "ValueError: probability must be finite; ",
+        "ValueError: mean must be finite; it is o",
+        "ValueError: event_id has 201 characters;",
+        "TypeError: object has no JSON form",
+    ]
+
+
+def test_kinds_of_faults_are_bounded() -> None:
+    warnings = LimitedWarnings()
+    for i in range(10 * MOST_KINDS):
+        warnings.warn("dropped", "text", kind="x" * i)
+    assert len(warnings._next) <= MOST_KINDS + 1  # noqa: SLF001
+
+
+def test_a_pickled_client_is_one_of_its_own() -> None:
+    with Client(NOBODY, "churn", model_version="7", timeout=0.2, queue_size=5, flush_seconds=9) as client:
+        client.log("a", probability=0.5)
+        with pickle.loads(pickle.dumps(client)) as twin:  # noqa: S301  our own
+            for i in range(6):
+                twin.log(f"b{i}", probability=0.5)
+            assert (client.stats().logged, twin.stats().queued, twin.stats().dropped) == (1, 5, 1)
+            assert {event["model_version"] for event in queued(twin)} == {"7"}
+            twin.close(timeout=0)
+        client.close(timeout=0)
+
+
+def test_a_closed_client_is_pickled_as_an_open_one() -> None:
+    client = Client(NOBODY, "churn", timeout=0.2)
+    client.close(timeout=0)
+    twin = copy.deepcopy(client)
+    twin.log(probability=0.5)
+    assert twin.stats().queued == 1
+    twin.close(timeout=0)
