@@ -438,7 +438,7 @@ def test_each_kind_of_fault_is_warned_of_once_in_a_while(client: Client, caplog:
         "ValueError: probability must be finite; ",
         "ValueError: mean must be finite; it is o",
         "ValueError: event_id has 201 characters;",
-        "TypeError: object has no JSON form",
+        "TypeError: object is no number, text, or",
     ]
 
 

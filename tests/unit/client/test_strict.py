@@ -31,7 +31,7 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({}, "event is None: it must have exactly one of probability, probabilities"),
     ({"probability": 0.5, "confidence": 0.5, "prediction": "a"}, "event is 'probability and confidence'"),
     ({"mean": 1.0, "std": 0.0}, "std is 0.0"),
-    ({"probability": 0.5, "metadata": object()}, "object has no JSON form"),
+    ({"probability": 0.5, "metadata": object()}, "object is no number, text, or collection of them"),
     ({"probability": 0.5, "segments": {"a": [1]}}, "segments"),
     ({"probability": 0.5, "timestamp": datetime(2026, 1, 1)}, "timestamp"),  # noqa: DTZ001 - no zone
     ({"probability": 0.5, "timestamp": "yesterday"}, "timestamp is 'yesterday'"),
