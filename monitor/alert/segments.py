@@ -84,10 +84,10 @@ def findings(watch: Watch) -> Iterator[Finding]:
 
 
 def _off(tests: Iterable[tuple[int, VersionEvidence]], watch: Watch) -> dict[str, list[VersionEvidence]]:
-    """Return the tests of declared segments that have reached their limit, by version, the strongest first."""
+    """Return the tests of declared segments that have reached their limit and are not held, by version, the strongest first."""
     by_version: dict[str, list[VersionEvidence]] = {}
     for _, test in tests:
-        if test.highest >= test.limit and segments.declared(watch.model, test.segment):
+        if test.highest >= test.limit and not test.held and segments.declared(watch.model, test.segment):
             by_version.setdefault(test.version, []).append(test)
     return {version: sorted(own, key=lambda test: -test.highest) for version, own in by_version.items()}
 
@@ -200,7 +200,7 @@ def _start_tests_again(connection: Connection, model_id: int, alert: Alert) -> N
         return
     tests = sequential.newest_of_segments(connection, model_id)
     own = [test for _, test in tests if test.version == alert.alarm.version and not test.segment.startswith(CLASS)]
-    off = [test.segment for test in own if test.highest >= test.limit]
+    off = [test.segment for test in own if test.highest >= test.limit and not test.held]
     sequential.restart_segments(connection, model_id, alert.alarm.version, off, alert.at)
 
 

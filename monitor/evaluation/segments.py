@@ -13,6 +13,7 @@ from ..domain.settings import CLASS, Model
 from ..domain.times import moment
 from ..stats.sequential.evidence import Evidence
 from ..stats.sequential.guarantee import fires_for_ever
+from ..stats.sequential.selection import Labelling
 from ..stats.sequential.stored import decoded, encoded
 from ..stats.values import UNREAD, Reading
 from ..store import sequential
@@ -60,7 +61,7 @@ class SegmentTests:
         for limit, some in groupby(sorted(places, key=self._limit), key=self._limit):
             after += self._advanced(list(some), steps, late, since=since, readings=readings, limit=limit)
         first = {place: own[0].begin for place, own in steps.items() if own}
-        numbered = [self._judged(test, steps, late) for test in self._numbered(after, first)]
+        numbered = [self._judged(test, steps, late, readings) for test in self._numbered(after, first)]
         self._save(numbered, until)
 
     def _limit(self, place: Place) -> float:
@@ -94,16 +95,25 @@ class SegmentTests:
         return after
 
     def _judged(
-        self, test: Testing, steps: Mapping[Place, Sequence[Step]], late: Mapping[Place, Sequence[Step]]
+        self,
+        test: Testing,
+        steps: Mapping[Place, Sequence[Step]],
+        late: Mapping[Place, Sequence[Step]],
+        readings: Mapping[str, Reading],
     ) -> Testing:
-        """Return the test of a class after it is known which of its predictions had a label in time; any other as it is."""
-        if not test.segment.startswith(CLASS) or test.level is None:
+        """Return a test after it is known which of its predictions had a label in time."""
+        if test.level is None:
             return test
-        own = (test.counting(some.get(test.place, ())) for some in (steps, late))
-        seen = labelling(*own, task="binary", read=value_maps.reader(UNREAD))
-        if seen is None:
-            return test
-        evidence = test.evidence.labelled(seen, threshold=self._limit(test.place), limit=fires_for_ever(test.level))
+        limit, seen = fires_for_ever(test.level), Labelling.begin()
+        if test.evidence.is_won_by_labels(limit):  # seldom: most segments are calm, and what they saw is forgotten
+            of_class, own = (
+                test.segment.startswith(CLASS),
+                (test.counting(some.get(test.place, ())) for some in (steps, late)),
+            )
+            reading = UNREAD if of_class else readings.get(test.version, UNREAD)
+            task = "binary" if of_class else self.model.task or ""
+            seen = labelling(*own, task=task, read=value_maps.reader(reading)) or seen
+        evidence = test.evidence.labelled(seen, threshold=self._limit(test.place), limit=limit)
         forgotten = evidence.peak < test.evidence.peak
         return replace(test, evidence=evidence, peaked_at=None if forgotten else test.peaked_at)
 
@@ -157,9 +167,8 @@ class SegmentTests:
             false_alarm_rate=self.basis.false_alarm_rate,
             until=until,
         )
-        if of_class:
-            held_because = test.evidence.doubt(threshold=limit)
-            said = structs.replace(said, held=held_because is not None, held_because=held_because)
+        held_because = test.evidence.doubt(threshold=limit)
+        said = structs.replace(said, held=held_because is not None, held_because=held_because)
         state = zlib.compress(encoded(test.evidence), 1)
         return Standing(
             version=test.version,

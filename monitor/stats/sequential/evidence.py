@@ -276,6 +276,16 @@ class Evidence:
         weight = counts + (shared / shared.sum(axis=1, keepdims=True)).sum(axis=0)
         return self._told("pit", labels, self.ledger.taught(np.array([weight.sum()]), **_seen_pit(weight)))
 
+    def is_won_by_labels(self, limit: float) -> bool:
+        """Return whether it matters which predictions got a label: while evidence is gathered, or has just reached what raises an alert.
+
+        Parameters
+        ----------
+        limit : the log e-value that raises an alert
+
+        """
+        return self.log_e > 0 or (self.peak >= limit and self.peak > self.holding.judged_peak)
+
     def labelled(self, seen: Labelling, *, threshold: float, limit: float, decides: Deciding = "log_e") -> Self:
         """Return the state after it is known which predictions of some steps, and of earlier ones, have a label: see `Holding`.
 

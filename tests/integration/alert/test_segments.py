@@ -18,13 +18,15 @@ HOUR_LABELS = 600
 
 @pytest.fixture
 def serve(api, clock, tools):
-    """Serve an hour of traffic to three countries, whose outcomes are off by so much; labels come at once."""
+    """Serve an hour of traffic to three countries, whose outcomes are off by so much; labels come at once, or an hour late."""
     dice = np.random.default_rng(7)
     sent = iter(range(1_000_000))
+    missed: list[object] = []
 
-    def one_hour(*, labelled=(0, 1), **off):
+    def one_hour(*, labelled=(0, 1), late=0.0, **off):
         begin = clock.micros
-        events = []
+        events = missed.copy()
+        missed.clear()
         for country, gap in off.items():
             p = dice.uniform(0.2, 0.8, HOUR_LABELS).round(4)
             y = dice.random(HOUR_LABELS) < p + gap
@@ -33,7 +35,8 @@ def serve(api, clock, tools):
                 name = f"e{next(sent)}"
                 events.append(tools.prediction(name, score, timestamp=rfc3339(when), segments={"country": country}))
                 if int(outcome) in labelled:
-                    events.append(tools.label(name, int(outcome)))
+                    of_later = outcome and late > 0 and dice.random() < late
+                    (missed if of_later else events).append(tools.label(name, int(outcome)))
         clock.advance(timedelta(hours=1))
         api.send(*events)
         api.judge()
@@ -83,6 +86,26 @@ def test_two_segments_off_in_opposite_directions_raise_one_alert_that_names_them
     lines = api.client.get("/metrics").text.splitlines()
     place = 'kind="segment",model="m",model_version="",segment="",window="sequential"'
     assert f"calibration_alert_active{{{place}}} 1.0" in [line for line in lines if "alert_active{" in line]
+
+
+@pytest.mark.parametrize("late", [0.2, 0.5])
+def test_calibrated_segments_whose_positives_come_late_raise_no_alert(api, tools, serve, alerts, late):
+    declare(api, thresholds={"ece": 0.2}, alert_policy="window")  # whose whole is judged by nothing that could hold it
+    for _ in range(6):
+        serve(br=0.0, de=0.0, fr=0.0, late=late)
+    assert alerts() == []
+    tests = api.get(tools.address("m") + "/evidence")["segments"]
+    reached = [test for test in tests if test["log_e_peak"] >= test["fires_at"]]
+    assert (len(reached) > 0) == (late == 0.5)
+    assert all(test["held"] and "came too late differ" in test["held_because"] for test in reached)
+
+
+def test_a_segment_that_breaks_is_named_although_a_few_of_its_positives_are_always_late(api, serve, alerts):
+    declare(api)
+    for hour in range(6):
+        serve(br=-0.14 if hour > 2 else 0.0, de=0.0, late=0.02)
+    (fired,) = alerts()
+    assert [fault["segment"] for fault in fired["evidence"]["segments"]] == ["country:br"]
 
 
 def test_the_alert_ends_with_windows_that_began_later_and_the_tests_start_at_the_next_levels(api, tools, serve, alerts):

@@ -109,6 +109,24 @@ def test_an_alert_that_was_held_is_forgotten_once_the_evidence_is_gone() -> None
     assert evidence.doubt(threshold=THRESHOLD) is None
 
 
+def test_labels_that_win_nothing_need_not_be_looked_at() -> None:
+    dice = np.random.default_rng(8)
+    always = seldom = Evidence.begin()
+    looked = []
+    for share in [0.0] * 10 + [0.4] * 6 + [0.0] * 25:
+        p = dice.random(1000)
+        y = (dice.random(1000) < p).astype(float)
+        everything, timely = Cells.from_rows(p, y), dice.random(1000) < 1 - share * y
+        cells = replace(Cells.from_rows(p[timely], y[timely]), en=everything.n, esp=everything.sp)
+        seen = Labelling.of_cells(cells)
+        always, seldom = (evidence.advanced(cells, threshold=THRESHOLD) for evidence in (always, seldom))
+        looked.append(seldom.is_won_by_labels(LIMIT))
+        always = always.labelled(seen, threshold=THRESHOLD, limit=LIMIT)
+        seldom = seldom.labelled(seen if looked[-1] else Labelling.begin(), threshold=THRESHOLD, limit=LIMIT)
+        assert encoded(seldom) == encoded(always)
+    assert (any(looked[:10]), all(looked[12:16]), looked[-1]) == (False, True, False)
+
+
 def test_an_alarm_that_was_won_in_the_clear_stays() -> None:
     dice, evidence = np.random.default_rng(4), Evidence.begin()
     for chance in [too_high] * 8 + [calibrated] * 60:
