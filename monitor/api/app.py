@@ -19,6 +19,7 @@ from ..store.migrate import pending
 from . import docs, problems
 from .auth import Guard
 from .docs import STATIC
+from .freshness import Freshness
 from .metrics import CalibrationCollector
 from .paths import Calls, RequestNormaliser
 from .routes import (
@@ -117,6 +118,7 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
     )
     app.state.services = services
     app.state.now = now
+    app.state.freshness = Freshness(services.database, services.roll_up_soon)
     problems.install(app)
     app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
     for module in ROUTES:

@@ -12,6 +12,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.routing import BaseRoute
 
 from .answers import Described
+from .freshness import STALE, is_current
 from .routes import events
 from .schemas import Schema, components
 
@@ -51,6 +52,7 @@ def install(app: FastAPI, routes: Sequence[BaseRoute]) -> None:
         schema = described()
         if "security" not in schema:
             _complete(schema, components([*events.SHAPES, *_shapes(routes)]))
+            _describe_stale(schema, routes)
         return schema
 
     app.openapi = openapi  # type: ignore[method-assign]  # FastAPI's documented way to extend the schema
@@ -65,6 +67,21 @@ def _shapes(routes: Iterable[BaseRoute]) -> list[Any]:
         for described in (*route.responses.values(), *(route.openapi_extra or {}).values())
         if isinstance(described, Described)
     ]
+
+
+def _describe_stale(schema: dict[str, Any], routes: Iterable[BaseRoute]) -> None:
+    """Add `stale` to the answers of routes that wait for the roll-up."""
+    structs = schema["components"]["schemas"]
+    for route in routes:
+        if isinstance(route, APIRoute) and is_current(route):
+            for described in route.responses.values():
+                for name in _structs(described.get("content", {}).get("application/json", {}).get("schema", {})):
+                    structs[name]["properties"]["stale"] = STALE
+
+
+def _structs(shape: dict[str, Any]) -> list[str]:
+    """Return the names of the structs that a schema is one of."""
+    return [option["$ref"].rpartition("/")[2] for option in shape.get("anyOf", [shape]) if "$ref" in option]
 
 
 def _complete(schema: dict[str, Any], structs: Schema) -> None:

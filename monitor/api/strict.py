@@ -12,6 +12,7 @@ from starlette.responses import Response
 
 from ..domain.errors import BadInput
 from .bodies import must_be_json, parsed, read_body
+from .freshness import marked
 
 MAX_BODY_BYTES: Final = 16 * 2**20
 WITH_BODY: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -36,7 +37,7 @@ class StrictRoute(APIRoute):
                 request = await JsonRequest.read(request, required=required)
                 if not takes_body:
                     check_empty(await request.json())
-            return await handle(request)
+            return marked(request, await handle(request))
 
         return strictly
 

@@ -119,6 +119,13 @@ class Runner:
         self._database.drain()
         self._scheduler.shutdown(wait=True)
 
+    def wake(self, name: str) -> None:
+        """Let a job run now instead of at its next time."""
+        present = datetime.now(UTC)
+        job = self._scheduler.get_job(name) if self._scheduler.running else None
+        if job is not None and job.next_run_time is not None and job.next_run_time > present:
+            job.modify(next_run_time=present)
+
     def run_job(self, name: str) -> None:
         """Run a job until it has nothing more to do, while this process leads."""
         with self._counted():

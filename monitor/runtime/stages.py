@@ -34,6 +34,8 @@ HOUSEKEEPING_SECONDS: Final = 3600.0
 HISTORY_IN_FULL: Final = 2 * DAY
 ESTIMATES_IN_FULL: Final = 30 * DAY
 
+ROLL_UP: Final = "rollup"
+
 EVALUATE: Final = "evaluate"
 
 BEHIND_FACTOR: Final = 4
@@ -167,7 +169,7 @@ def jobs_of(
         return send_due(database, token, now=now, url=url, send=send, attempts=attempts)
 
     jobs: dict[str, tuple[float, Job]] = {
-        "rollup": (settings.rollup_seconds, take_in),
+        ROLL_UP: (settings.rollup_seconds, take_in),
         EVALUATE: (settings.evaluate_seconds, judge),
         "housekeeping": (HOUSEKEEPING_SECONDS, keep_house),
     }

@@ -12,7 +12,7 @@ from ..store.migrate import pending, upgrade
 from .clock import Clock, clock_of, wall_clock
 from .config import Settings
 from .jobs import Runner
-from .stages import jobs_of
+from .stages import ROLL_UP, jobs_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,11 @@ class Services:
         self.ingest.writer.start()
         if self.runner is not None:
             self.runner.start()
+
+    def roll_up_soon(self) -> None:
+        """Let the roll-up run now, if this process runs it."""
+        if self.runner is not None:
+            self.runner.wake(ROLL_UP)
 
     def stop(self) -> None:
         """Stop ingest after writing its queue, and stop the jobs."""

@@ -130,6 +130,17 @@ def repeated(connection: Connection, model_id: int, most: int) -> list[tuple[str
     return [(name, count) for name, count in connection.execute(query)]
 
 
+def last_label(connection: Connection) -> int:
+    """Return the id of the newest label of any model; 0 without one."""
+    return connection.execute(select(func.max(label.c.id))).scalar() or 0
+
+
+def labels_since(connection: Connection, model_id: int, newest: int) -> bool:
+    """Return whether labels of a model have been stored since a label was the newest."""
+    query = select(label.c.id).where(label.c.id > newest, label.c.model_id == model_id).order_by(label.c.id).limit(1)
+    return connection.execute(query).one_or_none() is not None
+
+
 def restamp(connection: Connection, model_id: int, revision: int) -> None:
     """Mark all predictions of a model as rolled up under a revision of its settings."""
     other = (prediction.c.model_id == model_id) & (prediction.c.revision != revision)

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select
@@ -42,12 +42,12 @@ def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
 
 def oldest(connection: Connection, events: int) -> list[JournalRow]:
     """Return the oldest batches of at most `events` events, and at least one batch."""
-    waiting = connection.execute(
+    sizes = connection.execute(
         select(journal.c.id, journal.c.events).order_by(journal.c.id).limit(max(1, events))
     ).all()
-    total = list(accumulate(row.events for row in waiting))
-    ids = [row.id for row, so_far in zip(waiting, total, strict=True) if so_far <= events] or [
-        row.id for row in waiting[:1]
+    total = list(accumulate(row.events for row in sizes))
+    ids = [row.id for row, so_far in zip(sizes, total, strict=True) if so_far <= events] or [
+        row.id for row in sizes[:1]
     ]
     # The batches themselves are read only now: a backlog may not fit in memory.
     query = select(journal).where(among(connection, journal.c.id, ids)).order_by(journal.c.id)
@@ -84,12 +84,20 @@ def backlog(connection: Connection) -> tuple[int, int | None]:
     return int(events), first
 
 
-def span(connection: Connection) -> tuple[int, int, int] | None:
-    """Return the ids of the oldest and newest waiting batch, and the time of the oldest receipt; None without any."""
-    first, last, received = connection.execute(
-        select(func.min(journal.c.id), func.max(journal.c.id), func.min(journal.c.received_at))
-    ).one()
-    return None if first is None else (first, last, received)
+class Waiting(NamedTuple):
+    """The batches that wait to be rolled up: the ids of the oldest and newest, and the receipt of the oldest."""
+
+    oldest: int
+    newest: int
+    received_at: int
+
+
+def waiting(connection: Connection) -> Waiting | None:
+    """Return the batches that wait to be rolled up; None without any."""
+    newest = select(func.max(journal.c.id)).scalar_subquery()
+    query = select(journal.c.id, newest, journal.c.received_at).order_by(journal.c.id).limit(1)
+    row = connection.execute(query).one_or_none()
+    return None if row is None else Waiting(*row)
 
 
 def set_aside(connection: Connection, row: JournalRow, reason: str, now: int) -> None:

@@ -13,10 +13,10 @@ from ...windows import baseline
 from ...windows.evaluation import DEFAULT_BINS
 from ...windows.value_maps import mapping_of
 from ..answers import answer, gives
-from ..dependencies import Context, ModelName, Now, model_named, usable
+from ..dependencies import Context, ModelName, model_named, usable
 from ..evaluations import ReferenceEvaluation, ReferenceRegression, shown
+from ..freshness import CURRENT
 from ..strict import StrictRoute
-from .calibration import wait_for_roll_up
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -29,13 +29,12 @@ class ReferenceQuery(BaseModel):
     scores: Literal["served", "raw"] = Field(default="served", description="as served, or as the model gave them")
 
 
-@router.get("/{model}/reference", responses=gives(ReferenceEvaluation | ReferenceRegression))
-def show_reference(context: Context, now: Now, model: ModelName, query: Annotated[ReferenceQuery, Query()]) -> Response:
+@router.get("/{model}/reference", responses=gives(ReferenceEvaluation | ReferenceRegression), dependencies=[CURRENT])
+def show_reference(context: Context, model: ModelName, query: Annotated[ReferenceQuery, Query()]) -> Response:
     """Evaluate the whole validation set: the predictions that were sent with `reference: true`, whatever their time."""
     if query.bins not in {None, *BIN_COUNTS}:
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
     version = usable("version", query.version)
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         declared = model_named(connection, model)
         parts = baseline.of_versions(connection, declared)

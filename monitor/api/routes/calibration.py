@@ -1,7 +1,6 @@
 """Routes about figures: one evaluation now, their history, drift."""
 
 import re
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Annotated, Final, Literal
@@ -25,8 +24,7 @@ from ...evaluation.job import reference_of
 from ...stats.cells import BIN_COUNTS
 from ...stats.sequential.spending import spent
 from ...stats.summary import Summary
-from ...store import evaluations, journal, mappings, models, ratios, rollups, sequential
-from ...store.engine import Database
+from ...store import evaluations, mappings, models, ratios, rollups, sequential
 from ...windows import baseline, segments
 from ...windows.clock import Clocked, clocked
 from ...windows.drift import drift
@@ -41,6 +39,7 @@ from ...windows.verdicts import Standing
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
 from ..evaluations import METRICS, EvaluationAnswer, History, RegressionEvaluation, shown
+from ..freshness import CURRENT
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
@@ -111,7 +110,7 @@ def range_of(query: Range, clock: Clocked, newest: int | None, now: int) -> tupl
     return widened(start, end, clock.progress.minutes_from)
 
 
-@router.get("/{model}/calibration", responses=gives(EvaluationAnswer | RegressionEvaluation))
+@router.get("/{model}/calibration", responses=gives(EvaluationAnswer | RegressionEvaluation), dependencies=[CURRENT])
 def show_calibration(
     context: Context, now: Now, model: ModelName, query: Annotated[CalibrationQuery, Query()]
 ) -> Response:
@@ -122,7 +121,6 @@ def show_calibration(
     """
     if query.bins not in {None, *BIN_COUNTS}:
         raise BadInput("bins", query.bins, f"must be one of {', '.join(map(str, BIN_COUNTS))}")
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.matured_until, now)
@@ -169,23 +167,6 @@ def _flag(connection: Connection, question: Question) -> Flag | None:
     sums = by_place(connection, question.model, {now, before})
     here, earlier = (segments.of_version(question.model, sums[over], question.version) for over in (now, before))
     return segments.flag_of(question.model, question.segment, here, earlier)
-
-
-def wait_for_roll_up(database: Database, now: int) -> None:
-    """Wait a moment, so that an answer counts what was accepted before it was asked for.
-
-    Where the roll-up is far behind, nothing is waited for, and the answer covers what is rolled up.
-    """
-    with database.read() as connection:
-        waiting = journal.span(connection)
-    if waiting is None or now - waiting[2] > KEEPS_UP:
-        return
-    newest = waiting[1]
-    until = time.monotonic() + PATIENCE_SECONDS
-    while waiting is not None and waiting[0] <= newest and time.monotonic() < until:
-        time.sleep(POLL_SECONDS)
-        with database.read() as connection:
-            waiting = journal.span(connection)
 
 
 def _wanted(connection: Connection, query: Range, clock: Clocked) -> Callable[[SeriesKey], bool]:
@@ -245,10 +226,9 @@ def _question(query: Range, clock: Clocked, start: int, end: int) -> Question:
     )
 
 
-@router.get("/{model}/drift", responses=gives(Drift))
+@router.get("/{model}/drift", responses=gives(Drift), dependencies=[CURRENT])
 def show_drift(context: Context, now: Now, model: ModelName, query: Annotated[Range, Query()]) -> Response:
     """Compare raw scores with the reference now; a window ends at the newest prediction, since no label is needed."""
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = range_of(query, clock, clock.newest_end, now)
@@ -298,7 +278,7 @@ class Evidence(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
 
 
-@router.get("/{model}/evidence", responses=gives(Evidence))
+@router.get("/{model}/evidence", responses=gives(Evidence), dependencies=[CURRENT])
 def show_evidence(context: Context, model: ModelName) -> Response:
     """Return what the sequential tests of each model version say now."""
     with context.database.read() as connection:
@@ -324,7 +304,7 @@ def _is_of_class(model: Model, segment: str) -> bool:
     return segments.has_test(model, segment) and not segments.declared(model, segment)
 
 
-@router.get("/{model}/history", responses=gives(History))
+@router.get("/{model}/history", responses=gives(History), dependencies=[CURRENT])
 def show_history(context: Context, now: Now, model: ModelName, query: Annotated[HistoryQuery, Query()]) -> Response:
     """Return stored evaluations of a window that ended between start and end, oldest first.
 

@@ -25,6 +25,7 @@ from ...store.calibrators import Calibrator, no_calibrator
 from ..answers import answer, described, gives
 from ..dependencies import By, Context, ModelName, Now, model_named, usable
 from ..etags import answer_unless_known
+from ..freshness import CURRENT
 from ..paths import Recognised
 from ..strict import StrictRoute
 
@@ -100,7 +101,7 @@ class Calibrators(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     trials: list[Trial]
 
 
-@router.get("/{model}/calibrators", responses=gives(Calibrators))
+@router.get("/{model}/calibrators", responses=gives(Calibrators), dependencies=[CURRENT])
 def list_calibrators(context: Context, model: ModelName) -> Response:
     """List all versions, newest first, with those in service now and before."""
     with context.database.read() as connection:
@@ -141,6 +142,7 @@ def _calibrator(connection: Connection, model: Model, which: str, *, identity: b
 @router.get(
     "/{model}/calibrators/{which}/difference",
     responses=gives(Difference),
+    dependencies=[CURRENT],
 )
 def show_difference(
     context: Context,
@@ -169,7 +171,7 @@ def show_map(context: Context, model: ModelName, which: WhichOrIdentity) -> Resp
     return answer(map_of(document, classes=declared.classes))
 
 
-@router.post("/{model}/calibrators/rollback", responses=gives(Moved))
+@router.post("/{model}/calibrators/rollback", responses=gives(Moved), dependencies=[CURRENT])
 def roll_back(
     context: Context, caller: By, model: ModelName, asked: Annotated[MoveRequest | None, Body()] = None
 ) -> Response:
@@ -182,7 +184,7 @@ def roll_back(
     )
 
 
-@router.post("/{model}/calibrators/{number}/reject", responses=gives(Moved))
+@router.post("/{model}/calibrators/{number}/reject", responses=gives(Moved), dependencies=[CURRENT])
 def reject(
     context: Context,
     caller: By,
@@ -201,7 +203,7 @@ def reject(
     )
 
 
-@router.post("/{model}/calibrators/{number}/promote", responses=gives(Moved))
+@router.post("/{model}/calibrators/{number}/promote", responses=gives(Moved), dependencies=[CURRENT])
 def promote(
     context: Context,
     caller: By,
@@ -228,6 +230,7 @@ def promote(
     "/{model}/calibrators",
     responses=gives(Refused, "refused, or a dry run: nothing changed")
     | {201: described(Refitted, description="a new version")},
+    dependencies=[CURRENT],
 )
 def refit_now(
     context: Context, caller: By, model: ModelName, asked: Annotated[RefitRequest | None, Body()] = None

@@ -18,8 +18,9 @@ from ...store.estimates import Estimate
 from ...windows.clock import Clocked, clocked
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
+from ..freshness import CURRENT
 from ..strict import StrictRoute
-from .calibration import stored_window, wait_for_roll_up
+from .calibration import stored_window
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -65,7 +66,7 @@ class EstimateQuery(BaseModel):
     )
 
 
-@router.get("/{model}/estimate", responses=gives(EstimateAnswer))
+@router.get("/{model}/estimate", responses=gives(EstimateAnswer), dependencies=[CURRENT])
 def show_estimate(context: Context, now: Now, model: ModelName, query: Annotated[EstimateQuery, Query()]) -> Response:
     """Return what the labels of the newest window will show, and how often such estimates were right.
 
@@ -73,7 +74,6 @@ def show_estimate(context: Context, now: Now, model: ModelName, query: Annotated
     `minimum_labels`. Those of the past were stored once an hour of the model's own time, before the labels came.
     """
     version = usable("version", query.version)
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         window = stored_window(clock, query.window)

@@ -21,8 +21,8 @@ from ...windows.clock import Clocked, aged, clocked
 from ...windows.delays import early_and_late, learned, median, quantile
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named
+from ..freshness import CURRENT
 from ..strict import StrictRoute
-from .calibration import wait_for_roll_up
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -100,7 +100,7 @@ class LabelsQuery(BaseModel):
     )
 
 
-@router.get("/{model}/labels", responses=gives(Labels))
+@router.get("/{model}/labels", responses=gives(Labels), dependencies=[CURRENT])
 def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[LabelsQuery, Query()]) -> Response:
     """Return how long labels take, whether early ones are like late ones, and how many predictions of each cohort have theirs.
 
@@ -110,7 +110,6 @@ def show_labels(context: Context, now: Now, model: ModelName, query: Annotated[L
     length = parse_span("window", query.window)
     if not 0 < length <= LONGEST:
         raise BadInput("window", query.window, "must be longer than 0s and at most 366d")
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         seen = models.seen_delays(connection, clock.model.id)

@@ -21,6 +21,7 @@ from .. import settings
 from ..answers import answer, described, gives, takes
 from ..dependencies import By, Context, ModelName, Now, SentJson, model_named
 from ..evaluations import Listed, ListedRegression, listed
+from ..freshness import CURRENT
 from ..settings import SettingsBody, gives_settings, settings_of
 from ..strict import StrictRoute
 
@@ -62,7 +63,7 @@ class Models(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
 StateOf = Callable[[Model], State]
 
 
-@router.get("", responses=gives(Models))
+@router.get("", responses=gives(Models), dependencies=[CURRENT])
 def list_models(context: Context, now: Now) -> Response:
     """List all models with their state, by name."""
     with context.database.read() as connection:
@@ -211,7 +212,7 @@ class ModelAnswer(State, frozen=True, kw_only=True):
     versions: Annotated[list[str], Meta(description="model versions that events named, the newest first")]
 
 
-@router.get("/{model}", responses=gives(ModelAnswer))
+@router.get("/{model}", responses=gives(ModelAnswer), dependencies=[CURRENT])
 def show_model(context: Context, model: ModelName) -> Response:
     """Return a model's settings and state."""
     with context.database.read() as connection:

@@ -1,9 +1,9 @@
 """Route about prediction sets of single events."""
 
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import numpy as np
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Request
 from msgspec import Meta, Struct
 from pydantic import BaseModel, ConfigDict, Field
 from sqlalchemy import Connection
@@ -12,7 +12,7 @@ from starlette.responses import Response
 from ...domain.errors import BadInput, Conflict
 from ...domain.quantities import Count, Ratio
 from ...domain.settings import Model
-from ...domain.times import MINUTE
+from ...domain.times import MINUTE, SECOND
 from ...recalibrate.decisions import last_window
 from ...recalibrate.job import champion_document
 from ...recalibrate.prediction_sets import COVERAGE, ConformalSets, MeasuredCoverage, sets_of
@@ -20,43 +20,61 @@ from ...recalibrate.thresholds import OF_REGRESSIONS
 from ...stats.cells import Floats
 from ...stats.conformal import prediction_sets
 from ...store.calibrators import Calibrator
+from ...store.events import labels_since, last_label
 from ...windows.clock import Clocked, clocked
 from ...windows.raw_scores import Under, applied, known_of
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named
+from ..freshness import CURRENT, mark_stale
 from ..strict import StrictRoute
 from .thresholds import Inner
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 
 MOST_KEPT: Final = 1000
+AT_LEAST: Final = 5 * SECOND
 MAX_PROBABILITIES: Final = 100_000
 
 _Key = tuple[int, int, int, str | None, float]
 """The model, its revision and when it was made; the hash of its champion; the coverage."""
 
 
+class _Made(NamedTuple):
+    """Prediction sets, when they were computed, and the newest label then."""
+
+    at: int
+    newest_label: int
+    sets: ConformalSets
+
+
 class SetsOfAMinute:
-    """Thresholds of prediction sets per model, champion and coverage, each kept for a minute: to compute one takes up to a second."""
+    """Thresholds of prediction sets per model, champion and coverage: to compute one takes up to a second.
+
+    Each is kept for a minute, or until the next label of the model, but for at least a few seconds.
+    """
 
     def __init__(self) -> None:
-        self._made: dict[_Key, tuple[int, ConformalSets]] = {}
+        self._made: dict[_Key, _Made] = {}
 
     def sets(
         self, connection: Connection, clock: Clocked, champion: Calibrator | None, coverage: float, now: int
-    ) -> ConformalSets:
-        """Return the prediction sets of the longest window, at most a minute old."""
+    ) -> tuple[ConformalSets, bool]:
+        """Return the prediction sets of the longest window, and whether labels have come since they were computed."""
         model, sha256 = clock.model, None if champion is None else champion.sha256
         key = (model.id, model.revision, model.created_at, sha256, coverage)
-        at, sets = self._made.get(key, (-MINUTE, None))
-        if sets is None or not at <= now < at + MINUTE:
-            known = known_of(connection, clock, *last_window(clock, now))
-            sets = sets_of(clock.model, Under(known, champion), coverage=coverage)
-            if len(self._made) >= MOST_KEPT:
-                self._made.clear()
-            if sets.threshold is not None:
-                self._made[key] = (now, sets)
-        return sets
+        made = self._made.get(key)
+        if made is not None and made.at <= now < made.at + MINUTE:
+            is_stale = labels_since(connection, model.id, made.newest_label)
+            if not is_stale or now < made.at + AT_LEAST:
+                return made.sets, is_stale
+        newest_label = last_label(connection)
+        known = known_of(connection, clock, *last_window(clock, now))
+        sets = sets_of(clock.model, Under(known, champion), coverage=coverage)
+        if len(self._made) >= MOST_KEPT:
+            self._made.clear()
+        if sets.threshold is not None:
+            self._made[key] = _Made(now, newest_label, sets)
+        return sets, False
 
 
 def kept(request: Request) -> SetsOfAMinute:
@@ -66,9 +84,6 @@ def kept(request: Request) -> SetsOfAMinute:
         state.sets = SetsOfAMinute()
     sets: SetsOfAMinute = state.sets
     return sets
-
-
-Kept = Annotated[SetsOfAMinute, Depends(kept)]
 
 
 class PredictSetRequest(BaseModel):
@@ -93,12 +108,12 @@ class PredictedSets(Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     measured_coverage: MeasuredCoverage | None
 
 
-@router.post("/{model}/predict-set", responses=gives(PredictedSets))
-def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
+@router.post("/{model}/predict-set", responses=gives(PredictedSets), dependencies=[CURRENT])
+def predict_sets(request: Request, context: Context, now: Now, model: ModelName, asked: PredictSetRequest) -> Response:
     """Return for each event a set of answers that holds the right one with the wanted probability.
 
     Probabilities are raw, and mapped through the champion. The threshold is from the labels of the model's longest window, computed
-    once a minute; it is also among its thresholds, for sets that are made where the model serves.
+    again after new labels, at most every five seconds; it is also among its thresholds, for sets that are made where the model serves.
     """
     if len(asked.probabilities) > MAX_PROBABILITIES:
         raise BadInput("probabilities", len(asked.probabilities), f"must be at most {MAX_PROBABILITIES} at once")
@@ -106,7 +121,8 @@ def predict_sets(context: Context, kept: Kept, now: Now, model: ModelName, asked
         clock = clocked(connection, model_named(connection, model), now)
         champion = champion_document(connection, clock.model)
         served = _served(clock.model, champion, asked)
-        conformal = kept.sets(connection, clock, champion, asked.coverage, now)
+        conformal, is_stale = kept(request).sets(connection, clock, champion, asked.coverage, now)
+    mark_stale(request, is_stale=is_stale)
     if conformal.threshold is None:
         raise Conflict(conformal.reason or "")
     return answer(

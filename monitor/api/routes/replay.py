@@ -13,6 +13,7 @@ from ...runtime.replay_outcome import ReplayOutcome
 from ..alerts import AlertAnswer
 from ..answers import answer, gives, takes
 from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..freshness import CURRENT
 from ..settings import takes_settings
 from ..strict import StrictRoute
 
@@ -39,7 +40,7 @@ class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=T
     alerts: tuple[AlertAnswer, ...]
 
 
-@router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody))
+@router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody), dependencies=[CURRENT])
 def replay_policy(context: Context, now: Now, model: ModelName, policy: SentJson) -> Response:
     """Replay thresholds, tests and recalibration under other settings over stored history; nothing stored changes.
 

@@ -17,8 +17,9 @@ from ...windows.sums import by_place
 from ...windows.verdicts import Standing
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
+from ..freshness import CURRENT
 from ..strict import StrictRoute
-from .calibration import Range, range_of, wait_for_roll_up
+from .calibration import Range, range_of
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
@@ -45,7 +46,7 @@ class SegmentsQuery(BaseModel):
     version: str | None = Field(default=None, description="a model version; all of them if not given")
 
 
-@router.get("/{model}/segments", responses=gives(Segments))
+@router.get("/{model}/segments", responses=gives(Segments), dependencies=[CURRENT])
 def show_segments(context: Context, now: Now, model: ModelName, query: Annotated[SegmentsQuery, Query()]) -> Response:
     """List declared segments, and pairs of them, worst first.
 
@@ -54,7 +55,6 @@ def show_segments(context: Context, now: Now, model: ModelName, query: Annotated
     that holds however often one looks, see the alert `segment` and `segments` in `GET …/evidence`.
     """
     version = usable("version", query.version)
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         asked = Range(window=query.window, start=query.start, end=query.end)

@@ -18,6 +18,7 @@ from ...store.payload import payload_of
 from ...store.standing import standing
 from ..answers import answer, gives
 from ..dependencies import Context, EventId, ModelName, model_named
+from ..freshness import CURRENT
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
@@ -109,7 +110,7 @@ class EventAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     conflicts: list[ConflictAnswer]
 
 
-@router.get("/{model}/events/{event_id}", responses=gives(EventAnswer))
+@router.get("/{model}/events/{event_id}", responses=gives(EventAnswer), dependencies=[CURRENT])
 def show_event(context: Context, model: ModelName, event_id: EventId) -> Response:
     """Return what became of one event: prediction, labels and conflicts."""
     with context.database.read() as connection:

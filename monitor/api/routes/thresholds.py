@@ -29,8 +29,9 @@ from ...windows.clock import Clocked, clocked
 from ...windows.raw_scores import Under, known_of
 from ..answers import answer, gives
 from ..dependencies import Context, ModelName, Now, model_named, usable
+from ..freshness import CURRENT
 from ..strict import StrictRoute
-from .calibration import Range, range_of, wait_for_roll_up
+from .calibration import Range, range_of
 
 router = APIRouter(prefix="/v1/models", tags=["decisions"], route_class=StrictRoute)
 
@@ -78,7 +79,7 @@ class Thresholds(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     conformal: ConformalSets
 
 
-@router.get("/{model}/thresholds", responses=gives(Thresholds))
+@router.get("/{model}/thresholds", responses=gives(Thresholds), dependencies=[CURRENT])
 def show_thresholds(
     context: Context, now: Now, model: ModelName, query: Annotated[ThresholdsQuery, Query()]
 ) -> Response:
@@ -88,7 +89,6 @@ def show_thresholds(
     has had its time to come. For models of several classes, and where only some sources of labels are trusted, the newest 20,000
     events of the window count.
     """
-    wait_for_roll_up(context.database, now)
     with context.database.read() as connection:
         clock = clocked(connection, model_named(connection, model), now)
         start, end = _range(query, clock, now)

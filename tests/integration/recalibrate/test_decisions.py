@@ -135,13 +135,23 @@ def test_sets_hold_the_right_answer_as_often_as_asked(sound):
     assert after["threshold"] == sound.get(THRESHOLDS)["conformal"]["threshold"]
 
 
-def test_sets_are_found_anew_once_a_minute(sqlite_api, tools, clock):
-    filled(sqlite_api, tools, SOUND, range(1))
-    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 100
-    sqlite_api.send(tools.prediction("late", 0.5), tools.label("late", 1))
-    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 100
-    clock.advance(timedelta(minutes=1))
-    assert sqlite_api.post(SETS, {"probabilities": [0.5]})["labelled"] == 101
+def test_sets_are_computed_again_after_new_labels_and_say_until_then_that_they_are_stale(api, tools, clock):
+    filled(api, tools, SOUND, range(1))
+    first = api.post(SETS, {"probabilities": [0.5]})
+    assert (first["labelled"], "stale" in first) == (100, False)
+    api.send(tools.prediction("late", 0.5), tools.label("late", 1))
+    kept = api.post(SETS, {"probabilities": [0.5]})
+    assert (kept["labelled"], kept["stale"]) == (100, True)
+    clock.advance(timedelta(seconds=5))
+    again = api.post(SETS, {"probabilities": [0.5]})
+    assert (again["labelled"], "stale" in again) == (101, False)
+
+
+def test_labels_of_another_model_make_no_sets_stale(api, tools):
+    filled(api, tools, SOUND, range(1))
+    api.post(SETS, {"probabilities": [0.5]})
+    api.send(tools.prediction("e", 0.5, model="other"), {**tools.label("e", 1), "model": "other"})
+    assert "stale" not in api.post(SETS, {"probabilities": [0.5]})
 
 
 def vectors(api, tools, **settings):
