@@ -33,6 +33,8 @@ class DriftEvidence(Evidence, frozen=True, kw_only=True):
     reference_start: Moment
     reference_kind: ReferenceKind
     threshold: float
+    relative_move: float | None = None
+    least_move: float | None = None
 
 
 def drift_finding(drift: Drift, window: str) -> Finding:
@@ -46,9 +48,11 @@ def drift_finding(drift: Drift, window: str) -> Finding:
         end=end,
         enough=drift.enough and psi is not None,
         beyond=drift.drifted,
-        back=psi is not None and psi < RESOLVED_SHARE * threshold,
+        back=psi is not None and (psi < RESOLVED_SHARE * threshold or drift.is_rounding),
         claim=f"{said} (threshold {threshold:g}). By chance alone it exceeds {drift.psi_null_999 or 0.0:.3f} once in 1,000 windows.",
-        relief=f"{said}, back under the threshold {threshold:g}.",
+        relief=f"{said}, of rounding alone."
+        if drift.is_rounding
+        else f"{said}, back under the threshold {threshold:g}.",
         evidence=DriftEvidence(
             psi=psi,
             psi_null_95=drift.psi_null_95,
@@ -64,6 +68,8 @@ def drift_finding(drift: Drift, window: str) -> Finding:
             reference_start=drift.reference_start,
             reference_kind=drift.reference_kind,
             threshold=threshold,
+            relative_move=drift.relative_move,
+            least_move=drift.least_move,
         ),
     )
 
@@ -126,7 +132,7 @@ def _has_whole_reference(watch: Watch, drift: Drift) -> bool:
 KIND: Final = Kind(
     name=SCORE_DRIFT,
     sentence="Raw scores have moved from their reference: their PSI is above the threshold `psi`, and above what chance alone shows "
-    "once in 1,000 times.",
+    "once in 1,000 times, and they moved by more than rounding.",
     watched=watched,
     findings=findings,
 )

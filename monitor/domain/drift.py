@@ -33,7 +33,8 @@ class ClassShift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     shifted: Annotated[
         bool,
         Meta(
-            description="8·`js`, which is about a PSI, exceeds the threshold of `psi`, and `js` its 99.9 % null quantile"
+            description="8·`js`, which is about a PSI, exceeds the threshold of `psi`, and `js` its 99.9 % null quantile; of a binary "
+            "model, scores moved by more than rounding, too"
         ),
     ]
 
@@ -68,10 +69,29 @@ class Drift(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
         float | None, Meta(description="in units of confidence; null for scores that are not confidences")
     ]
     wasserstein_null_95: float | None
+    relative_move: Annotated[
+        float | None,
+        Meta(
+            description="how far scores moved on average, relative to their size or, of confidences above .5, to their distance from 1"
+        ),
+    ] = None
+    least_move: Annotated[
+        float | None, Meta(description="a smaller `relative_move` is rounding, and no drift whatever the PSI")
+    ] = None
     class_shift: Annotated[ClassShift | None, Meta(description="null unless answers are counted classes")]
     threshold: float
     enough: Annotated[bool, Meta(description="both sides have the model's `minimum_labels` of predictions")]
-    drifted: bool
+    drifted: Annotated[
+        bool,
+        Meta(
+            description="the PSI exceeds its threshold and its 99.9 % null quantile, and scores moved by more than rounding (`least_move`)"
+        ),
+    ]
+
+    @property
+    def is_rounding(self) -> bool:
+        """Whether scores moved by no more than rounding does."""
+        return self.relative_move is not None and self.least_move is not None and self.relative_move <= self.least_move
 
     @property
     def over(self) -> tuple[int, int]:

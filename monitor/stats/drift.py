@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy.special import chdtri, xlogy
 
 from .cells import EDGES, Floats, Integers
+from .moves import Move, of_confidences
 from .reliability import equal_mass
 
 BINS: Final = 10
@@ -40,10 +41,12 @@ class ScoreDrift:
     wasserstein_null_95: float | None
     n: int  # events in the reference
     m: int  # events now
+    move: Move | None = None  # how far scores moved; None where it is not known
 
     def drifted(self, threshold: float) -> bool:
-        """Return whether the PSI exceeds its threshold and its 99.9 % null quantile."""
-        return self.psi > threshold and self.psi > self.psi_null_999
+        """Return whether the PSI exceeds its threshold and its 99.9 % null quantile, and scores moved by more than rounding."""
+        beyond = self.psi > threshold and self.psi > self.psi_null_999
+        return beyond and (self.move is None or self.move.counts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,7 +65,12 @@ class ClassShift:
 
 
 def score_drift(
-    reference: ArrayLike, current: ArrayLike, bins: int = BINS, *, sums: tuple[ArrayLike, ArrayLike] | None = None
+    reference: ArrayLike,
+    current: ArrayLike,
+    bins: int = BINS,
+    *,
+    sums: tuple[ArrayLike, ArrayLike] | None = None,
+    move: Move | None = None,
 ) -> ScoreDrift | None:
     """Return the distances of confidences from a reference.
 
@@ -82,6 +90,7 @@ def score_drift(
     reference, current : arrays of shape (cells,), events in each cell in ascending order of confidence
     bins : number of equal-mass bins aimed at
     sums : sums of confidences per cell of both samples, of shape (CELLS,); without them there is no Wasserstein distance
+    move : how far scores moved, from `moves`; by default that of the confidences of `sums`
 
     Returns
     -------
@@ -104,6 +113,8 @@ def score_drift(
     apart = np.abs(np.cumsum(before) / n - np.cumsum(now) / m)
     bridges = _Bridges.over(before + now)
     moved = None if sums is None else _wasserstein(before, now, sums, apart, bridges)
+    if move is None and sums is not None:
+        move = of_confidences((before, now), sums)
     return ScoreDrift(
         psi=float(((q - r) * np.log(q / r)).sum()),
         psi_null_95=float(chdtri(degrees, 0.05)) * scale,
@@ -116,6 +127,7 @@ def score_drift(
         wasserstein_null_95=None if moved is None else moved[1] * math.sqrt(scale),
         n=int(n),
         m=int(m),
+        move=move,
     )
 
 

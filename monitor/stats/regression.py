@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from .cells import Integers
+from .cells import Floats, Integers
 from .entries import Entries, joined
 from .summary import (
     AMOUNT_BITS,
@@ -211,6 +211,18 @@ def location(values: ArrayLike) -> Integers:
     outward = np.clip(place, 0, DOUBLINGS * SLICES - 1) + 1
     cells: Integers = (_MIDDLE + np.sign(amounts).astype(np.int64) * outward).astype(np.int64)
     return cells
+
+
+def _location_values() -> Floats:
+    power, slice_ = np.divmod(np.arange(DOUBLINGS * SLICES), SLICES)
+    middle = np.ldexp(1.0 + (slice_ + 0.5) / SLICES, power + LOWEST_POWER)
+    values: Floats = np.concatenate([-middle[::-1], [0.0], middle])
+    values.setflags(write=False)
+    return values
+
+
+LOCATION_VALUES: Final[Floats] = _location_values()
+"""The middle of each cell of location; shape (8193,)."""
 
 
 def chunks(values: ArrayLike) -> tuple[Integers, Integers, Integers]:

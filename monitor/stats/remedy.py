@@ -255,7 +255,7 @@ def _moved(now: Cells, reference: Cells, psi: float, *, binary: bool) -> str:
     if spread > 0 and abs(rate - before) > SURE * spread:
         what = "Class 1 happens" if binary else "Answers are right"
         words.append(f"{what} {100 * rate:.3g} % of the time, {100 * before:.3g} % before.")
-    drift = score_drift(reference.en, now.en)
+    drift = score_drift(reference.en, now.en, sums=(reference.esp, now.esp))
     if drift is not None and drift.drifted(psi):
         words.append(f"Scores have moved too (PSI {drift.psi:.2f}): look at what changed in the inputs.")
     return "".join(f" {sentence}" for sentence in words)

@@ -9,6 +9,7 @@ import numpy as np
 from ..domain.drift import ClassShare, ClassShift, Drift, ReferenceKind
 from ..domain.settings import Model
 from ..domain.times import moment
+from ..stats import moves
 from ..stats.cells import Floats, place
 from ..stats.drift import ScoreDrift, class_shift, score_drift
 from ..stats.summary import MAX_CLASSES, Summary
@@ -64,7 +65,9 @@ def drift(question: Question, current: Summary, before: Summary, reference: Refe
         js_null_95=None if distance is None else distance.js_null_95,
         wasserstein=None if distance is None else distance.wasserstein,
         wasserstein_null_95=None if distance is None else distance.wasserstein_null_95,
-        class_shift=_class_shift(question.model, old, new, enough=enough),
+        relative_move=None if distance is None or distance.move is None else distance.move.distance,
+        least_move=None if distance is None or distance.move is None else distance.move.least,
+        class_shift=_class_shift(question.model, old, new, enough=enough and _may_shift(question.model, distance)),
         threshold=threshold,
         enough=enough,
         drifted=distance is not None and enough and distance.drifted(threshold),
@@ -93,11 +96,18 @@ class _Arrived:
 def _score_drift(model: Model, old: _Arrived, new: _Arrived) -> ScoreDrift | None:
     """Return how far scores have moved: confidences, of regression where predictions lie, and scores that are no probability."""
     if model.task == "regression":
-        return score_drift(old.summary.locations(), new.summary.locations())
+        then, now = old.summary.locations(), new.summary.locations()
+        return score_drift(then, now, move=moves.of_locations((then, now)))
     if has_scores(old.summary) or has_scores(new.summary):
-        then, now = (np.append(side.count, score_counts(side.summary)) for side in (old, new))
-        return score_drift(then, now)
+        scores = score_counts(old.summary), score_counts(new.summary)
+        then, now = np.append(old.count, scores[0]), np.append(new.count, scores[1])
+        return score_drift(then, now, move=moves.of_scores(scores, ((old.count, new.count), (old.total, new.total))))
     return score_drift(old.count, new.count, sums=(old.total, new.total))
+
+
+def _may_shift(model: Model, distance: ScoreDrift | None) -> bool:
+    """Tell whether scores moved by more than rounding, by which a binary model's answer may change at .5."""
+    return model.task != "binary" or distance is None or distance.move is None or distance.move.counts
 
 
 def _class_shift(model: Model, old: _Arrived, new: _Arrived, *, enough: bool) -> ClassShift | None:

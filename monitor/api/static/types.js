@@ -474,6 +474,8 @@
  * @property {Figure} js_null_95
  * @property {Figure} wasserstein
  * @property {Figure} wasserstein_null_95
+ * @property {Figure} relative_move
+ * @property {Figure} least_move
  * @property {number} threshold
  * @property {boolean} enough
  * @property {boolean} drifted

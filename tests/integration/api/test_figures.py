@@ -357,6 +357,23 @@ def test_drift_is_as_computed_by_hand(api, tools):
     assert found["psi_null_95"] == pytest.approx(3.841459 * 2 / 80, rel=1e-6)
     assert found["js_null_95"] == pytest.approx(3.841459 * 2 * 80 / 80.5**2 / 8, rel=1e-6)
     assert (found["threshold"], found["drifted"]) == (0.2, found["psi"] > 0.2 and found["psi"] > 10.827566 * 2 / 80)
+    # A quarter of the scores moved by the log odds between .2 and .8
+    assert found["relative_move"] == pytest.approx(0.25 * 2 * math.log(0.80001 / 0.20001))
+    assert found["least_move"] == 0.01
+
+
+@pytest.mark.parametrize(("moved", "drifts"), [(0.50000001, False), (0.5 + 1e-4, False), (0.51, True)])
+def test_a_constant_score_drifts_only_where_it_moved_by_more_than_rounding(api, tools, moved, drifts):
+    api.put("m", status=201, task="binary", minimum_labels=80, label_delay="0s", windows=["1h"],
+            reference={"start": "2026-01-05T09:00:00Z", "end": "2026-01-05T10:00:00Z"})  # fmt: skip
+    for hour, p in ((9, 0.5), (11, moved)):
+        api.send(*[tools.prediction(f"{hour}-{i}", p, timestamp=f"2026-01-05T{hour:02}:30:00Z") for i in range(200)])
+    api.judge()
+    found = api.get("/v1/models/m/drift", window="1h")
+    assert found["psi"] > 10
+    assert (found["ks"], found["drifted"], found["class_shift"]["shifted"]) == (1.0, drifts, drifts)
+    fired = [alert["kind"] for alert in api.get("/v1/models/m/alerts")["alerts"]]
+    assert fired == (["score_drift"] if drifts else [])
 
 
 def test_drift_is_against_the_declared_reference(api, tools):

@@ -381,6 +381,7 @@ def test_drift_of_scores_is_over_their_places(sqlite_api, tools):
     sqlite_api.send(*events)
     moved = sqlite_api.get("/v1/models/m/drift", start=at(29), end=at(14))
     assert (moved["drifted"], moved["wasserstein"]) == (True, None)
+    assert moved["relative_move"] > moved["least_move"] > calm["relative_move"] - 0.1
     assert moved["psi"] > 0.2
 
 

@@ -173,6 +173,7 @@ def test_drift_is_of_where_predictions_lie(api, tools):
     found = api.get("/v1/models/m/drift", window="1h")
     assert (found["predictions"], found["reference_predictions"], found["drifted"]) == (SIZE, SIZE, True)
     assert found["wasserstein"] is None
+    assert found["relative_move"] > 0.1 > found["least_move"]
     assert differences(api) == []
 
 

@@ -278,6 +278,16 @@ def test_drift_is_told_beside_what_chance_does() -> None:
     assert transition(None, drift_finding(drifted(None, beyond=False), "7d"), SETTINGS) is None
 
 
+def test_an_alert_that_rounding_raised_ends() -> None:
+    rounded = structs.replace(drifted(16.0, beyond=False), relative_move=2e-8, least_move=0.01)
+    finding = drift_finding(rounded, "7d")
+    assert transition(State(firing=True, since=START), finding, SETTINGS) == RESOLVED
+    assert finding.relief == "PSI over 7d is 16.000, of rounding alone."
+    assert (finding.evidence.relative_move, finding.evidence.least_move) == (2e-8, 0.01)
+    moved = structs.replace(drifted(16.0, beyond=True), relative_move=0.02, least_move=0.01)
+    assert transition(State(firing=True, since=START), drift_finding(moved, "7d"), SETTINGS) is None
+
+
 def covered(now: tuple[int, int], usual: tuple[int, int], before: tuple[int, int] = (0, 0)) -> Finding:
     """Return what is found of (labelled, predictions) of a window, of what is usual, and of the week before."""
     parts = [Coverage(labelled=labelled, predictions=predictions) for labelled, predictions in (now, usual, before)]

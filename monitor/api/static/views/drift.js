@@ -4,7 +4,7 @@
 /** @import { Drift, Figure } from "../types.js" */
 
 import { el } from "../dom.js";
-import { count, known, score, span } from "../format.js";
+import { count, known, percent, score, span } from "../format.js";
 import { section, trouble, valueOr } from "../parts.js";
 import { table } from "../table.js";
 
@@ -34,9 +34,11 @@ export function drawDrift({ value, error }) {
 }
 
 /** @param {Drift} drift */
-function summary({ enough, drifted, psi, psi_null_999: chance, threshold }) {
+function summary({ enough, drifted, psi, psi_null_999: chance, threshold, relative_move: move, least_move: least }) {
   if (!enough || !known(psi)) return "Too few predictions, here or in the reference, to compare.";
   const limits = `the threshold is ${score(threshold)}, and chance alone exceeds ${score(chance ?? 0)} once in 1,000 windows`;
+  if (known(move) && move <= (least ?? 0) && psi > threshold)
+    return `Scores have not moved, but by rounding: PSI ${score(psi)}, and a mean move of ${percent(move, 3)} of their size; ${limits}.`;
   return drifted
     ? `Scores have moved: PSI ${score(psi)}; ${limits}. Labels will show whether calibration suffers.`
     : `Scores have not moved beyond the limits: PSI ${score(psi)}; ${limits}.`;
