@@ -82,6 +82,7 @@ LabelValue = str | bool | int | float
 Vector = list[float] | dict[str, float]
 
 Code = Literal[
+    "ambiguous_label",
     "bad_name",
     "bad_order",
     "bad_sum",
@@ -89,6 +90,7 @@ Code = Literal[
     "bad_time",
     "duplicate_key",
     "missing_field",
+    "no_order",
     "not_finite",
     "not_json",
     "out_of_range",

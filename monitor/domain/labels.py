@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from decimal import Decimal
 from functools import lru_cache
 from typing import Final, Literal, Protocol
 
@@ -30,12 +31,16 @@ class Declared(Protocol):
     def classes(self) -> tuple[str, ...] | None:
         """Return the names of the classes in the order of vectors, or None."""
 
+    @property
+    def ordered(self) -> bool:
+        """Return whether that order was declared or came with an array; else numbers and arrays mean nothing."""
+
 
 def check_against(event: Event, declared: Declared) -> Fault | None:
     """Return the fault of an event under its model's settings, or None."""
     if isinstance(event, PredictionEvent):
         return _check_prediction(event, declared)
-    return _check_label(event.label, declared.task, declared.classes)
+    return _check_label(event.label, declared)
 
 
 def _check_prediction(event: PredictionEvent, declared: Declared) -> Fault | None:
@@ -48,13 +53,17 @@ def _check_prediction(event: PredictionEvent, declared: Declared) -> Fault | Non
         return None
     vectors = {form: event.probabilities or event.logits, "raw_probabilities": event.raw_probabilities}
     for field, vector in vectors.items():
-        if vector is not None and (fault := _check_vector(field, vector, declared.classes)):
+        if vector is not None and (fault := _check_vector(field, vector, declared.classes, ordered=declared.ordered)):
             return fault
     return None
 
 
-def _check_vector(field: str, vector: Vector, classes: tuple[str, ...]) -> Fault | None:
+def _check_vector(field: str, vector: Vector, classes: tuple[str, ...], *, ordered: bool) -> Fault | None:
     if isinstance(vector, list):
+        if not ordered:
+            return Fault(
+                "no_order", f"{field} is an array: {_UNORDERED}: send an object by class, or declare `classes` in order"
+            )
         if len(vector) == len(classes):
             return None
         return Fault("wrong_length", f"{field} has {len(vector)} values: must have {len(classes)}, one per class")
@@ -68,17 +77,48 @@ def _check_vector(field: str, vector: Vector, classes: tuple[str, ...]) -> Fault
     return Fault("wrong_length", f"{field} lacks {listed(missing)}: must have every class of the model")
 
 
-def _check_label(label: LabelValue, task: str | None, classes: tuple[str, ...] | None) -> Fault | None:
-    if task == "binary" and binary_outcome(label, classes) is None:
-        named = f", or a class, {listed(classes)}" if classes else "; to use names, declare `classes`"
-        return Fault("unknown_class", f"label is {quoted(label)}: must be 0, 1, true or false{named}")
+def _check_label(label: LabelValue, declared: Declared) -> Fault | None:
+    task, classes = declared.task, declared.classes
     if task == "regression":
         return _check_amount(label)
-    if task == "multiclass" and isinstance(label, bool) and (classes is None or class_index(label, classes) is None):
+    if task == "binary":
+        return _check_binary(label, classes)
+    return _check_class(label, classes, ordered=declared.ordered) if task == "multiclass" else None
+
+
+def _check_binary(label: LabelValue, classes: tuple[str, ...] | None) -> Fault | None:
+    if binary_outcome(label, classes) is not None:
+        return None
+    if classes is not None and (fault := _ambiguity(label, _outcomes(label, classes), classes)):
+        return fault
+    named = f", or a class, {listed(classes)}" if classes else "; to use names, declare `classes`"
+    return Fault("unknown_class", f"label is {quoted(label)}: must be 0, 1, true or false{named}")
+
+
+def _check_class(label: LabelValue, classes: tuple[str, ...] | None, *, ordered: bool) -> Fault | None:
+    if isinstance(label, bool) and not (classes and _named_by_booleans(classes)):
         return Fault("wrong_type", f"label is {quoted(label)}: must be a class or its index, not a boolean")
-    if task == "multiclass" and classes is not None and class_index(label, classes) is None:
-        return Fault("unknown_class", f"label is {quoted(label)}: must be a class, {listed(classes)}, or its index")
-    return None
+    if classes is None or class_index(label, classes, ordered=ordered) is not None:
+        return None
+    if fault := _ambiguity(label, _meanings(label, classes, ordered=ordered), classes):
+        return fault
+    if not ordered and _meanings(label, classes):
+        return Fault(
+            "no_order", f"label is {quoted(label)}: {_UNORDERED}: send its name, or declare `classes` in order"
+        )
+    index = "" if _named_by_numbers(classes) or not ordered else ", or its index"
+    return Fault("unknown_class", f"label is {quoted(label)}: must be a class, {listed(classes)}{index}")
+
+
+_UNORDERED: Final = "the model's classes came by name and have no order"
+
+
+def _ambiguity(label: LabelValue, places: Sequence[int], classes: Sequence[str]) -> Fault | None:
+    """Return the fault of a label that may mean several classes."""
+    if len(places) < 2:  # noqa: PLR2004 - one meaning, or none
+        return None
+    may_mean = " or ".join(quoted(classes[place]) for place in places)
+    return Fault("ambiguous_label", f"label is {quoted(label)}: may mean {may_mean}: send the class's name as text")
 
 
 def _check_amount(label: LabelValue) -> Fault | None:
@@ -110,24 +150,34 @@ def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:
     return [values[name] for name in classes] if isinstance(values, dict) else values
 
 
-def class_index(label: LabelValue, classes: tuple[str, ...]) -> int | None:
-    """Return the index of a label among the classes, or None if it names no class.
+def class_index(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = True) -> int | None:
+    """Return the index of the class that a label names, or None if it names none, or may name several.
 
-    An integer names a class if any class is named by an integer; otherwise it is an index. So `1` never means the second
-    class of a model whose first class is called "1". A boolean names the class called `true` or `false`, in any capitals.
+    A number or text names the class of that number, however it is written: `1`, `1.0` and `"1"` alike. A whole number is an index
+    only where no class is named by a number, and where the order of the classes is known.
 
-    >>> class_index("dog", ("cat", "dog")), class_index(1, ("cat", "dog")), class_index(1, ("1", "2"))
+    >>> class_index("dog", ("cat", "dog")), class_index(1, ("cat", "dog")), class_index(1, ("1.0", "2.0"))
     (1, 1, 0)
     """
+    places = _meanings(label, classes, ordered=ordered)
+    return places[0] if len(places) == 1 else None
+
+
+def _meanings(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = True) -> tuple[int, ...]:
+    """Return the places of the classes that a label may name."""
     if isinstance(label, bool):
-        return _named_by_booleans(classes).get(label)
-    if isinstance(label, float):
-        if not label.is_integer():
-            return None
-        label = int(label)
-    if isinstance(label, str) or _named_by_integers(classes):
-        return _places(classes).get(str(label))
-    return label if 0 <= label < len(classes) else None
+        return _named_by_booleans(classes).get(label, ())
+    if isinstance(label, str) and label in _places(classes):
+        return (_places(classes)[label],)
+    number, numbered = number_of(label), _named_by_numbers(classes)
+    if number is None:
+        return ()
+    if numbered or isinstance(label, str):
+        return numbered.get(number, ())
+    index = int(number) if ordered and 0 <= number < len(classes) and number == number.to_integral_value() else None
+    # 0 and 1 may also stand for classes that are named by false and true.
+    names = _named_by_booleans(classes).get(bool(number), ()) if number in (0, 1) else ()
+    return names if index is None else tuple({index, *names})
 
 
 @lru_cache(maxsize=256)
@@ -136,17 +186,28 @@ def _places(classes: tuple[str, ...]) -> dict[str, int]:
 
 
 @lru_cache(maxsize=256)
-def _named_by_booleans(classes: tuple[str, ...]) -> dict[bool, int]:
-    """Return the places of the classes called `true` and `false`, where no other capitals make that ambiguous."""
-    lowered = [name.lower() for name in classes]
+def _named_by_numbers(classes: tuple[str, ...]) -> dict[Decimal, tuple[int, ...]]:
+    """Return the places of classes that are named by numbers, by number."""
+    numbers = [number_of(name) for name in classes]
     return {
-        truth: lowered.index(name) for truth, name in ((True, "true"), (False, "false")) if lowered.count(name) == 1
+        number: tuple(place for place, other in enumerate(numbers) if other == number)
+        for number in numbers
+        if number is not None
     }
 
 
 @lru_cache(maxsize=256)
-def _named_by_integers(classes: tuple[str, ...]) -> bool:
-    return any(_INTEGER.fullmatch(name) for name in classes)
+def _named_by_booleans(classes: tuple[str, ...]) -> dict[bool, tuple[int, ...]]:
+    """Return the places of classes that are named by `true` and `false`, in any case."""
+    words = [name.casefold() for name in classes]
+    return {
+        value: tuple(place for place, word in enumerate(words) if word == spelled)
+        for value, spelled in BOOLEANS.items()
+        if spelled in words
+    }
+
+
+BOOLEANS: Final = {True: "true", False: "false"}
 
 
 def binary_outcome(label: LabelValue, classes: tuple[str, ...] | None) -> Literal[0, 1] | None:
@@ -155,12 +216,33 @@ def binary_outcome(label: LabelValue, classes: tuple[str, ...] | None) -> Litera
     >>> binary_outcome(True, None), binary_outcome(0.0, None), binary_outcome("spam", ("ham", "spam"))
     (1, 0, 1)
     """
-    if isinstance(label, bool):
-        return 1 if label else 0
-    if classes is None and isinstance(label, str):
-        return None
-    place = class_index(label, classes or ("negative", "positive"))
-    return None if place is None else 1 if place == 1 else 0
+    if classes is None:
+        return None if isinstance(label, str) or label not in (0, 1) else 1 if label else 0
+    places = _outcomes(label, classes)
+    return None if len(places) != 1 else 1 if places[0] == 1 else 0
+
+
+def _outcomes(label: LabelValue, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the places of the classes of a binary model that a label may mean."""
+    if not isinstance(label, bool) or _named_by_booleans(classes):
+        return _meanings(label, classes)
+    # Where a class named by 0 or 1 is not at that place, booleans may mean either; refusing only one of them would bias what is left.
+    numbered = _named_by_numbers(classes)
+    is_clear = all(place == value for value in (0, 1) for place in numbered.get(Decimal(value), ()))
+    return (int(label),) if is_clear else (0, 1)
+
+
+def number_of(value: str | float) -> Decimal | None:
+    """Return the number that a value states, exactly as it is written; None for other texts, and for what is not finite.
+
+    >>> number_of("1.0") == number_of(1), number_of("0.1") == number_of(0.1), number_of("one")
+    (True, True, None)
+    """
+    written = value if isinstance(value, str) else repr(value)
+    return Decimal(written) if _NUMBER.fullmatch(written) else None
+
+
+_NUMBER: Final = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,6})?")
 
 
 def was_right(prediction: str | float, label: LabelValue) -> bool:
@@ -176,8 +258,8 @@ def was_right(prediction: str | float, label: LabelValue) -> bool:
         return label == 1
     if isinstance(prediction, str) and isinstance(label, str):
         return prediction == label
-    answer = _number(prediction)
-    return answer is not None and answer == _number(label)
+    answer = number_of(prediction)
+    return answer is not None and answer == number_of(label)
 
 
 def says_right(prediction: str | float, label: LabelValue) -> bool:
@@ -186,25 +268,12 @@ def says_right(prediction: str | float, label: LabelValue) -> bool:
     >>> says_right("Paris", True), says_right("Paris", 1), says_right("42", 1), says_right("Paris", "Rome")
     (True, True, False, False)
     """
-    return isinstance(label, bool) or (may_say_right(label) and _number(prediction) is None)
+    return isinstance(label, bool) or (may_say_right(label) and number_of(prediction) is None)
 
 
 def may_say_right(label: LabelValue) -> bool:
     """Return whether a label says of some answers whether they were right: `true`, `false`, 1 and 0 do."""
     return not isinstance(label, str) and label in (0, 1)
-
-
-def _number(value: str | float) -> float | None:
-    if not isinstance(value, str):
-        return value
-    if _INTEGER.fullmatch(value):
-        return int(value)
-    return float(value) if _DECIMAL.fullmatch(value) else None
-
-
-_INTEGER: Final = re.compile(r"-?[0-9]+")
-
-_DECIMAL: Final = re.compile(r"[-+]?[0-9]+(\.[0-9]*)?([eE][-+]?[0-9]+)?")
 
 
 def listed(names: Sequence[str], limit: int = 5) -> str:

@@ -242,6 +242,20 @@ class ModelSettings:
         return max(parse_duration("windows", window) for window in self.windows)
 
 
+RULES: Final = 1
+"""The present rules by which labels are read; 0 are those of releases up to 0.3.0."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What the meaning of labels depended on until a change: rows that were summed before keep it."""
+
+    until: int  # the last revision of the settings that it holds for
+    rules: int
+    classes: tuple[str, ...] | None
+    ordered: bool
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Model:
     """A model as the store knows it."""
@@ -253,6 +267,22 @@ class Model:
     settings: ModelSettings
     revision: int
     created_at: int
+    ordered: bool = True  # False: the classes came by name, sorted, so that numbers and arrays mean none of them
+    accepted: bool = False  # an event was accepted, so that its label may have been read already
+    rules: int = RULES
+    former: tuple[Reading, ...] = ()  # oldest first
+
+    def as_of(self, revision: int) -> "Model":
+        """Return the model with the classes and rules that labels were read by under a revision of its settings."""
+        if not self.former or revision > self.former[-1].until:
+            return self
+        held = next(reading for reading in self.former if revision <= reading.until)
+        return replace(self, classes=held.classes, ordered=held.ordered, rules=held.rules, former=())
+
+    @property
+    def reading(self) -> Reading:
+        """How labels are read now, and were up to this revision."""
+        return Reading(until=self.revision, rules=self.rules, classes=self.classes, ordered=self.ordered)
 
 
 def _declared(record: type[ModelSettings]) -> list[Setting]:
@@ -274,7 +304,8 @@ TASK: Final = Setting(
 CLASSES: Final = Setting(
     name="classes",
     type=nullable(names(MAX_CLASSES, least=2)),
-    sentence="Class names in the order of probability vectors, the positive one last of a binary model; fixed by the first event.",
+    sentence="Class names in the order of probability vectors, the positive one last of a binary model; fixed by the first event, "
+    "but classes that came by name may still be put in order.",
 )
 SETTINGS: Final = {setting.name: setting for setting in (TASK, CLASSES, *_declared(ModelSettings))}
 """All settings of a model by name, as the API takes and shows them."""
@@ -320,7 +351,7 @@ def task_from(model: Model | None, declaration: Mapping[str, object]) -> tuple[T
     classes: tuple[str, ...] | None = CLASSES.type.parse("classes", declaration.get("classes"))
     if model is not None:
         task = _unchanged("task", model.task, task)
-        classes = _unchanged("classes", model.classes, classes)
+        classes = _classes_after(model, classes)
     if task == "binary" and classes is not None and len(classes) != 2:  # noqa: PLR2004 - what binary means
         raise BadInput("classes", list(classes), "must be exactly two for a binary model, the positive one last")
     return task, classes
@@ -349,6 +380,13 @@ def check_task_of(chosen: Mapping[str, object], task: Task | None, settings: Mod
         raise BadInput(
             "thresholds.ratio", limit, f"is for binary models, whose outcomes can be counted; this one's task is {task}"
         )
+
+
+def _classes_after(model: Model, declared: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """Return the classes after a declaration: those that came by name may be put into any order."""
+    if not model.ordered and declared is not None and set(declared) == set(model.classes or ()):
+        return declared
+    return _unchanged("classes", model.classes, declared)
 
 
 def _unchanged(name: str, old: T | None, new: T | None) -> T | None:

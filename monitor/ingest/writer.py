@@ -34,6 +34,7 @@ class Shape:
 
     task: str | None
     classes: tuple[str, ...] | None
+    ordered: bool = True
 
 
 class Directory:
@@ -62,18 +63,15 @@ class Directory:
         self._known.pop(name, None)
 
     def is_fresh(self, name: str) -> bool:
-        """Return whether `find` needs no database."""
+        """Return whether neither finding a model nor accepting its events needs the database."""
         entry = self._known.get(name)
-        return entry is not None and time.monotonic() - entry[0] < FRESH_SECONDS
+        return entry is not None and entry[1].accepted and time.monotonic() - entry[0] < FRESH_SECONDS
 
     def settle(self, name: str, shape: Shape) -> Model:
-        """Create a model, or set the task and classes that it lacks; return the stored model."""
+        """Create a model, or note that its events are accepted; set the task and classes that it lacks; return the stored model."""
         with self._database.write() as connection:
-            model = models.create(
-                connection, name, task=shape.task, classes=shape.classes, settings=ModelSettings(), now=self._now()
-            )
-            if shape.task is not None:
-                models.fix_task(connection, model.id, shape.task, shape.classes)
+            model = models.create(connection, name, task=None, classes=None, settings=ModelSettings(), now=self._now())
+            models.accept(connection, model.id, task=shape.task, classes=shape.classes, ordered=shape.ordered)
             stored = models.by_name(connection, name)
         if stored is None:
             raise Unavailable(f"model {name} was deleted while it was being created")
@@ -93,7 +91,8 @@ def first_shapes(events: Sequence[Event], known: Callable[[str], Shape | Model |
         if isinstance(event, PredictionEvent):
             shape = _shape_of(event)
             if stored is None or stored.task in {None, shape.task}:
-                shapes[event.model] = Shape(shape.task, stored.classes if stored and stored.classes else shape.classes)
+                declared = None if stored is None else stored.classes
+                shapes[event.model] = shape if declared is None else Shape(shape.task, declared)
     return shapes
 
 
@@ -103,8 +102,13 @@ def _lacks_classes(stored: Shape | Model) -> bool:
 
 def _shape_of(event: PredictionEvent) -> Shape:
     vector = event.probabilities if event.probabilities is not None else event.logits
-    classes = None if vector is None else tuple(vector if isinstance(vector, dict) else map(str, range(len(vector))))
-    return Shape(TASK_OF_FORM[form_of(event)], classes)
+    task = TASK_OF_FORM[form_of(event)]
+    if vector is None:
+        return Shape(task, None)
+    numbered = tuple(map(str, range(len(vector))))
+    if isinstance(vector, dict) and vector.keys() != set(numbered):
+        return Shape(task, tuple(sorted(vector)), ordered=False)
+    return Shape(task, numbered)
 
 
 class Writer:
@@ -217,7 +221,7 @@ class Ingest:
         settled = {
             name: self.directory.settle(name, shapes.get(name, Shape(None, None)))
             for name in {event.model for event in checked.accepted}
-            if stored[name] is None or name in shapes
+            if name in shapes or (known := stored[name]) is None or not known.accepted
         }
         if settled:
             checked = check_all(checked, settled.get)  # another replica may have been first, with another task

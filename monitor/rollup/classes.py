@@ -83,7 +83,7 @@ def _labelled(
 ) -> list[Entries]:
     scored = []
     for i, row, label in labels:
-        truth = truth_index(models[row.model_id], label.label)
+        truth = truth_index(models[row.model_id], row, label.label)
         if truth is not None:
             p, y = confidences[i], int(truth == index_of[row.model_id])
             scored.append(Scored(i, False, "both", p, y, *binary_losses(p, y)))

@@ -76,7 +76,7 @@ def cohort_sums(
     taken: Mapping[int, Taken],
     revisions: Mapping[tuple[int, int], Revision],
     *,
-    segments_only: bool = False,
+    with_late: bool = True,
 ) -> Sums:
     """Return what changes of events without a cluster add to the cohorts that wait; targets are (series, due, bucket).
 
@@ -87,15 +87,11 @@ def cohort_sums(
     entries : of the changes; rows are their positions
     taken : progress of the tests, by model
     revisions : segments declared when the events came, by model and number
-    segments_only : whether only cohorts of segments that were not taken yet are summed, for a rebuild
+    with_late : whether labels that came too late are summed too
 
     """
-    cohorts = _cohorts(changes, taken, with_late=not segments_only)
+    cohorts = _cohorts(changes, taken, with_late=with_late)
     series, of_each, places = series_of_all([changes[i].row for i in cohorts], revisions)
-    if segments_only:
-        of_segment = np.array([bool(key.segment) for key in series], dtype=bool)[places]
-        owner = np.repeat(np.arange(len(of_each)), of_each)
-        of_each, places = np.bincount(owner[of_segment], minlength=len(of_each)), places[of_segment]
     return _by_cohort(entries, len(changes), cohorts=cohorts, series=series, of_each=of_each, places=places)
 
 

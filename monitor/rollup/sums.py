@@ -193,7 +193,7 @@ def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mappin
         model = models[row.model_id]
         if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
             continue
-        truth = truth_index(model, label.label)
+        truth = truth_index(model, row, label.label)
         if truth is not None:
             by_model.setdefault(model.id, []).append((i, vectors_of(row, model.classes)[0], truth))
     return [

@@ -244,7 +244,7 @@ def _terms_of_class(model: Model, row: PredictionRow, label: LabelRow | None, in
     ]
     if label is None:
         return terms
-    truth = truth_index(model, label.label)
+    truth = truth_index(model, row, label.label)
     told = [] if truth is None else _cell_terms("both", p, int(truth == index), half=False)
     return [*terms, (total_slot("labels"), 1), *told]
 
@@ -384,7 +384,7 @@ def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: 
 def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term]:
     if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
         return []
-    truth = truth_index(model, label.label)
+    truth = truth_index(model, row, label.label)
     terms = []
     for index, p in enumerate(vectors_of(row, model.classes)[0]):
         sixtieth = min(max(bisect_left(_CLASS_EDGES, p) - 1, 0), SIXTIETHS - 1)

@@ -12,7 +12,7 @@ from ..domain.delays import Seen
 from ..domain.errors import NotFound
 from ..domain.names import name_fault
 from ..domain.records import Progress
-from ..domain.settings import Model, ModelSettings, Revision
+from ..domain.settings import Model, ModelSettings, Reading, Revision
 from .bulk import insert_new, upsert
 from .schema import delay, model, progress, revision
 
@@ -57,6 +57,7 @@ def create(
     classes: Sequence[str] | None,
     settings: ModelSettings,
     now: int,
+    ordered: bool = True,
 ) -> Model:
     """Add a model unless its name is taken; return the stored one."""
     row = {
@@ -66,6 +67,7 @@ def create(
         "settings": _settings_json(settings),
         "revision": 1,
         "created_at": now,
+        "ordered": ordered,
     }
     is_new = insert_new(connection, model, [row], key=["name"]) == 1
     stored = _written(connection, name)
@@ -85,6 +87,7 @@ def insert_as(connection: Connection, wanted: Model) -> Model:
             settings=_settings_json(wanted.settings),
             revision=wanted.revision,
             created_at=wanted.created_at,
+            ordered=wanted.ordered,
         )
     )
     _begin(connection, wanted)
@@ -106,17 +109,31 @@ def _written(connection: Connection, name: str) -> Model:
 
 
 def change(
-    connection: Connection, old: Model, *, task: str | None, classes: Sequence[str] | None, settings: ModelSettings
+    connection: Connection,
+    old: Model,
+    *,
+    task: str | None,
+    classes: Sequence[str] | None,
+    settings: ModelSettings,
+    ordered: bool = True,
 ) -> Model:
     """Store new settings; a change of what the roll-up depends on begins a new revision."""
-    same = _summed_under(settings) == _summed_under(old.settings)
+    read_alike = (old.classes, old.ordered) == (None if classes is None else tuple(classes), ordered)
+    same = read_alike and _summed_under(settings) == _summed_under(old.settings)
     number = old.revision if same else old.revision + 1
     if not same:
         _add_revision(connection, old.id, number, settings)
     connection.execute(
         update(model)
         .where(model.c.id == old.id)
-        .values(task=task, classes=_json_list(classes), settings=_settings_json(settings), revision=number)
+        .values(
+            task=task,
+            classes=_json_list(classes),
+            ordered=ordered,
+            settings=_settings_json(settings),
+            revision=number,
+            former=_former_json(old.former if read_alike else (*old.former, old.reading)),
+        )
     )
     return _written(connection, old.name)
 
@@ -126,13 +143,17 @@ def _summed_under(settings: ModelSettings) -> tuple[object, ...]:
     return settings.segments, settings.label_delay, sorted(settings.class_thresholds)
 
 
-def fix_task(connection: Connection, model_id: int, task: str, classes: Sequence[str] | None) -> None:
-    """Set the task and the classes of a model where it has none yet."""
-    connection.execute(update(model).where(model.c.id == model_id, model.c.task.is_(None)).values(task=task))
+def accept(
+    connection: Connection, model_id: int, *, task: str | None, classes: Sequence[str] | None, ordered: bool
+) -> None:
+    """Note that events of a model are accepted, and set the task and the classes that it lacks."""
+    this = model.c.id == model_id
+    connection.execute(update(model).where(this).values(accepted=True))
+    if task is not None:
+        connection.execute(update(model).where(this, model.c.task.is_(None)).values(task=task))
     if classes is not None:
-        connection.execute(
-            update(model).where(model.c.id == model_id, model.c.classes.is_(None)).values(classes=_json_list(classes))
-        )
+        values = {"classes": _json_list(classes), "ordered": ordered}
+        connection.execute(update(model).where(this, model.c.classes.is_(None)).values(**values))
 
 
 def remove(connection: Connection, model_id: int) -> None:
@@ -251,7 +272,14 @@ def _model(row: Row[Any]) -> Model:
         settings=msgspec.json.decode(row.settings, type=ModelSettings),
         revision=row.revision,
         created_at=row.created_at,
+        ordered=row.ordered,
+        accepted=row.accepted,
+        former=msgspec.json.decode(row.former, type=tuple[Reading, ...]),
     )
+
+
+def _former_json(readings: Sequence[Reading]) -> str:
+    return msgspec.json.encode(readings).decode()
 
 
 def _settings_json(settings: ModelSettings) -> str:

@@ -6,6 +6,7 @@ from typing import Final
 
 import msgspec
 
+from ..domain import former_labels
 from ..domain.errors import Corrupt
 from ..domain.events import LabelValue
 from ..domain.labels import amount_of, binary_outcome, class_index, was_right
@@ -114,7 +115,7 @@ def usable(model: Model, label: str) -> bool:
         return True
     if model.task == "regression":
         return amount_of(_decoded(label)) is not None
-    return _truth(model.task, model.classes, label) is not None
+    return _truth(model, label) is not None
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
@@ -122,7 +123,7 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     if model.task == "regression":
         return []
     if model.task == "multiclass":
-        return _judged_vectors(model, row, _truth(model.task, model.classes, label))
+        return _judged_vectors(model, row, truth_index(model, row, label))
     y = _outcome(model, row, label)
     if y is None or is_score(model, row):
         return []
@@ -150,7 +151,7 @@ def outcome(model: Model, row: PredictionRow, label: str) -> int | None:
         return None
     if model.task in {"binary", "confidence"}:
         return _outcome(model, row, label)
-    truth = _truth(model.task, model.classes, label) if model.task == "multiclass" else None
+    truth = truth_index(model, row, label) if model.task == "multiclass" else None
     return None if truth is None else int(top(vectors_of(row, model.classes)[0]) == truth)
 
 
@@ -164,15 +165,15 @@ def label_value(label: LabelRow) -> LabelValue:
     return _decoded(label.label)
 
 
-def truth_index(model: Model, label: str) -> int | None:
-    """Return the index of the class of a label."""
-    return _truth("multiclass", model.classes, label)
+def truth_index(model: Model, row: PredictionRow, label: str) -> int | None:
+    """Return the index of the class of a label of a prediction, as labels were read when it was summed."""
+    return _truth(model.as_of(row.revision), label)
 
 
 def _outcome(model: Model, row: PredictionRow, label: str) -> int | None:
     if model.task == "confidence":
-        return int(was_right(answer_given(row), _decoded(label)))
-    return _truth("binary", model.classes, label)
+        return int(_RIGHT[model.as_of(row.revision).rules](answer_given(row), _decoded(label)))
+    return _truth(model.as_of(row.revision), label)
 
 
 def answer_given(row: PredictionRow) -> str | float:
@@ -206,8 +207,20 @@ def _decoded(label: str) -> LabelValue:
     return _labels.decode(label)
 
 
+def _truth(model: Model, label: str) -> int | None:
+    """Return the index of the class of a label among a model's classes; of a binary model, 1 is the positive class."""
+    return _read(model.rules, model.task, model.classes, model.ordered, label)
+
+
 @lru_cache(maxsize=4096)
-def _truth(task: str, classes: tuple[str, ...] | None, label: str) -> int | None:
-    """Return the index of a label among the classes; of a binary model, 1 is the positive class."""
+def _read(rules: int, task: str | None, classes: tuple[str, ...] | None, ordered: bool, label: str) -> int | None:  # noqa: FBT001 - local
     value = _decoded(label)
-    return binary_outcome(value, classes) if task == "binary" else class_index(value, classes or ())
+    if task == "binary":
+        return (binary_outcome if rules else former_labels.binary_outcome)(value, classes)
+    if not rules:
+        return former_labels.class_index(value, classes or ())
+    return class_index(value, classes or (), ordered=ordered)
+
+
+_RIGHT: Final = (former_labels.was_right, was_right)
+"""Whether an answer was right, by the number of the rules that its label is read by."""

@@ -22,6 +22,7 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
+    true,
 )
 
 metadata: Final = MetaData(
@@ -58,6 +59,13 @@ model = Table(
     Column("settings", Text, nullable=False),  # JSON object of what was declared
     Column("revision", Integer, nullable=False),  # of the settings that the roll-up depends on
     Column("created_at", BigInteger, nullable=False),
+    Column(
+        "ordered", Boolean, nullable=False, server_default=true()
+    ),  # whether the order of the classes means something
+    Column("accepted", Boolean, nullable=False, server_default=false()),  # whether it has accepted any event
+    Column(
+        "former", Text, nullable=False, server_default="[]"
+    ),  # JSON list of how labels were read under former revisions
     sqlite_autoincrement=True,  # the id of a deleted model is never given to another
 )
 

@@ -58,6 +58,7 @@ def standing(
     labels : all labels of the event, oldest first
 
     """
+    model = model.as_of(prediction.revision)
     if len(labels) == 1:
         first = labels[0]
         return first if usable(model, first.label) and is_about(model, first, prediction, versions) else None

@@ -282,7 +282,7 @@ def _scored(
     for row, stored in zip(rows, labels, strict=True):
         label = None if stored is not None and sources is not None and stored.source not in sources else stored
         if model.task == "multiclass":
-            truth = None if label is None else truth_index(model, label.label)
+            truth = None if label is None else truth_index(model, row, label.label)
             scored.append((row.at, vectors_of(row, model.classes)[1], -1 if truth is None else truth))
         else:
             kind = "both" if row.raw is None else "raw"

@@ -260,7 +260,7 @@ def _scored(
         y = amount(label.label)
         return None if y is None else (distributions_of(row)[1], y)
     if model.task == "multiclass":
-        truth = truth_index(model, label.label)
+        truth = truth_index(model, row, label.label)
         return None if truth is None else (vectors_of(row, model.classes)[1], truth)
     kind = "both" if row.raw is None else "raw"
     return next(((p, y) for scored, p, y, *_ in judged(model, row, label.label) if scored == kind), None)

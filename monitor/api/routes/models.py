@@ -9,12 +9,23 @@ from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
+from ...calibrators.ladder import PER_CLASS
 from ...domain.errors import BadInput, Conflict
 from ...domain.evaluations import MISCALIBRATED, Evaluation, Verdict
-from ...domain.names import check_model_name
+from ...domain.names import check_model_name, version_name
 from ...domain.quantities import Count, Moment
-from ...domain.settings import Model, ModelSettings, Recalibration, Task, check_task_of, settings_from, task_from
+from ...domain.settings import (
+    CLASSES,
+    Model,
+    ModelSettings,
+    Recalibration,
+    Task,
+    check_task_of,
+    settings_from,
+    task_from,
+)
 from ...domain.times import SECOND, moment, parse_duration
+from ...rollup.rebuild import sum_again
 from ...store import alerts, audit, evaluations, events, journal, lease, models, rollups, versions
 from ...windows.verdicts import Standing
 from .. import settings
@@ -26,6 +37,9 @@ from ..settings import SettingsBody, gives_settings, settings_of
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["models"], route_class=StrictRoute)
+
+MOST_SUMMED_AGAIN = 100_000
+"""Predictions of a model up to which a declaration may sum them again, which takes some seconds."""
 
 
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -168,32 +182,57 @@ def declare_model(context: Context, now: Now, model: ModelName, declaration: Sen
     """Declare settings: those in the body replace the present ones, others stay. Creates the model if it does not exist."""
     check_model_name(model)
     with context.database.write() as connection:
-        old = models.by_name(connection, model, lock=True)
-        status = 201 if old is None else 200
-        if old is None:
+        known = models.by_name(connection, model)
+        status = 201 if known is None else 200
+        if known is None:
             task, classes, chosen = _declared(None, declaration)
             models.create(connection, model, task=task, classes=classes, settings=chosen, now=now)
-            old = model_named(connection, model, lock=True)  # another request may have been first
+        elif not known.ordered and _names_classes(declaration):
+            lease.fence(connection)  # before the model is locked, as everywhere
+        old = model_named(connection, model, lock=True)  # another request may have been first
         task, classes, chosen = _declared(old, declaration)
-        _keep_meaning(connection, old, classes)
-        changed = models.change(connection, old, task=task, classes=classes, settings=chosen)
+        ordered = old.ordered or _names_classes(declaration)
+        _keep_meaning(old, classes)
+        changed = models.change(connection, old, task=task, classes=classes, settings=chosen, ordered=ordered)
+        if ordered and not old.ordered:
+            _sum_again(connection, changed, was=old.classes)
     context.ingest.directory.forget(model)
     return answer(settings.ModelSettings(**settings_of(changed)), status=status)
 
 
-def _keep_meaning(connection: Connection, old: Model, classes: tuple[str, ...] | None) -> None:
-    """Refuse to name the classes of a binary model that has events: their label 1 may mean either class."""
-    seen = models.progress_of(connection, [old.id])[old.id]
-    if (
-        old.task == "binary"
-        and old.classes is None
-        and classes is not None
-        and (seen.predictions or rollups.reference_series(connection, old.id))
-    ):
+def _keep_meaning(old: Model, classes: tuple[str, ...] | None) -> None:
+    """Refuse to name the classes of a binary model that has accepted events: their label 1 may mean either class."""
+    if old.task == "binary" and old.classes is None and classes is not None and old.accepted:
         raise Conflict(
             f"model {old.name} has events whose labels were read as 0 and 1; its classes can no longer be named. "
             "Delete the model or use another name."
         )
+
+
+def _sum_again(connection: Connection, model: Model, was: tuple[str, ...] | None) -> None:
+    """Sum the events of a model again whose classes came by name and now have an order: sums are by place.
+
+    Rows that are too many keep their reading where the declared order is the sorted one.
+    """
+    predictions = models.progress_of(connection, [model.id])[model.id].predictions
+    if predictions > MOST_SUMMED_AGAIN and model.classes == was:
+        return
+    if predictions > MOST_SUMMED_AGAIN:
+        raise Conflict(
+            f"model {model.name} has {predictions} predictions, summed in the sorted order of its classes; more than "
+            f"{MOST_SUMMED_AGAIN} are not summed again. Declare them in sorted order, delete the model, or use another name."
+        )
+    fitted = [document.number for document in versions.documents(connection, model.id) if document.method in PER_CLASS]
+    if fitted and model.classes != was:
+        raise Conflict(
+            f"{version_name(fitted[-1])} of model {model.name} was fitted for each class in their sorted order. Declare them in that"
+            " order, delete the model, or use another name."
+        )
+    sum_again(connection, model)
+
+
+def _names_classes(declaration: Mapping[str, object]) -> bool:
+    return declaration.get(CLASSES.name) is not None
 
 
 def _declared(

@@ -138,3 +138,14 @@ def test_a_model_that_is_gone_cannot_be_rebuilt(feed):
     feed.model()
     with pytest.raises(NotFound, match="no model m any more"):
         rebuild_model(feed.database, model)
+
+
+def test_rebuild_sums_what_waits_for_the_tests_again(feed, make):
+    model = feed.model(segments=("country",), label_delay=HOUR)
+    feed.take(*sent(make), make.prediction("single", 0.5), make.prediction("other", 0.75), make.label("single", 1))
+    with feed.database.write() as connection:
+        connection.exec_driver_sql("UPDATE cohort SET summary = (SELECT summary FROM cohort LIMIT 1)")
+        connection.exec_driver_sql("UPDATE cluster SET summary = (SELECT summary FROM cohort LIMIT 1)")
+    assert differences(feed, model) != []
+    rebuild_model(feed.database, model)
+    assert differences(feed, model) == []

@@ -151,6 +151,8 @@ def test_a_database_of_0_3_0_answers_as_it_did(kept, name):
             segment.pop("e_value_log", None)  # made anew for each answer, by tests that may have become better ones
             if segment["flagged"] or segment["verdict"] == "miscalibrated":
                 segment["verdict"] = "suspect"
+        if "revision" in old:
+            old["revision"] += 1  # from the upgrade on, labels are read by new rules
         new = kept.ask("GET", path, status=status)
         assert changes(old, new, sentences=not nouns & SENTENCES_MAY_CHANGE) == [], path
 

@@ -6,7 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from monitor.domain import former_labels
 from monitor.domain.events import LabelEvent, PredictionEvent, Receipt, Rejection, form_of, levels_of, quoted
 from monitor.domain.labels import binary_outcome, check_against, class_index, vector_of, was_right
 
@@ -18,6 +21,7 @@ DIGITS = tuple("0123456789")
 class Settings:
     task: str | None = None
     classes: tuple[str, ...] | None = None
+    ordered: bool = True
 
 
 def prediction(**fields: Any) -> PredictionEvent:
@@ -48,6 +52,26 @@ def label(value: Any) -> LabelEvent:
         (1, ("-1", "1"), 1),
         (0, ("7", "other"), None),
         ("0", ANIMALS, None),
+        (1.0, ("1.0", "2.0", "3.0"), 0),
+        (1, ("1.0", "2.0", "3.0"), 0),
+        ("1", ("1.0", "2.0", "3.0"), 0),
+        ("3.00", ("1.0", "2.0", "3.0"), 2),
+        (0, ("1.0", "2.0", "3.0"), None),
+        (0.5, ("0.5", "1.5"), 0),
+        (1, ("0.5", "1.5"), None),
+        (10, ("1e1", "2e1"), 0),
+        (".5", ("0.5", "1"), 0),
+        ("1.0", ("1", "1.0"), 1),
+        (1, ("1", "1.0"), None),
+        ("1.00", ("1", "1.0"), None),
+        (2, ("1", "1.0", "2"), 2),
+        (2**53 + 1, (str(2**53), str(2**53 + 1)), 1),
+        (True, ("False", "True"), 1),
+        (False, ("true", "false"), 1),
+        (1, ("False", "True"), 1),
+        (1, ("True", "False"), None),
+        (2, ("False", "True", "neither"), 2),
+        (True, ("0", "1"), None),
         (float("inf"), ANIMALS, None),
         (float("nan"), ANIMALS, None),
     ],
@@ -74,6 +98,18 @@ def test_class_index_reads_names_before_places(value: Any, classes: tuple[str, .
         (1, ("ham", "spam"), 1),
         ("eggs", ("ham", "spam"), None),
         (1, ("1", "2"), 0),
+        (1.0, ("1.0", "2.0"), 0),
+        (2, ("1.0", "2.0"), 1),
+        (True, ("0", "1"), 1),
+        (True, ("0.0", "1.0"), 1),
+        (True, ("1", "2"), None),
+        (False, ("1", "2"), None),
+        (False, ("1", "0"), None),
+        (True, ("True", "False"), 0),
+        (False, ("True", "False"), 1),
+        (0, ("True", "False"), None),
+        (0, ("False", "True"), 0),
+        (float("nan"), None, None),
         ("positive", None, None),
     ],
 )
@@ -81,6 +117,51 @@ def test_binary_outcome_takes_numbers_booleans_and_class_names(
     value: Any, classes: tuple[str, ...] | None, outcome: int | None
 ) -> None:
     assert binary_outcome(value, classes) == outcome
+
+
+SPELLINGS = (str, lambda n: f"{n}.0", lambda n: f"{n}.00", lambda n: f"{n}e0", lambda n: f"{n * 10}e-1")
+
+
+@given(
+    numbers=st.lists(st.integers(-1000, 1000), min_size=2, max_size=8, unique=True),
+    named=st.sampled_from(SPELLINGS),
+    labelled=st.sampled_from([*SPELLINGS, int, float]),
+)
+def test_a_number_is_the_class_of_that_number_however_both_are_written(
+    numbers: list[int], named: Any, labelled: Any
+) -> None:
+    classes = tuple(map(named, numbers))
+    assert [class_index(labelled(number), classes) for number in numbers] == list(range(len(numbers)))
+
+
+@given(st.lists(st.sampled_from(["a", "b", "1", "1.0", "2", "True", "false", "0"]), min_size=2, unique=True), st.data())
+def test_a_label_that_is_a_name_is_never_read_as_another_class(names: list[str], data: Any) -> None:
+    name = data.draw(st.sampled_from(names))
+    assert class_index(name, tuple(names)) == names.index(name)
+
+
+@pytest.mark.parametrize("value", [0, 1, 1.0, 2])
+def test_a_number_is_no_index_where_classes_have_no_order(value: Any) -> None:
+    assert class_index(value, ANIMALS, ordered=False) is None
+    assert class_index("dog", ANIMALS, ordered=False) == 1
+    assert class_index(2.0, ("1", "2"), ordered=False) == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "classes", "old", "new"),
+    [
+        (1.0, ("1.0", "2.0", "3.0"), 1, 0),
+        (2, ("0.5", "1.5", "2.5"), 2, None),
+        ("2.0", ("1", "2"), None, 1),
+        (7, DIGITS, 7, 7),
+        ("dog", ANIMALS, 1, 1),
+        (2, ANIMALS, 2, 2),
+    ],
+)
+def test_former_rules_read_labels_as_before(
+    value: Any, classes: tuple[str, ...], old: int | None, new: int | None
+) -> None:
+    assert (former_labels.class_index(value, classes), class_index(value, classes)) == (old, new)
 
 
 @pytest.mark.parametrize(
