@@ -80,11 +80,9 @@ def sum_again(
 
 
 def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[Change]:
-    labels = standing_labels(connection, model, rows)
-    return [
-        Change(row=replace(row, revision=model.revision), fresh=True, before=None, after=label)
-        for row, label in zip(rows, labels, strict=True)
-    ]
+    revised = [replace(row, revision=model.revision) for row in rows]
+    labels = standing_labels(connection, model, revised)
+    return [Change(row=row, fresh=True, before=None, after=label) for row, label in zip(revised, labels, strict=True)]
 
 
 def _add(

@@ -66,7 +66,6 @@ def test_a_label_with_two_meanings_is_refused_by_their_names(api, tools, setting
 def test_rows_of_former_rules_keep_their_reading_until_they_are_summed_again(api, tools, figures):
     api.put("m", status=201, task="multiclass", classes=["1.0", "2.0"])
     with api.services.database.write() as connection:
-        old = models.named(connection, "m")
         connection.exec_driver_sql(
             'UPDATE model SET former = \'[{"until": 1, "rules": 0, "classes": ["1.0", "2.0"], "ordered": true}]\''
         )
@@ -77,8 +76,14 @@ def test_rows_of_former_rules_keep_their_reading_until_they_are_summed_again(api
     api.send(tools.prediction("b", probabilities=[0.9, 0.1]), tools.label("b", 1.0))
     assert figures()["accuracy"] == 0.5
     assert verified(api) == []
+    api.send(tools.label("a", 2.0, supersedes=True), tools.label("b", "2", supersedes=True))
+    assert (figures()["labelled"], figures()["accuracy"]) == (2, 0.0)  # under the former rules 2.0 was no class
+    assert verified(api) == []
+    api.send(tools.label("b", 1, supersedes=True))
+    with api.services.database.read() as connection:
+        old = models.named(connection, "m")
     assert rebuild_model(api.services.database, old) == 2
-    assert (figures()["labelled"], figures()["accuracy"]) == (2, 1.0)
+    assert (figures()["labelled"], figures()["accuracy"]) == (2, 0.5)  # now 2.0 is one, and stands
     assert verified(api) == []
 
 
