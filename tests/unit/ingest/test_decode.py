@@ -208,7 +208,7 @@ def test_text_that_looks_like_keys_is_no_repeat(source: bytes) -> None:
 class Binary:
     task = "binary"
     classes = None
-    ordered: bool = True
+    ordered = True
 
 
 def test_check_all_moves_what_disagrees_to_its_place() -> None:
