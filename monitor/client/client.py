@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final, Protocol, Self, SupportsFloat, overload
+from typing import Any, Final, Protocol, Self, SupportsFloat, Unpack, overload
 from urllib.parse import quote
 from uuid import UUID
 
@@ -16,6 +16,7 @@ import msgspec
 
 from ..domain.errors import BadInput
 from . import items
+from .batches import Columns, LabelColumns, batch_of, longest
 from .cache import Cache, place
 from .champion import Calibrated, is_single
 from .champions import Champions
@@ -303,6 +304,55 @@ class Client:
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             self._drop(error)
 
+    def log_many(self, event_ids: Any = None, **fields: Unpack[Columns]) -> list[str]:
+        """Queue the predictions of a batch and return their ids, in their order; empty where one was unusable.
+
+        Each field is a column with one entry per event, as a list, an array or a series, or one value for all. `probabilities`, `logits`,
+        `segments` and `quantiles` may be data frames, or mappings to columns by class, segment or level. Results of `calibrated` and
+        `calibrated_distribution` for arrays are taken too.
+
+        Columns of several lengths are counted as dropped, whole. A batch larger than the queue needs `block_seconds`.
+
+        Parameters
+        ----------
+        event_ids : column of ids, as `log` takes them; by default new ones
+        fields : columns by the names of `log`
+
+        Examples
+        --------
+        >>> with Client("http://127.0.0.1:9", "animals", timeout=0.1) as client:  # nobody listens there
+        ...     client.log_many(["a", "b"], probabilities={"cat": [0.9, 0.2], "dog": [0.1, 0.8]}, segments={"country": "CH"})
+        ...     client.label_many(["a", "b"], ["cat", "cat"])
+        ['a', 'b']
+
+        """
+        columns = {"event_id": event_ids, **fields}
+        try:
+            batch = batch_of(columns)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._drop(error, longest(columns))
+            return [""] * longest(columns)
+        return [self.log(**row) for row in batch.rows()]
+
+    def label_many(self, event_ids: Any, labels: Any, **fields: Unpack[LabelColumns]) -> None:
+        """Queue the labels of a batch; columns are as in `log_many`.
+
+        Parameters
+        ----------
+        event_ids : column of ids
+        labels : column of labels; a row whose truth is not known yet is to be left out
+        fields : columns by the names of `label`
+
+        """
+        columns = {"event_id": event_ids, "label": labels, **fields}
+        try:
+            batch = batch_of(columns)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            self._drop(error, longest(columns))
+            return
+        for row in batch.rows():
+            self.label(**row)
+
     @overload
     def calibrate(self, p: float) -> float: ...
     @overload
@@ -552,8 +602,9 @@ class Client:
         if not self._worker.running:
             self._run()
 
-    def _drop(self, error: Exception) -> None:
-        self._outbox.drop()
+    def _drop(self, error: Exception, events: int = 1) -> None:
+        for _ in range(events):
+            self._outbox.drop()
         if self._strict and isinstance(error, BadInput):
             raise error
         if self._strict:

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Self
 
 from ..domain.errors import BadInput
 from .client import Client, EventId
+from .plain import class_name
 
 Segments = Mapping[str, str | int | bool]
 
@@ -184,7 +185,7 @@ class _Multiclass:
     field = "probabilities"
 
     def __init__(self, classes: Iterable[Any]) -> None:
-        self._names = [str(name) for name in classes]
+        self._names = [class_name(name) for name in classes]
 
     def of_row(self, row: list[float]) -> dict[str, float]:
         return dict(zip(self._names, row, strict=True))

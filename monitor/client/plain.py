@@ -47,6 +47,11 @@ def plain(value: Any) -> Any:
     return _as_number(value)
 
 
+def is_missing(value: Any) -> bool:
+    """Return whether a value of a table is not there: None, NaN or a mark of pandas."""
+    return value is None or type(value).__name__ in MISSING or (isinstance(value, float) and value != value)  # noqa: PLR0124  NaN differs
+
+
 def class_name(key: Any) -> str:
     """Return the name of a class that a key stands for: a boolean's as in JSON, a number's by its digits.
 
