@@ -17,6 +17,10 @@ BY_NAME: Final = {"probabilities", "logits", "raw_probabilities", "segments", "q
 """Fields that are objects: as a mapping or a data frame their columns are by class, level or segment."""
 
 
+Row = dict[str, Any]
+"""The fields of one event by name."""
+
+
 class Columns(TypedDict, total=False):
     """Fields of `Client.log`, each a column or one value for all events."""
 
@@ -61,10 +65,10 @@ class Batch(NamedTuple):
     """The fields of events by name, all of one length but for those of one value."""
 
     columns: dict[str, list[Any]]
-    constants: dict[str, Any]
+    constants: Row
     size: int
 
-    def rows(self) -> Iterator[dict[str, Any]]:
+    def rows(self) -> Iterator[Row]:
         """Yield the fields of each event."""
         for values in zip(*self.columns.values(), strict=True) if self.columns else repeat((), self.size):
             yield dict(zip(self.columns, values, strict=True), **self.constants)
@@ -156,7 +160,7 @@ def _distributions(many: CalibratedDistribution) -> list[CalibratedDistribution]
     """Return the distributions of single events from one of arrays."""
     fields = {name: value for name, value in many._asdict().items() if name not in {"version", "event_id"}}
     batch = batch_of({name: _quantiles(name, value) for name, value in fields.items()})
-    missing: dict[str, Any] = dict.fromkeys(fields)
+    missing: Row = dict.fromkeys(fields)
     return [CalibratedDistribution(**(missing | row), version=many.version) for row in batch.rows()]
 
 

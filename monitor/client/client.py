@@ -640,7 +640,7 @@ class Client:
         return self._champions.step(now) if self._calibrates else float("inf")
 
 
-def _made(client: type[Client], parameters: dict[str, Any]) -> Client:
+def _made(client: type[Client], parameters: Mapping[str, Any]) -> Client:
     return client(**parameters)
 
 

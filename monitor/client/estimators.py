@@ -10,6 +10,7 @@ from importlib import import_module
 from typing import Any, NamedTuple, Self
 
 from ..domain.errors import BadInput
+from .champion import Calibrated
 from .client import Client, EventId
 from .plain import class_name
 
@@ -97,8 +98,7 @@ class CalibratedModel:
         served = raw.copy()
         for place, (row, event_id, part) in enumerate(zip(raw.tolist(), ids, parts, strict=True)):
             result = self.client.calibrated(form.of_row(row), event_id)
-            fields: dict[str, Any] = {form.field: result}
-            ids[place] = self.client.log(event_id, segments=part, **fields)
+            ids[place] = form.log(self.client, result, event_id, part)
             served[place] = form.to_row(result.value)
         return Predictions(served, ids)
 
@@ -170,19 +170,18 @@ class CalibratedModel:
 class _Binary:
     """Rows of two classes, of which the second one's probability is the event."""
 
-    field = "probability"
-
     def of_row(self, row: list[float]) -> float:
         return row[1]
 
     def to_row(self, value: Any) -> list[float]:
         return [1.0 - value, value]
 
+    def log(self, client: Client, result: Calibrated[Any], event_id: EventId | None, segments: Segments | None) -> str:
+        return client.log(event_id, probability=result, segments=segments)
+
 
 class _Multiclass:
     """Rows of several classes, by name: no order of classes that the server knows is asked for."""
-
-    field = "probabilities"
 
     def __init__(self, classes: Iterable[Any]) -> None:
         self._names = [class_name(name) for name in classes]
@@ -192,6 +191,9 @@ class _Multiclass:
 
     def to_row(self, value: Any) -> list[float]:
         return [value[name] for name in self._names]
+
+    def log(self, client: Client, result: Calibrated[Any], event_id: EventId | None, segments: Segments | None) -> str:
+        return client.log(event_id, probabilities=result, segments=segments)
 
 
 def _column(name: str, values: Iterable[Any] | None, rows: int) -> list[Any]:
