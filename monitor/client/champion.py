@@ -18,6 +18,7 @@ from ..calibrators.families import FAMILIES
 from ..calibrators.singles import ToProbability
 from ..calibrators.vectors import ToProbabilities
 from .distributions import Forecast, Served, applied, applied_to_arrays
+from .plain import labelled
 
 Failed = Callable[[Exception], None]
 T = TypeVar("T")
@@ -59,7 +60,8 @@ class Champion:
     def apply(self, value: Any, failed: Failed) -> Any:
         """Return a number, vector, array or collection calibrated; values that are no probabilities stay, and are reported to `failed`."""
         if _is_array(value):
-            return self._array(value, failed)
+            by_label = self._classes_of(value)
+            return self._array(value, failed) if by_label is None else self._by_class(by_label, failed)
         if isinstance(value, Mapping):
             return self._by_class(value, failed)
         if isinstance(value, tuple):
@@ -75,6 +77,13 @@ class Champion:
         if self._many is None:
             self._many = compile_distributions(self.document or NO_CALIBRATOR)
         return applied_to_arrays(self._many, forecast)
+
+    def _classes_of(self, value: Any) -> dict[Any, Any] | None:
+        """Return a labelled series that holds the classes of one event as an object by class; None for any other array."""
+        by_label = None if self._vector is None and self.document is not None else labelled(value)
+        if by_label is None or self._vector is not None:
+            return by_label
+        return by_label if all(isinstance(label, str) for label in by_label) else None
 
     def _by_class(self, value: Mapping[Any, Any], failed: Failed) -> dict[Any, Any]:
         """Calibrate an object by class. Its order means nothing: parameters for each class go by the names in the document."""

@@ -198,7 +198,7 @@ class Client:
         Parameters
         ----------
         probability : served P(class 1) of a binary model, or the result of `calibrated`
-        probabilities, logits : one number per class, in the order of the model's classes or by class
+        probabilities, logits : one number per class, in the order of the model's classes, or by class: a mapping or a labelled series
         confidence, prediction : an answer and the model's confidence in it
         confidence_source : `verbalized`, `self_consistency`, `logprob`, `judge` or `other`
         agreeing, samples : with `self_consistency`, the numbers of agreeing and of all sampled answers, which give the confidence
@@ -363,7 +363,8 @@ class Client:
         """Return a raw probability calibrated by the champion, or unchanged while there is none.
 
         A number gives a float; a list, tuple, object by class or NumPy array gives the same type and shape. For a multiclass model
-        a list or the last axis of an array holds the classes of one event. A value that is no probability is returned unchanged.
+        a list or the last axis of an array holds the classes of one event; a series labelled by class gives an object by class. A value
+        that is no probability is returned unchanged.
         """
         if not self._calibrates:
             self._follow_champion()

@@ -12,7 +12,7 @@ from uuid import UUID
 import msgspec
 
 from ..domain.events import LabelEvent, PredictionEvent
-from .plain import class_name, plain
+from .plain import class_name, labelled, plain
 
 T = TypeVar("T")
 
@@ -81,7 +81,7 @@ def beside(side_field: Mapping[str, Any] | None) -> msgspec.Raw | None:
 
 
 def by_class(vector: Any) -> Any:
-    """Return a vector with the names of its classes as text, where it is an object by class.
+    """Return a vector with the names of its classes as text, where it is an object by class or a labelled series.
 
     Raises
     ------
@@ -96,7 +96,10 @@ def by_class(vector: Any) -> Any:
     ({'true': 0.75, 'false': 0.25}, [0.75, 0.25])
 
     """
-    if not isinstance(vector, Mapping) or all(type(key) is str for key in vector):
+    if not isinstance(vector, Mapping):
+        series = None if type(vector) is list else labelled(vector)
+        return vector if series is None else by_class(series)
+    if all(type(key) is str for key in vector):
         return vector
     named = {class_name(key): value for key, value in vector.items()}
     if len(named) != len(vector):

@@ -52,6 +52,29 @@ def is_missing(value: Any) -> bool:
     return value is None or type(value).__name__ in MISSING or (isinstance(value, float) and value != value)  # noqa: PLR0124  NaN differs
 
 
+def labelled(vector: Any) -> dict[Any, Any] | None:
+    """Return the values of a labelled series by its labels; None for what has none, or where they only count its values.
+
+    A series is what has an `index` of labels, one per value, as those of pandas do.
+
+    Raises
+    ------
+    ValueError
+        for a label that occurs twice.
+
+    """
+    index = getattr(vector, "index", None)
+    if index is None or callable(index) or not hasattr(vector, "tolist"):
+        return None
+    labels, values = list(index), vector.tolist()
+    if len(labels) != len(values) or labels == list(range(len(labels))):
+        return None
+    by_label = dict(zip(labels, values, strict=True))
+    if len(by_label) != len(labels):
+        raise ValueError("two values of the series have the same label")
+    return by_label
+
+
 def class_name(key: Any) -> str:
     """Return the name of a class that a key stands for: a boolean's as in JSON, a number's by its digits.
 

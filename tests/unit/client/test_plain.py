@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from monitor import Client
 from monitor.client import agreement
-from monitor.client.items import encode, label, prediction
+from monitor.client.items import by_class, encode, label, prediction
 from monitor.client.plain import plain
 from monitor.domain.errors import Unreadable
 
@@ -127,8 +127,8 @@ def test_a_number_is_sent_as_the_number_it_means(field: str, value: Any, expecte
 def test_a_number_in_a_collection_is_sent_as_the_number_it_means(value: Any, expected: float) -> None:
     for collection in ([value, 1.0], (value, 1.0), deque([value, 1.0])):
         assert sent("probabilities", collection) == [expected, 1.0]
-    for by_class in ({"a": value}, OrderedDict(a=value), MappingProxyType({"a": value})):
-        assert sent("probabilities", by_class) == {"a": expected}
+    for mapping in ({"a": value}, OrderedDict(a=value), MappingProxyType({"a": value})):
+        assert sent("probabilities", mapping) == {"a": expected}
     assert sent("members", [[value, 1.0]]) == [[expected, 1.0]]
 
 
@@ -261,3 +261,54 @@ def test_a_sampled_answer_is_what_it_means(value: Any, expected: Any) -> None:
 def test_a_sampled_answer_that_is_none_is_refused(value: Any) -> None:
     with pytest.raises(Unreadable):
         agreement([value, "other"])
+
+
+class Labelled:
+    """A series of another library."""
+
+    def __init__(self, values: list[float], index: list[Any]) -> None:
+        self.values, self.index = values, index
+
+    def tolist(self) -> list[float]:
+        return self.values
+
+
+@pytest.mark.parametrize("field", ["probabilities", "logits", "raw_probabilities"])
+@pytest.mark.parametrize("series", [pd.Series, Labelled])
+@pytest.mark.parametrize(
+    ("labels", "expected"),
+    [
+        (["dog", "cat"], {"dog": 0.75, "cat": 0.25}),
+        ([1, 0], {"1": 0.75, "0": 0.25}),
+        ([True, False], {"true": 0.75, "false": 0.25}),
+        ([1.0, 2.0], {"1.0": 0.75, "2.0": 0.25}),
+        ([0, 1], [0.75, 0.25]),
+    ],
+)
+def test_a_labelled_series_keeps_its_names(field: str, series: Any, labels: list[Any], expected: Any) -> None:
+    made = Client(NOBODY, "churn", timeout=0.2)
+    beside = {"probabilities": series([0.5, 0.5], index=labels)} if field == "raw_probabilities" else {}
+    made.log("e", **{field: series([0.75, 0.25], index=labels)}, **beside)
+    (event,) = queued(made)
+    made.close(timeout=0)
+    assert event[field] == expected
+
+
+def test_a_series_sorted_by_score_is_told_from_an_array() -> None:
+    scores = pd.Series([0.1, 0.7, 0.2], index=["cat", "dog", "owl"]).sort_values(ascending=False)
+    assert by_class(scores) == {"dog": 0.7, "owl": 0.2, "cat": 0.1}
+
+
+def test_a_series_that_has_a_label_twice_is_dropped(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    client.log("e", probabilities=pd.Series([0.5, 0.5], index=["a", "a"]))
+    assert client.stats().dropped == 1
+    assert "the same label" in caplog.text
+
+
+def test_a_labelled_series_is_calibrated_by_name(client: Client) -> None:
+    scores = pd.Series([0.75, 0.25], index=["dog", "cat"])
+    assert client.calibrate(scores) == {"dog": 0.75, "cat": 0.25}
+    assert client.calibrate(pd.Series([0.75, 0.25], index=[7, 3])).tolist() == [0.75, 0.25]
+    event_id = client.log(probabilities=client.calibrated(scores))
+    (event,) = queued(client)
+    assert (event["event_id"], event["probabilities"]) == (event_id, {"dog": 0.75, "cat": 0.25})
