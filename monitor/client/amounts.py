@@ -26,7 +26,7 @@ _UNIT: Final = (
 # In a plain text no two blanks follow one another, and what is optional is possessive where giving it back would change the meaning.
 VALUE: Final = re.compile(
     rf"(?:(?:{HEDGES}) |(?<!~)~(?!~) ?){{0,2}}(?P<between>(?:some)?(?:between|from) )?"
-    r"(?P<sign>[-+<>\u2264\u2265] ?)?+"
+    r"(?P<sign>-(?! )|[+<>\u2264\u2265] ?)?+"
     rf"(?<![0-9.])(?P<low>{_NUMBER})(?P<low_unit>{_UNIT})?+"
     rf"(?:(?P<joint> ?(?:[-~\u00b1]|\+/-) ?| (?:to|and) )(?P<high>{_NUMBER})(?P<high_unit>{_UNIT})?+(?![.,][0-9]| ?/|\w))?"
     r"(?:(?<=%)(?![a-z0-9_])|(?!\w))(?![.,:][0-9]| ?[/^\u00d7]| ?x ?[0-9]| \.?[0-9])"

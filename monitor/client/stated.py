@@ -114,7 +114,7 @@ def _plain(text: str) -> str:
     """Return a text in lower case with marks as on keyboards, without invisible characters, decoration and runs of blanks."""
     if not text.isascii():
         text = "".join(letter for letter in text if unicodedata.category(letter) != "Cf")
-    text = _TAG.sub(r"\n\1: ", text.translate(_PLAINER).lower())
+    text = _TAG.sub(r"\n\1: ", _TIMES.sub("\u00d7", text.translate(_PLAINER).lower()))
     text = _DECORATION.sub(" ", _APOSTROPHE.sub("\u2019", text)).replace("\u2019", "'")
     return _LINE_ENDS.sub("\n", _BLANKS.sub(" ", text)).strip()
 
@@ -137,6 +137,7 @@ _PLAINER: Final = str.maketrans(
 """Full-width and typographic characters, to those on keyboards."""
 
 _TAG: Final = re.compile(r"<(confidence|certainty|probability)>")
+_TIMES: Final = re.compile(r"(?<=[0-9])(?: \* (?=\S)|\*(?=[0-9]))")
 _APOSTROPHE: Final = re.compile(r"(?<=[a-z])['`](?=[a-z])")
 _DECORATION: Final = re.compile(r"[*_`\"'\\$]+")
 _BLANKS: Final = re.compile(r"[^\S\n]+")
@@ -144,21 +145,23 @@ _LINE_ENDS: Final = re.compile(r" ?\n[ \n]*")
 
 _DEGREE: Final = r"(?:high|medium|moderate|low|strong)"
 _NAMED: Final = re.compile(
-    r"(?<![a-z0-9])(?:(?:confidence|certainty)(?: (?:score|level|rating|value|percentage|estimate))?+"
+    r"(?<![a-z0-9])(?<![a-z]-)(?:(?:confidence|certainty)(?: (?:score|level|rating|value|percentage|percent|pct|estimate))?+"
     r"|confident(?= ?[:=(]| at )|(?:sure|certain)(?= ?\())"
-    r"(?: in (?:this|that|the|my) (?:final |own )?(?:answer|response|reply|result|claim|guess|estimate|prediction|solution)"
+    r"(?: in (?:(?:this|that|the|my) )?(?:final |own )?(?:answer|response|reply|result|claim|guess|estimate|prediction|solution)"
     r"| that (?:this|it|(?:the|my|this) answer) is (?:right|correct|true))?+"
-    r"(?: ?[(\[] ?[01](?:\.0)?%? ?(?:-|to) ?(?P<echo>100|10|1)(?:\.0)?%? ?[)\]])?+"
-    r"[ \n]?(?:(?P<mark>[:=|]|->)|[(]|-(?= )|(?:is|at|of|as|to be) (?:an? (?=[0-9]))?)?[ \n]?"
+    r"(?: ?[(\[] ?[01](?:\.0)?%? ?(?:-|to) ?(?P<echo>100|10|1)(?:\.0)?%? ?[)\]]"
+    r"| ?[(\[](?P<percent>(?:in |as a )?(?:%|percent|percentage))[)\]])?+"
+    r"[ \n]?(?:(?P<mark>[:=|]{1,2}|->)|[(]|-{1,2}(?= )|(?:is|at|of|as|to be) (?:an? (?=[0-9]))?)?[ \n]?"
     rf"(?:(?:(?:very|fairly|quite|extremely|moderately|relatively) )?{_DEGREE}(?:(?:-| to |/){_DEGREE})?,? ?(?:[(:-]|at )? ?)?"
 )
 _ABROAD: Final = re.compile(
     r"(?:信頼度|確信度|自信度|置信度|可信度|信心度?|把握度?|신뢰도|확신도|confiance|certitude|confianza|certeza|confiança|konfidenz|gewissheit"
-    r"|fiducia|confidenza|vertrouwen|zekerheid|уверенность|достоверность) ?(?:[:=]|は|是|为|為) ?"
+    r"|fiducia|confidenza|vertrouwen|zekerheid|ni(?:vel|veau) de confian(?:za|ce)|уверенность|достоверность) ?(?:[:=]|は|是|为|為) ?"
 )
 _PROBABILITY: Final = re.compile(r"^(?:[-#>{] ?)?probability ?[:=|] ?", re.MULTILINE)
 _SURE: Final = re.compile(
-    r" ?(?:or so )?(?:confident|confidence|sure|certain|certainty)\b(?! ?(?:interval|level|limit|bound|region|band|set)|s? ?[:=|])"
+    r" ?(?:or so )?(?:confident|confidence|sure|certain|certainty)\b(?! ?(?:interval|level|limit|bound|region|band|set)|s? ?[:=|]"
+    r"| to (?!say|answer))"
 )
 _AGAIN: Final = re.compile(r" ?[(\[]")
 
@@ -169,26 +172,33 @@ def _statements(plain: str) -> list[_Stated]:
     stated += _before_sure(plain)
     stated += [value for named in _ABROAD.finditer(plain) for value in _abroad(plain, named)]
     if not stated:
-        stated = [value for named in _PROBABILITY.finditer(plain) for value in _values(plain, named, holds=True)]
+        stated = [
+            value
+            for named in _PROBABILITY.finditer(plain)
+            for value in _values(plain, named, holds=True, labelled=True)
+        ]
     return stated or _alone(plain)
 
 
 def _after_name(plain: str, named: re.Match[str]) -> list[_Stated]:
-    labelled = named["mark"] is not None
-    holds = is_own_label(plain, named.start()) if labelled else is_plain(plain, named.start())
-    return _values(plain, named, holds=holds, scale=int(named["echo"]) if named["echo"] else None)
+    scale = 100 if named["percent"] else int(named["echo"] or 0) or None
+    if named["mark"] is None:
+        return _values(plain, named, holds=is_plain(plain, named.start()), scale=scale)
+    return _values(plain, named, holds=is_own_label(plain, named.start()), scale=scale, labelled=True)
 
 
-def _values(plain: str, named: re.Match[str], *, holds: bool, scale: int | None = None) -> list[_Stated]:
-    """Return the value after a label, and the one that follows it in brackets."""
+def _values(
+    plain: str, named: re.Match[str], *, holds: bool, scale: int | None = None, labelled: bool = False
+) -> list[_Stated]:
+    """Return the value after a name, and the one that follows it in brackets."""
     value = VALUE.match(plain, named.end())
     if value is None:
         return []
     bracket = _AGAIN.match(plain, value.end())
     again = None if bracket is None else VALUE.match(plain, bracket.end())
     if again is None or plain[again.end() : again.end() + 1] not in {")", "]"}:
-        return [_Stated(value, scale, holds and ends_plainly(plain, value.end()))]
-    holds = holds and ends_plainly(plain, again.end() + 1)
+        return [_Stated(value, scale, holds and ends_plainly(plain, value.end(), labelled=labelled))]
+    holds = holds and ends_plainly(plain, again.end() + 1, labelled=labelled)
     return [_Stated(value, scale, holds), _Stated(again, None, holds)]
 
 

@@ -20,7 +20,7 @@ _OPENING: Final = re.compile(
 _CLAUSES: Final = re.compile(r"[,:()\[\]{}|>]| - | (?=with )")
 _PLAIN_WORD: Final = re.compile(
     r"i|i'm|i'd|i'll|im|am|we|we're|are|my|our|the|this|that|an?|feel|remain|would|say|state|think|believe|estimate|guess|answer|conclude"
-    r"|have|has|put|rated?|with|is|of|at|overall|own|personally|honestly|frankly|currently|still|now|also|so|and|therefore|hence|thus|yes"
+    r"|have|has|put|give|assign|it|rated?|with|is|of|overall|own|personally|honestly|frankly|currently|still|now|also|so|and|therefore|hence|thus|yes"
     r"|well|ok|okay|quite|fairly|pretty|very|high|strong|good|moderate|medium|low|final|total|current|stated|numeric|model|level|degree"
     r"|about|around|roughly|approximately|maybe|perhaps|probably|only|just|exactly"
 )
@@ -32,7 +32,8 @@ _DENIES: Final = re.compile(
     r"|ne|pas|jamais|nicht|nie|kein\w*|nunca|niet|geen|não|mai|нет|не)\b|n't\b"
 )
 _STATISTICS: Final = re.compile(
-    r"\b(?:interval|null|hypothes[ei]s|p-value|mean lies|margin of error|sample size|statistical\w*|significan\w*)\b"
+    r"\b(?:(?:interval|null|hypothes[ei]s|p-value|mean lies|margin of error|sample size|statistical\w*|significan\w*)\b"
+    r"|(?:in|of|to) the (?:study|paper|survey|poll)\b|p ?[<=])"
 )
 _OF_OTHERS: Final = re.compile(
     r"\b(?:you|your|he|she|they|their|who|people|everyone|anyone|someone|experts?|scientists?|could|can(?! say| state)|might|would|should"
@@ -40,9 +41,10 @@ _OF_OTHERS: Final = re.compile(
 )
 _OTHER_LABEL: Final = re.compile(
     r"\b(?:min|minimum|max|maximum|target|required?|desired|needed|threshold|prior|previous|earlier|old|former|your|user|user's|their|his"
-    r"|her|lower|upper|least|most|example)(?: \w+)? $"
+    r"|her|lower|upper|least|most|example|set|def|while"
+    r"|consumer|customer|business|investor|market|public|voter|vote of)(?: \w+)? $"
 )
-_OTHER_CONTEXT: Final = re.compile(r"\b(?:examples?|e\.g\.|sample size)")
+_OTHER_CONTEXT: Final = re.compile(r"\b(?:examples?|e\.g\.|sample size|def \w+\()")
 
 
 def is_plain(plain: str, start: int) -> bool:
@@ -76,29 +78,38 @@ _UNDONE: Final = re.compile(
     r"|(?:lower|higher|more|less|above|below|over|under|than)\b|[-.! ]*(?:or )?not?(?: ?$| ?[.!\n])"
     r"|(?:he|she|they|you|who) (?:say|said|says|claim)"
     r"|\(?(?:at )?(?:the )?(?:very )?(?:minimum|min|maximum|max|least|most|best|tops)\b"
-    r"|[-( ]*ci\b|(?:confidence |credible |prediction )?intervals?\b|percentile|quantile|threshold|cut-?off|limit\b|of (?![0-9])"
+    r"|[-( ]*c[il]\b|\(?(?:lower|upper) (?:bound|limit|end)|(?:confidence |credible |prediction )?intervals?\b"
+    r"|percentile|quantile|threshold|cut-?off|limit\b|of (?![0-9]|that\b|this\b|it\b|my\b)"
     r"|if\b|unless\b|provided\b|assuming\b|when\b|once\b|until\b|would\b|could\b|should\b|might\b|can\b|cannot\b|were\b|was\b|isn't\b"
     r"|is (?!based|due|because)|seems?\b|sounds?\b|requires?\b|required\b|needed\b"
     r"|[^\W\d_a-z])"
 )
 _CORRECTED: Final = re.compile(
-    r" ?[)\]]?\.?(?: ?(?:,|->|=>|\||/)| (?:or|and|then|now|no|nope|actually|rather|vs\.?|versus|but|maybe|perhaps|make (?:it|that)"
-    r"|sorry|wait|correction|to)\b)+ ?(?=[0-9.]+ ?(?:%|per|/|out of)|0?\.[0-9])"
+    r" ?[)\]]?\.{0,3}(?: ?(?:,|->|=>|\||/)| (?:or|and|then|now|no|nope|actually|rather|vs\.?|versus|but|maybe|perhaps|make (?:it|that)"
+    r"|sorry|wait|correction|to|hmm|(?:revised|updated|corrected)(?: to| ?:)?)(?!\w))+ ?(?=[0-9.]+ ?(?:%|per|/|out of)|0?\.[0-9])"
 )
-_ASKED: Final = re.compile(r"(?:[^.!?\n]|\.(?! )){0,240}\?")
-_CONDITION: Final = re.compile(r"(?:[^.!?;\n]|\.(?! )){0,240}?\b(?:if|unless|provided that|assuming)\b")
+_SENTENCE: Final = re.compile(r"(?:[^.!?\n]|\.(?! ))*")
+_FIELD: Final = re.compile(r"(?:[^.!?,;{}|\n]|\.(?! ))*")
+_CONDITION: Final = re.compile(r"\b(?:if|unless|provided that|assuming)\b")
 _AGAINST: Final = re.compile(
-    r"(?:[^.!?;\n]|\.(?! )){0,240}?(?:\b(?:i|it|this|that|answer|guess|response|result|solution|claim)"
-    r"(?:'m|'s| am| is| was| may be| might be| must be)"
+    r"\b(?:i|it|this|that|answer|guess|response|result|solution|claim)(?:'m|'s| am| is| was| may be| might be| must be)"
     r" (?:\w+ ){0,2}?(?:wrong|incorrect|mistaken|false|in error|(?:not|never) (?:right|correct|true))\b"
-    r"|\b(?:isn't|of not being) (?:right|correct|true)\b|\bof (?:being )?(?:wrong|incorrect|error)\b)"
+    r"|\b(?:isn't|of not being) (?:right|correct|true)\b|\bof (?:being )?(?:wrong|incorrect|error)\b"
 )
-_OF_STATISTICS: Final = re.compile(rf"(?:[^.!?;\n]|\.(?! )){{0,120}}?{_STATISTICS.pattern}")
 
 
-def ends_plainly(plain: str, end: int) -> bool:
-    """Tell whether what follows a place leaves the statement standing."""
+def ends_plainly(plain: str, end: int, *, labelled: bool = False) -> bool:
+    """Tell whether what follows a place leaves the statement standing: the rest of the sentence, after a label that of the field."""
     after = plain[end : end + _LOOKS_AROUND]
-    return not any(
-        undone.match(after) for undone in (_UNDONE, _CORRECTED, _ASKED, _CONDITION, _AGAINST, _OF_STATISTICS)
-    )
+    if _UNDONE.match(after) or _CORRECTED.match(after):
+        return False
+    sentence, said = (_text_of(part, after) for part in (_SENTENCE, _FIELD if labelled else _SENTENCE))
+    if after[len(said) : len(said) + 1] == "?" or _STATISTICS.search(sentence):
+        return False
+    said = said.split(";")[0]
+    return not (_CONDITION.search(said) or _AGAINST.search(said))
+
+
+def _text_of(part: re.Pattern[str], text: str) -> str:
+    match = part.match(text)
+    return match[0] if match else ""
