@@ -4,6 +4,7 @@ import re
 import subprocess
 import sys
 import sysconfig
+import tarfile
 import venv
 import zipfile
 from pathlib import Path
@@ -31,6 +32,18 @@ def test_wheel_carries_migrations_and_page(wheel: Path):
         "calwatch/api/static/views/model.js",
         "calwatch/py.typed",
     } <= names
+
+
+def test_sources_carry_the_code_once_and_make_the_same_wheel(wheel: Path, tmp_path: Path):
+    hatchling = [sys.executable, "-m", "hatchling", "build"]
+    subprocess.run([*hatchling, "-t", "sdist", "-d", tmp_path], cwd=ROOT, check=True)
+    with tarfile.open(next(tmp_path.glob("*.tar.gz"))) as archive:
+        names = archive.getnames()
+        archive.extractall(tmp_path, filter="data")
+    assert len([name for name in names if name.endswith("client/client.py")]) == 1
+    subprocess.run([*hatchling, "-t", "wheel", "-d", tmp_path], cwd=next(tmp_path.glob("calwatch-*/")), check=True)
+    (again,) = tmp_path.glob("*.whl")
+    assert zipfile.ZipFile(again).namelist() == zipfile.ZipFile(wheel).namelist()
 
 
 @pytest.fixture(scope="module")
