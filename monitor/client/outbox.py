@@ -54,7 +54,7 @@ class Outbox:
         """Queue an item and return True, or count it as dropped and return False if the queue is full for `wait` seconds."""
         with self._lock:
             is_full = self._is_full_for(item)
-            if is_full and wait and not self._closed:
+            if is_full and wait and len(item) <= self._largest and not self._closed:
                 self.hurry()
                 is_full = not self._settled.wait_for(lambda: self._closed or not self._is_full_for(item), wait)
             self._logged += 1

@@ -37,4 +37,4 @@ def _named(error: msgspec.ValidationError, encoded: bytes) -> BadInput:
     return BadInput(field or "event", value, f"{reason[:1].lower()}{reason[1:]}")
 
 
-_EVENTS: Final = msgspec.json.Decoder(Event)
+_EVENTS: Final = msgspec.json.Decoder(Event, strict=False)  # the server reads numbers in text too

@@ -416,6 +416,14 @@ def test_blocking_ends_after_its_time_or_when_the_client_is_closed(server: Serve
         assert client.stats() == Stats(logged=2, sent=0, rejected=0, dropped=2, queued=0)
 
 
+def test_an_event_that_never_fits_is_not_waited_for(server: Server) -> None:
+    started = time.monotonic()
+    with client_of(server, queue_bytes=500, block_seconds=60) as client:
+        client.log(probability=0.5, metadata={"text": "x" * 1_000})
+        assert client.stats().dropped == 1
+    assert time.monotonic() - started < 10
+
+
 def test_threads_that_wait_for_room_lose_nothing(server: Server) -> None:
     with client_of(server, queue_size=50, batch_size=50, flush_seconds=60, block_seconds=30) as client:
         threads = [threading.Thread(target=lambda: [client.log(probability=0.5) for _ in range(500)]) for _ in range(4)]

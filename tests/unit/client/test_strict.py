@@ -2,6 +2,8 @@
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from fractions import Fraction
 from typing import Any
 
 import msgspec
@@ -87,7 +89,30 @@ def test_a_good_prediction_is_logged_as_by_any_client(strict: Client, fields: di
     assert (strict.stats().queued, strict.stats().dropped) == (2, 0)
 
 
-@pytest.mark.parametrize("fields", [*GOOD, *(fields for fields, _ in BAD)], ids=range(len(GOOD) + len(BAD)))
+EDGES: list[dict[str, Any]] = [
+    {"probability": 1.0 + 1e-7},
+    {"probability": -1e-7},
+    {"probability": "0.5"},
+    {"probability": Decimal("0.5")},
+    {"probability": Fraction(1, 2)},
+    {"probability": True},
+    {"probabilities": [0.5, 0.5 + 5e-4]},
+    {"logits": [0.5, float("-inf")]},
+    {"probabilities": {True: 0.5, False: 0.5}},
+    {"mean": "12.50", "std": Decimal("0.1")},
+    {"prediction": 7, "confidence": "0.5"},
+    {"prediction": True, "confidence": 0.5},
+    {"prediction": "x" * 3_000, "confidence": 0.5},
+    {"probability": 0.5, "segments": {"a": None, "b": float("nan"), "c": ""}},
+    {"probability": 0.5, "calibrator_version": 3.0, "raw_probability": 0.5},
+    {"probability": 0.5, "cluster": None},
+    {"agreeing": 2.0, "samples": 3.0, "prediction": "a", "confidence_source": "self_consistency"},
+    {"quantiles": {0.5: 1.0, 0.1: 1.0 + 1e-9}},
+]
+ANY: list[dict[str, Any]] = [*GOOD, *EDGES, *(fields for fields, _ in BAD)]
+
+
+@pytest.mark.parametrize("fields", ANY, ids=range(len(ANY)))
 def test_strictness_refuses_nothing_that_the_server_takes(fields: dict[str, Any]):
     client = Client(NOBODY, "churn", timeout=0.1)
     client.log(**fields)
