@@ -398,10 +398,10 @@ def refused() -> Panel:
     """Return the rates of rejected, repeated and conflicting events."""
     panel = _lines(
         {
-            "rejected: {{reason}}": "max by (reason) (rate(calibration_events_rejected_total[$__rate_interval]))",
+            "rejected: {{reason}}": "sum by (reason) (max by (model, reason) (rate(calibration_events_rejected_total[$__rate_interval])))",
             "repeated": "max(rate(calibration_events_duplicate_total[$__rate_interval]))",
-            "label conflicts": "max(rate(calibration_label_conflicts_total[$__rate_interval]))",
-            "prediction conflicts": "max(rate(calibration_prediction_conflicts_total[$__rate_interval]))",
+            "label conflicts": "sum(max by (model) (rate(calibration_label_conflicts_total[$__rate_interval])))",
+            "prediction conflicts": "sum(max by (model) (rate(calibration_prediction_conflicts_total[$__rate_interval])))",
         }
     )
     panel.unit("cps").axis_soft_min(0)

@@ -1,6 +1,7 @@
 """What tests share: a clock that stands still, the events of tests, and a feed that acts as the server does."""
 
 import os
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -11,6 +12,7 @@ from sqlalchemy import text
 
 from monitor.domain.events import Event, LabelEvent, PredictionEvent
 from monitor.domain.records import Progress, SeriesKey
+from monitor.domain.refusals import Refusals
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import micros
 from monitor.rollup.job import roll_up
@@ -74,7 +76,7 @@ class Feed:
 
     def append(self, connection: Any, batch: bytes, count: int) -> None:
         """Append a batch that is encoded already, whatever it holds."""
-        row = JournalRow(id=0, received_at=self.clock(), events=count, rejected={}, batch=batch)
+        row = JournalRow(id=0, received_at=self.clock(), events=count, rejected=Refusals(), batch=batch)
         journal.append(connection, [row])
 
     def roll_up(self, *, events: int = 4000, token: int | None = None) -> int:
@@ -102,7 +104,10 @@ class Feed:
     def counters(self) -> dict[tuple[str, str], int]:
         """Return all counters."""
         with self.database.read() as connection:
-            return counters.read(connection)
+            every = Counter(counters.read(connection))
+            for (_, name, word), value in counters.by_model(connection).items():
+                every[name, word] += value
+            return dict(every)
 
     def forget(self, model: Model) -> None:
         """Delete all that was ever sent for a model, and keep the model."""

@@ -33,6 +33,7 @@ from .routes import (
     labels,
     models,
     prediction_sets,
+    rejections,
     replay,
     segments,
     serving,
@@ -44,6 +45,7 @@ from .routes.events import EventsEndpoint
 ROUTES: Final = (
     models,
     stored_events,
+    rejections,
     alerts,
     calibration,
     baseline,

@@ -1,5 +1,6 @@
 """The Prometheus exporter: a collector that builds fresh families from the database at each scrape."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
@@ -31,10 +32,7 @@ EXPECTED: Final = {
 }
 COUNTERS: Final = {
     "events_ingested": ("calibration_events_ingested", "event_type", "Events rolled up, repeats included."),
-    "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
     "events_duplicate": ("calibration_events_duplicate", "", "Events that repeat one already stored."),
-    "label_conflicts": ("calibration_label_conflicts", "", "Labels that contradict one already stored."),
-    "prediction_conflicts": ("calibration_prediction_conflicts", "", "Different predictions under a stored event id."),
     "events_quarantined": (
         "calibration_events_quarantined",
         "",
@@ -42,6 +40,16 @@ COUNTERS: Final = {
     ),
     "events_dropped": ("calibration_events_dropped", "reason", "Events dropped after they were accepted."),
 }
+
+COUNTERS_BY_MODEL: Final = {
+    "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
+    "label_conflicts": ("calibration_label_conflicts", "", "Labels that contradict one already stored."),
+    "prediction_conflicts": ("calibration_prediction_conflicts", "", "Different predictions under a stored event id."),
+}
+"""Counters whose label `model` is empty where no model of that name is known, for models past the first thousand, and for counts of before
+0.4.0."""
+
+MOST_COUNTED: Final = 1000
 
 Running = Sequence[tuple[Model, VersionEvidence]]
 """The sequential tests that have labels, each with its model."""
@@ -76,6 +84,7 @@ class CalibrationCollector(Collector):
             yield from _pipeline(connection, self._now())
             yield from _jobs(connection)
             yield from _counted(connection)
+            yield from _counted_by_model(connection, known)
 
 
 def _gauge(name: str, text: str, labels: Iterable[str]) -> GaugeMetricFamily:
@@ -272,4 +281,18 @@ def _counted(connection: Connection) -> Iterator[Metric]:
         counts = {key[1]: value for key, value in values.items() if key[0] == name}
         for value, count in sorted(counts.items()) if label else [("", counts.get("", 0))]:
             family.add_metric([value] if label else [], count)
+        yield family
+
+
+def _counted_by_model(connection: Connection, known: Mapping[int, Model]) -> Iterator[Metric]:
+    names = {number: known[number].name for number in sorted(known)[:MOST_COUNTED]}
+    counts = Counter({(name, "", label): value for (name, label), value in counters.read(connection).items()})
+    for (number, name, label), value in counters.by_model(connection).items():
+        counts[name, names.get(number, ""), label] += value
+    for name, (exported, label, text) in COUNTERS_BY_MODEL.items():
+        family = CounterMetricFamily(exported, text, labels=["model", label] if label else ["model"])
+        counts.setdefault((name, "", ""), 0)
+        for (_, model, reason), count in sorted(item for item in counts.items() if item[0][0] == name):
+            if reason or not label:
+                family.add_metric([model, reason] if label else [model], count)
         yield family

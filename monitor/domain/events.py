@@ -190,12 +190,13 @@ Event = PredictionEvent | LabelEvent
 
 
 class Rejection(Struct, frozen=True, kw_only=True, gc=False):
-    """One item that was not taken: its place in the request, its id where it has a usable one, and why."""
+    """One item that was not taken: its place in the request, its id and model where it has usable ones, and why."""
 
     index: int
     event_id: str | None
     reason: str
     code: str
+    model: str | None = None
 
 
 class Receipt(Struct, frozen=True, kw_only=True):
@@ -211,9 +212,9 @@ class Fault(NamedTuple):
     code: Code
     reason: str
 
-    def at(self, index: int, event_id: str | None) -> Rejection:
+    def at(self, index: int, event_id: str | None, model: str | None) -> Rejection:
         """Return the rejection of the item with this fault."""
-        return Rejection(index=index, event_id=event_id, reason=self.reason, code=self.code)
+        return Rejection(index=index, event_id=event_id, reason=self.reason, code=self.code, model=model)
 
 
 TOO_DEEP: Final = Fault("too_deep", f"item is nested too deeply: metadata may be {MAX_METADATA_DEPTH} levels deep")

@@ -72,7 +72,7 @@ def check_all(decoded: Decoded, declared: Callable[[str], Declared | None]) -> D
         if fault is None:
             kept.append((index, event))
         else:
-            rejected.append(fault.at(index, event.event_id))
+            rejected.append(fault.at(index, event.event_id, event.model))
     if not rejected:
         return decoded
     return Decoded(
@@ -87,7 +87,9 @@ class _Envelope(msgspec.Struct, forbid_unknown_fields=True):
     events: list[Event]
 
 
-_Refused = tuple[Fault, str | None]
+_Refused = tuple[Fault, str | None, str | None]
+"""What is wrong with an item, and its id and model where they are usable."""
+
 _WHOLE: Final = msgspec.json.Decoder(_Envelope)
 _ITEM: Final[msgspec.json.Decoder[Event]] = msgspec.json.Decoder(Event)
 _ENCODER: Final = msgspec.json.Encoder()
@@ -106,7 +108,7 @@ def _decode_whole(body: bytes) -> list[Event] | None:
 
 def _decode_item(text: bytes) -> Event | _Refused:
     if len(text) > MAX_ITEM_BYTES:
-        return Fault("too_large", f"item is {len(text)} bytes long: must be at most {MAX_ITEM_BYTES}"), None
+        return Fault("too_large", f"item is {len(text)} bytes long: must be at most {MAX_ITEM_BYTES}"), None, None
     try:
         event = _ITEM.decode(text)
         sound = _accounts_for_keys(text, event) or repeated_key(text) is None
@@ -242,7 +244,7 @@ def _sorted_out(items: Sequence[Event | _Refused], now: datetime) -> Decoded:
         received=len(items),
         accepted=[event for event in judged if not isinstance(event, tuple)],
         indexes=[index for index, event in enumerate(judged) if not isinstance(event, tuple)],
-        rejected=[item[0].at(index, item[1]) for index, item in enumerate(judged) if isinstance(item, tuple)],
+        rejected=[item[0].at(index, item[1], item[2]) for index, item in enumerate(judged) if isinstance(item, tuple)],
     )
 
 
@@ -250,7 +252,10 @@ def _judged(item: Event | _Refused, latest: datetime, clean: bool) -> Event | _R
     if isinstance(item, tuple):
         return item
     fault = (None if clean else unclean_name(item)) or fault_of(item, latest)
-    return item if fault is None else (fault, None if has_control(item.event_id) else item.event_id)
+    if fault is None:
+        return item
+    event_id, model = (None if has_control(name) else name for name in (item.event_id, item.model))
+    return fault, event_id, model
 
 
 def inflate(body: bytes, limit: int = MAX_BODY_BYTES) -> bytes:

@@ -34,36 +34,36 @@ from .clothes import as_meant
 from .parse import parse, repeated_key, unreadable, unreadable_text
 
 
-def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
-    """Return the reason for which the decoder refused an item, and the item's id if it is usable.
+def explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None, str | None]:
+    """Return the reason for which the decoder refused an item, and the item's id and model where they are usable.
 
     `error` is what the decoder said, the last resort where nothing here finds a fault; None where it only saw repeated
     keys.
     """
     if isinstance(error, RecursionError):
-        return TOO_DEEP, None
+        return TOO_DEEP, None, None
     try:
         return _explain(text, error)
     except RecursionError:
-        return TOO_DEEP, None
+        return TOO_DEEP, None, None
     except json.JSONDecodeError as problem:
-        return Fault("not_json", f"item is not JSON: {problem.msg} at its character {problem.pos + 1}"), None
+        return Fault("not_json", f"item is not JSON: {problem.msg} at its character {problem.pos + 1}"), None, None
 
 
-def _explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None]:
+def _explain(text: bytes, error: Exception | None) -> tuple[Fault, str | None, str | None]:
     item = as_meant(parse(text, dict))
-    event_id = _usable_id(item)
+    event_id, model = _usable_name(item, "event_id"), _usable_name(item, "model")
     repeated = repeated_key(text)
     if repeated is not None:
-        return Fault("duplicate_key", f"{quoted(repeated)} occurs twice: must occur once in an object"), event_id
-    return _first_fault(item) or Fault("wrong_type", f"item can't be read: {error}"), event_id
+        return Fault("duplicate_key", f"{quoted(repeated)} occurs twice: must occur once in an object"), event_id, model
+    return _first_fault(item) or Fault("wrong_type", f"item can't be read: {error}"), event_id, model
 
 
-def _usable_id(item: Any) -> str | None:
-    event_id = item.get("event_id") if isinstance(item, dict) else None
-    if not isinstance(event_id, str) or _name("event_id", event_id) or unreadable_text(event_id, "event_id"):
+def _usable_name(item: Any, field: str) -> str | None:
+    name = item.get(field) if isinstance(item, dict) else None
+    if not isinstance(name, str) or _name(field, name) or unreadable_text(name, field):
         return None
-    return None if has_control(event_id) else event_id
+    return None if has_control(name) else name
 
 
 def _first_fault(item: Any) -> Fault | None:

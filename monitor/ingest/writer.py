@@ -4,7 +4,6 @@ import logging
 import queue
 import threading
 import time
-from collections import Counter
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Final
 
 from ..domain.errors import Unavailable
 from ..domain.events import TASK_OF_FORM, Event, PredictionEvent, Receipt, form_of
+from ..domain.refusals import Refusals
 from ..domain.settings import Model, ModelSettings
 from ..domain.times import moment
 from ..store import journal, models
@@ -233,11 +233,11 @@ class Ingest:
             id=0,
             received_at=self._now(),
             events=len(checked.accepted),
-            rejected=dict(Counter(rejection.code for rejection in checked.rejected)),
+            rejected=Refusals.of(checked.rejected),
             batch=encode(checked.accepted, model_ids),
         )
         receipt = Receipt(accepted=len(checked.accepted), rejected=checked.rejected)
-        if not row.events and not row.rejected:
+        if not row.events and not row.rejected.counts:
             nothing: Future[None] = Future()
             nothing.set_result(None)
             return receipt, nothing

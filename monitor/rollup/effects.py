@@ -291,13 +291,8 @@ def _delay(row: PredictionRow, label: LabelRow) -> int | None:
 
 def _counts(arrivals: Sequence[Arrival], joined: Joined) -> dict[CounterKey, int]:
     predictions = sum(isinstance(row, PredictionRow) for row in arrivals)
-    conflicts = Counter(row.kind for row in joined.conflicts)
     return {
         ("events_ingested", "prediction"): predictions,
         ("events_ingested", "label"): len(arrivals) - predictions,
         ("events_duplicate", ""): joined.duplicates,
-        ("label_conflicts", ""): conflicts["label"],
-        ("prediction_conflicts", ""): conflicts["prediction"],
-        ("events_rejected", "unknown_class"): conflicts["unusable_label"],
-        ("events_rejected", "ambiguous_label"): conflicts["ambiguous_label"],
     }

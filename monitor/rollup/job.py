@@ -6,7 +6,6 @@ sequential tests of the same leader may have advanced meanwhile: then all is com
 """
 
 import logging
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -22,7 +21,8 @@ from ..store.journal import JournalRow
 from ..store.lease import hold
 from ..store.models import add_delays, save_progress
 from ..store.summaries import Summaries
-from .effects import Addition, CounterKey, Effects, Received, addition_of, effects_of, series_ids
+from . import refusals
+from .effects import Addition, Effects, Received, addition_of, effects_of, series_ids
 from .sums import Sums
 
 log = logging.getLogger(__name__)
@@ -43,6 +43,7 @@ def write(connection: Connection, effects: Effects) -> None:
         save_progress(connection, model_id, state)
     add_delays(connection, effects.delays)
     counters.add(connection, effects.counts)
+    refusals.add_conflicts(connection, effects.joined.conflicts)
 
 
 def _add(connection: Connection, addition: Addition) -> None:
@@ -97,10 +98,7 @@ def _received(row: JournalRow) -> list[Received]:
 
 
 def _finish(connection: Connection, rows: Sequence[JournalRow]) -> None:
-    refused: Counter[CounterKey] = Counter()
-    for row in rows:
-        refused.update({("events_rejected", reason): count for reason, count in row.rejected.items()})
-    counters.add(connection, refused)
+    refusals.add_refused(connection, rows)
     journal.remove(connection, rows)
 
 

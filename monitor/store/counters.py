@@ -1,17 +1,45 @@
 """Counters in the database, so that all replicas report the same."""
 
 from collections.abc import Mapping
+from typing import Final
 
 from sqlalchemy import Connection, select
 
+from ..domain.records import ConflictKind
 from .bulk import upsert
-from .schema import counter
+from .schema import counter, model_counter
+
+REJECTED: Final = "events_rejected"
+
+CONFLICTS: Final[Mapping[ConflictKind, str]] = {"prediction": "prediction_conflicts", "label": "label_conflicts"}
+"""Counters of conflicts; labels that say nothing count as rejected."""
 
 
 def add(connection: Connection, amounts: Mapping[tuple[str, str], int]) -> None:
     """Add amounts to counters by (name, label); a new counter begins at 0."""
     rows = [{"name": name, "label": label, "value": value} for (name, label), value in sorted(amounts.items()) if value]
     upsert(connection, counter, rows, sums=["value"])
+
+
+def add_by_model(connection: Connection, amounts: Mapping[tuple[int, str, str], int]) -> None:
+    """Add amounts to counters by (model, name, label)."""
+    rows = [
+        {"model_id": model_id, "name": name, "label": label, "value": value}
+        for (model_id, name, label), value in sorted(amounts.items())
+        if value
+    ]
+    upsert(connection, model_counter, rows, sums=["value"])
+
+
+def of_model(connection: Connection, model_id: int) -> dict[tuple[str, str], int]:
+    """Return the counters of a model by (name, label)."""
+    rows = connection.execute(select(model_counter).where(model_counter.c.model_id == model_id))
+    return {(row.name, row.label): row.value for row in rows}
+
+
+def by_model(connection: Connection) -> dict[tuple[int, str, str], int]:
+    """Return all counters of models by (model, name, label)."""
+    return {(row.model_id, row.name, row.label): row.value for row in connection.execute(select(model_counter))}
 
 
 def read(connection: Connection) -> dict[tuple[str, str], int]:

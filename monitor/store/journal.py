@@ -9,6 +9,7 @@ import msgspec
 from sqlalchemy import Connection, Row, delete, func, insert, select
 
 from ..domain.errors import LeaseLost
+from ..domain.refusals import Refusals
 from .bulk import among
 from .schema import journal, quarantine
 
@@ -20,7 +21,7 @@ class JournalRow:
     id: int
     received_at: int
     events: int
-    rejected: dict[str, int]  # reason -> refused items of the same request
+    rejected: Refusals  # refused items of the same request
     batch: bytes
 
 
@@ -32,7 +33,7 @@ def append(connection: Connection, rows: Sequence[JournalRow]) -> None:
             {
                 "received_at": row.received_at,
                 "events": row.events,
-                "rejected": msgspec.json.encode(row.rejected).decode() if row.rejected else None,
+                "rejected": msgspec.json.encode(row.rejected).decode() if row.rejected.counts else None,
                 "batch": row.batch,
             }
             for row in rows
@@ -55,10 +56,22 @@ def oldest(connection: Connection, events: int) -> list[JournalRow]:
 
 
 def _row(row: Row[Any]) -> JournalRow:
-    rejected = msgspec.json.decode(row.rejected, type=dict[str, int]) if row.rejected else {}
     return JournalRow(
-        id=row.id, received_at=row.received_at, events=row.events, rejected=rejected, batch=bytes(row.batch)
+        id=row.id,
+        received_at=row.received_at,
+        events=row.events,
+        rejected=_refusals(row.rejected),
+        batch=bytes(row.batch),
     )
+
+
+def _refusals(text: str | None) -> Refusals:
+    """Return what was refused with a batch; releases up to 0.3.0 wrote an object of numbers by reason."""
+    if text is None:
+        return Refusals()
+    if text.startswith("{"):
+        return Refusals([(None, code, count) for code, count in msgspec.json.decode(text, type=dict[str, int]).items()])
+    return msgspec.json.decode(text, type=Refusals)
 
 
 def remove(connection: Connection, rows: Sequence[JournalRow]) -> None:

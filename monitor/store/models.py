@@ -49,6 +49,12 @@ def by_ids(connection: Connection, ids: Collection[int]) -> dict[int, Model]:
     return {row.id: _model(row) for row in connection.execute(select(model).where(model.c.id.in_(sorted(ids))))}
 
 
+def ids_of(connection: Connection, names: Collection[str]) -> dict[str, int]:
+    """Return the ids of the models with these names, as far as they exist, by name."""
+    query = select(model.c.name, model.c.id).where(model.c.name.in_(sorted(names)))
+    return {row.name: row.id for row in connection.execute(query)} if names else {}
+
+
 def create(
     connection: Connection,
     name: str,

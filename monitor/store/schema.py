@@ -116,7 +116,7 @@ journal = Table(
     Column("id", Serial, primary_key=True),
     Column("received_at", BigInteger, nullable=False),
     Column("events", Integer, nullable=False),
-    Column("rejected", Text),  # JSON object: reason -> count
+    Column("rejected", Text),  # JSON of the refused items of the same request
     Column("batch", LargeBinary, nullable=False),
     sqlite_autoincrement=True,  # an id is never given twice, also after the newest row was deleted
 )
@@ -437,6 +437,27 @@ counter = Table(
     Column("name", Text, primary_key=True),
     Column("label", Text, primary_key=True),
     Column("value", BigInteger, nullable=False),
+)
+
+model_counter = Table(
+    "model_counter",
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("name", Text, primary_key=True),
+    Column("label", Text, primary_key=True),
+    Column("value", BigInteger, nullable=False),
+)
+
+refusal = Table(
+    "refusal",  # the last events of each model that did not count
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("received_at", BigInteger, nullable=False),
+    Column("event_id", Text),  # null where it had no usable one
+    Column("code", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index(None, "model_id", "id"),
 )
 
 lease = Table(

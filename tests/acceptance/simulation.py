@@ -14,6 +14,7 @@ from scipy.special import betaincinv, expit, logit
 
 from monitor.calibrators.compiled import compile_scalar
 from monitor.domain.events import LabelEvent, PredictionEvent
+from monitor.domain.refusals import Refusals
 from monitor.domain.settings import Model, ModelSettings
 from monitor.domain.times import DAY, HOUR, micros, moment
 from monitor.recalibrate.job import champion_document
@@ -195,7 +196,7 @@ class Simulation:
             id=0,
             received_at=self.now,
             events=len(batch),
-            rejected={},
+            rejected=Refusals(),
             batch=encode(batch, [self.model.id] * len(batch)),
         )
         with self.database.write() as connection:

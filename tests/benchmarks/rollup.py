@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from monitor.domain.events import Event, LabelEvent, PredictionEvent
+from monitor.domain.refusals import Refusals
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.job import roll_up
 from monitor.runtime.clock import wall_clock
@@ -61,7 +62,7 @@ def speed(database: Database, model: Model, events: list[Event], token: int) -> 
                     id=0,
                     received_at=wall_clock(),
                     events=len(row),
-                    rejected={},
+                    rejected=Refusals(),
                     batch=encode(row, [model.id] * len(row)),
                 )
                 for row in rows

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from monitor.domain.refusals import Refusals
 from monitor.domain.settings import ModelSettings
 from monitor.ingest.decode import decode_events
 from monitor.rollup.job import roll_up
@@ -60,7 +61,7 @@ class Server:
         for sent in bodies:
             taken = decode_events(sent, "application/json", now=self.now).accepted
             batch = encode(taken, [self.model.id] * len(taken))
-            row = JournalRow(id=0, received_at=wall_clock(), events=len(taken), rejected={}, batch=batch)
+            row = JournalRow(id=0, received_at=wall_clock(), events=len(taken), rejected=Refusals(), batch=batch)
             with self.database.write() as connection:
                 journal.append(connection, [row])
 

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from monitor.domain.errors import Unavailable
+from monitor.domain.refusals import Refusals
 from monitor.ingest.writer import Writer
 from monitor.store import journal
 from monitor.store.engine import Database
@@ -20,7 +21,7 @@ def writer(database: Database) -> Iterator[Writer]:
 
 
 def row(events: int) -> JournalRow:
-    return JournalRow(id=0, received_at=events, events=events, rejected={}, batch=b"p")
+    return JournalRow(id=0, received_at=events, events=events, rejected=Refusals(), batch=b"p")
 
 
 def stored(database: Database) -> list[int]:
@@ -50,7 +51,7 @@ def test_writer_does_not_store_what_was_given_up_before_it_looked(database: Data
 
 
 def test_writer_tells_every_request_of_a_failed_commit_and_goes_on(writer: Writer, database: Database) -> None:
-    broken = JournalRow(id=0, received_at=0, events=1, rejected={}, batch=None)
+    broken = JournalRow(id=0, received_at=0, events=1, rejected=Refusals(), batch=None)
     with pytest.raises(Unavailable, match="could not be written"):
         writer.submit(broken).result(timeout=10)
     writer.submit(row(5)).result(timeout=10)

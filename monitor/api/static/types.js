@@ -442,6 +442,22 @@
  */
 
 /**
+ * @typedef {object} Rejected
+ * @property {string} at
+ * @property {string | null} event_id
+ * @property {string} code
+ * @property {string} reason
+ */
+
+/** @typedef {{ code: string, count: number }} Tally */
+
+/**
+ * @typedef {object} Rejections
+ * @property {Tally[]} counts
+ * @property {Rejected[]} rejections
+ */
+
+/**
  * @typedef {object} FieldError
  * @property {string} field
  * @property {string} reason
@@ -495,6 +511,7 @@
  * @property {Segments} segments
  * @property {EstimateAnswer} estimate
  * @property {Drift} drift
+ * @property {Rejections} rejections
  */
 
 /** @typedef {{ description?: string, $ref?: string, anyOf?: { $ref?: string }[], properties?: Record<string, Schema> }} Schema  Of JSON. */

@@ -68,9 +68,9 @@ CONTRACT = {
     "calibration_calibrator_version": {"model"},
     "calibration_proposal_waiting": {"model"},
     "calibration_events_ingested_total": {"event_type"},
-    "calibration_events_rejected_total": {"reason"},
+    "calibration_events_rejected_total": {"model", "reason"},
     "calibration_events_duplicate_total": set(),
-    "calibration_label_conflicts_total": set(),
+    "calibration_label_conflicts_total": {"model"},
     "calibration_journal_backlog_events": set(),
     "calibration_rollup_lag_seconds": set(),
     "calibration_job_last_success_timestamp_seconds": {"job"},
@@ -413,11 +413,12 @@ def test_counters_count_what_was_sent(watched: Watched) -> None:
     assert watched.value("calibration_events_ingested_total", event_type="prediction") == whole + repeated
     assert watched.value("calibration_events_ingested_total", event_type="label") == whole - BROKEN + CONFLICTING
     assert watched.value("calibration_events_duplicate_total") == repeated
-    assert watched.value("calibration_label_conflicts_total") == CONFLICTING
-    assert (
-        sum(float(each["value"][1]) for each in watched.query("max by (reason) (calibration_events_rejected_total)"))
-        == REJECTED
-    )
+    assert total(watched, "max by (model) (calibration_label_conflicts_total)") == CONFLICTING
+    assert total(watched, "max by (model, reason) (calibration_events_rejected_total)") == REJECTED
+
+
+def total(watched: Watched, query: str) -> float:
+    return sum(float(each["value"][1]) for each in watched.query(query))
 
 
 def test_too_few_labels_omit_the_score_and_keep_the_counts(watched: Watched) -> None:

@@ -100,7 +100,9 @@ def test_was_right_of_differing_answers_is_refused_and_says_so(api, verified):
     assert [one["label"] for one in event["versions"]] == [None, None]
     assert [one["kind"] for one in event["conflicts"]] == ["ambiguous_label"]
     assert {one["labelled"] for one in by_version(api).values()} == {0}
-    assert 'calibration_events_rejected_total{reason="ambiguous_label"} 1.0' in api.client.get("/metrics").text
+    assert (
+        'calibration_events_rejected_total{model="m",reason="ambiguous_label"} 1.0' in api.client.get("/metrics").text
+    )
     verified()
     api.send({"type": "label", "event_id": "e", "model": "m", "label": False, "model_version": "shadow"})
     api.roll_up()

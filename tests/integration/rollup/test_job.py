@@ -9,6 +9,7 @@ from sqlalchemy import select, update
 from monitor.domain.errors import LeaseLost
 from monitor.domain.events import PredictionEvent
 from monitor.domain.records import DAY_LEVEL, HOUR_LEVEL, MINUTE_LEVEL
+from monitor.domain.refusals import Refusals
 from monitor.domain.times import HOUR, MINUTE, micros
 from monitor.rollup.job import roll_up
 from monitor.rollup.verify import differences_of
@@ -17,6 +18,7 @@ from monitor.stats.summary import encode as encode_summary
 from monitor.store import events, journal, models, rollups
 from monitor.store.batch import encode
 from monitor.store.lease import fence
+from monitor.store.schema import journal as journal_table
 from monitor.store.schema import label as label_table
 from monitor.store.schema import lease, quarantine, rollup
 from monitor.store.schema import prediction as prediction_table
@@ -288,10 +290,21 @@ def test_counters_of_what_ingest_refused_come_with_the_batch(feed, make):
     feed.model()
     with feed.database.write() as connection:
         batch = encode([make.prediction("a", 0.5)], [1])
-        row = journal.JournalRow(id=0, received_at=feed.clock(), events=1, rejected={"bad_time": 3}, batch=batch)
+        row = journal.JournalRow(
+            id=0, received_at=feed.clock(), events=1, rejected=Refusals([(None, "bad_time", 3)]), batch=batch
+        )
         journal.append(connection, [row, row])
     feed.roll_up()
     assert feed.counters()["events_rejected", "bad_time"] == 6
+
+
+def test_counts_that_a_release_of_before_left_in_the_journal_are_read(feed, make):
+    feed.model()
+    feed.send(make.prediction("a", 0.5))
+    with feed.database.write() as connection:
+        connection.execute(update(journal_table).values(rejected='{"bad_time": 3, "bad_sum": 1}'))
+    feed.roll_up()
+    assert (feed.counters()["events_rejected", "bad_time"], feed.counters()["events_rejected", "bad_sum"]) == (3, 1)
 
 
 def test_a_batch_larger_than_the_limit_is_taken_whole_and_alone(feed, make):

@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Segments, Summary } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -25,6 +25,7 @@ import { drawFigures, loadDescriptions } from "./figures.js";
 import { drawHistory, historyChart, loadHistory, timelineEvents } from "./history.js";
 import { drawLabels } from "./labels.js";
 import { loadMaps } from "./maps.js";
+import { drawRejections } from "./rejections.js";
 import { drawSegments } from "./segments.js";
 import { drawVerdict } from "./verdict.js";
 
@@ -39,6 +40,7 @@ import { drawVerdict } from "./verdict.js";
  * @property {Part<Segments>} segments
  * @property {Part<EstimateAnswer>} estimate
  * @property {Part<Drift>} drift
+ * @property {Part<Rejections>} rejections
  */
 
 /**
@@ -108,15 +110,16 @@ async function loadSecondary(name, { champion, revision, segments: declared, tas
   const state = [champion, revision];
   const query = { window, ...(version && { version }) };
   const labelWindow = milliseconds(window) > milliseconds("48h") ? "30d" : "48h";
-  const [audit, evidence, labels, segments, estimate, drift] = await Promise.all([
+  const [audit, evidence, labels, segments, estimate, drift, rejections] = await Promise.all([
     aside(name, "audit", {}, state),
     aside(name, "evidence", {}, state),
     aside(name, "labels", { window: labelWindow }, state),
     declared.length ? aside(name, "segments", query, state) : {},
     task === "regression" ? {} : aside(name, "estimate", query, state),
     aside(name, "drift", { ...query, ...(segment && { segment }) }, state),
+    aside(name, "rejections", {}, state),
   ]);
-  return { audit, evidence, labels, segments, estimate, drift };
+  return { audit, evidence, labels, segments, estimate, drift, rejections };
 }
 
 /**
@@ -141,7 +144,7 @@ async function part(answer) {
  */
 export function drawModel(data, { now }) {
   const { name, settings, chosen, evaluation, alerts, calibrators, system, history } = data;
-  const { evidence, segments, labels, estimate, drift, audit } = data;
+  const { evidence, segments, labels, estimate, drift, audit, rejections } = data;
   const listed = system.value?.models.find(({ model }) => model === name);
   const current = evaluation.value;
   const events = timelineEvents(alerts.value, calibrators.value, chosen);
@@ -168,6 +171,7 @@ export function drawModel(data, { now }) {
       drawDrift(drift),
       drawCalibrators(calibrators, settings, audit),
       drawAlerts(alerts, name),
+      drawRejections(rejections),
       backlog(system.value ?? {}),
     ],
   };
