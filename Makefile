@@ -103,7 +103,7 @@ bench: .venv/dev.stamp
 	$(PY) -m tests.benchmarks
 
 soak: .venv/dev.stamp test-tools
-	$(PY) -m pytest $(SPREAD) tests/faults tests/acceptance/test_simulations.py --kills 500 --deaths 20 --lives 20 --days 200 --timeout 21600
+	$(PY) -m pytest $(SPREAD) tests/faults tests/acceptance/test_simulations.py --kills 500 --deaths 20 --outage 600 --lives 20 --days 200 --timeout 21600
 
 # For maintainers: pin anew, write a migration for changed tables, draw the dashboards.
 lock: .venv/bin/python

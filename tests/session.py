@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--skips-fail", action="store_true", help="count every skipped test as a failure")
     parser.addoption("--kills", type=int, default=50, help="how often the server is killed on each database")
     parser.addoption("--deaths", type=int, default=3, help="how often serving code dies in each way")
+    parser.addoption("--outage", type=float, default=3, help="how many seconds serving code goes without a server")
     parser.addoption("--lives", type=int, default=2, help="how many simulated models of each kind live on SQLite")
     parser.addoption("--days", type=int, default=100, help="how long simulated models live that stay calibrated")
 

@@ -198,8 +198,13 @@ def place(cache: str | os.PathLike[str], *, url: str, model: str, pin: int | Non
     pinned = "" if pin is None else f".{pin}"
     if path.suffix == ".json":
         return path.with_name(f"{path.stem}{pinned}.json")
+    return path / f"{stem(url, model)}{pinned}.json"
+
+
+def stem(url: str, model: str) -> str:
+    """Return a name for files of one server and model: readable, and unlike that of any other."""
     slug = "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in model)[:LONGEST_SLUG]
-    return path / f"{slug}-{blake2b(f'{url} {model}'.encode(), digest_size=8).hexdigest()}{pinned}.json"
+    return f"{slug}-{blake2b(f'{url} {model}'.encode(), digest_size=8).hexdigest()}"
 
 
 def read_bounded(path: Path, largest: int) -> tuple[Signature, bytes]:

@@ -17,7 +17,7 @@ import msgspec
 from ..domain.errors import BadInput
 from . import items
 from .batches import Columns, LabelColumns, batch_of, longest
-from .cache import Cache, place
+from .cache import Cache, place, stem
 from .champion import Calibrated, is_single
 from .champions import Champions
 from .delivery import Delivery
@@ -25,7 +25,10 @@ from .distributions import CalibratedDistribution, Forecast
 from .ids import TimeOrderedIds
 from .lifecycle import exit_on_sigterm, living
 from .limited import LimitedWarnings, described
+from .memory import Memory
 from .outbox import Outbox, Stats
+from .recovery import Recovery
+from .spool import SMALLEST, Spool
 from .strict import check
 from .transport import Transport, answered
 from .worker import Worker
@@ -71,6 +74,8 @@ class Client:
     cache : directory, or file ending in .json, for the last calibrator in service, used at the next start; None: no cache
     bootstrap : file with a calibrator's document, in service until the cache or the server provides one
     pin : number of the calibrator to apply, whatever is promoted
+    spool : directory for queued events, which then survive any death of the process, and are sent by the next one; None: memory
+    spool_bytes : limit of one process's queue on disk, instead of that in memory; the oldest events beyond it are counted as dropped
     handle_sigterm : SIGTERM ends the process as `sys.exit` does, unless the application handles it
     block_seconds : longest wait for room in a full queue, for batch jobs; 0: an event beyond the queue is dropped at once
     strict : True: raise BadInput for what would be dropped, served uncalibrated or refused by the server, for tests
@@ -104,6 +109,8 @@ class Client:
         cache: str | os.PathLike[str] | None = None,
         bootstrap: str | os.PathLike[str] | None = None,
         pin: int | None = None,
+        spool: str | os.PathLike[str] | None = None,
+        spool_bytes: int = 64 << 20,
         handle_sigterm: bool = False,
         block_seconds: float = 0.0,
         strict: bool = False,
@@ -116,13 +123,14 @@ class Client:
         _between("batch_size", batch_size, 1, LARGEST_REQUEST)
         _between("queue_size", queue_size, 1)
         _between("queue_bytes", queue_bytes, 1)
+        _between("spool_bytes", spool_bytes, SMALLEST, 1 << 40)
         for name, seconds in (
             ("flush_seconds", flush_seconds),
             ("timeout", timeout),
             ("refresh_seconds", refresh_seconds),
         ):
             _between(name, seconds, 0.001, 86_400)
-        for name, path in (("cache", cache), ("bootstrap", bootstrap)):
+        for name, path in (("cache", cache), ("bootstrap", bootstrap), ("spool", spool)):
             if not isinstance(path, str | os.PathLike | None) or path == "":
                 raise BadInput(name, path, "it must be a path")
         if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
@@ -145,10 +153,21 @@ class Client:
             bootstrap=None if bootstrap is None else Path(bootstrap),
             pin=pin,
         )
-        self._worker = Worker((self._deliver, self._refresh), self._warnings)
-        self._outbox = Outbox(size=queue_size, largest=queue_bytes, batch_size=batch_size, wake=self._worker.wake)
+        memory = Memory(size=queue_size, largest=queue_bytes)
+        waiting: Memory | Spool = memory
+        if spool is not None:
+            waiting = Spool(
+                Path(spool), name=stem(url, model), largest=spool_bytes, instead=memory, warnings=self._warnings
+            )
+        self._worker = Worker((self._keep, self._deliver, self._refresh), self._warnings)
+        self._outbox = Outbox(waiting, batch_size=batch_size, wake=self._worker.wake)
         self._delivery = Delivery(
             self._outbox, self._transport, self._warnings, batch_size=batch_size, flush_seconds=flush_seconds
+        )
+        self._recovery = (
+            Recovery(waiting, self._outbox, self._delivery, flush_seconds=flush_seconds)
+            if isinstance(waiting, Spool)
+            else None
         )
         self._calibrates = False
         self._closed = False
@@ -480,9 +499,14 @@ class Client:
         return answered(self._transport.post(path, body, timeout=timeout))
 
     def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until the server has answered for all events queued so far; return False after `timeout` seconds."""
+        """Wait until the server has answered for all events queued so far; return False after `timeout` seconds.
+
+        With a spool, these are also the events of processes that ended before.
+        """
         if not self._worker.running:
             self._run()
+        if self._recovery is not None:
+            self._recovery.take_over()
         return self._outbox.flush(timeout)
 
     def stats(self) -> Stats:
@@ -498,9 +522,10 @@ class Client:
         )
 
     def close(self, timeout: float | None = None) -> bool:
-        """Send what is queued for a bounded time, by default the client's `timeout`, and stop; return whether all events were sent.
+        """Send what is queued for a bounded time, by default the client's `timeout`, and stop; return whether none was dropped.
 
-        The rest are counted as dropped. The last calibrator can still be applied.
+        The rest stay in the spool for the next process; without a spool they are counted as dropped. The last calibrator can still be
+        applied.
         """
         if self._closed:
             return True
@@ -509,12 +534,12 @@ class Client:
             self._send_all(deadline)
         finally:  # a second Ctrl-C may interrupt the wait
             self._closed = True
-            left = self._outbox.close()
+            dropped = self._outbox.close()
             living().closed(self)
-            if left:
-                self._warnings.warn("closed", f"closed with {left} events unsent, counted as dropped")
+            if dropped:
+                self._warnings.warn("closed", f"closed with {dropped} events unsent, counted as dropped")
         self._worker.join(min(1.0, deadline - time.monotonic()))
-        return left == 0
+        return dropped == 0
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (type(self), self._parameters)
@@ -523,6 +548,8 @@ class Client:
         """Begin anew in a forked child, with an empty queue; called by the hook of the process."""
         for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
             part.reset()
+        if self._recovery is not None:
+            self._recovery.reset()
         self._calibrates = False
         self._ends = None
         if self._closed:
@@ -547,9 +574,9 @@ class Client:
         self._delivery.drain(deadline)
 
     def _abandon(self) -> None:
-        left = self._outbox.abandon()
-        if left:
-            self._warnings.warn("closed", f"the process ends with {left} events unsent, counted as dropped")
+        dropped = self._outbox.abandon()
+        if dropped:
+            self._warnings.warn("closed", f"the process ends with {dropped} events unsent, counted as dropped")
 
     def _run(self) -> None:
         """Have queued events sent: by a thread, or in this one while the process ends."""
@@ -562,12 +589,14 @@ class Client:
             self.hand_over(self._ends)
 
     def __enter__(self) -> Self:
-        """Open a client again if it was closed."""
+        """Open a client again if it was closed; with a spool, begin to send what earlier processes left."""
         if self._closed:
             self._closed = False
             self._worker.reset()
             self._outbox.reopen()
             living().opened(self)
+        if self._recovery is not None:
+            self._run()
         return self
 
     def __exit__(
@@ -633,6 +662,9 @@ class Client:
         if self._strict:
             raise BadInput("value", "unusable", f"it would be served uncalibrated: {described(error)}") from error
         self._warnings.fault("uncalibrated", "served uncalibrated", error)
+
+    def _keep(self, now: float) -> float:
+        return float("inf") if self._recovery is None else self._recovery.step(now)
 
     def _deliver(self, now: float) -> float:
         return self._delivery.step(now)

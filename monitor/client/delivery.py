@@ -124,6 +124,11 @@ class Delivery:
         self._flushes = 0
         self._largest = LARGEST_BATCH
 
+    @property
+    def fails(self) -> bool:
+        """Whether the last request had no answer."""
+        return self._failures > 0
+
     def drain(self, deadline: float) -> None:
         """Send all that is queued, in the calling thread, until a time of the monotonic clock."""
         if not self._busy.acquire(timeout=max(0.0, deadline - time.monotonic())):

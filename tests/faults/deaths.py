@@ -30,6 +30,7 @@ client = Client(
     os.environ["DEATHS_URL"],
     "m",
     timeout=float(os.environ.get("DEATHS_TIMEOUT", "20")),
+    flush_seconds=float(os.environ.get("DEATHS_FLUSH_SECONDS", "1")),
     handle_sigterm="DEATHS_HANDLE_SIGTERM" in os.environ,
     **OPTIONS,
 )

@@ -23,6 +23,7 @@ from monitor import Client
 from monitor.client import Stats
 from monitor.client.delivery import FIRST_PAUSE, LONGEST_PAUSE, Delivery, Failed, Refused, Settled, judge
 from monitor.client.limited import LimitedWarnings
+from monitor.client.memory import Memory
 from monitor.client.outbox import Outbox
 from monitor.client.transport import Answer, Transport
 from tests.unit.client.processes import forked, wait_until
@@ -595,7 +596,7 @@ def test_pause_grows_to_a_limit_with_full_jitter() -> None:
 
 def pauses(uniform: Callable[[float, float], float]) -> list[float]:
     """Return the pauses of a delivery that nobody answers."""
-    outbox = Outbox(size=1, largest=100, batch_size=1, wake=lambda: None)
+    outbox = Outbox(Memory(size=1, largest=100), batch_size=1, wake=lambda: None)
     outbox.add(b"{}")
     nobody = Transport("http://127.0.0.1:9", key=None, timeout=1.0)
     delivery = Delivery(outbox, nobody, LimitedWarnings(), batch_size=1, flush_seconds=1.0, uniform=uniform)
