@@ -11,6 +11,8 @@ from msgspec import Meta, Struct
 MAX_EVENTS: Final = 10_000
 
 MAX_CLASSES: Final = 1_000
+CLASSES_KEPT: Final = 100
+"""Classes of a model up to which sums are kept of each."""
 
 MAX_NAME: Final = 200
 

@@ -1,11 +1,11 @@
 """Settings of a model, each declared once with type, default and meaning; API, documentation and page are derived from these."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from typing import Annotated, Any, Final, Literal, TypeVar, get_args, get_type_hints
 
 from .errors import BadInput, Conflict
-from .events import MAX_CLASSES
+from .events import CLASSES_KEPT, MAX_CLASSES
 from .setting_types import (
     DECISION,
     DURATION,
@@ -124,7 +124,8 @@ class ModelSettings:
         dict[str, float],
         Setting(
             type=by_class(number(SHARE), '{"fraud": 0.02}'),
-            sentence="Thresholds for the ECE of single classes, whose errors cost more. They are tested from now on.",
+            sentence="Thresholds for the ECE of single classes, whose errors cost more, of a model with up to 100 classes. They are tested "
+            "from now on.",
         ),
     ] = field(default_factory=dict)
     alert_policy: Annotated[
@@ -357,8 +358,10 @@ def task_from(model: Model | None, declaration: Mapping[str, object]) -> tuple[T
     return task, classes
 
 
-def check_task_of(chosen: Mapping[str, object], task: Task | None, settings: ModelSettings) -> None:
-    """Check that chosen settings are of the task.
+def check_task_of(
+    chosen: Mapping[str, object], task: Task | None, settings: ModelSettings, classes: Sequence[str] | None = None
+) -> None:
+    """Check that chosen settings are of the task and its classes.
 
     Raises
     ------
@@ -380,6 +383,14 @@ def check_task_of(chosen: Mapping[str, object], task: Task | None, settings: Mod
         raise BadInput(
             "thresholds.ratio", limit, f"is for binary models, whose outcomes can be counted; this one's task is {task}"
         )
+    count = len(classes or ())
+    if (
+        settings.class_thresholds
+        and count > CLASSES_KEPT
+        and not chosen.keys().isdisjoint({"class_thresholds", CLASSES.name})
+    ):
+        reason = f"is for models with up to {CLASSES_KEPT} classes, of which sums are kept; this one has {count}"
+        raise BadInput("class_thresholds", settings.class_thresholds, reason)
 
 
 def _classes_after(model: Model, declared: tuple[str, ...] | None) -> tuple[str, ...] | None:

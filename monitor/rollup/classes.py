@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import CLASS, Model, Revision
 from ..stats.entries import Entries, Scored, binary_losses, joined, negated, of_arrivals, of_counts, of_outcomes
+from ..stats.summary import MAX_CLASSES
 from ..store.payload import vectors_of
 from ..store.rows import truth_index
 from .join import Change
@@ -45,8 +46,8 @@ def sums_of_classes(changes: Sequence[Change], models: Mapping[int, Model], revi
 
 
 def classes_of(model: Model, revision: Revision) -> Sequence[str]:
-    """Return the classes of a model that are summed apart; events have no others."""
-    if model.task != "multiclass" or model.classes is None:
+    """Return the classes of a model that are summed apart; events have no others, and models with more classes than are summed none."""
+    if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
         return ()
     return [name for name in revision.classes if name in model.classes]
 

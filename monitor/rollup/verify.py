@@ -230,6 +230,8 @@ def _add_waiting(
 def _classes(settings: _Settings, row: PredictionRow) -> list[tuple[int, str]]:
     """Return index and name of the classes that had a threshold when an event came."""
     names = (settings.model.classes or ()) if settings.model.task == "multiclass" else ()
+    if len(names) > MAX_CLASSES:
+        return []
     wanted = settings.revisions[row.model_id, row.revision].classes
     return [(index, name) for index, name in enumerate(names) if name in wanted]
 

@@ -240,7 +240,7 @@ def _declared(
 ) -> tuple[str | None, tuple[str, ...] | None, ModelSettings]:
     task, classes = task_from(old, declaration)
     chosen = settings_from(old.settings if old else ModelSettings(), declaration)
-    check_task_of(declaration, task, chosen)
+    check_task_of(declaration, task, chosen, classes)
     return task, classes, chosen
 
 

@@ -9,9 +9,11 @@ import pytest
 
 from monitor.alert.segments import KIND as SEGMENTS
 from monitor.domain.alerts import RESOLVED, SEGMENT, Alarm, Alert, Evidence
+from monitor.domain.events import CLASSES_KEPT
 from monitor.domain.faults import Since, since_words
 from monitor.domain.times import HOUR, MINUTE, parse_time, rfc3339
 from monitor.rollup.verify import differences_of
+from monitor.stats.summary import MAX_CLASSES
 from monitor.store import models, sequential
 
 CLASSES = ["cat", "dog", "eel"]
@@ -180,6 +182,29 @@ def test_a_class_is_tested_from_when_it_gets_its_threshold_and_a_changed_one_sta
     assert (test["labels"], test["threshold"], test["start"]) == (AN_HOUR, 0.04, 2)
     api.put(class_thresholds={})
     assert of_classes() == {}
+
+
+def test_models_with_more_classes_than_are_summed_have_no_thresholds_of_classes(api, clock, tools):
+    many = [f"c{i}" for i in range(CLASSES_KEPT + 1)]
+    assert CLASSES_KEPT == MAX_CLASSES
+    refused = api.refused(
+        "PUT", "/v1/models/m", 422, json={"task": "multiclass", "classes": many, "class_thresholds": {"c1": 0.1}}
+    )
+    assert refused["field"] == "class_thresholds"
+    assert refused["reason"].endswith("is for models with up to 100 classes, of which sums are kept; this one has 101")
+    api.put(
+        task="multiclass", label_delay="0s", class_thresholds={"c1": 0.1}, status=201
+    )  # before its classes are known
+    api.put(task="multiclass", label_delay="0s", windows=["1h"])
+    for i in range(20):
+        api.send(
+            tools.prediction(f"e{i}", probabilities=dict.fromkeys(many, 1 / len(many))), tools.label(f"e{i}", "c1")
+        )
+    clock.advance(timedelta(hours=1))
+    api.judge()
+    assert api.get("/v1/models/m/evidence")["classes"] == []
+    with api.services.database.read() as connection:
+        assert list(differences_of(connection, models.by_name(connection, "m"))) == []
 
 
 @pytest.fixture

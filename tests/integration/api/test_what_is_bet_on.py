@@ -73,6 +73,8 @@ def test_a_game_of_two_hours_is_one_bet(api, clock, tools, evidence, alerts):
                     for i in part.tolist()
                 )
             )  # fmt: skip
+            if game % 16 == 0:
+                api.judge()  # nothing is bet while it lasts
         api.send(*(tools.label(f"{game}-{i}", int(won[game])) for i in range(forecasts)))
         if game % 16 == 0:
             api.judge()
