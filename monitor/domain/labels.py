@@ -245,21 +245,56 @@ def number_of(value: str | float) -> Decimal | None:
 _NUMBER: Final = re.compile(r"[-+]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]{1,6})?")
 
 
-def was_right(prediction: str | float, label: LabelValue) -> bool:
-    """Return whether an answer was right, by a label that says so or that states the true answer.
+def was_right(prediction: str | float, label: LabelValue) -> bool | None:
+    """Return whether an answer was right, by a label that says so or that states the true answer; None where it may do either.
 
     `true` and `false` say so. The numbers 0 and 1 say so too, unless the answer itself is a number. Otherwise the two are
-    compared, as numbers if either was sent as one, else as text, character by character.
+    compared, as numbers if either was sent as one, else as text, character by character; only `true` and `false` in any case.
 
     >>> was_right("Paris", True), was_right("Paris", 1), was_right("42", 1), was_right("42", 42.0), was_right("a", "A")
     (True, True, False, True, False)
+    >>> was_right("False", True), was_right(0, True), was_right("False", "false")
+    (None, None, True)
     """
+    if is_ambiguous(prediction, label):
+        return None
     if says_right(prediction, label):
         return label == 1
     if isinstance(prediction, str) and isinstance(label, str):
-        return prediction == label
+        truth = _truth_of(prediction)
+        return prediction == label if truth is None else truth is _truth_of(label)
     answer = number_of(prediction)
     return answer is not None and answer == number_of(label)
+
+
+def is_ambiguous(prediction: str | float, label: LabelValue) -> bool:
+    """Return whether a label may say that an answer was right, or which answer is: where the answer is itself true or false.
+
+    A boolean is so beside the answers `True`, `False`, 0 and 1, and 0 and 1 are beside `True` and `False`. The text of the answer never is.
+
+    >>> is_ambiguous("True", False), is_ambiguous(0, True), is_ambiguous("false", 1), is_ambiguous("Paris", True)
+    (True, True, True, False)
+    >>> is_ambiguous("True", "False"), is_ambiguous(0, 1)
+    (False, False)
+    """
+    if isinstance(label, bool):
+        return _truth_of(prediction) is not None or number_of(prediction) in (0, 1)
+    words = (_truth_of(prediction) is not None) != (_truth_of(label) is not None)
+    other = label if _truth_of(label) is None else prediction
+    return words and number_of(other) in (0, 1)
+
+
+def may_be_ambiguous(label: LabelValue) -> bool:
+    """Return whether a label is ambiguous beside some answers."""
+    return isinstance(label, bool) or _truth_of(label) is not None or number_of(label) in (0, 1)
+
+
+def _truth_of(value: str | float) -> bool | None:
+    """Return what a text that says `true` or `false` says, in any case."""
+    return _TRUTHS.get(value.strip().casefold()) if isinstance(value, str) else None
+
+
+_TRUTHS: Final = {spelled: value for value, spelled in BOOLEANS.items()}
 
 
 def says_right(prediction: str | float, label: LabelValue) -> bool:

@@ -108,7 +108,7 @@ class LabelRow:
         )
 
 
-ConflictKind = Literal["prediction", "label", "unusable_label", "ambiguous_label"]
+ConflictKind = Literal["prediction", "label", "unusable_label", "ambiguous_label", "right_or_answer"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -252,7 +252,11 @@ def _scalar(field: str, value: Any, limit: int) -> Fault | None:
 
 def _answer(field: str, value: Any) -> Fault | None:
     if isinstance(value, bool):
-        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string or a number, not a boolean")
+        return Fault(
+            "wrong_type",
+            f"{field} is {quoted(value)}: must be a string or a number; where answers are true or false, send both answer and label as"
+            " text, since a boolean label may also say that the answer was right, and is refused beside them",
+        )
     return _scalar(field, value, MAX_ANSWER)
 
 

@@ -11,7 +11,7 @@ from ..domain.events import LabelValue
 from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..store.rows import differ_by_version_only
-from ..store.standing import is_about_any, objections, same_event, standing
+from ..store.standing import is_about_any, is_ambiguous_beside, objections, same_event, standing
 
 Arrival = PredictionRow | LabelRow
 
@@ -117,13 +117,21 @@ class _Join:
         if len(versions) == 1:
             self.refuse_passed_over(row.ref)
         for label in clear:
-            if not self.is_clear(label):
-                self.report(label, "ambiguous_label")
+            self.report(label, self.ambiguity(label))
 
     def is_clear(self, label: LabelRow) -> bool:
-        """Return whether a label names a version, or is about one of those that predicted its event, if any did."""
-        versions = self.predictions.get(label.ref)
-        return bool(label.version) or not versions or is_about_any(self.models[label.model_id], label, versions)
+        """Return whether a label is about one of the versions that predicted its event, or may yet be about another."""
+        versions = self.predictions.get(label.ref, ())
+        named = [row for row in versions if row.version == label.version] if label.version else versions
+        return not named or is_about_any(self.models[label.model_id], label, named)
+
+    def ambiguity(self, label: LabelRow) -> ConflictKind | None:
+        """Return why a label is about none of the versions that predicted its event; None where it may be about one."""
+        if self.is_clear(label):
+            return None
+        model = self.models[label.model_id]
+        is_truth = all(is_ambiguous_beside(model, label, row) for row in self.predictions[label.ref])
+        return "right_or_answer" if is_truth else "ambiguous_label"
 
     def refuse_passed_over(self, ref: EventRef) -> None:
         """Report waiting labels that do not count: those of a model without a task can only be checked now."""
@@ -144,7 +152,7 @@ class _Join:
             self.touch(ref)
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
-            conflict = None if self.is_clear(row) else "ambiguous_label"
+            conflict = self.ambiguity(row)
         self.report(row, conflict)
 
     def report(self, label: LabelRow, conflict: ConflictKind | None) -> None:

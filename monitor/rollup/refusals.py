@@ -19,6 +19,7 @@ CODES: Final[dict[ConflictKind, str]] = {
     "label": "label_conflict",
     "unusable_label": "unknown_class",
     "ambiguous_label": "ambiguous_label",
+    "right_or_answer": "ambiguous_label",
 }
 
 REASONS: Final[dict[ConflictKind, str]] = {
@@ -26,6 +27,8 @@ REASONS: Final[dict[ConflictKind, str]] = {
     "label": "label is {label}, and another label of this event stands: send it with supersedes to correct that one",
     "unusable_label": "label is {label}: no class of the model",
     "ambiguous_label": "label is {label}, and the versions gave different answers: name one as model_version",
+    "right_or_answer": "label is {label} beside an answer that is itself true or false, so it may say that the answer was right, or"
+    " which one is: send the right answer as text, with supersedes",
 }
 
 

@@ -172,7 +172,8 @@ def truth_index(model: Model, row: PredictionRow, label: str) -> int | None:
 
 def _outcome(model: Model, row: PredictionRow, label: str) -> int | None:
     if model.task == "confidence":
-        return int(_RIGHT[model.as_of(row.revision).rules](answer_given(row), _decoded(label)))
+        right = _RIGHT[model.as_of(row.revision).rules](answer_given(row), _decoded(label))
+        return None if right is None else int(right)
     return _truth(model.as_of(row.revision), label)
 
 

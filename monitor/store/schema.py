@@ -188,7 +188,7 @@ conflict = Table(
     Column("key", BigInteger, nullable=False),
     _model_column(),
     Column("event_id", Text, nullable=False),
-    Column("kind", Text, nullable=False),  # prediction, label, unusable_label or ambiguous_label
+    Column("kind", Text, nullable=False),  # of conflict: a `ConflictKind`
     Column("received_at", BigInteger, nullable=False),
     Column("content", Text, nullable=False),  # JSON of the event, which did not count
     Index(None, "key"),

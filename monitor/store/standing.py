@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from ..domain.labels import may_say_right, says_right, was_right
+from ..domain.labels import is_ambiguous, may_be_ambiguous, may_say_right, says_right, was_right
 from ..domain.records import ConflictKind, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from .events import labels_of, predictions_of
@@ -82,16 +82,31 @@ def is_about(model: Model, label: LabelRow, prediction: PredictionRow, versions:
     """Return whether a label tells something about a prediction.
 
     The true answer does so for each version. Whether an answer was right does so for the version that the label names, or, where it
-    names none, if all versions gave the same answer.
+    names none, if all versions gave the same answer. One that may do either tells nothing.
     """
-    if model.task != "confidence" or (len(versions) == 1 and not label.version):
+    if model.task != "confidence":
+        return True
+    if is_ambiguous_beside(model, label, prediction):
+        return False
+    if len(versions) == 1 and not label.version:
         return True
     answer = answer_given(prediction)
     if not says_right(answer, label_value(label)):
         return True
     if label.version:
         return label.version == prediction.version
-    return all(was_right(answer, answer_given(other)) for other in versions)
+    return all(was_right(answer, answer_given(other)) is True for other in versions)
+
+
+def is_ambiguous_beside(model: Model, label: LabelRow, prediction: PredictionRow) -> bool:
+    """Return whether a label may say that the answer of a prediction was right, or which answer is."""
+    value = label_value(label)
+    # Most labels are ambiguous beside no answer, which then need not be decoded.
+    return (
+        model.as_of(prediction.revision).rules > 0
+        and may_be_ambiguous(value)
+        and is_ambiguous(answer_given(prediction), value)
+    )
 
 
 def standing_labels(

@@ -11,7 +11,15 @@ from hypothesis import strategies as st
 
 from monitor.domain import former_labels
 from monitor.domain.events import LabelEvent, PredictionEvent, Receipt, Rejection, form_of, levels_of, quoted
-from monitor.domain.labels import binary_outcome, check_against, class_index, vector_of, was_right
+from monitor.domain.labels import (
+    binary_outcome,
+    check_against,
+    class_index,
+    is_ambiguous,
+    may_be_ambiguous,
+    vector_of,
+    was_right,
+)
 
 ANIMALS = ("cat", "dog", "owl")
 DIGITS = tuple("0123456789")
@@ -187,8 +195,13 @@ def test_former_rules_read_labels_as_before(
         (42, 1, False),
         (1, 1, True),
         (0, 0, True),
-        (1, True, True),
-        (0, True, True),
+        ("True", "true", True),
+        ("TRUE", "false", False),
+        ("False", "False", True),
+        ("true", "yes", False),
+        ("yes", True, True),
+        ("no", False, False),
+        (2, True, True),
         (42, "forty-two", False),
         (0, "no", False),
         ("nan", 1, True),
@@ -198,6 +211,34 @@ def test_former_rules_read_labels_as_before(
 )
 def test_was_right_follows_the_kind_of_label(answer: Any, value: Any, right: bool) -> None:  # noqa: FBT001 - a table
     assert was_right(answer, value) is right
+
+
+TRUTHS = ["True", "true", "TRUE", "False", "false", " False"]
+BITS = [0, 1, 0.0, 1.0, "0", "1", "1.0"]
+
+
+@pytest.mark.parametrize(
+    ("answers", "labels"),
+    [(TRUTHS, [True, False, 0, 1, 0.0, 1.0, "0", "1"]), (BITS, [True, False, "True", "false", "FALSE"])],
+)
+def test_what_may_say_right_or_which_answer_says_neither(answers: list[Any], labels: list[Any]) -> None:
+    for answer in answers:
+        for value in labels:
+            assert is_ambiguous(answer, value)
+            assert may_be_ambiguous(value)
+            assert was_right(answer, value) is None
+
+
+@given(
+    st.one_of(st.text(min_size=1), st.integers(), st.floats(), st.sampled_from([*TRUTHS, *BITS])),
+    st.one_of(st.booleans(), st.text(min_size=1), st.integers(), st.floats(), st.sampled_from([*TRUTHS, *BITS])),
+)
+def test_a_label_is_ambiguous_for_the_right_and_the_wrong_answer_alike(answer: Any, value: Any) -> None:
+    assert is_ambiguous(answer, value) <= may_be_ambiguous(value)
+    if isinstance(value, bool):
+        assert is_ambiguous(answer, value) == is_ambiguous(answer, not value)
+    if isinstance(answer, str):
+        assert was_right(answer, answer) is True  # the text of the answer never is
 
 
 @pytest.mark.parametrize(

@@ -372,7 +372,10 @@ def long(count: int, value: str = "0") -> str:
         (
             '"confidence":0.5,"prediction":true',
             "wrong_type",
-            "prediction is true: must be a string or a number, not a boolean",
+            (
+                "prediction is true: must be a string or a number; where answers are true or false, send both answer and label as text,"
+                " since a boolean label may also say that the answer was right, and is refused beside them"
+            ),
         ),
         (
             '"confidence":0.5,"prediction":""',
