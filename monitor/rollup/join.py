@@ -1,6 +1,5 @@
 """Join predictions and labels in their order of receipt: new rows, repeats, conflicts, and changes of the sums."""
 
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +10,7 @@ from ..domain.events import LabelValue
 from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..store.rows import differ_by_version_only
-from ..store.standing import is_about_any, is_ambiguous_beside, objections, same_event, standing
+from ..store.standing import is_about_any, is_ambiguous_beside, objection, objections, same_event, standing
 
 Arrival = PredictionRow | LabelRow
 
@@ -109,21 +108,28 @@ class _Join:
 
     def add_prediction(self, row: PredictionRow) -> None:
         self.touch(row.ref)
-        versions = self.predictions.setdefault(row.ref, [])
-        stored = objections(self.models[row.model_id], self.labels.get(row.ref, ()))
-        clear = [label for label, conflict in stored if conflict is None and self.is_clear(label)]
-        versions.append(row)
         self.result.predictions.append(row)
-        if len(versions) == 1:
+        versions = self.predictions.setdefault(row.ref, [])
+        labels = self.labels.get(row.ref)
+        clear = self.clear_labels(row.ref) if labels else []
+        versions.append(row)
+        if labels and len(versions) == 1:
             self.refuse_passed_over(row.ref)
         for label in clear:
             self.report(label, self.ambiguity(label))
 
+    def clear_labels(self, ref: EventRef) -> list[LabelRow]:
+        stored = objections(self.models[ref[0]], self.labels[ref])
+        return [label for label, conflict in stored if conflict is None and self.is_clear(label)]
+
     def is_clear(self, label: LabelRow) -> bool:
         """Return whether a label is about one of the versions that predicted its event, or may yet be about another."""
+        model = self.models[label.model_id]
+        if model.task != "confidence":
+            return True
         versions = self.predictions.get(label.ref, ())
         named = [row for row in versions if row.version == label.version] if label.version else versions
-        return not named or is_about_any(self.models[label.model_id], label, named)
+        return not named or is_about_any(model, label, named)
 
     def ambiguity(self, label: LabelRow) -> ConflictKind | None:
         """Return why a label is about none of the versions that predicted its event; None where it may be about one."""
@@ -135,25 +141,32 @@ class _Join:
 
     def refuse_passed_over(self, ref: EventRef) -> None:
         """Report waiting labels that do not count: those of a model without a task can only be checked now."""
-        for label, conflict in objections(self.models[ref[0]], self.labels.get(ref, ())):
+        for label, conflict in objections(self.models[ref[0]], self.labels[ref]):
             if conflict is None:
                 self.result.waited.append(label)
             self.report(label, conflict)
 
     def take_label(self, row: LabelRow) -> None:
         ref = row.ref
-        rows = self.labels.get(ref, [])
+        rows = self.labels.get(ref)
         model = self.models[row.model_id]
-        if any(same_event(model, row, known) for known in rows):
+        if rows and any(same_event(model, row, known) for known in rows):
             self.result.duplicates += 1
             return
-        conflict = None if model.task is None else deque(objections(model, [*rows, row]), maxlen=1)[0][1]
+        conflict = None
+        if model.task is not None:
+            conflict = self.last_objection(model, [*rows, row]) if rows else objection(model, None, row)
         if conflict is None:
             self.touch(ref)
             self.labels.setdefault(ref, []).append(row)
             self.result.labels.append(row)
             conflict = self.ambiguity(row)
         self.report(row, conflict)
+
+    @staticmethod
+    def last_objection(model: Model, labels: Sequence[LabelRow]) -> ConflictKind | None:
+        *_, (_, conflict) = objections(model, labels)
+        return conflict
 
     def report(self, label: LabelRow, conflict: ConflictKind | None) -> None:
         if conflict is not None:

@@ -60,8 +60,11 @@ def standing(
     """
     model = model.as_of(prediction.revision)
     if len(labels) == 1:
-        first = labels[0]
-        return first if usable(model, first.label) and is_about(model, first, prediction, versions) else None
+        (only,) = labels
+        counts = usable(model, only.label) and (
+            model.task != "confidence" or is_about(model, only, prediction, versions)
+        )
+        return only if counts else None
     stands = None
     for label, conflict in objections(model, labels):
         if (
