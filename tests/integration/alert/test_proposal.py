@@ -180,6 +180,17 @@ def test_the_next_alert_after_a_rejection_is_answered(sure, tools):
     assert numbers(sure) == [2, 1]
 
 
+def test_a_promotion_after_a_rejection_ends_what_that_answered(sure, tools):
+    sure.judge()
+    sure.post(f"{CALIBRATORS}/1/reject")
+    useless = {"method": "temperature", "task": "binary", "parameters": {"temperature": 1.0}}
+    sure.post(CALIBRATORS, {"document": useless, "holdout": 0}, status=201)
+    sure.post(f"{CALIBRATORS}/2/promote")
+    send_more(sure, tools, range(20, 60))
+    sure.judge()
+    assert (firing(sure), numbers(sure)) == (["firing"], [3, 2, 1])
+
+
 @pytest.mark.parametrize(
     ("steps", "words"),
     [

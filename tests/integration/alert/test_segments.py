@@ -7,6 +7,8 @@ import msgspec
 import numpy as np
 import pytest
 
+from monitor.alert.segments import KIND
+from monitor.domain.alerts import RESOLVED, SEGMENT, Alarm, Alert, Evidence
 from monitor.domain.times import MINUTE, micros, rfc3339
 from monitor.store import models, sequential
 from tests.conftest import NOON
@@ -128,6 +130,16 @@ def test_the_alert_ends_with_windows_that_began_later_and_the_tests_start_at_the
     assert len(alerts()) == 2
 
 
+def test_the_alert_goes_on_while_a_segment_that_it_names_is_only_less_off(api, serve, alerts):
+    declare(api)
+    for _ in range(2):
+        serve(br=0.14, de=0.0)
+    assert [alert["state"] for alert in alerts()] == ["firing"]
+    for _ in range(6):
+        serve(br=0.06, de=0.0)
+    assert [alert["state"] for alert in alerts()] == ["firing"]
+
+
 def test_a_segment_that_joins_later_is_named_by_one_more_alert(api, serve, alerts):
     declare(api)
     for _ in range(2):
@@ -181,6 +193,43 @@ def test_a_segment_is_named_from_the_limit_of_its_own_test_on(api, clock, serve,
 
     assert named(0.999) == []
     assert named(1.0) == ["country:br"]
+
+
+@pytest.mark.parametrize("held", ["the segment", "the whole", "neither"])
+def test_a_segment_that_is_held_or_whose_whole_is_held_is_not_named(api, clock, serve, alerts, held):
+    declare(api)
+    serve(br=0.0, de=0.0, fr=0.0)
+    database = api.services.database
+    with database.write() as connection:
+        (model,) = models.everyone(connection)
+        of_segment = sequential.segment_standings(connection, model.id)["", "country:br"]
+        whole = sequential.standings(connection, model.id)[""]
+        limit = of_segment.evidence.limit
+        reached = msgspec.structs.replace(of_segment.evidence, peak=limit, log_e_peak=limit, held=held == "the segment")
+        sequential.save_segments(connection, model.id, [replace(of_segment, evidence=reached)])
+        doubted = msgspec.structs.replace(whole.evidence, held=held == "the whole")
+        sequential.save(connection, model.id, [replace(whole, evidence=doubted)])
+    stage("alerts").run(database, api.token(), model, clock())
+    assert len(alerts()) == (held == "neither")
+
+
+def test_the_end_of_the_alert_starts_no_test_again_that_was_held(api, clock, serve):
+    declare(api)
+    serve(br=0.0, de=0.0, fr=0.0)
+    with api.services.database.write() as connection:
+        (model,) = models.everyone(connection)
+        tests = sequential.segment_standings(connection, model.id)
+        for place, test in tests.items():
+            held, limit = place[1] == "country:br", test.evidence.limit
+            reached = msgspec.structs.replace(test.evidence, peak=limit, log_e_peak=limit, held=held)
+            tests[place] = replace(test, evidence=reached)
+        sequential.save_segments(connection, model.id, list(tests.values()))
+        ended = Alert(at=clock.micros, alarm=Alarm(SEGMENT, "sequential", "", ""), state=RESOLVED, evidence=Evidence())
+        KIND.recorded(connection, model.id, ended)
+        after = sequential.segment_standings(connection, model.id)
+    assert {segment: bool(test.state) for (_, segment), test in after.items()} == {
+        "country:br": True, "country:de": False, "country:fr": False,
+    }  # fmt: skip
 
 
 def test_calibrated_segments_raise_no_alert(api, serve, alerts, tools):

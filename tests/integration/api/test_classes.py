@@ -15,6 +15,10 @@ from monitor.domain.times import HOUR, MINUTE, parse_time, rfc3339
 from monitor.rollup.verify import differences_of
 from monitor.stats.summary import MAX_CLASSES
 from monitor.store import models, sequential
+from monitor.store.alerts import record
+from monitor.windows.clock import clocked
+from monitor.windows.onset import since_of
+from monitor.windows.rows import of_version
 
 CLASSES = ["cat", "dog", "eel"]
 AN_HOUR = 400
@@ -114,6 +118,35 @@ def test_an_alert_on_a_class_says_since_when(api, clock, declare, serve, policy)
 
 
 @pytest.fixture
+def since(api, clock):
+    """Return when a class began to be off."""
+
+    def of(name):
+        with api.services.database.read() as connection:
+            model = models.by_name(connection, "m")
+            return since_of(
+                connection, clocked(connection, model, clock.micros), of_version(""), until=clock.micros, of_class=name
+            )
+
+    return of
+
+
+def test_a_fault_of_a_class_began_after_its_own_last_alert_ended(api, clock, declare, serve, since):
+    declare(thresholds={"ece": 0.3}, class_thresholds={"cat": 0.03, "dog": 0.03}, alert_policy="window")
+    began = clock.micros
+    for _ in range(5):
+        serve(shift=0.2)
+    assert since("cat").at < began + 2 * HOUR
+    with api.services.database.write() as connection:
+        number = models.by_name(connection, "m").id
+        alarm = Alarm("miscalibration", "1h", "", "class=cat")
+        ended = Alert(at=began + 3 * HOUR, alarm=alarm, state=RESOLVED, evidence=Evidence())
+        record(connection, number, ended, now=clock.micros, notify=False)
+    assert since("cat").at >= began + 3 * HOUR
+    assert since("dog").at < began + 2 * HOUR
+
+
+@pytest.fixture
 def gathered(api):
     """Let the test of a class have so much of what fires it."""
 
@@ -205,6 +238,20 @@ def test_models_with_more_classes_than_are_summed_have_no_thresholds_of_classes(
     assert api.get("/v1/models/m/evidence")["classes"] == []
     with api.services.database.read() as connection:
         assert list(differences_of(connection, models.by_name(connection, "m"))) == []
+
+
+@pytest.mark.parametrize("cluster", [None, "c"])
+def test_the_validation_set_is_no_evidence_about_a_class(api, clock, tools, declare, cluster):
+    declare(class_thresholds={"cat": 0.03}, cluster_span="1m")
+    place = {"reference": True, **({"cluster": cluster} if cluster else {})}
+    for i in range(20):
+        api.send(tools.prediction(f"e{i}", probabilities=[0.5, 0.3, 0.2], **place), tools.label(f"e{i}", "dog"))
+    api.send(tools.prediction("live", probabilities=[0.5, 0.3, 0.2]), tools.label("live", "dog"))
+    clock.advance(timedelta(hours=1))
+    api.judge()
+    assert [(test["segment"], test["labels"]) for test in api.get("/v1/models/m/evidence")["classes"]] == [
+        ("class=cat", 1)
+    ]
 
 
 @pytest.fixture

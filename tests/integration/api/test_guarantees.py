@@ -47,6 +47,17 @@ def test_an_alert_says_what_it_promises(api, tools, declared, decided_by, words)
     assert (evidence["e_value"] is None) == ("guarantee" in declared)
 
 
+def test_a_guarantee_per_labels_is_shared_by_versions_in_the_order_of_their_appearance(sqlite_api, tools):
+    sqlite_api.put("m", status=201, label_delay="0s", recalibration="off", guarantee=PER_LABELS)
+    for version in ("b", "a"):
+        sqlite_api.send(tools.prediction(version, 0.5, model_version=version), tools.label(version, 1))
+    sqlite_api.judge()
+    fires_at = {test["version"]: test["fires_at"] for test in sqlite_api.get(EVIDENCE)["evidence"]}
+    false_alarms, labels = PER_LABELS["per_labels"]
+    for version, share in (("b", 1 / 4), ("a", 1 / 12)):
+        assert fires_at[version] == pytest.approx(np.log(labels / 250 / (false_alarms * share)))
+
+
 def test_a_calibrated_model_is_left_alone_whatever_is_promised(sqlite_api, tools):
     sqlite_api.put(
         "m",

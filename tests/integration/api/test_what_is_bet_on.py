@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.special import ndtr
 
-from monitor.domain.times import HOUR, micros, rfc3339
+from monitor.domain.times import HOUR, MINUTE, micros, rfc3339
 from tests.conftest import NOON
 
 
@@ -100,6 +100,20 @@ def test_labels_of_a_cluster_that_come_after_its_bet_only_teach(api, clock, tool
     after = evidence()
     assert (after["bets"], after["labels"], after["late_labels"]) == (1, 20, 20)
     assert (after["log_e"], after["log_e_peak"]) == (before["log_e"], before["log_e_peak"])
+
+
+def test_a_cluster_gathers_events_for_its_span_whatever_they_do(api, clock, tools, evidence):
+    api.put(label_delay="0s", cluster_span="2h", recalibration="off", status=201)
+    begin = clock.micros
+    for minutes in (0, 10, 119, 121):  # silent for most of its span, and one event after it
+        clock.micros = begin + minutes * MINUTE
+        at = rfc3339(clock.micros)
+        api.send(tools.prediction(f"e{minutes}", 0.9, cluster="game", timestamp=at), tools.label(f"e{minutes}", 1))
+        api.judge()
+    clock.advance(timedelta(hours=1))
+    api.judge()
+    says = evidence()
+    assert (says["bets"], says["labels"], says["late_labels"]) == (1, 3, 1)
 
 
 def test_an_incident_inside_history_that_is_sent_at_once_is_alerted_with_its_own_time(api, clock, tools, evidence):

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 from scipy.special import expit, logit
 
+from monitor.domain.alerts import MISCALIBRATION, RESOLVED, Alarm, Alert, Evidence
 from monitor.domain.times import HOUR, micros
+from monitor.store import alerts, models
 
 MODEL = "/v1/models/m"
 START = datetime.fromisoformat("2026-01-05T00:00:00Z")
@@ -75,6 +77,20 @@ def test_an_abrupt_fault_is_dated_to_minutes(sent, tools):
     calm = api.get(f"{MODEL}/calibration", start="2026-01-05T00:00:00Z", end="2026-01-05T03:00:00Z")
     assert calm["verdict"] == "calibrated"
     assert (calm["since"], calm["since_low"], calm["since_high"]) == (None, None, None)
+
+
+def test_a_fault_that_came_back_after_its_alert_ended_began_after_that(sent, tools):
+    api = sent(served(tools, binary, minutes=300, broken_from=60), alert_policy="window")
+    assert minute_of(api.get(f"{MODEL}/calibration", window="1h")["since"]) < 90
+    with api.services.database.write() as connection:
+        number = models.by_name(connection, "m").id
+        for segment in ("", "class=other"):  # of which the second one says nothing about the whole
+            at = micros(START + timedelta(minutes=250 if segment else 200))
+            ended = Alert(at=at, alarm=Alarm(MISCALIBRATION, "1h", "", segment), state=RESOLVED, evidence=Evidence())
+            alerts.record(connection, number, ended, now=at, notify=False)
+    found = api.get(f"{MODEL}/calibration", window="1h")
+    assert 200 <= minute_of(found["since"]) < 240
+    assert found["since_low"] is None
 
 
 def test_stored_evaluations_say_so_too(sent, tools):

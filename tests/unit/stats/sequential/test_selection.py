@@ -137,6 +137,16 @@ def test_an_alarm_that_was_won_in_the_clear_stays() -> None:
     assert evidence.log_e <= 0
     assert evidence.peak == evidence.holding.calm_peak > LIMIT
     assert decoded(encoded(evidence)).holding.calm_peak == evidence.holding.calm_peak
+    before = evidence.peak
+    while evidence.peak <= before:  # higher evidence that labels chosen by outcome would explain does not take it back
+        p = dice.random(1000)
+        y = dice.random(1000) < p
+        everything = Cells.from_rows(p, y)
+        cells = replace(Cells.from_rows(p[y], y[y]), en=everything.n, esp=everything.sp)
+        evidence = evidence.advanced(cells, threshold=THRESHOLD)
+        evidence = evidence.labelled(Labelling.of_cells(cells), threshold=THRESHOLD, limit=LIMIT)
+    assert doubt(evidence.holding.labelling, THRESHOLD)
+    assert evidence.doubt(threshold=THRESHOLD) is None
 
 
 def sums(**by_name: float) -> Labelling:
