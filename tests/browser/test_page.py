@@ -214,6 +214,38 @@ def test_an_alert_on_segments_is_never_under_too_few_labels(server, open_page):
     assert row.locator(".model-name p").inner_text() == sentence
 
 
+def test_scores_that_no_map_reads_have_no_verdict_and_the_page_says_why(server, open_page):
+    """Right and wrong answers have the same scores."""
+    cases = [({"prediction": "x", "score": -1.0 - i}, right) for i in range(2) for right in (True, True, False)]
+    server.send("mute", cases, times=100, task="confidence")
+    page = open_page(model_url(server, "mute"))
+    page.wait_for_selector(".verdict.unsure")
+    assert page.inner_text(".grounds").startswith("No map reads what the model sends as probabilities yet")
+
+
+def test_rounding_is_called_rounding(server, open_page):
+    now = int(time.time()) // 60 * 60
+    address = "/v1/models/rounded"
+    reference = stretch(now - 7200, now - 5400)
+    server.ask("PUT", address, {"task": "binary", "minimum_labels": 100, "reference": reference, "windows": ["1h"]})
+    events = [
+        {
+            "type": "prediction",
+            "model": "rounded",
+            "event_id": f"{before}-{n}",
+            "timestamp": at(now - before),
+            "probability": p,
+        }
+        for before, p in ((6000, 0.5), (600, 0.50000001))
+        for n in range(200)
+    ]
+    server.ask("POST", "/v1/events", {"events": events})
+    server.wait(lambda: (server.get(f"{address}/drift?window=1h")["psi"] or 0) > 10, lambda: "no drift was computed")
+    page = open_page(model_url(server, "rounded", "?window=1h"))
+    page.wait_for_selector("[data-key=drift] .hint")
+    assert page.inner_text("[data-key=drift] .hint >> nth=0").startswith("Scores have not moved, but by rounding: PSI ")
+
+
 def test_score_drift_is_what_the_api_answers(server, open_page):
     cases = [({"probability": p}, None) for p in (0.2, 0.4, 0.6, 0.8)]
     address = "/v1/models/drifting"

@@ -4,11 +4,13 @@
 
 import { gauge } from "../charts/gauge.js";
 import { el, joined } from "../dom.js";
-import { span } from "../format.js";
+import { known, span } from "../format.js";
 import { sign, toneOf } from "../parts.js";
 import { grounds, remedyWords, segmentName, shownState, storyWords, verdictWords } from "../words.js";
 
 const NO_VERDICT = "There are too few labels for a verdict: the figures may be chance.";
+const UNREAD =
+  "No map reads what the model sends as probabilities yet: it takes labels enough, and scores that tell right answers from wrong ones.";
 
 /**
  * Draw the verdict of an evaluation.
@@ -38,12 +40,25 @@ export function drawVerdict(evaluation, settings, segments) {
       ),
       story && el("p", { class: "story" }, story),
       evaluation.remedy && el("p", { class: "remedy" }, remedyWords(evaluation, settings)),
-      el("p", { class: "grounds" }, tone === "unsure" ? NO_VERDICT : grounds(evaluation, settings)),
+      el(
+        "p",
+        { class: "grounds" },
+        tone === "unsure" ? noVerdict(evaluation, settings) : grounds(evaluation, settings),
+      ),
       evaluation.threshold_hint && el("p", { class: "warning" }, evaluation.threshold_hint.replaceAll("`", "")),
       el("p", { class: "range" }, joined(scope(evaluation, settings), " · ")),
     ),
     gauge(evaluation, settings.thresholds.ece),
   );
+}
+
+/**
+ * Say why there is no verdict: answers whose confidences no map reads have labels, but no mean confidence.
+ * @param {AnyEvaluation} evaluation
+ * @param {ModelAnswer} settings
+ */
+function noVerdict({ labelled, mean_confidence: mean }, { task }) {
+  return task === "confidence" && labelled && !known(mean) ? UNREAD : NO_VERDICT;
 }
 
 /**
