@@ -17,7 +17,7 @@ const SHOWN = 6;
 export function drawRejections({ value, error }) {
   if (error) return section("rejections", TITLE, trouble(error));
   if (!value?.counts.length) return null;
-  const tallies = value.counts.map((tally) => `${count(tally.count)} ${plain(tally.code)}`).join(", ");
+  const tallies = value.counts.map((tally) => `${count(tally.count)} × ${plain(tally.code).toLowerCase()}`).join(", ");
   return section(
     "rejections",
     TITLE,
