@@ -45,6 +45,11 @@ COUNTERS_BY_MODEL: Final = {
     "events_rejected": ("calibration_events_rejected", "reason", "Events refused, by reason."),
     "label_conflicts": ("calibration_label_conflicts", "", "Labels that contradict one already stored."),
     "prediction_conflicts": ("calibration_prediction_conflicts", "", "Different predictions under a stored event id."),
+    "events_corrected": (
+        "calibration_events_corrected",
+        "correction",
+        "Predictions that rounding had put out of place: clamped, normalized or sorted.",
+    ),
 }
 """Counters whose label `model` is empty where no model of that name is known, for models past the first thousand, and for counts of before
 0.4.0."""

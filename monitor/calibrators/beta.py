@@ -9,7 +9,7 @@ from .family import Family
 from .logistic import fit_rising
 from .numeric import ArrayLike, Floats, np
 from .parameters import HIGHEST, LOWEST, STEEPEST, Unchecked, exactly, number
-from .singles import Into, Singles, ToProbability, no_probability, sigmoid_in_place
+from .singles import Into, Singles, ToProbability, as_probability, sigmoid_in_place
 
 
 class _Parameters(TypedDict):
@@ -32,7 +32,7 @@ def _scalar(parameters: _Parameters) -> ToProbability:
 
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         clipped = low if p < low else high if p > high else p  # noqa: FURB136  min() is four times slower
         z = a * log(clipped) - b * log(1.0 - clipped) + c
         if z >= 0.0:

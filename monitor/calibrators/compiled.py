@@ -2,14 +2,15 @@
 
 from typing import Any, Final
 
+from ..domain.rounding import COARSE
 from .distributions import Distribution, OfMany, ToDistribution
 from .document import check
 from .families import FAMILIES
 from .family import SINGLE, Family
 from .hashing import Checked
 from .numeric import Floats, np
-from .singles import ToProbability, in_pieces
-from .vectors import OfMatrix, ToProbabilities, check_vectors
+from .singles import OfArray, ToProbability, in_pieces
+from .vectors import ToProbabilities, rows_in_pieces
 
 FUNCTION_OF: Final = {
     "binary": "compile_scalar, which takes one probability",
@@ -65,10 +66,10 @@ def compile_vector(document: object, *, logits: bool = False) -> ToProbabilities
     return (family.vectors.scalar_of_logits if logits else family.vectors.scalar)(checked.parameters)
 
 
-def compile_array(document: object) -> OfMatrix:
+def compile_array(document: object) -> OfArray:
     """Return the function that a document describes: probabilities of shape (n,), or (n, K) of a multiclass model → calibrated ones.
 
-    The function raises ValueError for numbers that are no probabilities.
+    The function raises ValueError for numbers that are no probabilities; given `failed`, which takes the error, these stay as they are.
 
     Raises
     ------
@@ -87,13 +88,7 @@ def compile_array(document: object) -> OfMatrix:
     family, checked = _of_task(document, *SINGLE, "multiclass")
     if checked.task != "multiclass":
         return in_pieces(family.singles.array(checked.parameters))
-    calibrate = family.vectors.array(checked.parameters)
-
-    def apply(p: Floats) -> Floats:
-        check_vectors(p)
-        return calibrate(p)
-
-    return apply
+    return rows_in_pieces(family.vectors.array(checked.parameters))
 
 
 def compile_distribution(document: object) -> ToDistribution:
@@ -143,6 +138,7 @@ def compile_distributions(document: object) -> OfMany:
     calibrate = family.distributions.array(checked.parameters)
 
     def apply(levels: tuple[int, ...], values: Floats) -> tuple[tuple[int, ...], Floats]:
+        values = _in_order(levels, values)
         _check_distributions(levels, values)
         served = calibrate(levels, values)
         _check_distributions(*served)
@@ -157,6 +153,15 @@ def _of_task(document: object, *tasks: str) -> tuple[Family[Any], Checked]:
     if checked.task not in tasks:
         raise ValueError(f"task is {checked.task!r}: use {FUNCTION_OF[checked.task]}")
     return FAMILIES[checked.method].family, checked
+
+
+def _in_order(levels: tuple[int, ...], values: Floats) -> Floats:
+    """Return quantiles sorted where they cross by rounding; mean and standard deviation as they are."""
+    if not levels or not (np.diff(values, axis=1) < 0.0).any():
+        return values
+    falls = -np.diff(values, axis=1).min(axis=1)
+    by_rounding = falls <= COARSE * np.abs(values).max(axis=1)
+    return np.where(by_rounding[:, None], np.sort(values, axis=1), values)
 
 
 def _check_distributions(levels: tuple[int, ...], values: Floats) -> None:

@@ -9,8 +9,8 @@ from .estimator import Estimator
 from .family import Family
 from .numeric import ArrayLike, Floats, np
 from .parameters import Unchecked, exactly
-from .singles import Into, Singles, ToProbability, no_probability
-from .vectors import OfMatrix, ToProbabilities, Vectors, check_vector, softmax_of_logits, softmax_rows
+from .singles import Into, Singles, ToProbability, as_probability
+from .vectors import OfMatrix, ToProbabilities, Vectors, as_vector, softmax_of_logits, softmax_rows
 
 
 def _check(parameters: Unchecked, _task: str) -> Unchecked:
@@ -21,7 +21,7 @@ def _check(parameters: Unchecked, _task: str) -> Unchecked:
 def _scalar(_parameters: Unchecked) -> ToProbability:
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         return p
 
     return apply
@@ -36,8 +36,7 @@ def _array(_parameters: Unchecked) -> Into:
 
 def _of_vector(_parameters: Unchecked) -> ToProbabilities:
     def apply(probabilities: Sequence[float]) -> list[float]:
-        check_vector(probabilities)
-        return list(probabilities)
+        return list(as_vector(probabilities))
 
     return apply
 

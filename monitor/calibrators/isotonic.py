@@ -10,7 +10,7 @@ from .estimator import Estimator
 from .family import Family
 from .numeric import ArrayLike, Floats, Integers, np, optimize
 from .parameters import MOST_KNOTS, Unchecked, as_many, exactly, not_falling, numbers, rising
-from .singles import Into, Singles, ToProbability, no_probability
+from .singles import Into, Singles, ToProbability, as_probability
 
 # Confidences are rounded to steps of 1e-15: it keeps every slope between knots finite.
 STEPS: Final = 10**15
@@ -46,7 +46,7 @@ def _scalar(parameters: _Parameters) -> ToProbability:
 
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         above = bisect_right(x, p)
         if above == 0:
             return first

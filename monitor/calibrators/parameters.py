@@ -14,8 +14,6 @@ LOWEST: Final = 1e-6
 HIGHEST: Final = 1.0 - LOWEST
 SMALLEST: Final = 1e-15
 """An entry of a probability vector is at least this before its logarithm is taken."""
-SUM_TOLERANCE: Final = 1e-3
-"""Largest distance of a probability vector's sum from 1."""
 
 STEEPEST: Final = 1e4
 """The largest slope or intercept on a logit."""

@@ -10,7 +10,7 @@ from .logistic import fit_rising
 from .numeric import ArrayLike, Floats, np
 from .parameters import HIGHEST, LOWEST, STEEPEST, Unchecked, exactly, number
 from .rows import logit
-from .singles import Into, Singles, ToProbability, logit_into, no_probability, sigmoid_in_place
+from .singles import Into, Singles, ToProbability, as_probability, logit_into, sigmoid_in_place
 
 
 class _Parameters(TypedDict):
@@ -58,7 +58,7 @@ def _scalar(parameters: _Parameters) -> ToProbability:
 
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         clipped = low if p < low else high if p > high else p  # noqa: FURB136  min() is four times slower
         score = log(clipped / (1.0 - clipped))
         z = (square * score + slope) * score + intercept

@@ -2,42 +2,43 @@
 
 from typing import Any, Final
 
+from ..domain.rounding import COARSE, SUM_TOLERANCE, SUMMED
 from .errors import NotIdentified
 from .numeric import ArrayLike, Floats, Integers, np
-from .parameters import HIGHEST, LOWEST, SMALLEST, SUM_TOLERANCE
+from .parameters import HIGHEST, LOWEST, SMALLEST
+from .singles import clipped, in_range
+from .vectors import as_vectors
 
 # Beyond this gap a class has no probability left at any allowed temperature; the limit keeps products finite.
 WIDEST_GAP: Final = 1e6
 
 
 def confidences(values: ArrayLike, name: str = "X") -> Floats:
-    """Return single probabilities, of shape (n,) or (n, 1), as an array of shape (n,); raise ValueError unless all are in [0, 1]."""
+    """Return single probabilities, of shape (n,) or (n, 1), as an array of shape (n,); raise ValueError beyond rounding of [0, 1]."""
     p = _floats(values, name)
     if p.ndim == 2 and p.shape[1] == 1:  # noqa: PLR2004  a column, which is how scikit-learn passes one feature
         p = p[:, 0]
     if p.ndim != 1:
         raise ValueError(f"{name} has shape {p.shape}; single probabilities have shape (n,)")
-    _all_within(p, 0.0, 1.0, name)
-    return p
+    return _all_within(p, name)
 
 
 def vectors(values: ArrayLike, name: str = "X") -> Floats:
-    """Return probability vectors as an array of shape (n, K); raise ValueError unless each row is a distribution."""
-    p = _matrix(values, name)
-    _all_within(p, 0.0, 1.0, name)
+    """Return probability vectors as an array of shape (n, K); raise ValueError unless each row is a distribution but for rounding."""
+    p = _all_within(_matrix(values, name), name)
     off = np.abs(p.sum(axis=1) - 1.0)
-    if off.size and off.max() > SUM_TOLERANCE:
+    if off.size and off.max() > COARSE + SUMMED:
         row = int(off.argmax())
         raise ValueError(f"{name}[{row}] sums to {p[row].sum():g}; it must sum to 1 within {SUM_TOLERANCE}")
-    return p
+    return as_vectors(p)[0] if off.size and off.max() > SUM_TOLERANCE + SUMMED else p
 
 
 def log_scores(values: ArrayLike, *, logits: bool) -> Floats:
     """Return log p of vectors, or logits, up to a constant per row: the highest score of a row is 0; shape (n, K)."""
     if logits:
         scores = _matrix(values, "X")
-        if not np.isfinite(scores).all():
-            raise ValueError("X holds logits that are not finite")
+        if not (scores < np.inf).all() or not np.isfinite(scores.max(axis=1)).all():
+            raise ValueError("X holds logits that are not finite, nor -inf of a class that is masked")
         with np.errstate(over="ignore"):  # a gap wider than any float is cut off below
             return np.asarray(np.maximum(scores - scores.max(axis=1, keepdims=True), -WIDEST_GAP))
     scores = np.maximum(vectors(values), SMALLEST)
@@ -177,9 +178,12 @@ def _floats(values: ArrayLike, name: str) -> Floats:
         raise ValueError(f"{name} is not an array of numbers: {error}") from error
 
 
-def _all_within(p: Floats, low: float, high: float, name: str) -> None:
-    # Written so that NaN, which compares false, is caught too.
-    bad = ~((p >= low) & (p <= high))
-    if bad.any():
-        where = tuple(int(i) for i in np.argwhere(bad)[0])
-        raise ValueError(f"{name}{list(where)} is {p[where]}; it must be in [{low:g}, {high:g}] and not NaN")
+def _all_within(p: Floats, name: str) -> Floats:
+    """Return numbers within rounding of [0, 1] clamped to it."""
+    if in_range(p):
+        return p
+    within, is_none = clipped(p)
+    if is_none.any():
+        where = tuple(int(i) for i in np.argwhere(is_none)[0])
+        raise ValueError(f"{name}{list(where)} is {p[where]}; it must be in [0, 1] and not NaN")
+    return within

@@ -9,7 +9,7 @@ from .logistic import fit_rising_line
 from .numeric import ArrayLike, Floats, Integers, np, special
 from .parameters import MOST_KNOTS, Unchecked, as_many, exactly, not_falling, numbers, rising
 from .rows import logit
-from .singles import Into, Singles, ToProbability, no_probability
+from .singles import Into, Singles, ToProbability, as_probability
 
 FEWEST_BINS: Final = 2
 
@@ -33,7 +33,7 @@ def _scalar(parameters: _Parameters) -> ToProbability:
 
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         return values[bisect_right(edges, p)]
 
     return apply

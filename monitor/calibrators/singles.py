@@ -7,8 +7,9 @@ and back costs more than a logarithm. Both do the same operations; NumPy's logar
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Generic, Never, TypeVar
+from typing import Any, Final, Generic, Never, Protocol, TypeVar
 
+from ..domain import rounding
 from .numeric import Floats, np
 from .parameters import HIGHEST, LOWEST
 
@@ -17,6 +18,24 @@ PIECE: Final = 8_192
 ToProbability = Callable[[float], float]
 Into = Callable[[Floats, Floats], None]
 """Calibrates a piece of shape (m,), in [0, 1], into an array of the same shape."""
+
+Failed = Callable[[Exception], None]
+"""Takes the error of numbers that stay as they are."""
+
+
+class OfArray(Protocol):
+    """Calibrates an array, of shape (n,) or (n, K)."""
+
+    def __call__(self, p: Floats, failed: Failed | None = None) -> Floats:
+        """Return the array calibrated.
+
+        Raises
+        ------
+        ValueError
+            for rows that are no probabilities; given `failed`, these stay as they are, and it takes the error.
+
+        """
+
 
 P = TypeVar("P")
 
@@ -36,9 +55,23 @@ def _refuse(_parameters: object) -> Never:
 NO_SINGLES: Final[Singles[Any]] = Singles(scalar=_refuse, array=_refuse)
 
 
-def no_probability(p: object) -> ValueError:
-    """Return the error for a number outside [0, 1]."""
-    return ValueError(f"probability is {p!r}; it must be in [0, 1]")
+def as_probability(p: float) -> float:
+    """Return the probability that a number within rounding of [0, 1] means.
+
+    Raises
+    ------
+    ValueError
+        for any other number, NaN included.
+
+    Examples
+    --------
+    >>> as_probability(1.0000001)
+    1.0
+
+    """
+    if not rounding.LOWEST <= p <= rounding.HIGHEST:
+        raise ValueError(f"probability is {p!r}; it must be in [0, 1]")
+    return rounding.clamped(p)
 
 
 def line(slope: float, intercept: float) -> ToProbability:
@@ -47,7 +80,7 @@ def line(slope: float, intercept: float) -> ToProbability:
 
     def apply(p: float) -> float:
         if not 0.0 <= p <= 1.0:
-            raise no_probability(p)
+            p = as_probability(p)
         clipped = low if p < low else high if p > high else p  # noqa: FURB136  min() is four times slower
         z = slope * log(clipped / (1.0 - clipped)) + intercept
         if z >= 0.0:
@@ -85,22 +118,48 @@ def sigmoid_in_place(z: Floats) -> None:
     np.reciprocal(z, out=z)
 
 
-def in_pieces(calibrate: Into) -> Callable[[Floats], Floats]:
-    """Return the function of arrays of shape (n,) that calibrates piece by piece; it raises ValueError outside [0, 1]."""
+def in_pieces(calibrate: Into) -> OfArray:
+    """Return the function of arrays of shape (n,) that calibrates piece by piece.
 
-    def apply(p: Floats) -> Floats:
+    It raises ValueError outside [0, 1]; given `failed`, it reports the error there, and such numbers stay as they are.
+    """
+
+    def apply(p: Floats, failed: Failed | None = None) -> Floats:
         served = np.empty(len(p))
         with np.errstate(over="ignore"):  # 1 / (1 + inf) is the 0 that it should be
             for start in range(0, len(p), PIECE):
-                piece = p[start : start + PIECE]
-                check_probabilities(piece)
-                calibrate(piece, served[start : start + PIECE])
+                piece, out = p[start : start + PIECE], served[start : start + PIECE]
+                if in_range(piece):
+                    calibrate(piece, out)
+                else:
+                    _calibrate_some(calibrate, piece, out, failed)
         return served
 
     return apply
 
 
-def check_probabilities(p: Floats) -> None:
-    """Raise ValueError unless all numbers of an array are in [0, 1]."""
-    if p.size and not (p.min() >= 0.0 and p.max() <= 1.0):  # false for NaN too
-        raise ValueError("probabilities must be in [0, 1]")
+def _calibrate_some(calibrate: Into, piece: Floats, out: Floats, failed: Failed | None) -> None:
+    within, is_none = clipped(piece)
+    if is_none.any():
+        refuse(ValueError(f"probability is {float(piece[is_none][0])!r}; it must be in [0, 1]"), failed)
+        within[is_none] = 0.5
+    calibrate(within, out)
+    out[is_none] = piece[is_none]
+
+
+def in_range(p: Floats) -> bool:
+    """Return whether all numbers of an array are in [0, 1]."""
+    return not p.size or bool(p.min() >= 0.0 and p.max() <= 1.0)  # false for NaN too
+
+
+def clipped(p: Floats) -> tuple[Floats, Any]:
+    """Return the probabilities that numbers mean, and which of them are beyond rounding of [0, 1], NaN included."""
+    within = np.clip(p, 0.0, 1.0)
+    return within, ~(np.abs(within - p) <= rounding.SINGLE)
+
+
+def refuse(error: ValueError, failed: Failed | None) -> None:
+    """Report an error to `failed`, or raise it where nobody takes it."""
+    if failed is None:
+        raise error
+    failed(error)

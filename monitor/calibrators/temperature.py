@@ -13,7 +13,7 @@ from .numeric import ArrayLike, Floats, Integers, np
 from .parameters import SMALLEST, Unchecked, count, exactly, number
 from .rows import logit
 from .singles import Into, Singles, ToProbability, line, line_into
-from .vectors import OfMatrix, ToProbabilities, Vectors, check_vector, softmax, softmax_of_logits
+from .vectors import OfMatrix, ToProbabilities, Vectors, as_vector, softmax, softmax_of_logits
 
 COLDEST: Final = 1e-3
 HOTTEST: Final = 1e3
@@ -70,8 +70,8 @@ def _of_vector(parameters: _Parameters) -> ToProbabilities:
     beta, log, smallest = _beta(parameters), math.log, SMALLEST
 
     def apply(probabilities: Sequence[float]) -> list[float]:
-        check_vector(probabilities)
-        return softmax([log(p if p > smallest else smallest) for p in probabilities], beta)  # noqa: FURB136  as in singles
+        vector = as_vector(probabilities)
+        return softmax([log(p if p > smallest else smallest) for p in vector], beta)  # noqa: FURB136  as in singles
 
     return apply
 

@@ -15,8 +15,8 @@ from .vectors import (
     OfMatrix,
     ToProbabilities,
     Vectors,
+    as_vector,
     check_logits,
-    check_vector,
     other_classes,
     softmax,
     softmax_rows,
@@ -61,7 +61,7 @@ def _of_vector(parameters: Parameters) -> ToProbabilities:
     classes, log, smallest = len(slopes), math.log, SMALLEST
 
     def apply(probabilities: Sequence[float]) -> list[float]:
-        check_vector(probabilities)
+        probabilities = as_vector(probabilities)
         if len(probabilities) != classes:
             raise other_classes(len(probabilities), classes)
         total = sum(probabilities)

@@ -5,9 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, Generic, Never, TypeVar
 
+from ..domain import rounding
 from .numeric import Floats, np
-from .parameters import SUM_TOLERANCE
-from .singles import check_probabilities
+from .singles import Failed, OfArray, clipped, in_range, refuse
+
+CHUNK: Final = 1 << 16
+"""Numbers that are calibrated at a time."""
 
 ToProbabilities = Callable[[Sequence[float]], list[float]]
 OfMatrix = Callable[[Floats], Floats]
@@ -53,25 +56,83 @@ def softmax_rows(scores: Floats) -> Floats:
     return np.asarray(grown / grown.sum(axis=1, keepdims=True))
 
 
-def check_vector(probabilities: Sequence[float]) -> None:
-    """Raise ValueError unless a list is a distribution over two classes or more."""
-    if len(probabilities) < 2 or not all(0.0 <= p <= 1.0 for p in probabilities):  # noqa: PLR2004  one class is no choice
+def as_vector(probabilities: Sequence[float]) -> Sequence[float]:
+    """Return the distribution that a list means: as it is, or clamped and brought to the sum 1 where rounding put it out of place.
+
+    Raises
+    ------
+    ValueError
+        for a list that is no distribution over two classes or more.
+
+    Examples
+    --------
+    >>> as_vector([1.0000001, 0.0]), as_vector([0.51, 0.51])
+    ([1.0, 0.0], [0.5, 0.5])
+
+    """
+    count = len(probabilities)
+    if (
+        count > 1
+        and min(probabilities) >= 0.0
+        and max(probabilities) <= 1.0
+        and abs(sum(probabilities) - 1.0) <= rounding.SUM_TOLERANCE
+    ):
+        return probabilities
+    if count < 2 or not all(rounding.LOWEST <= p <= rounding.HIGHEST for p in probabilities):  # noqa: PLR2004  one class is no choice
         raise ValueError("probabilities must be at least two numbers in [0, 1]")
-    if not abs(sum(probabilities) - 1.0) <= SUM_TOLERANCE:
-        raise ValueError(f"probabilities sum to {sum(probabilities)}; they must sum to 1 within {SUM_TOLERANCE}")
+    if rounding.off_by(probabilities) > rounding.COARSE + rounding.SUMMED:
+        raise ValueError(
+            f"probabilities sum to {sum(probabilities)}; they must sum to 1 within {rounding.SUM_TOLERANCE}"
+        )
+    return rounding.as_distribution(probabilities)
 
 
-def check_vectors(p: Floats) -> None:
-    """Raise ValueError unless each row of an array of shape (n, K) is a distribution over two classes or more."""
-    check_probabilities(p)
-    if p.shape[1] < 2 or not (np.abs(p.sum(axis=1) - 1.0) <= SUM_TOLERANCE).all():  # noqa: PLR2004  one class is no choice
-        raise ValueError(f"probabilities of at least two classes must sum to 1 within {SUM_TOLERANCE}")
+def rows_in_pieces(calibrate: OfMatrix) -> OfArray:
+    """Return the function of arrays of shape (n, K) that calibrates piece by piece.
+
+    It raises ValueError for rows that are no distributions; given `failed`, it reports the error there, and such rows stay as they are.
+    """
+
+    def apply(p: Floats, failed: Failed | None = None) -> Floats:
+        if p.shape[1] < 2:  # noqa: PLR2004  one class is no choice
+            raise ValueError(f"probabilities of at least two classes must sum to 1 within {rounding.SUM_TOLERANCE}")
+        served, step = np.empty(p.shape), max(1, CHUNK // p.shape[1])
+        for start in range(0, len(p), step):
+            rows = p[start : start + step]
+            are_good = in_range(rows) and bool((np.abs(rows.sum(axis=1) - 1.0) <= rounding.SUM_TOLERANCE).all())
+            served[start : start + step] = calibrate(rows) if are_good else _calibrated_some(calibrate, rows, failed)
+        return served
+
+    return apply
+
+
+def _calibrated_some(calibrate: OfMatrix, rows: Floats, failed: Failed | None) -> Floats:
+    within, is_none = as_vectors(rows)
+    if is_none.any():
+        refuse(
+            ValueError(f"probabilities must be in [0, 1], and must sum to 1 within {rounding.SUM_TOLERANCE}"), failed
+        )
+        within[is_none] = 1.0 / rows.shape[1]
+    served = calibrate(within)
+    served[is_none] = rows[is_none]
+    return served
+
+
+def as_vectors(rows: Floats) -> tuple[Floats, Any]:
+    """Return the distributions that rows mean, as `as_vector` does, and which rows are none, shape (n,)."""
+    within, beyond = clipped(rows)
+    total = within.sum(axis=1)
+    off = np.abs(total - 1.0)
+    is_none = beyond.any(axis=1) | ~(off <= rounding.COARSE + rounding.SUMMED)
+    coarse = ~is_none & (off > rounding.SUM_TOLERANCE + rounding.SUMMED)
+    within[coarse] /= total[coarse, None]
+    return within, is_none
 
 
 def check_logits(logits: Sequence[float]) -> None:
-    """Raise ValueError unless a list holds two finite numbers or more."""
-    if len(logits) < 2 or not all(map(math.isfinite, logits)):  # noqa: PLR2004  one class is no choice
-        raise ValueError("logits must be at least two finite numbers")
+    """Raise ValueError unless a list holds two logits or more, one of them finite; that of a masked class is -inf."""
+    if len(logits) < 2 or not all(logit < math.inf for logit in logits) or max(logits) == -math.inf:  # noqa: PLR2004  one class is no choice
+        raise ValueError("logits must be at least two numbers, finite or -inf, and not all -inf")
 
 
 def softmax_of_logits(beta: float) -> ToProbabilities:

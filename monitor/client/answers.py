@@ -10,6 +10,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from ..domain.errors import Unreadable
 from ..domain.events import MAX_SAMPLES
+from ..domain.rounding import HIGHEST, LOWEST, SINGLE, clamped
 from .plain import plain
 
 Answer = str | int | float
@@ -126,7 +127,7 @@ def token_logprobs(logprobs: Iterable[float], *, how: How = "mean") -> TokenScor
 
     Parameters
     ----------
-    logprobs : one number per token of the answer, none above 0
+    logprobs : one number per token of the answer, none above 0 but by rounding
     how : `mean`, `sum` or `min`, the same for all events of a model version; or `single`
 
     Returns
@@ -169,13 +170,13 @@ def _logprob(value: Any) -> float:
         logprob = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unreadable("logprobs", value, "must be numbers") from error
-    if isinstance(value, str | bool) or not -math.inf < logprob <= 0.0:
+    if isinstance(value, str | bool) or not -math.inf < logprob <= SINGLE:
         raise Unreadable("logprobs", value, "must be logarithms of probabilities: finite, and at most 0")
     if math.exp(logprob) == 0.0:
         raise Unreadable(
             "logprobs", value, "is of probability 0: it stands for a token that the API gives no logprob of"
         )
-    return logprob
+    return min(logprob, 0.0)
 
 
 def average(members: Iterable[float] | Iterable[Iterable[float]]) -> Any:
@@ -227,6 +228,6 @@ def _probability(value: Any) -> float:
         probability = float(value)
     except (TypeError, ValueError, OverflowError) as error:
         raise Unreadable("members", value, "must hold numbers") from error
-    if isinstance(value, str | bool) or not 0.0 <= probability <= 1.0:
+    if isinstance(value, str | bool) or not LOWEST <= probability <= HIGHEST:
         raise Unreadable("members", value, "must hold probabilities, from 0 to 1")
-    return probability
+    return clamped(probability)

@@ -1,5 +1,6 @@
 """A calibrator ready to serve: applied to a number, a vector, a distribution, an array or a collection of them."""
 
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, Final, Generic, NamedTuple, TypeVar
@@ -15,12 +16,11 @@ from ..calibrators.distributions import Distribution, ToDistribution
 from ..calibrators.document import verify
 from ..calibrators.errors import BadDocument
 from ..calibrators.families import FAMILIES
-from ..calibrators.singles import ToProbability
+from ..calibrators.singles import Failed, OfArray, ToProbability
 from ..calibrators.vectors import ToProbabilities
 from .distributions import Forecast, Served, applied, applied_to_arrays
 from .plain import labelled
 
-Failed = Callable[[Exception], None]
 T = TypeVar("T")
 
 
@@ -55,7 +55,7 @@ class Champion:
         self.takes_vectors = vector is not None
         self._per_class = per_class  # parameters for each class, in the order of the names in its document
         self._classes: list[str] = (document["parameters"].get("classes") or []) if per_class else []
-        self._array_form: Callable[[Any], Any] | None = None
+        self._array_form: OfArray | None = None
 
     def apply(self, value: Any, failed: Failed) -> Any:
         """Return a number, vector, array or collection calibrated; values that are no probabilities stay, and are reported to `failed`."""
@@ -107,20 +107,37 @@ class Champion:
         return _one_vector(self._vector, values, failed)
 
     def _array(self, array: Any, failed: Failed) -> Any:
-        numpy = sys.modules["numpy"]
-        entries = numpy.asarray(array, dtype=float)
+        entries = _floats(array)
+        rows = entries.ravel() if self._vector is None else entries.reshape(-1, entries.shape[-1])
         try:
-            rows = entries.ravel() if self._vector is None else entries.reshape(-1, entries.shape[-1])
-            return self._whole_array(rows).reshape(entries.shape)
-        except Exception:  # noqa: BLE001  an entry which is no probability, most likely: one after the other
-            return numpy.asarray(self.apply(entries.tolist(), failed), dtype=float).reshape(entries.shape)
+            return self._whole_array(rows, failed).reshape(entries.shape)
+        except Exception as error:  # noqa: BLE001  nothing raises into serving code
+            failed(error)
+            return entries.copy()
 
-    def _whole_array(self, rows: Any) -> Any:
+    def _whole_array(self, rows: Any, failed: Failed) -> Any:
         if self.document is None:
             return rows.copy()
         if self._array_form is None:
             self._array_form = compile_array(self.document)
-        return self._array_form(rows)
+        return self._array_form(rows, failed)
+
+
+def _floats(array: Any) -> Any:
+    """Return an array as floats; entries that mean no number, such as `pd.NA`, as NaN."""
+    numpy = sys.modules["numpy"]
+    try:
+        return numpy.asarray(array, dtype=float)
+    except (TypeError, ValueError):
+        entries = numpy.asarray(array, dtype=object)
+        return numpy.array([_float(entry) for entry in entries.ravel()]).reshape(entries.shape)
+
+
+def _float(entry: Any) -> float:
+    try:
+        return float(entry)
+    except (TypeError, ValueError):
+        return math.nan
 
 
 def _one(scalar: ToProbability, value: Any, failed: Failed) -> Any:

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from ..calibrators.distributions import WHOLE, Distribution, ToDistribution
 from ..domain.events import levels_of
+from ..domain.rounding import ascending
 from .items import by_level
 
 
@@ -74,7 +75,8 @@ def applied(apply: ToDistribution, forecast: Forecast) -> Served:
 
     """
     levels, values, names = _columns(forecast)
-    calibrated = apply(Distribution(levels, tuple([float(value) for value in values])))
+    numbers = [float(value) for value in values]
+    calibrated = apply(Distribution(levels, tuple(ascending(numbers) if levels else numbers)))
     return _served(calibrated.levels, calibrated.values, names)
 
 

@@ -4,6 +4,7 @@ The server checks all values; only what JSON cannot express is checked here: NaN
 """
 
 import json
+import math
 import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, TypeVar
@@ -64,6 +65,7 @@ def encode(item: PredictionEvent | LabelEvent) -> bytes:
     if len(encoded) > LARGEST_ITEM:
         raise ValueError(f"the event takes {len(encoded)} bytes; it must be at most {LARGEST_ITEM}")
     if b"null" in encoded or b"NaN" in encoded or b"Infinity" in encoded:
+        encoded = _masked(item, encoded)
         _check_finite(encoded)
     return encoded
 
@@ -133,6 +135,22 @@ def _text_id(event_id: Any) -> str:
     if isinstance(event_id, str | UUID):
         return str(event_id)
     return str(operator.index(event_id))
+
+
+def _masked(item: PredictionEvent | LabelEvent, encoded: bytes) -> bytes:
+    """Return an event's JSON with the logits of masked classes as text, since JSON has no infinity."""
+    if isinstance(item, LabelEvent) or item.logits is None:
+        return encoded
+    logits = msgspec.to_builtins(item.logits, enc_hook=plain)
+    if isinstance(logits, dict):
+        logits = {name: _logit(value) for name, value in logits.items()}
+    elif isinstance(logits, list | tuple):
+        logits = [_logit(value) for value in logits]
+    return _ENCODER.encode(msgspec.structs.replace(item, logits=logits))
+
+
+def _logit(value: Any) -> Any:
+    return "-inf" if value == -math.inf else value
 
 
 def _check_finite(encoded: bytes) -> None:

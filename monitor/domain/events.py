@@ -8,6 +8,8 @@ from typing import Annotated, Any, Final, Literal, NamedTuple
 
 from msgspec import Meta, Struct
 
+from .rounding import HIGHEST, LOWEST
+
 MAX_EVENTS: Final = 10_000
 
 MAX_CLASSES: Final = 1_000
@@ -47,7 +49,8 @@ Answer = Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER)]
 
 Whole = Annotated[int, Meta(ge=WHOLE.start, le=WHOLE.stop - 1)]
 
-Ratio = Annotated[float, Meta(ge=0.0, le=1.0)]
+Ratio = Annotated[float, Meta(ge=LOWEST, le=HIGHEST)]
+"""From 0 to 1; what rounding put beyond either is clamped where it is read."""
 
 Amount = Annotated[float, Meta(ge=-MAX_AMOUNT, le=MAX_AMOUNT)]
 

@@ -35,6 +35,10 @@ class Declared(Protocol):
     def ordered(self) -> bool:
         """Return whether that order was declared or came with an array; else numbers and arrays mean nothing."""
 
+    @property
+    def normalize(self) -> bool:
+        """Return whether rounding to 16 bits is taken."""
+
 
 def check_against(event: Event, declared: Declared) -> Fault | None:
     """Return the fault of an event under its model's settings, or None."""

@@ -101,6 +101,15 @@ def ratio(interval: Interval) -> SettingType[float]:
     return number(interval, "a ratio", "ratio")
 
 
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise BadInput(name, value, f"must be {FLAG.accepts}")
+    return value
+
+
+FLAG: Final = SettingType(accepts="true or false", schema=bool, parse=_flag)
+
+
 def choice(*among: W) -> SettingType[W]:
     """Return the type of one of a few words."""
     accepts = f"one of {', '.join(among)}"

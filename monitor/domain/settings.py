@@ -10,6 +10,7 @@ from .setting_types import (
     DECISION,
     DURATION,
     EVER,
+    FLAG,
     GUARANTEE,
     REFERENCE,
     SHARE,
@@ -217,6 +218,14 @@ class ModelSettings:
             sentence="Thresholds that the scores are used with, by name; each refit says what it changes about them.",
         ),
     ] = field(default_factory=dict)
+    normalize: Annotated[
+        bool,
+        Setting(
+            type=FLAG,
+            sentence="Whether events are taken that were rounded to 16 bits: vectors whose sum is within 0.02 of 1 are brought to 1, and "
+            "quantiles that cross by up to 0.02 of the largest are sorted. Finer rounding is always taken.",
+        ),
+    ] = False
     cluster_span: Annotated[
         int,
         Setting(
@@ -284,6 +293,11 @@ class Model:
     def reading(self) -> Reading:
         """How labels are read now, and were up to this revision."""
         return Reading(until=self.revision, rules=self.rules, classes=self.classes, ordered=self.ordered)
+
+    @property
+    def normalize(self) -> bool:
+        """Whether rounding to 16 bits is taken."""
+        return self.settings.normalize
 
 
 def _declared(record: type[ModelSettings]) -> list[Setting]:

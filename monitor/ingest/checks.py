@@ -25,7 +25,8 @@ from ..domain.events import (
     thousandth,
 )
 from ..domain.names import UNADDRESSABLE, has_control
-from .vectors import members_fault, probabilities_fault
+from .precision import COARSELY, order_fault
+from .vectors import logits_fault, members_fault, probabilities_fault
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
 
@@ -240,13 +241,7 @@ def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
             return Fault(
                 "duplicate_key", f"{field} has {quoted(name)} and {quoted(next_name)}: must have each level once"
             )
-        if quantiles[name] > quantiles[next_name]:
-            return Fault(
-                "bad_order",
-                f"{field}[{quoted(next_name)}] is {quoted(quantiles[next_name])}, under {quoted(quantiles[name])} at"
-                f" {quoted(name)}: must not fall as levels rise",
-            )
-    return None
+    return order_fault(field, {name: quantiles[name] for _, name in ordered}, COARSELY)
 
 
 def _answer_fault(answer: str | float | None, form: str) -> Fault | None:
@@ -266,7 +261,7 @@ def _nothing(event: PredictionEvent) -> Fault | None:
 _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
     "probability": _nothing,
     "probabilities": probabilities_fault,
-    "logits": _nothing,
+    "logits": logits_fault,
     "confidence": _confidence_fault,
     "score": _score_fault,
     "mean": _mean_fault,

@@ -1,5 +1,6 @@
 """Numbers of an item that are written in another way than the decoder takes: as decimal text, or whole with a decimal point."""
 
+import math
 import re
 from collections.abc import Callable
 from typing import Any, Final
@@ -8,6 +9,9 @@ import msgspec
 
 from ..domain.events import Event, decimal
 from .parse import Repeated, parse, unreadable, without_repeats
+
+MASKED: Final = ("-inf", "-infinity")
+"""Minus infinity, for which JSON has no number, as text or as Python writes it."""
 
 
 def as_meant(item: Any) -> Any:
@@ -60,12 +64,23 @@ def _numbers(value: Any) -> Any:
     return value
 
 
+def _logits(value: Any) -> Any:
+    """Return logits, of which that of a masked class may be minus infinity, in any of its spellings."""
+    if isinstance(value, list):
+        return [_logit(entry) for entry in value]
+    return {key: _logit(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+
+
+def _logit(value: Any) -> Any:
+    return -math.inf if str(value).lower() in MASKED else _number(value)
+
+
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "probability": _number,
     "raw_probability": _number,
     "probabilities": _numbers,
     "raw_probabilities": _numbers,
-    "logits": _numbers,
+    "logits": _logits,
     "confidence": _number,
     "raw_confidence": _number,
     "score": _number,

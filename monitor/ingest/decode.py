@@ -21,6 +21,7 @@ from .checks import CLOCK_SKEW, all_clean, fault_of, unclean_name
 from .clothes import event_as_meant
 from .explain import explain
 from .parse import repeated_key
+from .precision import imprecision
 
 MAX_BODY_BYTES: Final = 64 * 2**20
 MAX_ITEM_BYTES: Final = 4 * 2**20
@@ -68,7 +69,7 @@ def check_all(decoded: Decoded, declared: Callable[[str], Declared | None]) -> D
     rejected, kept = [], []
     for index, event in zip(decoded.indexes, decoded.accepted, strict=True):
         settings = declared(event.model)
-        fault = check_against(event, settings) if settings is not None else None
+        fault = None if settings is None else _fault_under(settings, event)
         if fault is None:
             kept.append((index, event))
         else:
@@ -81,6 +82,10 @@ def check_all(decoded: Decoded, declared: Callable[[str], Declared | None]) -> D
         indexes=[index for index, _ in kept],
         rejected=sorted(decoded.rejected + rejected, key=lambda rejection: rejection.index),
     )
+
+
+def _fault_under(settings: Declared, event: Event) -> Fault | None:
+    return check_against(event, settings) or (None if settings.normalize else imprecision(event))
 
 
 class _Envelope(msgspec.Struct, forbid_unknown_fields=True):

@@ -30,6 +30,7 @@ from ..domain.events import (
     quoted,
 )
 from ..domain.names import has_control
+from ..domain.rounding import HIGHEST, LOWEST
 from .clothes import as_meant
 from .parse import parse, repeated_key, unreadable, unreadable_text
 
@@ -139,7 +140,11 @@ def _number(field: str, value: Any) -> Fault | None:
 def _ratio(field: str, value: Any) -> Fault | None:
     if fault := _number(field, value):
         return fault
-    return None if 0 <= value <= 1 else Fault("out_of_range", f"{field} is {quoted(value)}: must be between 0 and 1")
+    return (
+        None
+        if LOWEST <= value <= HIGHEST
+        else Fault("out_of_range", f"{field} is {quoted(value)}: must be between 0 and 1")
+    )
 
 
 def _amount(field: str, value: Any, limit: float) -> Fault | None:

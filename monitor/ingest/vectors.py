@@ -5,19 +5,26 @@ from typing import Any, Final
 
 from msgspec.structs import force_setattr
 
-from ..domain.events import TASK_OF_FORM, Fault, PredictionEvent, Vector, quoted
+from ..domain.events import TASK_OF_FORM, Fault, PredictionEvent, quoted
+from ..domain.rounding import SUMMED
+from .precision import COARSELY, sum_fault
 
-SUM_TOLERANCE: Final = 1e-3
 AVERAGE_TOLERANCE: Final = 1e-3
 """Largest difference between an average and its members': clients round."""
-ROUNDING: Final = 1e-9
-"""The sum itself is rounded: .999 must pass in any order of summation."""
+
+
+def logits_fault(event: PredictionEvent) -> Fault | None:
+    """Return the fault of logits that mask every class."""
+    logits = event.logits or [-math.inf]
+    if max(logits.values() if isinstance(logits, dict) else logits) > -math.inf:
+        return None
+    return Fault("not_finite", "logits are all -inf: must have one class at least that is not masked")
 
 
 def probabilities_fault(event: PredictionEvent) -> Fault | None:
     """Return the fault of an event's vectors, the served one and the model's own."""
     vector, raw = event.probabilities or [], event.raw_probabilities
-    if fault := _sum_fault("probabilities", vector):
+    if fault := sum_fault("probabilities", vector, COARSELY):
         return fault
     if raw is None:
         return None
@@ -34,14 +41,7 @@ def probabilities_fault(event: PredictionEvent) -> Fault | None:
         return Fault(
             "wrong_length", f"raw_probabilities has {len(raw)} values: must have {len(vector)}, as probabilities"
         )
-    return _sum_fault("raw_probabilities", raw)
-
-
-def _sum_fault(field: str, vector: Vector) -> Fault | None:
-    total = sum(vector.values() if isinstance(vector, dict) else vector)
-    if abs(total - 1.0) <= SUM_TOLERANCE + ROUNDING:
-        return None
-    return Fault("bad_sum", f"{field} sums to {total:.6g}: must sum to 1 within {SUM_TOLERANCE}")
+    return sum_fault("raw_probabilities", raw, COARSELY)
 
 
 def members_fault(event: PredictionEvent) -> Fault | None:
@@ -76,7 +76,7 @@ def _vectors_fault(members: list[list[float]]) -> Fault | None:
             return Fault(
                 "wrong_length", f"members[{place}] has {len(member)} values: must have {classes}, as the first member"
             )
-        if fault := _sum_fault(f"members[{place}]", member):
+        if fault := sum_fault(f"members[{place}]", member, COARSELY):
             return fault
     return None
 
@@ -93,7 +93,7 @@ def _average_fault(own: str, stated: Any, average: Any) -> Fault | None:
             )
         pairs = {f"{own}[{place}]": pair for place, pair in enumerate(zip(stated, average, strict=True))}
     for field, (value, expected) in pairs.items():
-        if abs(value - expected) > AVERAGE_TOLERANCE + ROUNDING:
+        if abs(value - expected) > AVERAGE_TOLERANCE + SUMMED:
             calibrated = "" if own.startswith("raw_") else f"; send a calibrated value with this as raw_{own}"
             return Fault(
                 "out_of_range",

@@ -6,7 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..domain.errors import Unavailable
@@ -35,6 +35,7 @@ class Shape:
     task: str | None
     classes: tuple[str, ...] | None
     ordered: bool = True
+    normalize: bool = False
 
 
 class Directory:
@@ -92,8 +93,13 @@ def first_shapes(events: Sequence[Event], known: Callable[[str], Shape | Model |
             shape = _shape_of(event)
             if stored is None or stored.task in {None, shape.task}:
                 declared = None if stored is None else stored.classes
-                shapes[event.model] = shape if declared is None else Shape(shape.task, declared)
+                shape = shape if declared is None else Shape(shape.task, declared)
+                shapes[event.model] = shape if stored is None else replace(shape, normalize=stored.normalize)
     return shapes
+
+
+def _completed(stored: Shape | Model, shape: Shape) -> Shape:
+    return Shape(shape.task, stored.classes or shape.classes, stored.normalize)
 
 
 def _lacks_classes(stored: Shape | Model) -> bool:

@@ -19,9 +19,10 @@ from ..domain.times import HOUR, floor, micros
 from ..stats.summary import ONE
 from ..store import clusters, rollups, sequential
 from ..store.clusters import Cluster, ClusterKey
+from ..store.counters import CORRECTED
 from ..store.events import event_key, hash_key, labels_of, predictions_of
 from ..store.models import by_ids, progress_of, revisions
-from ..store.payload import confidences
+from ..store.payload import confidences, corrections_of
 from ..store.rows import outcome
 from ..store.sequential import Taken
 from ..store.summaries import Summaries
@@ -69,6 +70,7 @@ class Effects:
     taken: dict[int, Taken]  # progress of the sequential tests when this was computed
     delays: dict[tuple[int, int], Seen]
     counts: dict[CounterKey, int]
+    corrected: dict[tuple[int, str, str], int]  # counts by model
 
 
 class Received(NamedTuple):
@@ -128,6 +130,9 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
         taken=taken,
         delays=_delays(joined, models),
         counts=_counts(arrivals, joined),
+        corrected=Counter(
+            (row.model_id, CORRECTED, kind) for row in joined.predictions for kind in corrections_of(row)
+        ),
     )
 
 

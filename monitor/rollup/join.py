@@ -9,6 +9,7 @@ from msgspec import Struct
 from ..domain.events import LabelValue
 from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
+from ..store.payload import as_sent
 from ..store.rows import differ_by_version_only
 from ..store.standing import is_about_any, is_ambiguous_beside, objection, objections, same_event, standing
 
@@ -103,7 +104,8 @@ class _Join:
         if is_repeat:
             self.result.duplicates += 1
         else:
-            content = PassedOverPrediction(timestamp=row.at, model_version=row.version, served=row.p, raw=row.raw)
+            served, raw = as_sent(row)
+            content = PassedOverPrediction(timestamp=row.at, model_version=row.version, served=served, raw=raw)
             self.refuse(row, "prediction", content)
 
     def add_prediction(self, row: PredictionRow) -> None:

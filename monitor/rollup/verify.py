@@ -66,6 +66,7 @@ from ..store.rows import (
     value_of,
 )
 from ..store.standing import standing_labels
+from .misread import misread
 
 CHUNK: Final = 2000
 TEN_SECONDS: Final = 10 * SECOND
@@ -150,9 +151,12 @@ def differences_of(connection: Connection, model: Model) -> list[Difference]:
         events.hash_key(connection),
     )
     rows = _Recomputed()
+    values: list[Difference] = []
     for row, label in _labelled(connection, model):
         _add(rows, settings, row, label)
+        values += [_difference(None, *value) for value in misread(row, model.classes)]
     return [
+        *values,
         *_counts(progress, rows),
         *_repeats(connection, model),
         *_buckets(rollups.everything(connection, model.id), rows.buckets),

@@ -1,5 +1,6 @@
 """Counters in the database, so that all replicas report the same."""
 
+from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
@@ -10,6 +11,7 @@ from .bulk import upsert
 from .schema import counter, model_counter
 
 REJECTED: Final = "events_rejected"
+CORRECTED: Final = "events_corrected"
 
 CONFLICTS: Final[Mapping[ConflictKind, str]] = {"prediction": "prediction_conflicts", "label": "label_conflicts"}
 """Counters of conflicts; labels that say nothing count as rejected."""
@@ -45,3 +47,11 @@ def by_model(connection: Connection) -> dict[tuple[int, str, str], int]:
 def read(connection: Connection) -> dict[tuple[str, str], int]:
     """Return all counters by (name, label)."""
     return {(row.name, row.label): row.value for row in connection.execute(select(counter))}
+
+
+def corrected(connection: Connection) -> dict[int, dict[str, int]]:
+    """Return the numbers of corrected predictions by model and correction."""
+    numbers: dict[int, dict[str, int]] = defaultdict(dict)
+    for row in connection.execute(select(model_counter).where(model_counter.c.name == CORRECTED)):
+        numbers[row.model_id][row.label] = row.value
+    return numbers

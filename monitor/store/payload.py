@@ -12,6 +12,7 @@ from ..domain.errors import Corrupt
 from ..domain.events import PredictionEvent, Vector, level_name, levels_of
 from ..domain.labels import vector_of
 from ..domain.records import PredictionRow
+from ..domain.rounding import Correction, as_distribution, clamped, corrections
 from ..stats.entries import softmax
 from ..stats.regression import median
 
@@ -37,6 +38,9 @@ class Payload(Struct, frozen=True, kw_only=True, gc=False, omit_defaults=True):
     logits: Vector | None = None
     vector: Vector | None = None
     raw: Vector | None = None
+    corrected: list[Correction] | None = None  # how what was sent differs from what is read
+    served_as_sent: float | None = None  # of a single probability that was corrected
+    raw_as_sent: float | None = None
 
 
 NOTHING: Final = Payload()
@@ -66,12 +70,21 @@ def payload_of(row: PredictionRow) -> Payload:
 def confidences(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[float, float | None, bytes | None]:
     """Return the served confidence, the raw confidence and the encoded payload of a prediction event."""
     if event.probability is not None:
-        return event.probability, event.raw_probability, _of_probability(event)
+        return _single(event.probability, event.raw_probability, _of_probability(event))
     if event.confidence is not None or event.score is not None:
-        return event.confidence or 0.0, event.raw_confidence, _of_answer(event)
+        return _single(event.confidence or 0.0, event.raw_confidence, _of_answer(event))
     if event.mean is not None or event.quantiles is not None:
         return _of_distribution(event)
     return _of_vector(event, classes)
+
+
+def _single(served: float, raw: float | None, payload: bytes | None) -> tuple[float, float | None, bytes | None]:
+    """Return single probabilities clamped, and their payload, which keeps them as they were sent where that changes them."""
+    if 0.0 <= served <= 1.0 and (raw is None or 0.0 <= raw <= 1.0):
+        return served, raw, payload
+    sent = NOTHING if payload is None else _decoder.decode(payload)
+    kept = msgspec.structs.replace(sent, corrected=["clamped"], served_as_sent=served, raw_as_sent=raw)
+    return clamped(served), None if raw is None else clamped(raw), _encoder.encode(kept)
 
 
 def _of_probability(event: PredictionEvent) -> bytes | None:
@@ -103,11 +116,22 @@ def _of_distribution(event: PredictionEvent) -> tuple[float, float | None, bytes
         raw_mean=event.raw_mean,
         raw_std=event.raw_std,
         raw_quantiles=event.raw_quantiles,
+        corrected=_crossings(event.quantiles, event.raw_quantiles),
     )
     raw = None
     if event.raw_mean is not None or event.raw_quantiles is not None:
         raw = _location(event.raw_mean, event.raw_quantiles)
     return _location(event.mean, event.quantiles), raw, _encoder.encode(payload)
+
+
+def _crossings(*sent: Quantiles | None) -> list[Correction] | None:
+    in_order = [[quantiles[name] for name in _names_in_order(tuple(quantiles))] for quantiles in sent if quantiles]
+    return [*corrections(quantiles=in_order)] or None
+
+
+@lru_cache(maxsize=1024)
+def _names_in_order(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(names[i] for i in _order_of(names)[0])
 
 
 def _location(mean: float | None, quantiles: Quantiles | None) -> float:
@@ -126,9 +150,10 @@ def _of_vector(event: PredictionEvent, classes: Sequence[str] | None) -> tuple[f
         logits=event.logits,
         vector=event.probabilities,
         raw=event.raw_probabilities,
+        corrected=_of_sums(event.probabilities, event.raw_probabilities),
     )
     served = _served_vector(payload, classes)
-    raw = None if payload.raw is None else vector_of(payload.raw, classes or ())
+    raw = None if payload.raw is None else _meant(payload, payload.raw, classes)
     for vector in (served, raw):
         if vector is not None and len(vector) != len(classes or ()):
             raise Corrupt(f"a vector has {len(vector)} values, but its model has {len(classes or ())} classes")
@@ -139,12 +164,14 @@ def vectors_of(row: PredictionRow, classes: Sequence[str] | None) -> tuple[list[
     """Return the served and the raw vector of a multiclass prediction, in the order of the classes."""
     payload = payload_of(row)
     served = _served_vector(payload, classes)
-    return served, served if payload.raw is None else vector_of(payload.raw, classes or ())
+    return served, served if payload.raw is None else _meant(payload, payload.raw, classes)
 
 
 def with_vectors(row: PredictionRow, served: Vector, raw: Vector | None) -> bytes:
     """Return the payload of a multiclass prediction with other vectors; `raw` is None without a calibrator."""
-    return _encoder.encode(msgspec.structs.replace(payload_of(row), logits=None, vector=served, raw=raw))
+    return _encoder.encode(
+        msgspec.structs.replace(payload_of(row), logits=None, vector=served, raw=raw, corrected=None)
+    )
 
 
 def _served_vector(payload: Payload, classes: Sequence[str] | None) -> list[float]:
@@ -152,7 +179,38 @@ def _served_vector(payload: Payload, classes: Sequence[str] | None) -> list[floa
         return softmax(vector_of(payload.logits, classes or ()))
     if payload.vector is None:
         raise Corrupt("a prediction event carries no score")
-    return vector_of(payload.vector, classes or ())
+    return _meant(payload, payload.vector, classes)
+
+
+def _meant(payload: Payload, sent: Vector, classes: Sequence[str] | None) -> list[float]:
+    """Return the vector that a sent one means, in the order of the classes."""
+    vector = vector_of(sent, classes or ())
+    return vector if payload.corrected is None else as_distribution(vector)
+
+
+def _of_sums(*sent: Vector | None) -> list[Correction] | None:
+    vectors = [[*vector.values()] if isinstance(vector, dict) else vector for vector in sent if vector is not None]
+    return [*corrections(vectors=vectors)] or None
+
+
+def corrections_of(row: PredictionRow) -> Sequence[Correction]:
+    """Return how what was read of a prediction differs from what was sent."""
+    # A search for the word costs a tenth of decoding, and few payloads hold it.
+    return () if row.payload is None or b"corrected" not in row.payload else payload_of(row).corrected or ()
+
+
+def as_sent(row: PredictionRow) -> tuple[float, float | None]:
+    """Return the served and the raw confidence of a prediction as they were sent, before they were clamped or brought to a sum."""
+    sent = payload_of(row)
+    if sent.served_as_sent is not None:
+        return sent.served_as_sent, sent.raw_as_sent
+    if sent.corrected is None or sent.vector is None:
+        return row.p, row.raw
+    return _largest(sent.vector), None if sent.raw is None else _largest(sent.raw)
+
+
+def _largest(vector: Vector) -> float:
+    return max(vector.values() if isinstance(vector, dict) else vector)
 
 
 def distributions_of(row: PredictionRow) -> tuple[Distribution, Distribution]:
@@ -174,6 +232,7 @@ def with_distributions(row: PredictionRow, served: Distribution, raw: Distributi
         raw_mean=raw_mean,
         raw_std=raw_std,
         raw_quantiles=raw_quantiles,
+        corrected=None,
     )
     return _encoder.encode(changed)
 
@@ -204,14 +263,14 @@ def chance_of(row: PredictionRow) -> float:
 
 
 def quantiles_of(sent: Quantiles) -> tuple[tuple[int, ...], tuple[float, ...]]:
-    """Return quantiles as levels in thousandths, ascending, and their values.
+    """Return quantiles as levels in thousandths, ascending, and their values; those that cross by rounding are sorted.
 
-    >>> quantiles_of({"0.9": 3.0, ".1": 1.0})
-    ((100, 900), (1.0, 3.0))
+    >>> quantiles_of({"0.9": 3.0, ".1": 1.0}), quantiles_of({".1": 1.0000001, ".9": 1.0})
+    (((100, 900), (1.0, 3.0)), ((100, 900), (1.0, 1.0000001)))
     """
     order, levels = _order_of(tuple(sent))
     values = list(sent.values())
-    return levels, tuple([values[i] for i in order])
+    return levels, tuple(sorted([values[i] for i in order]))
 
 
 @lru_cache(maxsize=1024)

@@ -39,6 +39,8 @@ def run() -> Iterator[Ratio]:
     """Yield both ratios per family."""
     logging.getLogger("calwatch.client").setLevel(logging.ERROR)  # it warns that there is no server
     one_row, many = _one_row(), np.random.default_rng(1).random(1_000_000)
+    one_bad = many.copy()
+    one_bad[500_000] = np.nan
     with tempfile.TemporaryDirectory() as folder:
         for method, parameters in DOCUMENTS.items():
             client = _client(Path(folder), {"method": method, "task": "binary", "parameters": parameters})
@@ -46,6 +48,8 @@ def run() -> Iterator[Ratio]:
             yield Ratio(f"one number by {method}: calls in the time of one row through scikit-learn", value, "≥ 500")
             value = ratio(partial(client.calibrate, many), lambda: np.interp(many, KNOTS, HEIGHTS), runs=7)
             yield Ratio(f"a million numbers by {method}: time over that of numpy.interp", value, "≤ 3")
+            value = ratio(partial(client.calibrate, one_bad), partial(client.calibrate, many), runs=7)
+            yield Ratio(f"a million numbers by {method}, one of them NaN: time over that without it", value, "≤ 1.5")
             client.close(timeout=0)
 
 

@@ -26,7 +26,7 @@ from ...domain.settings import (
 )
 from ...domain.times import SECOND, moment, parse_duration
 from ...rollup.rebuild import sum_again
-from ...store import alerts, audit, evaluations, events, journal, lease, models, rollups, versions
+from ...store import alerts, audit, counters, evaluations, events, journal, lease, models, rollups, versions
 from ...windows.verdicts import Standing
 from .. import settings
 from ..answers import answer, described, gives, takes
@@ -42,6 +42,14 @@ MOST_SUMMED_AGAIN = 100_000
 """Predictions of a model up to which a declaration may sum them again, which takes some seconds."""
 
 
+class Corrected(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How many predictions were read as what they mean, since rounding had put them out of place; stored as they were sent."""
+
+    clamped: Annotated[Count, Meta(description="probabilities outside 0 to 1")] = 0
+    normalized: Annotated[Count, Meta(description="vectors brought to the sum 1, under `normalize`")] = 0
+    sorted: Annotated[Count, Meta(description="quantiles that crossed")] = 0
+
+
 class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """The state of a model."""
 
@@ -53,6 +61,7 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     ]
     predictions: Count
     labelled: Count
+    corrected: Corrected
     last_event_at: Moment | None
     evaluation: Listed | ListedRegression | None
 
@@ -110,6 +119,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
         if fires:
             firing.setdefault(model_id, []).append(kind)
     standings = Standing.now(connection, known)
+    corrected = counters.corrected(connection)
     newest: dict[int, list[tuple[str, Evaluation]]] = {}
     for model_id, window, evaluation in evaluations.overall(connection, chosen):
         if model_id in standings:
@@ -125,6 +135,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
             proposal=waiting[model.id].number if model.id in waiting else None,
             predictions=reached.predictions,
             labelled=reached.labels,
+            corrected=Corrected(**corrected.get(model.id, {})),
             last_event_at=None if reached.watermark is None else moment(reached.watermark),
             evaluation=evaluation,
         )

@@ -12,6 +12,7 @@ from ...domain.events import Vector
 from ...domain.names import name_fault
 from ...domain.quantities import Moment
 from ...domain.records import ConflictKind, ConflictRow, LabelRow, PredictionRow
+from ...domain.rounding import Correction
 from ...domain.times import moment
 from ...store import events
 from ...store.payload import payload_of
@@ -48,7 +49,10 @@ class PredictionAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     reference: Annotated[bool | UnsetType, Meta(description="it is of the validation set")] = UNSET
     probabilities: Annotated[Vector | UnsetType, Meta(description="as sent, as are those below")] = UNSET
     raw_probabilities: Vector | UnsetType = UNSET
-    logits: Vector | UnsetType = UNSET
+    logits: Annotated[
+        list[float | None] | dict[str, float | None] | UnsetType,
+        Meta(description="null for a masked class, whose logit is -inf"),
+    ] = UNSET
     prediction: Annotated[Scalar | UnsetType, Meta(description="the answer that the confidence is of")] = UNSET
     confidence_source: str | UnsetType = UNSET
     agreeing: int | UnsetType = UNSET
@@ -64,6 +68,13 @@ class PredictionAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=
         list[float] | list[list[float]] | UnsetType, Meta(description="of an ensemble, what each member said")
     ] = UNSET
     metadata: dict[str, Any] | UnsetType = UNSET
+    corrected: Annotated[
+        list[Correction] | UnsetType, Meta(description="how what was read differs from what was sent, for rounding")
+    ] = UNSET
+    served_as_sent: Annotated[float | UnsetType, Meta(description="where `served` was clamped to 0 to 1, or `raw`")] = (
+        UNSET
+    )
+    raw_as_sent: float | UnsetType = UNSET
 
 
 class LabelAnswer(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -95,6 +95,13 @@
  */
 
 /**
+ * @typedef {object} Corrected
+ * @property {number} clamped
+ * @property {number} normalized
+ * @property {number} sorted
+ */
+
+/**
  * @typedef {object} Summary
  * @property {string} model
  * @property {Task | null} task
@@ -105,6 +112,7 @@
  * @property {number | null} proposal
  * @property {number} predictions
  * @property {number} labelled
+ * @property {Corrected} corrected
  * @property {string | null} last_event_at
  * @property {AnyEvaluation & Listed | null} evaluation
  */

@@ -20,7 +20,7 @@ NAN, INFINITY = float("nan"), float("inf")
     [
         ([0.5, NAN], [0, 1], None, r"X\[1\] is nan"),
         ([0.5, 1.5], [0, 1], None, r"X\[1\] is 1.5"),
-        ([0.5, -1e-9], [0, 1], None, r"X\[1\] is -1e-09"),
+        ([0.5, -1e-5], [0, 1], None, r"X\[1\] is -1e-05"),
         ([[0.5, 0.5]], [0], None, "X has shape"),
         (0.5, [0], None, "X has shape"),
         (["high", "low"], [0, 1], None, "X is not an array of numbers"),

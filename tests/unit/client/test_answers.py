@@ -72,8 +72,9 @@ def test_agreement_takes_one_meaning_of_same():
 
 @pytest.mark.parametrize(
     ("logprobs", "how", "expected"),
-    [([-0.5, -1.5], "mean", -1.0), ([-0.5, -1.5], "sum", -2.0), ([-0.5, -1.5], "min", -1.5), ([0.0, 0], "mean", 0.0)],
-)
+    [([-0.5, -1.5], "mean", -1.0), ([-0.5, -1.5], "sum", -2.0), ([-0.5, -1.5], "min", -1.5), ([0.0, 0], "mean", 0.0),
+     ([1e-7, -1.0], "sum", -1.0), ([1e-6], "mean", 0.0)],
+)  # fmt: skip
 def test_token_logprobs_make_a_score(logprobs, how, expected):
     assert token_logprobs(logprobs, how=how) == {"score": expected, "confidence_source": "logprob"}
 
@@ -90,7 +91,7 @@ def test_one_token_has_a_probability():
 
 @pytest.mark.parametrize(
     ("logprobs", "how"),
-    [([], "mean"), ([], "single"), ([-1.0, -1.0], "single"), ([0.1], "mean"), ([math.nan], "sum"), ([-math.inf], "min"),
+    [([], "mean"), ([], "single"), ([-1.0, -1.0], "single"), ([0.1], "mean"), ([2e-6], "mean"), ([math.nan], "sum"), ([-math.inf], "min"),
      ([-0.5, -9999.0], "mean"), ([-0.5, -9999], "sum"), ([-1e4], "single"), ([-0.5, -3.4e38], "min"), ([-746.0], "mean"),
      (["-1"], "mean"), ([True], "mean"), ([None], "mean"), ([-1.0], "median")],
 )  # fmt: skip
@@ -104,6 +105,7 @@ def test_token_logprobs_refuses_what_is_none(logprobs, how):
     [
         ([0.9, 0.6], 0.75),
         ([0.5], 0.5),
+        ([1.0000001, 1.0], 1.0),
         ((0, 1), 0.5),
         ([0.1] * 10, 0.1),
         ([1 / 3] * 3, 1 / 3),

@@ -4,6 +4,7 @@ import json
 import re
 from collections import OrderedDict, deque
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from decimal import Decimal
 from enum import Enum, IntEnum, StrEnum
 from fractions import Fraction
@@ -21,6 +22,8 @@ from monitor.client import agreement
 from monitor.client.items import by_class, encode, label, prediction
 from monitor.client.plain import plain
 from monitor.domain.errors import Unreadable
+from monitor.domain.events import PredictionEvent
+from monitor.ingest.decode import decode_events
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -318,3 +321,35 @@ def test_a_labelled_series_is_calibrated_by_name(client: Client) -> None:
     event_id = client.log(probabilities=client.calibrated(scores))
     (event,) = queued(client)
     assert (event["event_id"], event["probabilities"]) == (event_id, {"dog": 0.75, "cat": 0.25})
+
+
+MASKED = [1.0, float("-inf"), 0.5]
+
+
+@pytest.mark.parametrize(
+    "logits",
+    [
+        MASKED,
+        tuple(MASKED),
+        np.array(MASKED),
+        np.array(MASKED, dtype=np.float32),
+        dict(zip("abc", MASKED, strict=True)),
+    ],
+    ids=lambda logits: type(logits).__name__,
+)
+def test_the_logit_of_a_masked_class_arrives(client: Client, logits: Any) -> None:
+    client.log("e", logits=logits, metadata={"note": None})
+    (item,) = client._outbox.front(1_000, 1 << 30)  # noqa: SLF001  nobody listens: all there is is queued
+    found = decode_events(item, "application/x-ndjson", now=datetime.now(UTC))
+
+    assert found.rejected == []
+    (event,) = found.accepted
+    assert isinstance(event, PredictionEvent)
+    assert event.logits == (logits if isinstance(logits, dict) else MASKED)
+
+
+@pytest.mark.parametrize("logits", [[1.0, float("nan")], [1.0, float("inf")], [float("-inf"), None]])
+def test_logits_that_are_no_numbers_are_dropped(client: Client, logits: Any) -> None:
+    client.log("e", logits=logits)
+
+    assert client.stats().dropped == 1

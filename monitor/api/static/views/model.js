@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -206,6 +206,7 @@ function head(name, { task, recalibration }, listed, now) {
     task && plain(task),
     known(listed?.predictions) && `${compact(listed.predictions)} predictions`,
     known(listed?.labelled) && `${compact(listed.labelled)} labelled`,
+    listed && corrected(listed.corrected),
     `recalibration ${recalibration}`,
     listed?.last_event_at && el("span", null, "last event ", since(listed.last_event_at, now)),
   ];
@@ -216,4 +217,13 @@ function head(name, { task, recalibration }, listed, now) {
     el("h1", { tabindex: -1 }, el("bdi", null, name)),
     el("p", { class: "lead" }, joined(facts, " · ")),
   );
+}
+
+/**
+ * Return how many predictions rounding had put out of place, and what was done; nothing where there are none.
+ * @param {Corrected | undefined} counts
+ */
+function corrected(counts) {
+  const done = Object.entries(counts ?? {}).filter(([, count]) => count > 0);
+  return done.length > 0 && `rounding: ${done.map(([what, count]) => `${compact(count)} ${what}`).join(", ")}`;
 }
