@@ -8,7 +8,7 @@ from starlette.exceptions import HTTPException
 from starlette.types import Receive
 
 from ..domain.errors import BadInput, TooLarge, Unavailable
-from ..ingest.parse import repeated_key
+from ..ingest.parse import repeated_key, without_mark
 
 MAX_DEPTH: Final = 20
 MOST_DIGITS: Final = 18
@@ -70,6 +70,7 @@ def parsed(body: bytes) -> dict[str, Any]:
         when it is not a JSON object, is nested too deeply, or repeats a key.
 
     """
+    body = without_mark(body)
     start = body[:80].decode("utf-8", "replace")
     try:
         content = msgspec.json.decode(body)

@@ -19,6 +19,7 @@ CLASSES_KEPT: Final = 100
 MAX_NAME: Final = 200
 
 MAX_ANSWER: Final = 2_000
+"""Characters of answers and labels as they are kept."""
 
 MAX_SEGMENTS: Final = 50
 
@@ -45,7 +46,8 @@ WHOLE: Final = range(-(2**63), 2**63)
 
 Name = Annotated[str, Meta(min_length=1, max_length=MAX_NAME)]
 
-Answer = Annotated[str, Meta(min_length=1, max_length=MAX_ANSWER)]
+Answer = Annotated[str, Meta(min_length=1)]
+"""An answer or a label; a hash stands for the end of one of more than `MAX_ANSWER` characters."""
 
 Whole = Annotated[int, Meta(ge=WHOLE.start, le=WHOLE.stop - 1)]
 
@@ -72,7 +74,12 @@ Ratios = Annotated[list[Ratio], _Classes] | Annotated[dict[Name, Ratio], _Classe
 
 Logits = Annotated[list[float], _Classes] | Annotated[dict[Name, float], _Classes]
 
-Segments = Annotated[dict[Name, Name | Whole | bool], Meta(max_length=MAX_SEGMENTS)]
+Text = Annotated[str, Meta(description="A hash stands for the end of a long one; empty is absent.")]
+
+Segments = Annotated[dict[Name, Text | Whole | float | bool | None], Meta(max_length=MAX_SEGMENTS)]
+"""Values by key; those that are null, NaN or empty are absent."""
+
+Version = Annotated[str, Meta(max_length=MAX_NAME)]
 
 Quantiles = Annotated[dict[Name, Amount], Meta(min_length=2, max_length=MAX_LEVELS)]
 
@@ -134,11 +141,11 @@ class PredictionEvent(
     event_id: Annotated[Name, Meta(description="By which labels find it.")]
     model: Annotated[Name, Meta(description="Name of the model; a new name makes a model.")]
     timestamp: Annotated[When, Meta(description="When it was made.")]
-    model_version: Annotated[Name | None, Meta(description="Figures and alerts are by version.")] = None
+    model_version: Annotated[Version | None, Meta(description="Figures and alerts are by version.")] = None
     segments: Annotated[
         Segments | None, Meta(description="Parts of the traffic that it belongs to; declared ones are summed apart.")
     ] = None
-    cluster: Annotated[Name | None, Meta(description="What events that share their fate have in common.")] = None
+    cluster: Annotated[Text | None, Meta(description="What events that share their fate have in common.")] = None
     calibrator_version: Annotated[
         CalibratorNumber | None, Meta(description="Number of the calibrator that made the served value.")
     ] = None
@@ -180,14 +187,14 @@ class LabelEvent(
     event_id: Annotated[Name, Meta(description="That of the prediction.")]
     model: Annotated[Name, Meta(description="That of the prediction.")]
     label: Annotated[
-        Name | bool | Whole | float,
+        Answer | bool | Whole | float,
         Meta(description="The class, the number, the right answer, or whether the answer was right."),
     ]
     timestamp: Annotated[When | None, Meta(description="When the truth became known.")] = None
-    source: Annotated[Name | None, Meta(description="Who says so.")] = None
+    source: Annotated[Text | None, Meta(description="Who says so.")] = None
     supersedes: Annotated[bool, Meta(description="Whether it corrects an earlier label.")] = False
     model_version: Annotated[
-        Name | None, Meta(description="Whose answer was right or not, where several versions answered.")
+        Version | None, Meta(description="Whose answer was right or not, where several versions answered.")
     ] = None
 
 

@@ -26,6 +26,7 @@ from ..domain.events import (
 )
 from ..domain.names import UNADDRESSABLE, has_control
 from .precision import COARSELY, order_fault
+from .side_fields import settle
 from .vectors import logits_fault, members_fault, probabilities_fault
 
 CLOCK_SKEW: Final = timedelta(minutes=5)
@@ -51,10 +52,8 @@ def fault_of(event: Event, latest: datetime) -> Fault | None:
             f" which says {(latest - CLOCK_SKEW).isoformat(timespec='seconds')}",
         )
     if isinstance(event, LabelEvent):
-        return None
-    fault = _form_fault(event)
-    if fault is None and event.segments is not None:
-        fault = _segments_fault(event.segments)
+        return _control_fault("label", event.label) or settle(event)
+    fault = _form_fault(event) or settle(event)
     if fault is None and event.metadata is not None:
         fault = _metadata_fault(event.metadata)
     return fault
@@ -247,10 +246,14 @@ def _levels_fault(field: str, quantiles: dict[str, float]) -> Fault | None:
 def _answer_fault(answer: str | float | None, form: str) -> Fault | None:
     if answer is None:
         return Fault("missing_field", f"prediction is missing: a {form} must come with the answer it belongs to")
+    return _control_fault("prediction", answer)
+
+
+def _control_fault(field: str, answer: str | float) -> Fault | None:
     if not isinstance(answer, str) or answer.isprintable() or _CONTROL_IN_ANSWER.search(answer) is None:
         return None
     return Fault(
-        "bad_name", f"prediction is {quoted(answer)}: must not have control characters other than tabs and line ends"
+        "bad_name", f"{field} is {quoted(answer)}: must not have control characters other than tabs and line ends"
     )
 
 
@@ -267,16 +270,6 @@ _FAULTS: Final[dict[str, Callable[[PredictionEvent], Fault | None]]] = {
     "mean": _mean_fault,
     "quantiles": _quantiles_fault,
 }
-
-
-def _segments_fault(segments: dict[str, str | int | bool]) -> Fault | None:
-    """Return the fault of segments, or convert their values to text."""
-    for key, value in segments.items():
-        if ":" in key:
-            return Fault("bad_name", f"segments has the key {quoted(key)}: must not have a colon")
-        if not isinstance(value, str):
-            segments[key] = quoted(value)
-    return None
 
 
 def _packs(metadata: Mapping[str, object]) -> bool:
@@ -320,7 +313,6 @@ def all_clean(events: Sequence[Event]) -> bool:
     names: set[object] = set(models)
     names.update([event.model_version for event in events])
     names.update([event.cluster for event in predictions])
-    names.update([event.label for event in labels])
     names.update([event.source for event in labels])
     for segments in [event.segments for event in predictions if event.segments is not None]:
         names.update(segments, segments.values())
@@ -360,5 +352,5 @@ _NAMES_OF: Final[dict[type, tuple[str, ...]]] = {
         "raw_probabilities",
         "logits",
     ),
-    LabelEvent: ("event_id", "model", "label", "source", "model_version"),
+    LabelEvent: ("event_id", "model", "source", "model_version"),
 }

@@ -1,4 +1,4 @@
-"""Numbers of an item that are written in another way than the decoder takes: as decimal text, or whole with a decimal point."""
+"""Values of an item that are not written as the decoder takes them: numbers as decimal text, and NaN for what is missing beside them."""
 
 import math
 import re
@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from ..domain.events import Event, decimal
-from .parse import Repeated, parse, unreadable, without_repeats
+from .parse import NotFinite, Repeated, parse, unreadable, without_repeats
 
 MASKED: Final = ("-inf", "-infinity")
 """Minus infinity, for which JSON has no number, as text or as Python writes it."""
@@ -75,6 +75,15 @@ def _logit(value: Any) -> Any:
     return -math.inf if str(value).lower() in MASKED else _number(value)
 
 
+def _present(value: Any) -> Any:
+    """Return the value of a side field without the NaN that stand for what is missing in it."""
+    if isinstance(value, NotFinite):
+        return None
+    if isinstance(value, list):
+        return [_present(entry) for entry in value]
+    return {key: _present(entry) for key, entry in value.items()} if isinstance(value, dict) else value
+
+
 _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "probability": _number,
     "raw_probability": _number,
@@ -94,4 +103,9 @@ _READ: Final[dict[str, Callable[[Any], Any]]] = {
     "calibrator_version": _whole,
     "agreeing": _whole,
     "samples": _whole,
+    "segments": _present,
+    "cluster": _present,
+    "model_version": _present,
+    "source": _present,
+    "metadata": _present,
 }

@@ -6,6 +6,7 @@ the answer for an item does not depend on the other items of the request.
 
 import re
 import zlib
+from codecs import BOM_UTF8
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -20,7 +21,7 @@ from ..domain.names import has_control
 from .checks import CLOCK_SKEW, all_clean, fault_of, unclean_name
 from .clothes import event_as_meant
 from .explain import explain
-from .parse import repeated_key
+from .parse import repeated_key, without_mark
 from .precision import imprecision
 
 MAX_BODY_BYTES: Final = 64 * 2**20
@@ -50,6 +51,7 @@ def decode_events(body: bytes, content_type: str, *, now: datetime) -> Decoded:
 
     Raises `BadInput` for a body that is no list of items at all, and `TooLarge` for more items than a request may have.
     """
+    body = without_mark(body)
     if body.count(b"{") + body.count(b"[") > MAX_NESTED:
         raise TooLarge(f"a request may have at most {MAX_NESTED} objects and arrays in all")
     lines = content_type.partition(";")[0].strip().lower() in LINE_TYPES
@@ -168,7 +170,7 @@ def _too_many() -> TooLarge:
 
 
 def _lines(body: bytes) -> Iterator[bytes]:
-    return (line[0] for line in _LINE.finditer(body))
+    return (line[0] for line in _LINE.finditer(body.replace(b"\n" + BOM_UTF8, b"\n")))
 
 
 _LINE: Final = re.compile(rb"[^ \t\r\n][^\n]*")

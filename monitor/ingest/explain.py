@@ -14,7 +14,6 @@ import msgspec
 
 from ..domain.events import (
     MAX_AMOUNT,
-    MAX_ANSWER,
     MAX_CALIBRATOR,
     MAX_CLASSES,
     MAX_LEVELS,
@@ -121,6 +120,14 @@ def _text(field: str, value: Any, limit: int) -> Fault | None:
 
 def _name(field: str, value: Any) -> Fault | None:
     return _text(field, value, MAX_NAME)
+
+
+def _version(field: str, value: Any) -> Fault | None:
+    return None if value == "" else _name(field, value)
+
+
+def _side_text(field: str, value: Any) -> Fault | None:
+    return None if isinstance(value, str) else Fault("wrong_type", f"{field} is {quoted(value)}: must be a string")
 
 
 def _key(field: str, value: str) -> Fault | None:
@@ -240,14 +247,14 @@ def _segments(field: str, value: Any) -> Fault | None:
 
 
 def _segment(field: str, value: Any) -> Fault | None:
-    if isinstance(value, float) or not isinstance(value, str | int):
-        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string, an integer or a boolean")
-    return _scalar(field, value, MAX_NAME)
+    if isinstance(value, dict | list):
+        return Fault("wrong_type", f"{field} is {quoted(value)}: must be a string, a number or a boolean")
+    return None if value is None or value == "" else _scalar(field, value)
 
 
-def _scalar(field: str, value: Any, limit: int) -> Fault | None:
+def _scalar(field: str, value: Any) -> Fault | None:
     if isinstance(value, str):
-        return _text(field, value, limit)
+        return None if value else Fault("bad_name", f"{field} is empty: must have at least one character")
     if isinstance(value, bool | float):
         return None
     if isinstance(value, int):
@@ -262,11 +269,7 @@ def _answer(field: str, value: Any) -> Fault | None:
             f"{field} is {quoted(value)}: must be a string or a number; where answers are true or false, send both answer and label as"
             " text, since a boolean label may also say that the answer was right, and is refused beside them",
         )
-    return _scalar(field, value, MAX_ANSWER)
-
-
-def _label(field: str, value: Any) -> Fault | None:
-    return _scalar(field, value, MAX_NAME)
+    return _scalar(field, value)
 
 
 def _flag(field: str, value: Any) -> Fault | None:
@@ -297,9 +300,9 @@ FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
         "event_id": _name,
         "model": _name,
         "timestamp": _time,
-        "model_version": _name,
+        "model_version": _version,
         "segments": _segments,
-        "cluster": _name,
+        "cluster": _side_text,
         "calibrator_version": _calibrator,
         "probability": _ratio,
         "raw_probability": _ratio,
@@ -327,11 +330,11 @@ FIELDS: Final[dict[str, dict[str, Callable[[str, Any], Fault | None]]]] = {
         "type": _kind,
         "event_id": _name,
         "model": _name,
-        "label": _label,
+        "label": _scalar,
         "timestamp": _time,
-        "source": _name,
+        "source": _side_text,
         "supersedes": _flag,
-        "model_version": _name,
+        "model_version": _version,
     },
 }
 REQUIRED: Final = {

@@ -3,6 +3,7 @@
 import json
 import math
 import re
+from codecs import BOM_UTF8, BOM_UTF16_BE, BOM_UTF16_LE
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,6 +22,20 @@ class NotFinite:
 
 class Repeated(Exception):
     """A key occurs twice in one object."""
+
+
+def without_mark(body: bytes) -> bytes:
+    """Return a body in UTF-8 without the byte-order mark that it begins with, if any; one in UTF-16 with a mark is read as such.
+
+    >>> without_mark("\ufeff{}".encode()), without_mark("{}".encode("utf-16"))
+    (b'{}', b'{}')
+    """
+    if body.startswith((BOM_UTF16_LE, BOM_UTF16_BE)):
+        try:
+            return body.decode("utf-16").encode()
+        except UnicodeError:
+            return body
+    return body.removeprefix(BOM_UTF8)
 
 
 def repeated_key(text: bytes) -> str | None:
