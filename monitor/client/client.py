@@ -254,36 +254,72 @@ class Client:
                 raw_values = (raw_probability, raw_probabilities, raw_confidence, raw_mean, raw_quantiles)
                 has_raw = any(value is not None for value in raw_values)
                 calibrator_version = self._version_in_force(raw=has_raw, logits=logits is not None)
-            item = items.prediction(
-                event_id=text,
-                model=self._model,
-                model_version=self._model_version,
-                timestamp=datetime.now(UTC) if timestamp is None else timestamp,
-                probability=probability,
-                probabilities=probabilities if probabilities is None else items.by_class(probabilities),
-                logits=logits if logits is None else items.by_class(logits),
-                confidence=confidence,
-                prediction=prediction,
-                confidence_source=confidence_source,
-                agreeing=agreeing,
-                samples=samples,
-                score=score,
-                mean=mean,
-                std=std,
-                quantiles=None if quantiles is None else items.by_level(quantiles),
-                raw_probability=raw_probability,
-                raw_probabilities=raw_probabilities if raw_probabilities is None else items.by_class(raw_probabilities),
-                raw_confidence=raw_confidence,
-                raw_mean=raw_mean,
-                raw_std=raw_std,
-                raw_quantiles=None if raw_quantiles is None else items.by_level(raw_quantiles),
-                members=members,
-                calibrator_version=calibrator_version,
-                segments=items.beside(segments),
-                cluster=cluster,
-                metadata=items.beside(metadata),
-                reference=reference,
-            )
+            # Most events of binary models: to name all fields costs more than all else together.
+            if (
+                probabilities is None
+                and logits is None
+                and confidence is None
+                and prediction is None
+                and confidence_source is None
+                and agreeing is None
+                and samples is None
+                and score is None
+                and mean is None
+                and std is None
+                and quantiles is None
+                and members is None
+                and raw_probabilities is None
+                and raw_confidence is None
+                and raw_mean is None
+                and raw_std is None
+                and raw_quantiles is None
+                and segments is None
+                and cluster is None
+                and metadata is None
+                and not reference
+            ):
+                item = items.prediction(
+                    event_id=text,
+                    model=self._model,
+                    model_version=self._model_version,
+                    timestamp=datetime.now(UTC) if timestamp is None else timestamp,
+                    probability=probability,
+                    raw_probability=raw_probability,
+                    calibrator_version=calibrator_version,
+                )
+            else:
+                item = items.prediction(
+                    event_id=text,
+                    model=self._model,
+                    model_version=self._model_version,
+                    timestamp=datetime.now(UTC) if timestamp is None else timestamp,
+                    probability=probability,
+                    probabilities=probabilities if probabilities is None else items.by_class(probabilities),
+                    logits=logits if logits is None else items.by_class(logits),
+                    confidence=confidence,
+                    prediction=prediction,
+                    confidence_source=confidence_source,
+                    agreeing=agreeing,
+                    samples=samples,
+                    score=score,
+                    mean=mean,
+                    std=std,
+                    quantiles=None if quantiles is None else items.by_level(quantiles),
+                    raw_probability=raw_probability,
+                    raw_probabilities=raw_probabilities
+                    if raw_probabilities is None
+                    else items.by_class(raw_probabilities),
+                    raw_confidence=raw_confidence,
+                    raw_mean=raw_mean,
+                    raw_std=raw_std,
+                    raw_quantiles=None if raw_quantiles is None else items.by_level(raw_quantiles),
+                    members=members,
+                    calibrator_version=calibrator_version,
+                    segments=items.beside(segments),
+                    cluster=cluster,
+                    metadata=items.beside(metadata),
+                    reference=reference,
+                )
             self._put(items.encode(item))
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             self._drop(error)

@@ -32,10 +32,11 @@ class TimeOrderedIds:
         Its first 60 bits are the time in ticks of 1/4096 ms, at least one more than in the id before, so that ids stay in order
         when the clock stops or steps back; the rest is random.
         """
-        milliseconds, nanoseconds = divmod(self._clock(), 1_000_000)
-        ticks = milliseconds << 12 | (nanoseconds << 12) // 1_000_000
+        ticks = (self._clock() << 12) // 1_000_000
         with self._lock:
-            self._last = ticks = max(ticks, self._last + 1)
-        high = f"{(ticks >> 12) << 16 | VERSION | ticks & 0xFFF:016x}"
-        low = f"{VARIANT | self._random.getrandbits(RANDOM_BITS):016x}"
-        return f"{high[:8]}-{high[8:12]}-{high[12:]}-{low[:4]}-{low[4:]}"
+            if ticks <= self._last:
+                ticks = self._last + 1
+            self._last = ticks
+        high = (ticks >> 12) << 16 | VERSION | ticks & 0xFFF
+        digits = (high << 64 | VARIANT | self._random.getrandbits(RANDOM_BITS)).to_bytes(16).hex()
+        return f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:20]}-{digits[20:]}"

@@ -112,9 +112,8 @@ class Outbox:
                 return False
             taken = self._append(item)
             # Only when the batch becomes full: in an outage every further item would wake the sender in vain.
-            batch_is_full = self._store.count == self._batch_size
-        if batch_is_full:
-            self._wake()
+            if self._store.count == self._batch_size:
+                self._wake()
         return taken
 
     def drop(self) -> None:

@@ -28,6 +28,7 @@ HEAD, TAIL = 8, 9
 HIGHEST: Final = 1 << 62
 """More than the counters of a sound file ever reach."""
 RECORD: Final = struct.Struct("<4sII")
+PADDING: Final = RECORD.size + 7
 BEGIN, SKIP = b"\x02evt", b"\x03end"
 """Marks of a record, and of the unused rest of the ring before its first place."""
 
@@ -106,29 +107,50 @@ class Ring:
         Raises
         ------
         ValueError
-            when the item is larger than half the ring.
+            when the ring is full and the item larger than half of it.
 
         """
         length = len(item)
-        size = _padded(length)
-        if size > self._size // 2:
-            raise ValueError(f"the event takes {length} bytes, of {self._size} in the spool")
-        head = self._head
-        place = head % self._size
-        skipped = self._size - place if place + size > self._size else 0
-        removed = 0
-        while head + skipped + size - self._tail > self._size:
-            removed += self.remove(1)
-        if skipped:
-            if skipped >= RECORD.size:
-                RECORD.pack_into(self._map, PAGE + place, SKIP, 0, 0)
-            place = 0
-        RECORD.pack_into(self._map, PAGE + place, BEGIN, length, zlib.crc32(item))
-        begin = PAGE + place + RECORD.size
-        self._map[begin : begin + length] = item
+        size = (length + PADDING) & ~7
+        place, removed = self._head % self._size, 0
+        if place + size > self._size or self._head + size - self._tail > self._size:
+            place, removed = self._make_room(size)
+        begin = PAGE + place
+        self._map[begin : begin + RECORD.size + length] = RECORD.pack(BEGIN, length, zlib.crc32(item)) + item
         self.count += 1
-        self._words[HEAD] = self._head = head + skipped + size
+        self._head += size
+        self._words[HEAD] = self._head
         return removed
+
+    def _make_room(self, size: int) -> tuple[int, int]:
+        """Return a place for a record, and how many of the oldest were removed for it."""
+        if size > self._size // 2:
+            raise ValueError(f"an event of {size} bytes is too large for a spool of {self._size}")
+        removed = 0
+        while True:
+            place = self._head % self._size
+            unused = self._size - place if place + size > self._size else 0
+            if self._head + unused + size - self._tail <= self._size:
+                break
+            removed += self._remove_oldest()
+        if not unused:
+            return place, removed
+        if unused >= RECORD.size:
+            RECORD.pack_into(self._map, PAGE + place, SKIP, 0, 0)
+        self._head += unused  # moved in the file with the record
+        return 0, removed
+
+    def _remove_oldest(self) -> int:
+        """Remove the oldest item, whether intact or not; return 1, or more if it is not clear where it ends."""
+        place = self._tail % self._size
+        if self.count > 1 and self._size - place >= RECORD.size:
+            mark, length, _ = RECORD.unpack_from(self._map, PAGE + place)
+            end = self._tail + _padded(length)
+            if mark == BEGIN and end < self._head:
+                self.count -= 1
+                self._words[TAIL] = self._tail = end
+                return 1
+        return self.remove(1)
 
     def front(self, count: int, largest: int) -> list[bytes]:
         """Return the oldest items, at most `count` and `largest` bytes but at least one unless empty."""
@@ -239,4 +261,4 @@ def _is_left(handle: int) -> bool:
 
 def _padded(length: int) -> int:
     """Return the size of a record: they begin at multiples of eight bytes."""
-    return (RECORD.size + length + 7) & ~7
+    return (length + PADDING) & ~7
