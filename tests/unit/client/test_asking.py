@@ -177,8 +177,8 @@ def test_a_text_without_both_is_an_error_and_never_a_guess(ask: Ask, text: Any):
 
 def test_an_instruction_of_ones_own_is_sent():
     model = Model("Paris\nConfidence: 85%")
-    ask_confidence(model, instruction="Ende mit « Confidence: N% ».")(QUESTION)
-    assert model.asked == [(f"{QUESTION}\n\nEnde mit « Confidence: N% ».",)]
+    ask_confidence(model, instruction="Say it as « Confidence: N% ».")(QUESTION)
+    assert model.asked == [(f"{QUESTION}\n\nSay it as « Confidence: N% ».",)]
 
 
 def test_wrappers_keep_the_name_of_what_they_wrap():
