@@ -14,7 +14,7 @@ from ..domain.evaluations import Evaluation
 from ..domain.faults import Since
 from ..domain.names import CHAMPION
 from ..domain.records import MINUTE_LEVEL, SeriesKey
-from ..domain.settings import CLASS, Model
+from ..domain.settings import CLASS, RATIO, Model
 from ..domain.times import HOUR, floor, moment
 from ..stats.cells import SIXTIETHS, Floats, Integers, bin_of_cell
 from ..stats.onset import BINS, Gaps, Onset, onset
@@ -91,10 +91,9 @@ def since_of(
     buckets = _Buckets(
         connection=connection, model=clock.model, series=series, scores=scores, index=_index(clock.model, of_class)
     )
-    limit = clock.model.settings.thresholds["ece"]
-    if of_class is not None:
-        limit = clock.model.settings.class_thresholds[of_class]
-    coarse = onset(buckets.gaps(hourly(first, last)), limit)
+    gaps = buckets.gaps(hourly(first, last))
+    limit = _limit(clock.model, of_class, gaps)
+    coarse = onset(gaps, limit)
     if coarse is None:
         return None
     begin = max(floor(int(coarse.low or first), HOUR) - HOUR, first, last if kept is None else kept)
@@ -107,6 +106,18 @@ def since_of(
 
 def _since(estimate: Onset) -> Since:
     return Since(at=int(estimate.at), low=None if estimate.low is None else int(estimate.low), high=int(estimate.high))
+
+
+def _limit(model: Model, of_class: str | None, gaps: Gaps) -> float:
+    """Return the ECE that a fault has to cross: of a model with a limit of observed over expected outcomes also the one that this means."""
+    settings, expected, labels = model.settings, float(gaps.sp.sum()), float(gaps.n.sum())
+    if of_class is not None:
+        return settings.class_thresholds[of_class]
+    if RATIO not in settings.thresholds or model.task != "binary" or not expected:
+        return settings.thresholds["ece"]
+    ratio = settings.thresholds[RATIO]
+    beyond = ratio - 1.0 if float(gaps.sy.sum()) > expected else 1.0 - 1.0 / ratio
+    return min(settings.thresholds["ece"], beyond * expected / labels)
 
 
 def _index(model: Model, of_class: str | None) -> int | None:

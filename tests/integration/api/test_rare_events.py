@@ -5,7 +5,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from monitor.domain.times import HOUR, MINUTE, rfc3339
+from monitor.domain.times import HOUR, MINUTE, parse_time, rfc3339
 
 LABELS_AN_HOUR = 3000
 STATED = 0.002
@@ -55,6 +55,19 @@ def window(api, tools, length="24h"):
 
 def ratios(api, tools):
     return api.get(tools.address("m") + "/evidence")["ratios"]
+
+
+def test_a_rate_that_grew_is_dated_by_when_it_crossed_the_ratio(api, clock, tools, declare, serve, alerts):  # noqa: PLR0917
+    declare(alert_policy="window")
+    begin = clock.micros
+    for hour in range(16):
+        serve(1, 6 + 6 * hour)
+    seen = window(api, tools)
+    assert seen["verdict"] == "miscalibrated"
+    assert seen["ece"] < 0.05 / 2
+    for told in (seen, alerts()[-1]["evidence"]):
+        low, at, high = (parse_time("", told[name]) - begin for name in ("since_low", "since", "since_high"))
+        assert low <= at <= high < 8 * HOUR  # it is at 1.5 times the stated rate half an hour after the beginning
 
 
 def test_a_rate_of_several_times_the_stated_one_is_alerted_by_its_ratio_and_not_by_its_ece(
