@@ -222,7 +222,7 @@ def test_what_is_no_regression_is_refused(sqlite_api, tools):
 
 def test_a_label_that_is_no_number_is_refused_or_does_not_count(sqlite_api, tools):
     moment = {"start": "2026-01-05T12:00:00Z", "end": "2026-01-05T12:01:00Z"}
-    values = {"a": True, "b": "7", "c": 1e61}
+    values = {"a": True, "b": "seven", "c": 1e61}
     sqlite_api.send(*(tools.label(name, value) for name, value in values.items()))  # the task is not known yet
     sqlite_api.send(*(tools.prediction(name, mean=1.0, std=1.0) for name in values))
     assert sqlite_api.get(CALIBRATION, **moment)["labelled"] == 0
