@@ -15,13 +15,13 @@ average     the mean prediction of an ensemble
 """
 
 from .answers import agreement, average, token_logprobs
+from .asgi import lifespan
 from .asking import ask_confidence, self_consistency
 from .champion import Calibrated
 from .client import Client
 from .convert import document_from
 from .distributions import CalibratedDistribution
 from .estimators import CalibratedModel, Predictions
-from .lifespan import lifespan
 from .outbox import Stats
 from .stated import verbalized
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from monitor import Client, lifespan
-from monitor.client.lifecycle import exit_on_sigterm, living
+from monitor.client.lifecycle import Living, exit_on_sigterm
 
 NOBODY = "http://127.0.0.1:9"
 
@@ -88,16 +88,18 @@ def test_lifespan_closes_clients_after_the_applications_own_end(client: Client) 
 
 
 def test_clients_hand_over_at_the_same_time(silent: str) -> None:
-    many = [Client(silent, f"m{number}", timeout=0.3) for number in range(10)]
+    clients, many = Living(), [Client(silent, f"m{number}", timeout=0.4) for number in range(12)]
     for one in many:
+        clients.opened(one)
         one.log(probability=0.5)
     began = time.monotonic()
-    living().finish()
+    clients.finish()
     took = time.monotonic() - began
-    assert [one.stats().dropped for one in many] == [1] * 10
+    assert [one.stats().dropped for one in many] == [1] * 12
     for one in many:
         one.close(timeout=0)
-    assert took < 1.5
+        clients.closed(one)
+    assert took < 3.0  # one after the other would take 4.8
 
 
 def test_log_while_the_process_ends_counts_what_cannot_be_sent(client: Client) -> None:
