@@ -70,15 +70,9 @@ def as_vector(probabilities: Sequence[float]) -> Sequence[float]:
     ([1.0, 0.0], [0.5, 0.5])
 
     """
-    count = len(probabilities)
-    if (
-        count > 1
-        and min(probabilities) >= 0.0
-        and max(probabilities) <= 1.0
-        and abs(sum(probabilities) - 1.0) <= rounding.SUM_TOLERANCE
-    ):
+    if len(probabilities) > 1 and rounding.needs_nothing(probabilities):
         return probabilities
-    if count < 2 or not all(rounding.LOWEST <= p <= rounding.HIGHEST for p in probabilities):  # noqa: PLR2004  one class is no choice
+    if len(probabilities) < 2 or not all(rounding.LOWEST <= p <= rounding.HIGHEST for p in probabilities):  # noqa: PLR2004  one class is no choice
         raise ValueError("probabilities must be at least two numbers in [0, 1]")
     if rounding.off_by(probabilities) > rounding.COARSE + rounding.SUMMED:
         raise ValueError(

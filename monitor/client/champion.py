@@ -19,7 +19,7 @@ from ..calibrators.families import FAMILIES
 from ..calibrators.singles import Failed, OfArray, ToProbability
 from ..calibrators.vectors import ToProbabilities
 from .distributions import Forecast, Served, applied, applied_to_arrays
-from .plain import labelled
+from .plain import labelled, plain
 
 T = TypeVar("T")
 
@@ -142,15 +142,23 @@ def _float(entry: Any) -> float:
 
 def _one(scalar: ToProbability, value: Any, failed: Failed) -> Any:
     try:
-        return scalar(float(value))
+        return scalar(_number(value))
     except Exception as error:  # noqa: BLE001  nothing raises into serving code
         failed(error)
         return value
 
 
+def _number(value: Any) -> float:
+    """Return the number that a value means."""
+    try:
+        return float(value)
+    except TypeError:
+        return float(plain(value))
+
+
 def _one_vector(vector: ToProbabilities, values: Any, failed: Failed) -> list[Any]:
     try:
-        return vector([float(value) for value in values])
+        return vector([_number(value) for value in values])
     except Exception as error:  # noqa: BLE001  nothing raises into serving code
         failed(error)
         return list(values)

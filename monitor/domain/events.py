@@ -153,7 +153,9 @@ class PredictionEvent(
     raw_probability: Annotated[Ratio | None, Meta(description="Before the calibrator.")] = None
     probabilities: Annotated[Ratios | None, Meta(description="By class, or in the order of the classes.")] = None
     raw_probabilities: Annotated[Ratios | None, Meta(description="Before the calibrator.")] = None
-    logits: Annotated[Logits | None, Meta(description="In place of probabilities.")] = None
+    logits: Annotated[
+        Logits | None, Meta(description='In place of probabilities; "-inf", as text, for a class that is masked.')
+    ] = None
     confidence: Annotated[Ratio | None, Meta(description="Probability that the answer is right.")] = None
     raw_confidence: Annotated[Ratio | None, Meta(description="Before the calibrator.")] = None
     prediction: Annotated[Answer | Whole | float | None, Meta(description="The answer.")] = None

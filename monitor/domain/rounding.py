@@ -3,7 +3,7 @@
 Every correction is a function of the values alone, so that it can be repeated whenever they are read.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import pairwise
 from typing import Final, Literal, TypeVar
 
@@ -36,7 +36,16 @@ def clamped(p: float) -> float:
     return 0.0 if p < 0.0 else 1.0 if p > 1.0 else p  # noqa: FURB136  min() is four times slower
 
 
-def off_by(vector: Sequence[float]) -> float:
+def needs_nothing(vector: Collection[float]) -> bool:
+    """Return whether a vector is one that is taken as it is; NaN is not.
+
+    >>> needs_nothing([0.5, 0.5005]), needs_nothing([0.5, 0.515]), needs_nothing([1.0000001, 0.0])
+    (True, False, False)
+    """
+    return abs(sum(vector) - 1.0) <= SUM_TOLERANCE and _in_range(vector)
+
+
+def off_by(vector: Collection[float]) -> float:
     """Return how far the sum of a vector is from 1, its entries clamped; 0 where it is near enough to be taken as it is.
 
     >>> off_by([0.5, 0.5005]), round(off_by([0.5, 0.515]), 6)
@@ -52,6 +61,8 @@ def as_distribution(vector: V) -> V | list[float]:
     >>> as_distribution([1.0000001, 0.0]), as_distribution([0.51, 0.51]), as_distribution([0.5, 0.5005])
     ([1.0, 0.0], [0.5, 0.5], [0.5, 0.5005])
     """
+    if needs_nothing(vector):
+        return vector
     if off_by(vector) == 0.0:
         return vector if _in_range(vector) else [clamped(p) for p in vector]
     probabilities = [clamped(p) for p in vector]
@@ -59,7 +70,7 @@ def as_distribution(vector: V) -> V | list[float]:
     return [p / total for p in probabilities]
 
 
-def _in_range(vector: Sequence[float]) -> bool:
+def _in_range(vector: Collection[float]) -> bool:
     return min(vector) >= 0.0 and max(vector) <= 1.0
 
 
@@ -69,6 +80,8 @@ def fall_of(quantiles: Sequence[float]) -> float:
     >>> fall_of([1.0, 2.0]), fall_of([2.0, 1.0])
     (0.0, 0.5)
     """
+    if [*quantiles] == sorted(quantiles):
+        return 0.0
     fall = max((before - after for before, after in pairwise(quantiles)), default=0.0)
     return fall / max(map(abs, quantiles)) if fall > 0.0 else 0.0
 
@@ -82,20 +95,14 @@ def ascending(quantiles: Sequence[float]) -> Sequence[float]:
     return sorted(quantiles) if 0.0 < fall_of(quantiles) <= COARSE else quantiles
 
 
-def corrections(
-    *,
-    probabilities: Sequence[float] = (),
-    vectors: Sequence[Sequence[float]] = (),
-    quantiles: Sequence[Sequence[float]] = (),
-) -> tuple[Correction, ...]:
-    """Return the kinds of correction that single probabilities, vectors and quantiles need.
+def corrections(vectors: Sequence[Collection[float]]) -> tuple[Correction, ...]:
+    """Return the kinds of correction that vectors need.
 
-    >>> corrections(probabilities=[1.0000001]), corrections(vectors=[[0.5, 0.515]]), corrections(quantiles=[[1.0, 2.0]])
+    >>> corrections([[1.0000001, 0.0]]), corrections([[0.5, 0.515]]), corrections([[0.5, 0.5]])
     (('clamped',), ('normalized',), ())
     """
     needed: dict[Correction, bool] = {
-        "clamped": not all(map(_in_range, (values for values in (probabilities, *vectors) if values))),
+        "clamped": not all(map(_in_range, vectors)),
         "normalized": any(off_by(vector) > 0.0 for vector in vectors),
-        "sorted": any(fall_of(values) > 0.0 for values in quantiles),
     }
     return tuple(kind for kind, is_needed in needed.items() if is_needed)

@@ -5,7 +5,7 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 from ..domain.events import Event, Fault, LabelEvent, Vector, levels_of, quoted
-from ..domain.rounding import COARSE, SINGLE, SUM_TOLERANCE, SUMMED, fall_of, off_by
+from ..domain.rounding import COARSE, SINGLE, SUM_TOLERANCE, SUMMED, fall_of, needs_nothing, off_by
 
 
 class Precision(NamedTuple):
@@ -21,7 +21,7 @@ COARSELY: Final = Precision(COARSE, COARSE)
 
 def imprecision(event: Event) -> Fault | None:
     """Return the fault of an event whose model takes no rounding beyond 32 bits."""
-    if isinstance(event, LabelEvent):
+    if isinstance(event, LabelEvent) or (event.probability is not None and event.members is None):
         return None
     for field, vector in (("probabilities", event.probabilities), ("raw_probabilities", event.raw_probabilities)):
         if vector is not None and (fault := sum_fault(field, vector, FINELY)):
@@ -42,7 +42,9 @@ def _by_level(quantiles: Mapping[str, float]) -> dict[str, float]:
 
 def sum_fault(field: str, vector: Vector, precision: Precision) -> Fault | None:
     """Return the fault of a vector whose sum is farther from 1 than rounding explains."""
-    values = [*vector.values()] if isinstance(vector, dict) else vector
+    values = vector.values() if isinstance(vector, dict) else vector
+    if needs_nothing(values):
+        return None
     off = off_by(values)
     if off <= precision.of_sums + SUMMED:
         return None

@@ -1,6 +1,6 @@
 """Payloads of prediction rows: the fields of the event beyond its confidence, exactly as sent."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final
 
@@ -12,7 +12,7 @@ from ..domain.errors import Corrupt
 from ..domain.events import PredictionEvent, Vector, level_name, levels_of
 from ..domain.labels import vector_of
 from ..domain.records import PredictionRow
-from ..domain.rounding import Correction, as_distribution, clamped, corrections
+from ..domain.rounding import Correction, as_distribution, clamped, corrections, needs_nothing
 from ..stats.entries import softmax
 from ..stats.regression import median
 
@@ -125,8 +125,14 @@ def _of_distribution(event: PredictionEvent) -> tuple[float, float | None, bytes
 
 
 def _crossings(*sent: Quantiles | None) -> list[Correction] | None:
-    in_order = [[quantiles[name] for name in _names_in_order(tuple(quantiles))] for quantiles in sent if quantiles]
-    return [*corrections(quantiles=in_order)] or None
+    return None if all(map(_rise, sent)) else ["sorted"]
+
+
+def _rise(quantiles: Quantiles | None) -> bool:
+    if quantiles is None:
+        return True
+    values = [quantiles[name] for name in _names_in_order(tuple(quantiles))]
+    return values == sorted(values)
 
 
 @lru_cache(maxsize=1024)
@@ -189,8 +195,17 @@ def _meant(payload: Payload, sent: Vector, classes: Sequence[str] | None) -> lis
 
 
 def _of_sums(*sent: Vector | None) -> list[Correction] | None:
-    vectors = [[*vector.values()] if isinstance(vector, dict) else vector for vector in sent if vector is not None]
-    return [*corrections(vectors=vectors)] or None
+    if all(map(_is_taken_as_it_is, sent)):
+        return None
+    return [*corrections([_entries(vector) for vector in sent if vector is not None])] or None
+
+
+def _is_taken_as_it_is(vector: Vector | None) -> bool:
+    return vector is None or needs_nothing(_entries(vector))
+
+
+def _entries(vector: Vector) -> Collection[float]:
+    return vector.values() if isinstance(vector, dict) else vector
 
 
 def corrections_of(row: PredictionRow) -> Sequence[Correction]:
@@ -210,7 +225,7 @@ def as_sent(row: PredictionRow) -> tuple[float, float | None]:
 
 
 def _largest(vector: Vector) -> float:
-    return max(vector.values() if isinstance(vector, dict) else vector)
+    return max(_entries(vector))
 
 
 def distributions_of(row: PredictionRow) -> tuple[Distribution, Distribution]:

@@ -8,6 +8,7 @@ from msgspec import UNSET, Struct, UnsetType
 from ...calibrators.distributions import Distribution
 from ...domain.errors import BadInput
 from ...domain.events import MAX_AMOUNT, MAX_LEVELS, level_name, levels_of
+from ...domain.rounding import ascending
 
 
 def distribution(fields: Mapping[str, Any]) -> Distribution:
@@ -45,7 +46,7 @@ def _of_quantiles(quantiles: Any) -> Distribution:
         )
     by_level = sorted(zip(levels, (_amount("quantiles", value) for value in quantiles.values()), strict=True))
     try:
-        return Distribution(tuple(level for level, _ in by_level), tuple(value for _, value in by_level))
+        return Distribution(tuple(level for level, _ in by_level), tuple(ascending([value for _, value in by_level])))
     except ValueError as error:
         raise BadInput("quantiles", quantiles, str(error)) from error
 

@@ -107,7 +107,8 @@ def operation() -> Schema:
     return {
         "summary": "Send Events",
         "description": "Predictions and labels. Answers after the accepted events are committed. A bad item never fails "
-        "its neighbours. The body may be compressed with `Content-Encoding: gzip`; up to 10,000 items and 64 MiB inflated.",
+        'its neighbours. A number may be decimal text, as in `"0.83"`. The body may be compressed with '
+        "`Content-Encoding: gzip`; up to 10,000 items and 64 MiB inflated.",
         "operationId": "send_events",
         "tags": ["events"],
         "requestBody": {

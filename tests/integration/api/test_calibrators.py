@@ -490,6 +490,25 @@ def test_what_is_no_probability_is_refused(sqlite_api, given):
     assert error["field"].startswith("probabilities")
 
 
+@pytest.mark.parametrize(
+    ("task", "given", "served"),
+    [
+        ("binary", [1.0000001, -1e-7, 0.5], [1.0, 0.0, 0.5]),
+        ("multiclass", [[1.0000001, 0.0], [0.51, 0.51], [0.5, 0.5005]], [[1.0, 0.0], [0.5, 0.5], [0.5, 0.5005]]),
+    ],
+)
+def test_what_rounding_put_out_of_place_is_calibrated_as_what_it_means(sqlite_api, task, given, served):
+    sqlite_api.put("m", status=201, task=task)
+    assert sqlite_api.post("/v1/models/m/calibrate", {"probabilities": given})["probabilities"] == served
+
+
+def test_quantiles_that_cross_by_rounding_are_calibrated_in_order(sqlite_api):
+    sqlite_api.put("m", status=201, task="regression")
+    sent = {"distributions": [{"quantiles": {"0.1": 2.0, "0.5": 1.99, "0.9": 3.0}}]}
+    (served,) = sqlite_api.post("/v1/models/m/calibrate", sent)["distributions"]
+    assert served["quantiles"] == {"0.1": 1.99, "0.5": 2.0, "0.9": 3.0}
+
+
 @pytest.mark.parametrize("given", [[[0.5, 0.6]], [[0.5]], [[]], [[0.5, 0.5], [1.0]], [[0.5, -0.5, 1.0]], [0.5]])
 def test_what_is_no_vector_is_refused(sqlite_api, given):
     sqlite_api.put("m", status=201, task="multiclass")

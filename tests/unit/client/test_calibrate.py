@@ -11,6 +11,9 @@ import threading
 import time
 import tracemalloc
 from collections.abc import Callable, Iterator
+from decimal import Decimal
+from enum import Enum
+from fractions import Fraction
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
@@ -233,6 +236,46 @@ def test_calibrate_returns_as_it_came_what_is_no_probability(registry: Registry,
         assert served == [client.calibrate(0.5), None]
     else:
         assert served is value or served == value
+
+
+class Said(Enum):
+    SURE = 0.9
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        Decimal("0.9"),
+        Fraction(9, 10),
+        np.float32(0.9),
+        np.float16(0.9),
+        np.longdouble(0.9),
+        np.array(0.9),
+        Said.SURE,
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_calibrate_takes_a_number_in_any_clothes(registry: Registry, client: Client, value: Any) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+
+    assert client.calibrate(value) == pytest.approx(0.75, abs=1e-3)
+    assert client.calibrated(value).version == 3
+    assert client.calibrate([value, value]) == pytest.approx([0.75, 0.75], abs=1e-3)
+
+
+@pytest.mark.parametrize(("p", "meant"), [(1.0000001, 1.0), (-1e-7, 0.0)])
+def test_calibrate_takes_a_probability_that_rounding_put_out(
+    registry: Registry, client: Client, p: float, meant: float
+) -> None:
+    registry.champion = version(TEMPERATURE)
+    client.refresh()
+    result = client.calibrated(p)
+    client.log(probability=result)
+
+    assert (result.value, result.raw, result.version) == (client.calibrate(meant), p, 3)
+    assert client.calibrate(np.array([p, 0.9])) == pytest.approx([client.calibrate(meant), 0.75])
+    assert queued(client)[0]["raw_probability"] == p
 
 
 def test_calibrate_calibrates_the_good_entries_of_an_array(registry: Registry, client: Client) -> None:
