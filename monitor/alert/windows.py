@@ -127,7 +127,7 @@ def bounded(
         start=start,
         end=end,
         enough=enough and bound is not None,
-        beyond=value > threshold,
+        beyond=value > threshold and not seen.has_undeclared,
         back=value < RESOLVED_SHARE * threshold,
         claim=f"{said} at least {value:.3f} (threshold {threshold:g}). At most {percent(rate)} of windows within the threshold would "
         "show this.",

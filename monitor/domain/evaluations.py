@@ -27,6 +27,9 @@ TOO_FEW_LABELS: Final = "too_few_labels"
 OFF: Final = (SUSPECT, MISCALIBRATED)
 """Verdicts that call for a remedy."""
 
+UNDECLARED_SHARE: Final = 0.01
+"""Share of labels of classes that were never declared beyond which nothing is concluded from being wrong."""
+
 VERDICTS: Final = (
     "`miscalibrated` where an alert on the calibration of the model fires, also with few labels in the window; `suspect` where none fires, "
     "but the sequential test has gathered half of what fires one (as logarithms), or holds it back, or the lower bound of the ECE is "
@@ -148,6 +151,13 @@ class Window(Struct, frozen=True, kw_only=True):
     version: Annotated[str | None, Meta(description="the model version; null for all of them")]
     predictions: Count
     labelled: Count
+    undeclared_labels: Annotated[
+        Count,
+        Meta(
+            description="labels of classes that were never declared: every answer is wrong by them; they are in no figure of vectors, such "
+            "as `log_loss`, and no alert fires on them"
+        ),
+    ] = 0
     label_coverage: Ratio | None
     matured: Annotated[bool, Meta(description="the label delay of all these predictions has passed")]
     remedy: Annotated[
@@ -201,6 +211,11 @@ class Evaluation(Window, frozen=True, kw_only=True):
         return micros(self.start), micros(self.end)
 
     @property
+    def has_undeclared(self) -> bool:
+        """Whether so many labels are of classes that were never declared that the labels are to be checked first."""
+        return self.undeclared_labels > UNDECLARED_SHARE * self.labelled
+
+    @property
     def error(self) -> str:
         """The name of the figure that decides the verdict, which also has a `_lower_bound` and a `_null_mean`."""
         return "quantile_ece" if "quantile_ece" in self.figures else "ece"
@@ -244,5 +259,6 @@ _UNKNOWN: Final = {
     "since_high": None,
     "verdict_reason": None,
     "threshold_hint": None,
+    "undeclared_labels": 0,
 }
 """Fields that evaluations of early versions lack."""

@@ -110,6 +110,8 @@ def _check_class(label: LabelValue, classes: tuple[str, ...] | None, *, ordered:
         return Fault(
             "no_order", f"label is {quoted(label)}: {_UNORDERED}: send its name, or declare `classes` in order"
         )
+    if is_undeclared(label, classes, ordered=ordered):
+        return None
     index = "" if _named_by_numbers(classes) or not ordered else ", or its index"
     return Fault("unknown_class", f"label is {quoted(label)}: must be a class, {listed(classes)}{index}")
 
@@ -165,6 +167,17 @@ def class_index(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = 
     """
     places = _meanings(label, classes, ordered=ordered)
     return places[0] if len(places) == 1 else None
+
+
+def is_undeclared(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = True) -> bool:
+    """Return whether a label names a class that was never declared, rather than none or several.
+
+    >>> is_undeclared("zebra", ("cat", "dog")), is_undeclared(7, ("1", "2")), is_undeclared(7, ("cat", "dog"))
+    (True, True, False)
+    """
+    if isinstance(label, bool) or _meanings(label, classes, ordered=ordered):
+        return False
+    return isinstance(label, str) or (bool(_named_by_numbers(classes)) and number_of(label) is not None)
 
 
 def _meanings(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = True) -> tuple[int, ...]:

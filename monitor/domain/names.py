@@ -1,5 +1,6 @@
 """Names of models, versions, classes and segments: their rules, and the name of a calibrator in a sentence."""
 
+import hashlib
 import re
 from typing import Final
 
@@ -46,6 +47,22 @@ def version_name(number: int | None) -> str:
     ('calibrator 3', 'no calibrator')
     """
     return f"calibrator {number}" if number else "no calibrator"
+
+
+HASHED: Final = 32
+"""Hexadecimal digits of the hash that stands for the end of a long text."""
+
+
+def shortened(text: str, limit: int) -> str:
+    """Return a text of at most `limit` characters: a hash stands for the end of a longer one, so that different texts stay so.
+
+    >>> shortened("ab", 40), len(shortened("a" * 50, 40)), shortened("a" * 50, 40) == shortened("a" * 51, 40)
+    ('ab', 40, False)
+    """
+    if len(text) <= limit:
+        return text
+    digest = hashlib.sha256(text.encode()).hexdigest()[:HASHED]
+    return f"{text[: limit - HASHED - 1]}#{digest}"
 
 
 UNADDRESSABLE: Final = frozenset({".", ".."})

@@ -1,14 +1,11 @@
 """Fields beside what an event says: what is missing or odd in them never sinks the event."""
 
-import hashlib
 from typing import Final
 
 from msgspec.structs import force_setattr
 
 from ..domain.events import MAX_ANSWER, MAX_NAME, Event, Fault, LabelEvent, PredictionEvent, quoted
-
-HASHED: Final = 32
-"""Hexadecimal digits of the hash that stands for the rest of a long text."""
+from ..domain.names import shortened
 
 _EXACT: Final = 2.0**53
 
@@ -54,15 +51,3 @@ def _spelled(value: float) -> str:
     if isinstance(value, float) and value.is_integer() and abs(value) < _EXACT:
         return str(int(value))
     return quoted(value)
-
-
-def shortened(text: str, limit: int) -> str:
-    """Return a text of at most `limit` characters: a hash stands for the end of a longer one, so that different texts stay so.
-
-    >>> shortened("ab", 40), len(shortened("a" * 50, 40)), shortened("a" * 50, 40) == shortened("a" * 51, 40)
-    ('ab', 40, False)
-    """
-    if len(text) <= limit:
-        return text
-    digest = hashlib.sha256(text.encode()).hexdigest()[:HASHED]
-    return f"{text[: limit - HASHED - 1]}#{digest}"

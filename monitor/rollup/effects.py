@@ -36,7 +36,8 @@ from .cohorts import (
     gathered_clusters,
 )
 from .join import Arrival, Joined, join
-from .sums import Sums, Target, entries_of, merged, sums_of
+from .sums import Sums, Target, entries_of, merged, staked, sums_of
+from .undeclared import counted_undeclared
 
 HISTORY: Final = HOUR
 """A prediction received later than this after its own time is imported history, not live traffic."""
@@ -70,7 +71,7 @@ class Effects:
     taken: dict[int, Taken]  # progress of the sequential tests when this was computed
     delays: dict[tuple[int, int], Seen]
     counts: dict[CounterKey, int]
-    corrected: dict[tuple[int, str, str], int]  # counts by model
+    counts_by_model: dict[tuple[int, str, str], int]
 
 
 class Received(NamedTuple):
@@ -103,11 +104,13 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     progress = _advanced(before, joined, _label_times(joined, predictions))
     minutes = {model_id: state.minutes_from or 0 for model_id, state in progress.items()}
     names = {change.row.cluster for change in joined.changes}
-    entries = entries_of(joined.changes, models, known_revisions, halves(key, names))
+    half_of = halves(key, names)
+    entries = entries_of(joined.changes, models, known_revisions, half_of)
+    bets = staked(joined.changes, entries, models, half_of)
     taken = sequential.taken(connection, list(models))
     of_classes = list(sums_of_classes(joined.changes, models, known_revisions))
     cluster_names = cluster_keys(key, names)
-    gathering = [(entries, clusters_of(joined.changes, cluster_names, known_revisions))]
+    gathering = [(bets, clusters_of(joined.changes, cluster_names, known_revisions))]
     gathering += [(part.entries, class_clusters_of(joined.changes, cluster_names, part)) for part in of_classes]
     spans = {model_id: model.settings.cluster_span for model_id, model in models.items()}
     gathered: dict[ClusterKey, Cluster] = {}
@@ -118,7 +121,7 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
         joined=joined,
         additions=[
             addition_of(connection, rollups.SUMS, sums_of(joined.changes, entries, known_revisions, minutes)),
-            addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, entries, taken, known_revisions)),
+            addition_of(connection, rollups.COHORTS, cohort_sums(joined.changes, bets, taken, known_revisions)),
             *(
                 addition_of(connection, rollups.COHORTS, class_cohort_sums(joined.changes, part, taken))
                 for part in of_classes
@@ -130,9 +133,10 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
         taken=taken,
         delays=_delays(joined, models),
         counts=_counts(arrivals, joined),
-        corrected=Counter(
-            (row.model_id, CORRECTED, kind) for row in joined.predictions for kind in corrections_of(row)
-        ),
+        counts_by_model={
+            **Counter((row.model_id, CORRECTED, kind) for row in joined.predictions for kind in corrections_of(row)),
+            **counted_undeclared(connection, joined.changes, models),
+        },
     )
 
 

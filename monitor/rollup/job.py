@@ -43,7 +43,7 @@ def write(connection: Connection, effects: Effects) -> None:
         save_progress(connection, model_id, state)
     add_delays(connection, effects.delays)
     counters.add(connection, effects.counts)
-    counters.add_by_model(connection, effects.corrected)
+    counters.add_by_model(connection, effects.counts_by_model)
     refusals.add_conflicts(connection, effects.joined.conflicts)
 
 

@@ -9,7 +9,7 @@ from ..domain.errors import NotFound
 from ..domain.records import PredictionRow
 from ..domain.settings import CLASS, Model
 from ..domain.times import LATEST
-from ..store import clusters, events, models, rollups, sequential
+from ..store import clusters, counters, events, models, rollups, sequential
 from ..store.clusters import Cluster, ClusterKey
 from ..store.engine import Database
 from ..store.lease import fence
@@ -26,7 +26,8 @@ from .cohorts import (
 from .effects import halves
 from .job import add_sums
 from .join import Change
-from .sums import entries_of, sums_of
+from .sums import entries_of, staked, sums_of
+from .undeclared import counted_undeclared
 
 CHUNK = 5000
 
@@ -64,6 +65,7 @@ def sum_again(
     """Do so in the caller's transaction, which must have fenced off the leader."""
     before = models.progress_of(connection, [model.id])[model.id]
     rollups.clear(connection, model.id)
+    counters.forget_undeclared(connection, model.id)
     waiting = _emptied(connection, model, before.taken_until or 0)
     predictions = labels = 0
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
@@ -96,14 +98,17 @@ def _add(
     revisions = models.revisions(connection, [model.id])
     key = events.hash_key(connection)
     names = {change.row.cluster for change in changes}
-    entries = entries_of(changes, {model.id: model}, revisions, halves(key, names))
+    half_of, known = halves(key, names), {model.id: model}
+    entries = entries_of(changes, known, revisions, half_of)
+    bets = staked(changes, entries, known, half_of)
     sums = sums_of(changes, entries, revisions, {model.id: minutes_from})
     add_sums(connection, rollups.SUMS, sums)
+    counters.add_by_model(connection, counted_undeclared(connection, changes, known))
     taken = sequential.taken(connection, [model.id])
-    add_sums(connection, rollups.COHORTS, cohort_sums(changes, entries, taken, revisions, with_late=False))
+    add_sums(connection, rollups.COHORTS, cohort_sums(changes, bets, taken, revisions, with_late=False))
     cluster_names = cluster_keys(key, names)
-    gathering = [(entries, clusters_of(changes, cluster_names, revisions))]
-    for part in sums_of_classes(changes, {model.id: model}, revisions):
+    gathering = [(bets, clusters_of(changes, cluster_names, revisions))]
+    for part in sums_of_classes(changes, known, revisions):
         add_sums(connection, rollups.COHORTS, class_cohort_sums(changes, part, taken, with_late=False))
         gathering.append((part.entries, class_clusters_of(changes, cluster_names, part)))
     gathered: dict[ClusterKey, Cluster] = {}

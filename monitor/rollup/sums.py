@@ -41,6 +41,7 @@ from ..store.payload import vectors_of
 from ..store.rows import (
     answer_of,
     answered,
+    is_undeclared_label,
     judged,
     measured,
     own_segments,
@@ -120,6 +121,23 @@ def entries_of(
     )
 
 
+def staked(
+    changes: Sequence[Change], entries: Entries, models: Mapping[int, Model], half_of: Mapping[str, bool]
+) -> Entries:
+    """Return the entries that bets are made from: without the outcomes by labels of classes that were never declared."""
+    undeclared: list[Scored] = []
+    taken_back: list[Scored] = []
+    for i, change in enumerate(changes):
+        for label, scored in ((change.after, undeclared), (change.before, taken_back)):
+            model = models[change.row.model_id]
+            if label is not None and is_undeclared_label(model, change.row, label.label):
+                half = in_half(change.row, half_of)
+                scored += [Scored(i, half, *score) for score in judged(model, change.row, label.label)]
+    if not undeclared and not taken_back:
+        return entries
+    return joined([entries, negated(of_outcomes(undeclared)), of_outcomes(taken_back)])
+
+
 def _arrived(rows: list[tuple[int, PredictionRow]], models: Mapping[int, Model]) -> list[Entries]:
     if not rows:
         return []
@@ -149,12 +167,16 @@ def _labelled(
         return []
     scored: list[Scored] = []
     late: list[int] = []
+    undeclared: list[int] = []
     for i, row, label in labels:
         half = in_half(row, half_of)
         scored += [Scored(i, half, *score) for score in judged(models[row.model_id], row, label.label)]
         if is_late(row, label, revisions[row.model_id, row.revision]):
             late.append(i)
+        if is_undeclared_label(models[row.model_id], row, label.label):
+            undeclared.append(i)
     counts = [of_counts([i for i, _, _ in labels], "labels"), of_counts(late, "late")]
+    counts.append(of_counts(undeclared, "undeclared"))
     return [
         *counts,
         of_outcomes(scored),

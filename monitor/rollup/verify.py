@@ -52,12 +52,13 @@ from ..stats.summary import (
     total_slot,
     value_slot,
 )
-from ..store import clusters, events, models, rollups, sequential
+from ..store import clusters, counters, events, models, rollups, sequential
 from ..store.clusters import Cluster, ClusterKey
 from ..store.payload import payload_of, vectors_of
 from ..store.rows import (
     OWN_SEGMENTS,
     answered,
+    is_undeclared_label,
     judged,
     measured,
     own_values,
@@ -122,6 +123,7 @@ class _Recomputed:
     )
     predictions: int = 0
     labels: int = 0
+    undeclared: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +159,7 @@ def differences_of(connection: Connection, model: Model) -> list[Difference]:
         values += [_difference(None, *value) for value in misread(row, model.classes)]
     return [
         *values,
-        *_counts(progress, rows),
+        *_counts(progress, rows, sum(counters.undeclared(connection).get(model.id, {}).values())),
         *_repeats(connection, model),
         *_buckets(rollups.everything(connection, model.id), rows.buckets),
         *_waiting(_stored_cohorts(connection, model, settings), rows.cohorts),
@@ -211,8 +213,11 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                 bucket = rows.buckets[series, level, floor(row.at, step)]
                 for slot, value in terms:
                     bucket[slot] += value
+    is_undeclared = label is not None and is_undeclared_label(settings.model, row, label.label)
+    rows.undeclared += is_undeclared
     if not row.reference:
-        _add_waiting(rows, settings, row, terms, label)
+        staked = [*_arrival(settings.model, row), (total_slot("labels"), 1)] if is_undeclared else terms
+        _add_waiting(rows, settings, row, staked, label)
 
 
 def _add_waiting(
@@ -339,6 +344,8 @@ def _outcome(settings: _Settings, row: PredictionRow, label: LabelRow) -> list[T
     delay = settings.revisions[row.model_id, row.revision].label_delay
     if label.at is not None and delay is not None and label.at - row.at > delay:
         terms.append((total_slot("late"), 1))
+    if is_undeclared_label(settings.model, row, label.label):
+        terms.append((total_slot("undeclared"), 1))
     half = _in_half(settings, row)
     for kind, p, y, log_loss, clipped, brier in judged(settings.model, row, label.label):
         terms += _cell_terms(kind, p, y, half=half)
@@ -391,6 +398,8 @@ def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term
     if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
         return []
     truth = truth_index(model, row, label.label)
+    if truth is None:
+        return []
     terms = []
     for index, p in enumerate(vectors_of(row, model.classes)[0]):
         sixtieth = min(max(bisect_left(_CLASS_EDGES, p) - 1, 0), SIXTIETHS - 1)
@@ -405,10 +414,11 @@ def _in_half(settings: _Settings, row: PredictionRow) -> bool:
     return hashlib.blake2b(row.cluster.encode(), digest_size=1, key=settings.secret).digest()[0] % 2 == 1
 
 
-def _counts(progress: Progress, rows: _Recomputed) -> list[Difference]:
+def _counts(progress: Progress, rows: _Recomputed, undeclared: int) -> list[Difference]:
     pairs = {
         "predictions": (progress.predictions, rows.predictions),
         "labels": (progress.labels, rows.labels),
+        "labels of undeclared classes": (undeclared, rows.undeclared),
     }
     return [_difference(None, name, *map(str, pair)) for name, pair in pairs.items() if pair[0] != pair[1]]
 

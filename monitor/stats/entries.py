@@ -87,7 +87,7 @@ def of_arrivals(events: Sequence[int], kinds: Sequence[Kind], p: Sequence[float]
 
 
 def of_counts(events: list[int], name: str) -> Entries:
-    """Return one count per event in a total: `events`, `labels` or `late`."""
+    """Return one count per event in a total: `events`, `labels`, `late` or `undeclared`."""
     rows = np.array(events, dtype=np.int64)
     return rows, np.full_like(rows, total_slot(name)), np.ones_like(rows)
 

@@ -32,7 +32,7 @@ Scores = Literal["served", "raw"]
 KINDS: Final[tuple[Kind, ...]] = ("both", "served", "raw")
 CELL_FIELDS: Final = ("n", "sy", "sp", "spp", "spy", "en", "esp", "hn", "hsy", "hsp")
 COUNTED_FIELDS: Final = frozenset({"n", "sy", "en", "hn", "hsy"})
-TOTALS: Final = ("events", "labels", "late")
+TOTALS: Final = ("events", "labels", "late", "undeclared")
 LOSSES: Final = ("log_loss", "clipped", "brier", "spiegelhalter_numerator", "spiegelhalter_denominator")
 CLASS_FIELDS: Final = ("n", "sp", "sy")
 MAX_CLASSES: Final = 100
@@ -90,7 +90,7 @@ _EXACT: Final = 2.0**53
 
 
 def total_slot(name: str) -> int:
-    """Return the slot of a count over all events: `events`, `labels` or `late`."""
+    """Return the slot of a count over all events: `events`, `labels`, `late` or `undeclared`."""
     return TOTALS.index(name)
 
 
@@ -394,6 +394,11 @@ class Summary:
     def late(self) -> int:
         """The number of labels later than the declared delay, by their own time."""
         return self.count(total_slot("late"))
+
+    @property
+    def undeclared(self) -> int:
+        """The number of labels of classes that were never declared: they have cells, but no losses of vectors."""
+        return self.count(total_slot("undeclared"))
 
     def loss(self, scores: Scores, name: str) -> float:
         """Return a summed loss, or the number of `clipped` ones, of served or raw scores."""

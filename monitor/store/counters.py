@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from typing import Final
 
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from ..domain.records import ConflictKind
 from .bulk import upsert
@@ -12,6 +12,10 @@ from .schema import counter, model_counter
 
 REJECTED: Final = "events_rejected"
 CORRECTED: Final = "events_corrected"
+UNDECLARED: Final = "undeclared_labels"
+"""Counter, by name, of the labels that count and are of a class that had never been declared."""
+OTHER_NAMES: Final = ""
+"""In place of a name: of all names that are not counted apart."""
 
 CONFLICTS: Final[Mapping[ConflictKind, str]] = {"prediction": "prediction_conflicts", "label": "label_conflicts"}
 """Counters of conflicts; labels that say nothing count as rejected."""
@@ -47,6 +51,22 @@ def by_model(connection: Connection) -> dict[tuple[int, str, str], int]:
 def read(connection: Connection) -> dict[tuple[str, str], int]:
     """Return all counters by (name, label)."""
     return {(row.name, row.label): row.value for row in connection.execute(select(counter))}
+
+
+def undeclared(connection: Connection) -> dict[int, dict[str, int]]:
+    """Return the numbers of labels of classes that were never declared, by model and name, the most frequent first."""
+    numbers: dict[int, dict[str, int]] = defaultdict(dict)
+    counts = model_counter.c.value
+    query = select(model_counter).where(model_counter.c.name == UNDECLARED, counts > 0)
+    for row in connection.execute(query.order_by(counts.desc(), model_counter.c.label)):
+        numbers[row.model_id][row.label] = row.value
+    return numbers
+
+
+def forget_undeclared(connection: Connection, model_id: int) -> None:
+    """Delete the numbers of labels of classes that were never declared, before they are counted again."""
+    kept = (model_counter.c.model_id == model_id, model_counter.c.name == UNDECLARED)
+    connection.execute(delete(model_counter).where(*kept))
 
 
 def corrected(connection: Connection) -> dict[int, dict[str, int]]:

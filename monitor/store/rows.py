@@ -9,7 +9,7 @@ import msgspec
 from ..domain import former_labels
 from ..domain.errors import Corrupt
 from ..domain.events import LabelValue
-from ..domain.labels import amount_of, binary_outcome, class_index, was_right
+from ..domain.labels import amount_of, binary_outcome, class_index, is_undeclared, was_right
 from ..domain.records import LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..stats.entries import binary_losses, top, vector_losses
@@ -123,6 +123,8 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
     if model.task == "regression":
         return []
     if model.task == "multiclass":
+        if is_undeclared_label(model, row, label):
+            return [(kind, p, 0, 0.0, False, 0.0) for kind, p in scores_of(model, row)]
         return _judged_vectors(model, row, truth_index(model, row, label))
     y = _outcome(model, row, label)
     if y is None or is_score(model, row):
@@ -167,7 +169,17 @@ def label_value(label: LabelRow) -> LabelValue:
 
 def truth_index(model: Model, row: PredictionRow, label: str) -> int | None:
     """Return the index of the class of a label of a prediction, as labels were read when it was summed."""
-    return _truth(model.as_of(row.revision), label)
+    truth = _truth(model.as_of(row.revision), label)
+    return None if truth == UNDECLARED else truth
+
+
+def is_undeclared_label(model: Model, row: PredictionRow, label: str) -> bool:
+    """Return whether the label of a prediction names a class that had never been declared: it is wrong, whatever the answer was."""
+    return model.task == "multiclass" and _truth(model.as_of(row.revision), label) == UNDECLARED
+
+
+UNDECLARED: Final = -1
+"""The index of a class that was never declared."""
 
 
 def _outcome(model: Model, row: PredictionRow, label: str) -> int | None:
@@ -209,7 +221,7 @@ def _decoded(label: str) -> LabelValue:
 
 
 def _truth(model: Model, label: str) -> int | None:
-    """Return the index of the class of a label among a model's classes; of a binary model, 1 is the positive class."""
+    """Return the index of the class of a label among a model's classes, or UNDECLARED; of a binary model, 1 is the positive class."""
     return _read(model.rules, model.task, model.classes, model.ordered, label)
 
 
@@ -220,7 +232,8 @@ def _read(rules: int, task: str | None, classes: tuple[str, ...] | None, ordered
         return (binary_outcome if rules else former_labels.binary_outcome)(value, classes)
     if not rules:
         return former_labels.class_index(value, classes or ())
-    return class_index(value, classes or (), ordered=ordered)
+    index = class_index(value, classes or (), ordered=ordered)
+    return UNDECLARED if index is None and classes and is_undeclared(value, classes, ordered=ordered) else index
 
 
 _RIGHT: Final = (former_labels.was_right, was_right)

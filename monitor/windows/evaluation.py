@@ -205,6 +205,7 @@ def _evaluation(
         scores=question.scores,
         predictions=summary.events,
         labelled=summary.labels,
+        undeclared_labels=summary.undeclared,
         label_coverage=summary.labels / summary.events if summary.events else None,
         matured=question.matured,
         verdict=verdict[0],
@@ -231,6 +232,7 @@ def _batch(windows: Sequence[_Window]) -> scores.Batch:
         bins=bins,
         before=before,
         losses=dict(zip(LOSSES, losses, strict=True)),
+        undeclared=np.array([summary.undeclared for summary in summaries], dtype=np.float64),
         classes=[_classes(window.question, window.summary) for window in windows],
     )
 

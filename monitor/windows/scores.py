@@ -36,12 +36,18 @@ class Batch:
     bins: Bins  # of equal width, or one per distinct value
     before: Bins  # of the equally long windows just before
     losses: Mapping[str, Floats]  # sums by the names of `stats.summary.LOSSES`
+    undeclared: Floats  # labels of classes that were never declared
     classes: Sequence[Floats | None]  # classwise sums of each window, None where there are none
 
     @cached_property
     def labelled(self) -> Floats:
         """Labelled events in the cells: fewer than labels where some values can't be read yet."""
         return np.asarray(self.cells.n.sum(axis=-1))
+
+    @property
+    def of_vectors(self) -> Floats:
+        """Labelled events with losses: a class that was never declared has no part in a vector."""
+        return self.labelled - self.undeclared
 
     @property
     def leans(self) -> Floats:
@@ -167,7 +173,7 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
     Figure(
         name="brier",
         title="Brier score",
-        of=lambda batch: ratio(batch.losses["brier"], batch.labelled),
+        of=lambda batch: ratio(batch.losses["brier"], batch.of_vectors),
         unit=SCORE,
         listed=True,
         exported="brier_score",
@@ -179,7 +185,7 @@ FIGURES: Final[tuple[Figure[Batch], ...]] = (
     Figure(
         name="log_loss",
         title="Log loss",
-        of=lambda batch: ratio(batch.losses["log_loss"], batch.labelled),
+        of=lambda batch: ratio(batch.losses["log_loss"], batch.of_vectors),
         unit=NATS,
         listed=True,
         exported="log_loss",

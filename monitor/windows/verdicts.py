@@ -101,6 +101,8 @@ class Standing:
         remedy = _remedy(evaluation, verdict, compares=verdict == MISCALIBRATED or over)
         if held and firing is None:
             remedy = CHECK_LABELS, held[0]
+        if verdict in OFF and evaluation.has_undeclared:
+            remedy = CHECK_LABELS, _undeclared_words(evaluation)
         return structs.replace(
             evaluation,
             verdict=verdict,
@@ -231,6 +233,14 @@ def _tests_of_classes(connection: Connection, model: Model) -> list[VersionEvide
 
 def _named(test: VersionEvidence) -> str:
     return f"Class {test.segment.removeprefix(CLASS)}"
+
+
+def _undeclared_words(evaluation: Evaluation) -> str:
+    share = f"{100 * evaluation.undeclared_labels / evaluation.labelled:.2g} %"
+    return (
+        f"{evaluation.undeclared_labels} of {evaluation.labelled} labels ({share}) are of classes that were never declared, so that every"
+        " answer is wrong by them: correct these labels, or extend `classes`. `undeclared` in `GET /v1/models/{model}` names them."
+    )
 
 
 def _is_over(evaluation: Evaluation, model: Model) -> bool:

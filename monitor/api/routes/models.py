@@ -27,6 +27,7 @@ from ...domain.settings import (
 from ...domain.times import SECOND, moment, parse_duration
 from ...rollup.rebuild import sum_again
 from ...store import alerts, audit, counters, evaluations, events, journal, lease, models, rollups, versions
+from ...windows.undeclared import Undeclared, undeclared
 from ...windows.verdicts import Standing
 from .. import settings
 from ..answers import answer, described, gives, takes
@@ -62,6 +63,7 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     predictions: Count
     labelled: Count
     corrected: Corrected
+    undeclared: Undeclared
     last_event_at: Moment | None
     evaluation: Listed | ListedRegression | None
 
@@ -119,7 +121,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
         if fires:
             firing.setdefault(model_id, []).append(kind)
     standings = Standing.now(connection, known)
-    corrected = counters.corrected(connection)
+    corrected, names = counters.corrected(connection), counters.undeclared(connection)
     newest: dict[int, list[tuple[str, Evaluation]]] = {}
     for model_id, window, evaluation in evaluations.overall(connection, chosen):
         if model_id in standings:
@@ -136,6 +138,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
             predictions=reached.predictions,
             labelled=reached.labels,
             corrected=Corrected(**corrected.get(model.id, {})),
+            undeclared=undeclared(names.get(model.id, {}), model.classes or ()),
             last_event_at=None if reached.watermark is None else moment(reached.watermark),
             evaluation=evaluation,
         )

@@ -102,6 +102,20 @@
  */
 
 /**
+ * @typedef {object} UndeclaredClass
+ * @property {string} name
+ * @property {number} labels
+ * @property {string | null} near
+ */
+
+/**
+ * @typedef {object} Undeclared
+ * @property {number} labels
+ * @property {UndeclaredClass[]} classes
+ * @property {string | null} told
+ */
+
+/**
  * @typedef {object} Summary
  * @property {string} model
  * @property {Task | null} task
@@ -113,6 +127,7 @@
  * @property {number} predictions
  * @property {number} labelled
  * @property {Corrected} corrected
+ * @property {Undeclared} undeclared
  * @property {string | null} last_event_at
  * @property {AnyEvaluation & Listed | null} evaluation
  */

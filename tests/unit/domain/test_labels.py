@@ -307,6 +307,8 @@ def test_form_of_is_the_field_that_is_given(fields: dict[str, Any], form: str) -
         (label(1), Settings(task="binary")),
         (label("spam"), Settings(task="binary", classes=("ham", "spam"))),
         (label("owl"), Settings(task="multiclass", classes=ANIMALS)),
+        (label("cow"), Settings(task="multiclass", classes=ANIMALS)),
+        (label(3), Settings(task="multiclass", classes=("1", "2"))),
         (label(2), Settings(task="multiclass", classes=ANIMALS)),
         (label("anything"), Settings(task="multiclass")),
         (label("anything"), Settings()),
@@ -388,10 +390,22 @@ def test_check_against_takes_what_agrees(event: Any, settings: Settings) -> None
             'label is "eggs": must be 0, 1, true or false, or a class, "ham", "spam"',
         ),
         (
-            label("cow"),
+            label(7),
             Settings(task="multiclass", classes=ANIMALS),
             "unknown_class",
-            'label is "cow": must be a class, "cat", "dog", "owl", or its index',
+            'label is 7: must be a class, "cat", "dog", "owl", or its index',
+        ),
+        (
+            label(1),
+            Settings(task="multiclass", classes=("1", "1.0")),
+            "ambiguous_label",
+            'label is 1: may mean "1" or "1.0": send the class\'s name as text',
+        ),
+        (
+            label(1),
+            Settings(task="multiclass", classes=ANIMALS, ordered=False),
+            "no_order",
+            "label is 1: the model's classes came by name and have no order: send its name, or declare `classes` in order",
         ),
         (
             label(value=True),

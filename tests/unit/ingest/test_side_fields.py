@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from monitor.api.bodies import parsed
 from monitor.domain.events import MAX_ANSWER, MAX_NAME, LabelEvent, PredictionEvent
+from monitor.domain.names import shortened
 from monitor.ingest.decode import Decoded, decode_events
-from monitor.ingest.side_fields import shortened
 
 NOW = datetime(2026, 1, 5, 12, tzinfo=UTC)
 STUB = '"type":"prediction","event_id":"b","model":"m","timestamp":"2026-01-05T12:00:00Z"'

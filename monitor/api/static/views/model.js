@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary, Undeclared } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -216,7 +216,16 @@ function head(name, { task, recalibration }, listed, now) {
     el("p", { class: "crumb" }, el("a", { href: "#/" }, "Models")),
     el("h1", { tabindex: -1 }, el("bdi", null, name)),
     el("p", { class: "lead" }, joined(facts, " · ")),
+    listed && undeclaredLabels(listed.undeclared),
   );
+}
+
+/**
+ * Return what is said of labels of classes that were never declared; nothing where there are none.
+ * @param {Undeclared} labels
+ */
+function undeclaredLabels({ told }) {
+  return told && el("p", { class: "warning" }, told.replaceAll("`", ""));
 }
 
 /**
