@@ -601,8 +601,10 @@ class Client:
         Called when the process ends: other exit handlers and threads may still log.
         """
         self._ends = deadline if self._ends is None else min(self._ends, deadline)
-        self._send_all(self._ends)
-        self._abandon()
+        try:
+            self._send_all(self._ends)
+        finally:  # a second Ctrl-C may interrupt the wait
+            self._abandon()
 
     def _send_all(self, deadline: float) -> None:
         """Send what is queued in this thread, since at exit no thread can be started."""

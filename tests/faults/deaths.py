@@ -3,6 +3,7 @@
 What was logged stands in the file `logged`, a line per event, written once `log` has returned.
 """
 
+import atexit
 import multiprocessing
 import os
 import random
@@ -25,6 +26,9 @@ RUN = os.environ["DEATHS_RUN"]
 PORT = os.environ["DEATHS_PORT"]
 OPTIONS = {"spool": os.environ["DEATHS_SPOOL"]} if "DEATHS_SPOOL" in os.environ else {}
 EVENTS = 40
+
+LAST: list[Callable[[], None]] = []
+atexit.register(lambda: [work() for work in LAST])  # from before the client, so it runs after the client's own hook
 
 client = Client(
     os.environ["DEATHS_URL"],
@@ -86,9 +90,8 @@ def is_outlived_by_a_thread() -> None:
 
 
 def logs_at_exit() -> None:
-    import atexit  # noqa: PLC0415  registered now, it runs before the client's own hook; one from before the client runs after
-
     atexit.register(emit)
+    LAST.append(emit)
     emit()
 
 
