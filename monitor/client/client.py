@@ -623,8 +623,10 @@ class Client:
         if self._ends is None:
             living().hook()
             self._worker.start()
-        else:
-            self.hand_over(self._ends)
+            return
+        if not self._delivery.fails:  # a thread may go on for long after the hooks have run
+            self._ends = max(self._ends, time.monotonic() + self.patience)
+        self.hand_over(self._ends)
 
     def __enter__(self) -> Self:
         """Open a client again if it was closed; with a spool, begin to send what earlier processes left."""

@@ -534,6 +534,17 @@ def test_what_is_queued_at_exit_is_sent(server: Server) -> None:
     assert server.ids == ["at exit"]
 
 
+def test_what_a_thread_logs_long_after_the_end_began_is_sent(server: Server) -> None:
+    with client_of(server) as client:
+        client.log("a", probability=0.5)
+        client.hand_over(time.monotonic() + 0.3)
+        time.sleep(0.4)
+        client.log("b", probability=0.5)
+
+        assert server.ids == ["a", "b"]
+        assert client.stats() == Stats(logged=2, sent=2, rejected=0, dropped=0, queued=0)
+
+
 def test_exit_is_bounded_when_nobody_listens() -> None:
     started = time.monotonic()
     done = subprocess.run(
