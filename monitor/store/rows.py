@@ -114,8 +114,14 @@ def usable(model: Model, label: str) -> bool:
     if model.task is None or model.task == "confidence":
         return True
     if model.task == "regression":
-        return amount_of(_decoded(label)) is not None
+        return _amount(model, label) is not None
     return _truth(model, label) is not None
+
+
+def _amount(model: Model, label: str) -> float | None:
+    """Return the number that a label states under a model's rules; text stated none under the former ones."""
+    value = _decoded(label)
+    return None if isinstance(value, str) and not model.rules else amount_of(value)
 
 
 def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
@@ -136,7 +142,7 @@ def judged(model: Model, row: PredictionRow, label: str) -> list[Judged]:
 
 def measured(model: Model, row: PredictionRow, label: str) -> Measured | None:
     """Return the errors of a regression's predictive distribution against a label; None for other models."""
-    y = amount_of(_decoded(label)) if model.task == "regression" else None
+    y = _amount(model.as_of(row.revision), label) if model.task == "regression" else None
     if y is None:
         return None
     sent = payload_of(row)
