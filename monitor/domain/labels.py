@@ -36,6 +36,10 @@ class Declared(Protocol):
         """Return whether that order was declared or came with an array; else numbers and arrays mean nothing."""
 
     @property
+    def shorter(self) -> tuple[int, ...]:
+        """Return how many classes there were before each time that they were extended: vectors of these may still come."""
+
+    @property
     def normalize(self) -> bool:
         """Return whether rounding to 16 bits is taken."""
 
@@ -57,22 +61,22 @@ def _check_prediction(event: PredictionEvent, declared: Declared) -> Fault | Non
         return None
     vectors = {form: event.probabilities or event.logits, "raw_probabilities": event.raw_probabilities}
     for field, vector in vectors.items():
-        if vector is not None and (fault := _check_vector(field, vector, declared.classes, ordered=declared.ordered)):
+        if vector is not None and (fault := _check_vector(field, vector, declared, declared.classes)):
             return fault
     return None
 
 
-def _check_vector(field: str, vector: Vector, classes: tuple[str, ...], *, ordered: bool) -> Fault | None:
+def _check_vector(field: str, vector: Vector, declared: Declared, classes: tuple[str, ...]) -> Fault | None:
     if isinstance(vector, list):
-        if not ordered:
+        if not declared.ordered:
             return Fault(
                 "no_order", f"{field} is an array: {_UNORDERED}: send an object by class, or declare `classes` in order"
             )
-        if len(vector) == len(classes):
+        if len(vector) == len(classes) or len(vector) in declared.shorter:
             return None
         return Fault("wrong_length", f"{field} has {len(vector)} values: must have {len(classes)}, one per class")
     places = _places(classes)
-    if vector.keys() == places.keys():
+    if vector.keys() == places.keys() or any(vector.keys() == set(classes[:count]) for count in declared.shorter):
         return None
     for name in vector:
         if name not in places:
@@ -147,13 +151,23 @@ def amount_of(label: LabelValue) -> float | None:
     return float(number)
 
 
-def vector_of(values: Vector, classes: Sequence[str]) -> list[float]:
+def vector_of(values: Vector, classes: Sequence[str], *, nothing: float = 0.0) -> list[float]:
     """Return a vector, sent as an array or by class, in the order of the classes.
 
-    >>> vector_of({"dog": 0.7, "cat": 0.3}, ["cat", "dog"])
-    [0.3, 0.7]
+    Parameters
+    ----------
+    nothing : what stands for classes that it lacks, since they were declared later
+
+    Examples
+    --------
+    >>> vector_of({"dog": 0.7, "cat": 0.3}, ["cat", "dog"]), vector_of([0.3, 0.7], ["cat", "dog", "owl"])
+    ([0.3, 0.7], [0.3, 0.7, 0.0])
+
     """
-    return [values[name] for name in classes] if isinstance(values, dict) else values
+    if isinstance(values, dict):
+        return [values.get(name, nothing) for name in classes]
+    missing = len(classes) - len(values)
+    return values + [nothing] * missing if missing > 0 else values
 
 
 def class_index(label: LabelValue, classes: tuple[str, ...], *, ordered: bool = True) -> int | None:

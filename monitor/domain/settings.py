@@ -290,6 +290,13 @@ class Model:
         return replace(self, classes=held.classes, ordered=held.ordered, rules=held.rules, former=())
 
     @property
+    def shorter(self) -> tuple[int, ...]:
+        """How many classes there were before each time that they were extended."""
+        now = self.classes or ()
+        before = {reading.classes for reading in self.former if reading.classes is not None and reading.ordered}
+        return tuple(len(names) for names in before if len(names) < len(now) and now[: len(names)] == names)
+
+    @property
     def reading(self) -> Reading:
         """How labels are read now, and were up to this revision."""
         return Reading(until=self.revision, rules=self.rules, classes=self.classes, ordered=self.ordered)
@@ -320,7 +327,7 @@ CLASSES: Final = Setting(
     name="classes",
     type=nullable(names(MAX_CLASSES, least=2)),
     sentence="Class names in the order of probability vectors, the positive one last of a binary model; fixed by the first event, "
-    "but classes that came by name may still be put in order.",
+    "but further classes may follow, and those that came by name may still be put in order.",
 )
 SETTINGS: Final = {setting.name: setting for setting in (TASK, CLASSES, *_declared(ModelSettings))}
 """All settings of a model by name, as the API takes and shows them."""
@@ -408,10 +415,17 @@ def check_task_of(
 
 
 def _classes_after(model: Model, declared: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """Return the classes after a declaration: those that came by name may be put into any order."""
-    if not model.ordered and declared is not None and set(declared) == set(model.classes or ()):
-        return declared
-    return _unchanged("classes", model.classes, declared)
+    """Return the classes after a declaration: further ones may follow, and those that came by name may be put into any order."""
+    known = model.classes or ()
+    if declared is None or not known or model.task != "multiclass":
+        return _unchanged("classes", model.classes, declared)
+    kept = declared[: len(known)] == known if model.ordered else set(declared) >= set(known)
+    if not kept:
+        raise Conflict(
+            f"classes is {known!r} and events were stored under it; it can't become {declared!r}, but further classes may follow. "
+            "Delete the model or use another name."
+        )
+    return declared
 
 
 def _unchanged(name: str, old: T | None, new: T | None) -> T | None:

@@ -35,6 +35,7 @@ class Shape:
     task: str | None
     classes: tuple[str, ...] | None
     ordered: bool = True
+    shorter: tuple[int, ...] = ()
     normalize: bool = False
 
 

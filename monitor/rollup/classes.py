@@ -39,7 +39,11 @@ def sums_of_classes(changes: Sequence[Change], models: Mapping[int, Model], revi
     asked: dict[str, list[int]] = {}
     for i, change in enumerate(changes):
         row = change.row
-        for name in () if row.reference else classes_of(models[row.model_id], revisions[row.model_id, row.revision]):
+        for name in (
+            ()
+            if row.reference
+            else classes_of(models[row.model_id].as_of(row.revision), revisions[row.model_id, row.revision])
+        ):
             asked.setdefault(name, []).append(i)
     for name, events in asked.items():
         yield OfClass(segment=CLASS + name, events=frozenset(events), entries=_entries(name, events, changes, models))

@@ -210,14 +210,16 @@ def _of_values(
 
 
 def _classwise(labels: list[tuple[int, PredictionRow, LabelRow]], models: Mapping[int, Model]) -> list[Entries]:
-    by_model: dict[int, list[tuple[int, list[float], int]]] = {}
+    by_model: dict[tuple[int, int], list[tuple[int, list[float], int]]] = {}
     for i, row, label in labels:
-        model = models[row.model_id]
+        model = models[row.model_id].as_of(row.revision)
         if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
             continue
         truth = truth_index(model, row, label.label)
         if truth is not None:
-            by_model.setdefault(model.id, []).append((i, vectors_of(row, model.classes)[0], truth))
+            by_model.setdefault((model.id, len(model.classes)), []).append(
+                (i, vectors_of(row, model.classes)[0], truth)
+            )
     return [
         of_classes([i for i, _, _ in rows], [vector for _, vector, _ in rows], [truth for _, _, truth in rows])
         for rows in by_model.values()

@@ -238,7 +238,7 @@ def _add_waiting(
 
 def _classes(settings: _Settings, row: PredictionRow) -> list[tuple[int, str]]:
     """Return index and name of the classes that had a threshold when an event came."""
-    names = (settings.model.classes or ()) if settings.model.task == "multiclass" else ()
+    names = (settings.model.as_of(row.revision).classes or ()) if settings.model.task == "multiclass" else ()
     if len(names) > MAX_CLASSES:
         return []
     wanted = settings.revisions[row.model_id, row.revision].classes
@@ -332,7 +332,8 @@ def _location(value: float) -> int:
     return 4096 + (outward if value > 0 else -outward if value < 0 else 0)
 
 
-def _answer(model: Model, row: PredictionRow) -> list[Term]:
+def _answer(now: Model, row: PredictionRow) -> list[Term]:
+    model = now.as_of(row.revision)
     if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
         return []
     raw = vectors_of(row, model.classes)[1]
@@ -394,7 +395,8 @@ def _measured_terms(model: Model, row: PredictionRow, label: LabelRow, *, half: 
     return terms
 
 
-def _class_terms(model: Model, row: PredictionRow, label: LabelRow) -> list[Term]:
+def _class_terms(now: Model, row: PredictionRow, label: LabelRow) -> list[Term]:
+    model = now.as_of(row.revision)
     if model.task != "multiclass" or len(model.classes or ()) > MAX_CLASSES:
         return []
     truth = truth_index(model, row, label.label)

@@ -1,5 +1,6 @@
 """Payloads of prediction rows: the fields of the event beyond its confidence, exactly as sent."""
 
+import math
 from collections.abc import Collection, Sequence
 from functools import lru_cache
 from typing import Any, Final
@@ -182,7 +183,7 @@ def with_vectors(row: PredictionRow, served: Vector, raw: Vector | None) -> byte
 
 def _served_vector(payload: Payload, classes: Sequence[str] | None) -> list[float]:
     if payload.logits is not None:
-        return softmax(vector_of(payload.logits, classes or ()))
+        return softmax(vector_of(payload.logits, classes or (), nothing=-math.inf))
     if payload.vector is None:
         raise Corrupt("a prediction event carries no score")
     return _meant(payload, payload.vector, classes)

@@ -99,7 +99,8 @@ def own_segments(declared: tuple[str, ...]) -> tuple[str, ...]:
 
 def answer_of(model: Model, row: PredictionRow) -> int | None:
     """Return the index of the class with the largest raw score; None for models whose classes are not counted."""
-    if model.task != "multiclass" or model.classes is None or len(model.classes) > MAX_CLASSES:
+    classes = model.as_of(row.revision).classes
+    if model.task != "multiclass" or classes is None or len(classes) > MAX_CLASSES:
         return None
     return top(vectors_of(row, model.classes)[1])
 

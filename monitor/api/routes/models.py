@@ -208,6 +208,8 @@ def declare_model(context: Context, now: Now, model: ModelName, declaration: Sen
         ordered = old.ordered or _names_classes(declaration)
         _keep_meaning(old, classes)
         changed = models.change(connection, old, task=task, classes=classes, settings=chosen, ordered=ordered)
+        if changed.shorter != old.shorter:
+            _must_fit(connection, changed)
         if ordered and not old.ordered:
             _sum_again(connection, changed, was=old.classes)
     context.ingest.directory.forget(model)
@@ -221,6 +223,17 @@ def _keep_meaning(old: Model, classes: tuple[str, ...] | None) -> None:
             f"model {old.name} has events whose labels were read as 0 and 1; its classes can no longer be named. "
             "Delete the model or use another name."
         )
+
+
+def _must_fit(connection: Connection, model: Model) -> None:
+    """Refuse to extend classes while a calibrator serves, or waits to, that was fitted for each of the former ones."""
+    for alias, held in versions.aliases(connection, model.id).items():
+        document = None if held.number is None else versions.document(connection, model.id, held.number)
+        if document is not None and document.method in PER_CLASS:
+            raise Conflict(
+                f"{version_name(document.number)}, the {alias} of model {model.name}, has parameters for each of its classes and none for"
+                " further ones: roll it back or reject it first."
+            )
 
 
 def _sum_again(connection: Connection, model: Model, was: tuple[str, ...] | None) -> None:

@@ -30,6 +30,7 @@ class Settings:
     task: str | None = None
     classes: tuple[str, ...] | None = None
     ordered: bool = True
+    shorter: tuple[int, ...] = ()
 
 
 def prediction(**fields: Any) -> PredictionEvent:

@@ -209,6 +209,7 @@ class Binary:
     task = "binary"
     classes = None
     ordered = True
+    shorter = ()
     normalize = False
 
 
