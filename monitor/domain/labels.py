@@ -289,13 +289,20 @@ def was_right(prediction: str | float, label: LabelValue) -> bool | None:
     """
     if is_ambiguous(prediction, label):
         return None
-    if says_right(prediction, label):
-        return label == 1
-    if isinstance(prediction, str) and isinstance(label, str):
-        truth = _truth_of(prediction)
-        return prediction == label if truth is None else truth is _truth_of(label)
-    answer = number_of(prediction)
-    return answer is not None and answer == number_of(label)
+    return label == 1 if says_right(prediction, label) else same_answer(prediction, label)
+
+
+def same_answer(one: str | float, other: str | float) -> bool:
+    """Return whether two answers are the same: as numbers if either was sent as one, else as text, or both as `true` or `false`.
+
+    >>> same_answer("42", 42.0), same_answer("True", "true"), same_answer("a", "A"), same_answer("Paris", 1)
+    (True, True, False, False)
+    """
+    if isinstance(one, str) and isinstance(other, str):
+        truth = _truth_of(one)
+        return one == other if truth is None else truth is _truth_of(other)
+    number = number_of(one)
+    return number is not None and number == number_of(other)
 
 
 def is_ambiguous(prediction: str | float, label: LabelValue) -> bool:

@@ -10,7 +10,7 @@ from ..domain.events import LabelValue
 from ..domain.records import ConflictKind, ConflictRow, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from ..store.payload import as_sent
-from ..store.rows import differ_by_version_only
+from ..store.rows import differ_by_version_only, usable
 from ..store.standing import is_about_any, is_ambiguous_beside, objection, objections, same_event, standing
 
 Arrival = PredictionRow | LabelRow
@@ -134,10 +134,13 @@ class _Join:
         return not named or is_about_any(model, label, named)
 
     def ambiguity(self, label: LabelRow) -> ConflictKind | None:
-        """Return why a label is about none of the versions that predicted its event; None where it may be about one."""
+        """Return why a label counts for none of the versions that predicted its event; None where it may count for one."""
+        model = self.models[label.model_id]
+        versions = self.predictions.get(label.ref, ())
+        if versions and not any(usable(model.as_of(row.revision), label.label) for row in versions):
+            return "unusable_label"
         if self.is_clear(label):
             return None
-        model = self.models[label.model_id]
         is_truth = all(is_ambiguous_beside(model, label, row) for row in self.predictions[label.ref])
         return "right_or_answer" if is_truth else "ambiguous_label"
 

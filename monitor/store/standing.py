@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from sqlalchemy import Connection
 
-from ..domain.labels import is_ambiguous, may_be_ambiguous, may_say_right, says_right, was_right
+from ..domain.labels import is_ambiguous, may_be_ambiguous, may_say_right, same_answer, says_right
 from ..domain.records import ConflictKind, EventRef, LabelRow, PredictionRow
 from ..domain.settings import Model
 from .events import labels_of, predictions_of
@@ -98,7 +98,7 @@ def is_about(model: Model, label: LabelRow, prediction: PredictionRow, versions:
         return True
     if label.version:
         return label.version == prediction.version
-    return all(was_right(answer, answer_given(other)) is True for other in versions)
+    return all(same_answer(answer, answer_given(other)) for other in versions)
 
 
 def is_ambiguous_beside(model: Model, label: LabelRow, prediction: PredictionRow) -> bool:

@@ -70,6 +70,18 @@ def test_present_classes_keep_their_places(api, classes):
     assert api.get("/v1/models/m")["classes"] == ["cat", "dog"]
 
 
+def test_a_label_that_the_classes_of_its_time_do_not_have_is_reported(api, tools):
+    api.put("m", status=201, task="multiclass", classes=["cat", "dog"])
+    api.send(tools.prediction("a", probabilities=[0.9, 0.1]))
+    api.put("m", classes=["cat", "dog", "owl"])
+    api.send(tools.label("a", 2))
+    assert figures(api)["labelled"] == 0
+    assert [conflict["kind"] for conflict in api.get("/v1/models/m/events/a")["conflicts"]] == ["unusable_label"]
+    rebuilt(api)
+    assert (figures(api)["labelled"], figures(api)["accuracy"]) == (1, 0.0)
+    assert verified(api) == []
+
+
 @pytest.mark.parametrize(("promote", "method"), [(True, "vector"), (False, "vector"), (True, "temperature")])
 def test_no_calibrator_of_each_class_serves_more_classes(sqlite_api, tools, promote, method):
     api = sqlite_api
