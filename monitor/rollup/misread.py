@@ -42,7 +42,8 @@ def _raw(sent: Payload, classes: Sequence[str] | None) -> float | None:
 
 
 def _largest(vector: list[float] | dict[str, float], classes: Sequence[str] | None) -> float:
-    entries = [_within(vector[name]) for name in classes or ()] if isinstance(vector, dict) else [*map(_within, vector)]
+    sent = [vector[name] for name in classes or () if name in vector] if isinstance(vector, dict) else vector
+    entries = [*map(_within, sent)]
     total = sum(entries)
     largest = max(entries)
     return largest if abs(total - 1.0) <= AS_IT_IS + AS_IT_IS / 1e6 else largest / total

@@ -312,6 +312,14 @@ def test_what_was_taken_stays_as_it_was_taken_when_the_setting_is_taken_back(api
     assert refused(api, tools.prediction("d", probabilities=OFF))["code"] == "bad_sum"
 
 
+def test_a_corrected_vector_is_verified_after_the_classes_were_extended(api, tools):
+    api.put("m", status=201, task="multiclass", classes=CLASSES, normalize=True, label_delay="0s", minimum_labels=1)
+    api.send(*vector_events(tools, OFF))
+    api.put("m", classes=[*CLASSES, "yak"])
+
+    assert differences(api) == []
+
+
 def test_verify_reports_a_value_that_is_not_what_was_sent_means(api, tools):
     api.put("m", status=201, task="multiclass", classes=CLASSES, normalize=True)
     api.send(tools.prediction("a", probabilities=OFF))
