@@ -217,7 +217,7 @@ def test_a_model_without_events_has_nothing_to_say(api):
     }
     silent = {name: found[name] for name in figures if found[name] is not None}
     assert silent == {
-        "verdict": "too_few_labels", "labels_needed": 500, "matured": False, "log_loss_clipped": 0,
+        "verdict": "too_few_labels", "labels_needed": 500, "matured": False, "log_loss_clipped": 0, "undeclared_labels": 0,
         **{name: silent[name] for name in ("direction",) if name in silent},
     }  # fmt: skip
     drift = api.get("/v1/models/m/drift")

@@ -192,7 +192,7 @@ def test_a_batch_without_a_good_event_is_a_problem_that_lists_them(model, tools)
     reason = "probability is 1.5: must be between 0 and 1"
     assert body["errors"] == [{"field": "events[0]", "value": "b", "reason": reason}]
     assert body["accepted"] == 0
-    assert body["rejected"] == [{"index": 0, "event_id": "b", "reason": reason, "code": "out_of_range"}]
+    assert body["rejected"] == [{"index": 0, "event_id": "b", "reason": reason, "code": "out_of_range", "model": "m"}]
 
 
 def test_lines_and_compressed_events_are_taken(model, tools):
