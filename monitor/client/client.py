@@ -1,14 +1,12 @@
 """The client: log predictions and labels, and apply the calibrator in service."""
 
 import os
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Final, Protocol, Self, SupportsFloat, Unpack, overload
+from typing import Any, Final, Protocol, SupportsFloat, Unpack, overload
 from urllib.parse import quote
 from uuid import UUID
 
@@ -20,18 +18,15 @@ from .batches import Columns, LabelColumns, batch_of, longest
 from .cache import Cache, place, stem
 from .champion import Calibrated, is_single
 from .champions import Champions
-from .delivery import Delivery
 from .distributions import CalibratedDistribution, Forecast
 from .ids import TimeOrderedIds
-from .lifecycle import exit_on_sigterm, living
+from .lifecycle import exit_on_sigterm
 from .limited import LimitedWarnings, described
 from .memory import Memory
-from .outbox import Outbox, Stats
-from .recovery import Recovery
+from .outbox import Stats
+from .sender import Sender
 from .spool import SMALLEST, Spool
-from .strict import check
 from .transport import Transport, answered
-from .worker import Worker
 
 LARGEST_REQUEST: Final = 10_000
 """Largest number of items in a request."""
@@ -51,7 +46,7 @@ Score = SupportsFloat | Calibrated[Any]
 Scores = Sequence[float] | Mapping[str, float] | ArrayLike
 
 
-class Client:
+class Client(Sender):
     """Logs predictions and labels of one model, and applies its calibrator in service.
 
     `log` and `label` put an event into a bounded queue and return; a background thread sends it. They neither block nor raise, whatever
@@ -116,7 +111,7 @@ class Client:
         strict: bool = False,
     ) -> None:
         self._parameters = {
-            name: value for name, value in locals().items() if name != "self"
+            name: value for name, value in locals().items() if name not in {"self", "__class__"}
         }  # there are no others yet
         self._model = _name("model", model)
         self._model_version = None if model_version is None else _name("model_version", model_version)
@@ -136,43 +131,34 @@ class Client:
         if pin is not None and (isinstance(pin, bool) or not isinstance(pin, int) or pin < 1):
             raise BadInput("pin", pin, "it must be a version's number, from 1")
         _between("block_seconds", block_seconds, 0, 86_400)
-        self.patience = timeout
-        self._block_seconds = block_seconds
-        self._strict = strict
         self._ids = TimeOrderedIds()
-        self._warnings = LimitedWarnings()
-        self._transport = Transport(url, key=key, timeout=timeout)
+        warnings = LimitedWarnings()
+        transport = Transport(url, key=key, timeout=timeout)
         self._champions = Champions(
-            self._transport,
-            self._warnings,
+            transport,
+            warnings,
             model=model,
             refresh_seconds=refresh_seconds,
-            cache=None
-            if cache is None
-            else Cache(place(cache, url=url, model=model, pin=pin), self._warnings, model=model),
+            cache=None if cache is None else Cache(place(cache, url=url, model=model, pin=pin), warnings, model=model),
             bootstrap=None if bootstrap is None else Path(bootstrap),
             pin=pin,
         )
         memory = Memory(size=queue_size, largest=queue_bytes)
         waiting: Memory | Spool = memory
         if spool is not None:
-            waiting = Spool(
-                Path(spool), name=stem(url, model), largest=spool_bytes, instead=memory, warnings=self._warnings
-            )
-        self._worker = Worker((self._keep, self._deliver, self._refresh), self._warnings)
-        self._outbox = Outbox(waiting, batch_size=batch_size, wake=self._worker.wake)
-        self._delivery = Delivery(
-            self._outbox, self._transport, self._warnings, batch_size=batch_size, flush_seconds=flush_seconds
-        )
-        self._recovery = (
-            Recovery(waiting, self._outbox, self._delivery, flush_seconds=flush_seconds)
-            if isinstance(waiting, Spool)
-            else None
-        )
+            waiting = Spool(Path(spool), name=stem(url, model), largest=spool_bytes, instead=memory, warnings=warnings)
         self._calibrates = False
-        self._closed = False
-        self._ends: float | None = None  # time by which the last events must be sent, on the monotonic clock
-        living().opened(self)
+        super().__init__(
+            waiting,
+            transport,
+            warnings,
+            batch_size=batch_size,
+            flush_seconds=flush_seconds,
+            patience=timeout,
+            block_seconds=block_seconds,
+            strict=strict,
+            also=(self._refresh,),
+        )
         if handle_sigterm:
             exit_on_sigterm()
 
@@ -534,22 +520,11 @@ class Client:
         path = f"/v1/models/{quote(self._model, safe='')}/calibrators"
         return answered(self._transport.post(path, body, timeout=timeout))
 
-    def flush(self, timeout: float = 5.0) -> bool:
-        """Wait until the server has answered for all events queued so far; return False after `timeout` seconds.
-
-        With a spool, these are also the events of processes that ended before.
-        """
-        if not self._worker.running:
-            self._run()
-        if self._recovery is not None:
-            self._recovery.take_over()
-        return self._outbox.flush(timeout)
-
     def stats(self) -> Stats:
         """Return counts of logged events and the state of the calibrator; a forked child counts from zero."""
         champions = self._champions
         return replace(
-            self._outbox.stats,
+            super().stats(),
             calibrator_version=champions.serving.champion.number,
             calibrator_age_seconds=champions.age,
             fetch_failed=champions.failed,
@@ -557,103 +532,15 @@ class Client:
             cache_unwritten=champions.unwritten,
         )
 
-    def close(self, timeout: float | None = None) -> bool:
-        """Send what is queued for a bounded time, by default the client's `timeout`, and stop; return whether none was dropped.
-
-        The rest stay in the spool for the next process; without a spool they are counted as dropped. The last calibrator can still be
-        applied.
-        """
-        if self._closed:
-            return True
-        deadline = time.monotonic() + (self.patience if timeout is None else timeout)
-        try:
-            self._send_all(deadline)
-        finally:  # a second Ctrl-C may interrupt the wait
-            self._closed = True
-            dropped = self._outbox.close()
-            living().closed(self)
-            if dropped:
-                self._warnings.warn("closed", f"closed with {dropped} events unsent, counted as dropped")
-        self._worker.join(min(1.0, deadline - time.monotonic()))
-        return dropped == 0
-
     def __reduce__(self) -> tuple[Any, ...]:
         return _made, (type(self), self._parameters)
 
     def after_fork(self) -> None:
         """Begin anew in a forked child, with an empty queue; called by the hook of the process."""
-        for part in (self._worker, self._outbox, self._transport, self._delivery, self._champions, self._ids):
-            part.reset()
-        if self._recovery is not None:
-            self._recovery.reset()
+        super().after_fork()
+        self._champions.reset()
+        self._ids.reset()
         self._calibrates = False
-        self._ends = None
-        if self._closed:
-            self._outbox.close()
-
-    def hurry(self) -> None:
-        """Send what is queued at once, without waiting for the answer."""
-        self._outbox.hurry()
-
-    def hand_over(self, deadline: float) -> None:
-        """Send what is queued until a time of the monotonic clock, and from then on each event before `log` returns.
-
-        Called when the process ends: other exit handlers and threads may still log.
-        """
-        self._ends = deadline if self._ends is None else min(self._ends, deadline)
-        try:
-            self._send_all(self._ends)
-        finally:  # a second Ctrl-C may interrupt the wait
-            self._abandon()
-
-    def _send_all(self, deadline: float) -> None:
-        """Send what is queued in this thread, since at exit no thread can be started."""
-        self._worker.stop()
-        self._delivery.drain(deadline)
-
-    def _abandon(self) -> None:
-        dropped = self._outbox.abandon()
-        if dropped:
-            self._warnings.warn("closed", f"the process ends with {dropped} events unsent, counted as dropped")
-
-    def _run(self) -> None:
-        """Have queued events sent: by a thread, or in this one while the process ends."""
-        if self._closed:
-            return
-        if self._ends is None:
-            living().hook()
-            self._worker.start()
-            return
-        if not self._delivery.fails:  # a thread may go on for long after the hooks have run
-            self._ends = max(self._ends, time.monotonic() + self.patience)
-        self.hand_over(self._ends)
-
-    def __enter__(self) -> Self:
-        """Open a client again if it was closed; with a spool, begin to send what earlier processes left."""
-        if self._closed:
-            self._closed = False
-            self._worker.reset()
-            self._outbox.reopen()
-            living().opened(self)
-        if self._recovery is not None:
-            self._run()
-        return self
-
-    def __exit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    async def __aenter__(self) -> Self:
-        return self.__enter__()
-
-    async def __aexit__(
-        self, error_type: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Close without blocking the event loop."""
-        import asyncio  # noqa: PLC0415  most clients need none
-
-        await asyncio.to_thread(self.close)
 
     def _event(self, event_id: EventId | None, *, single: bool) -> str | None:
         """Return the id of a calibrated value: as given, a new one for a single event, empty if `log` would refuse it."""
@@ -663,23 +550,6 @@ class Client:
             return items.text_id(event_id)
         except Exception:  # noqa: BLE001  the calibrated value is right all the same
             return ""
-
-    def _put(self, item: bytes) -> None:
-        if self._strict:
-            check(item)
-        if not self._outbox.add(item, self._block_seconds):
-            self._warnings.warn("full", "event dropped: the queue is full, or the client closed")
-        if not self._worker.running:
-            self._run()
-
-    def _drop(self, error: Exception, events: int = 1) -> None:
-        for _ in range(events):
-            self._outbox.drop()
-        if self._strict and isinstance(error, BadInput):
-            raise error
-        if self._strict:
-            raise BadInput("event", "unusable", described(error)) from error
-        self._warnings.fault("dropped", "event dropped", error)
 
     def _version_in_force(self, *, raw: bool, logits: bool) -> int | None:
         """Return the calibrator's version of an event that came without one."""
@@ -702,12 +572,6 @@ class Client:
         if self._strict:
             raise BadInput("value", "unusable", f"it would be served uncalibrated: {described(error)}") from error
         self._warnings.fault("uncalibrated", "served uncalibrated", error)
-
-    def _keep(self, now: float) -> float:
-        return float("inf") if self._recovery is None else self._recovery.step(now)
-
-    def _deliver(self, now: float) -> float:
-        return self._delivery.step(now)
 
     def _refresh(self, now: float) -> float:
         return self._champions.step(now) if self._calibrates else float("inf")
