@@ -113,6 +113,12 @@ class Server:
         )
         return address
 
+    def propose(self, name: str, **settings: Any) -> str:
+        """Feed a model, wait until the calibrator that repairs it waits for a person, and return its address in the API."""
+        address = self.feed(name, recalibration="propose", **settings)
+        wait_for(lambda: self.get(address)["proposal"], lambda: f"nothing waits: {self.get(address)}")
+        return address
+
     def send(self, name: str, cases: list[Case], times: int = 1, **settings: Any) -> str:
         """Send each case so many times, a minute apart, and return the model's address in the API once all are evaluated."""
         address = f"/v1/models/{quote(name, safe='')}"

@@ -158,8 +158,7 @@ def test_segments_tests_and_labels_are_what_the_api_answers(server, open_page):
 
 
 def test_nobody_is_told_to_wait_while_a_calibrator_waits_for_them(server, open_page):
-    address = server.feed("undecided", recalibration="propose")
-    server.wait(lambda: server.get(address)["proposal"], lambda: f"nothing waits: {server.get(address)}")
+    address = server.propose("undecided")
     page = open_page(model_url(server, "undecided", "?window=24h"))
     page.wait_for_selector(".verdict.bad, .verdict.doubt")
     assert server.get(f"{address}/calibration?window=24h")["remedy"] == "wait"
@@ -535,7 +534,7 @@ def test_promoting_and_rolling_back_say_what_came_of_it(server, open_page):
 
 
 def test_a_rejection_is_logged_with_its_reason(server, open_page):
-    server.feed("rejected", recalibration="propose")
+    server.propose("rejected")
     page = open_page(model_url(server, "rejected"))
     page.locator("[data-act=reject]").click()
     page.get_by_label("Reason, for the log (optional)").fill("  the labels were wrong ")
