@@ -115,7 +115,7 @@ class Feed:
             events.remove_model(connection, model.id)
             rollups.remove_model(connection, model.id)
             models.save_progress(connection, model.id, Progress())
-            counters.forget_undeclared(connection, model.id)
+            counters.forget_of_rows(connection, model.id)
             connection.execute(text("DELETE FROM evidence WHERE model_id = :id"), {"id": model.id})
             connection.execute(
                 text("UPDATE progress SET taken_until = NULL, takings = 0 WHERE model_id = :id"), {"id": model.id}

@@ -50,6 +50,11 @@ COUNTERS_BY_MODEL: Final = {
         "correction",
         "Predictions that rounding had put out of place: clamped, normalized or sorted.",
     ),
+    "events_unnamed": (
+        "calibration_events_unnamed",
+        "of",
+        "Predictions whose version, or value of a declared segment, is past the limit of the model: they count together.",
+    ),
 }
 """Counters whose label `model` is empty where no model of that name is known, for models past the first thousand, and for counts of before
 0.4.0."""

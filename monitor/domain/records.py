@@ -1,7 +1,10 @@
 """Records that all stages share: rows and series keys."""
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
+
+import msgspec
 
 from .times import DAY, HOUR
 
@@ -13,6 +16,12 @@ DAY_LEVEL: Final = 2
 
 REFERENCE_SEGMENT: Final = "reference"
 """The segment of the validation set; unlike declared segments it has no colon. Summed by hours and days only."""
+
+OTHER: Final = "__other__"
+"""The version, or the value of a segment, under which events count whose own has no sums: past a model's limit of either."""
+
+VERSION: Final = ""
+"""What stands for the version where names are counted by declared segment."""
 
 LEVEL_STEP: Final = {MINUTE_LEVEL: HOUR // 60, HOUR_LEVEL: HOUR, DAY_LEVEL: DAY}
 
@@ -67,6 +76,7 @@ class PredictionRow:
     digest: int
     revision: int
     reference: bool = False  # part of the validation set, not of the traffic
+    unnamed: str | None = None  # JSON list of what it counts under `OTHER`: VERSION, and declared segments
 
     @property
     def ref(self) -> EventRef:
@@ -75,7 +85,19 @@ class PredictionRow:
 
     def series(self, segment: str = "") -> SeriesKey:
         """Return the key of the series in a segment, by default of the model as a whole."""
-        return SeriesKey(self.model_id, self.version, self.calibrator or 0, segment)
+        version = OTHER if self.is_of_other_version else self.version
+        return SeriesKey(self.model_id, version, self.calibrator or 0, segment)
+
+    @property
+    def is_of_other_version(self) -> bool:
+        """Whether its version has no sums of its own."""
+        return self.unnamed is not None and VERSION in counted_as_other(self.unnamed)
+
+
+@lru_cache(maxsize=4096)
+def counted_as_other(unnamed: str | None) -> frozenset[str]:
+    """Return what a row counts under `OTHER`: VERSION, and declared segments."""
+    return frozenset() if unnamed is None else frozenset(msgspec.json.decode(unnamed, type=list[str]))
 
 
 @dataclass(slots=True, kw_only=True)

@@ -1,6 +1,8 @@
 """Segment names as spelled in rollups, API and metrics, and in sentences."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+
+from .records import OTHER
 
 
 def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
@@ -15,6 +17,16 @@ def segment_of(declared: str, values: Mapping[str, str]) -> str | None:
     if len(keys) == 1:
         return f"{declared}:{values[declared]}"
     return f"{declared}:" + ",".join(values[key].replace("\\", r"\\").replace(",", r"\,") for key in keys)
+
+
+def counted_segment(declared: str, values: Mapping[str, str], others: Collection[str]) -> str | None:
+    """Return the segment that an event counts in; declared ones of `others` have sums of their own for other values only.
+
+    >>> counted_segment("country", {"country": "DE"}, ["country"])
+    'country:__other__'
+    """
+    segment = segment_of(declared, values)
+    return f"{declared}:{OTHER}" if segment is not None and declared in others else segment
 
 
 def readable(segment: str) -> str:

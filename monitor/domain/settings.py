@@ -100,6 +100,22 @@ class ModelSettings:
             "declare a pair. They apply from now on; `calwatch rebuild` applies them to the past.",
         ),
     ] = ()
+    most_segment_values: Annotated[
+        int,
+        Setting(
+            type=whole(1, 100_000, "values"),
+            sentence="How many values of each declared segment, or pair, have sums of their own: those seen first. Events with any other "
+            "count in the value `__other__`.",
+        ),
+    ] = 1000
+    most_versions: Annotated[
+        int,
+        Setting(
+            type=whole(1, 10_000, "versions"),
+            sentence="How many versions of the model have sums, tests and alerts of their own: those seen first. Events of any other count "
+            "together in the version `__other__`, which has figures but no sequential test.",
+        ),
+    ] = 200
     minimum_labels: Annotated[
         int,
         Setting(

@@ -41,7 +41,7 @@ def sums_of_classes(changes: Sequence[Change], models: Mapping[int, Model], revi
         row = change.row
         for name in (
             ()
-            if row.reference
+            if row.reference or row.is_of_other_version
             else classes_of(models[row.model_id].as_of(row.revision), revisions[row.model_id, row.revision])
         ):
             asked.setdefault(name, []).append(i)

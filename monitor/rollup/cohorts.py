@@ -165,7 +165,7 @@ class _Cohort(NamedTuple):
 def _cohort_of(change: Change, taken: Mapping[int, Taken]) -> _Cohort | None:
     """Return the cohort that a change adds to; None: to none."""
     row = change.row
-    if row.reference or row.cluster is not None:
+    if row.reference or row.is_of_other_version or row.cluster is not None:
         return None
     due = due_of(row)
     if due > taken[row.model_id].until:
@@ -221,7 +221,7 @@ def clusters_of(
             for key in series_of(change.row, revisions[change.row.model_id, change.row.revision])
         ]
         for i, change in enumerate(changes)
-        if change.row.cluster is not None and not change.row.reference
+        if change.row.cluster is not None and not change.row.reference and not change.row.is_of_other_version
     }
 
 

@@ -22,6 +22,7 @@ from ..store.clusters import Cluster, ClusterKey
 from ..store.counters import CORRECTED
 from ..store.events import event_key, hash_key, labels_of, predictions_of
 from ..store.models import by_ids, progress_of, revisions
+from ..store.names import Name
 from ..store.payload import confidences, corrections_of
 from ..store.rows import outcome
 from ..store.sequential import Taken
@@ -36,6 +37,7 @@ from .cohorts import (
     gathered_clusters,
 )
 from .join import Arrival, Joined, join
+from .naming import counted_unnamed, name_all
 from .sums import Sums, Target, entries_of, merged, staked, sums_of
 from .undeclared import counted_undeclared
 
@@ -70,6 +72,7 @@ class Effects:
     stale_minutes: dict[int, int]  # model -> minute rollups before this are deleted
     taken: dict[int, Taken]  # progress of the sequential tests when this was computed
     delays: dict[tuple[int, int], Seen]
+    names: list[Name]  # that are new
     counts: dict[CounterKey, int]
     counts_by_model: dict[tuple[int, str, str], int]
 
@@ -97,6 +100,9 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     models = by_ids(connection, {row.model_id for row in arrivals})
     known_revisions = revisions(connection, list(models))
     before = progress_of(connection, list(models))
+    new_names = name_all(
+        connection, (row for row in arrivals if isinstance(row, PredictionRow)), models, known_revisions
+    )
     key = hash_key(connection)
     keys = sorted({row.key for row in arrivals})
     predictions = predictions_of(connection, keys)
@@ -132,9 +138,11 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
         stale_minutes={m: at for m, at in minutes.items() if at > (before[m].minutes_from or 0)},
         taken=taken,
         delays=_delays(joined, models),
+        names=new_names,
         counts=_counts(arrivals, joined),
         counts_by_model={
             **Counter((row.model_id, CORRECTED, kind) for row in joined.predictions for kind in corrections_of(row)),
+            **counted_unnamed(joined.predictions),
             **counted_undeclared(connection, joined.changes, models),
         },
     )

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 
 from ..domain.errors import LeaseLost, Unavailable
 from ..domain.records import MINUTE_LEVEL
-from ..store import clusters, counters, journal, rollups, sequential
+from ..store import clusters, counters, journal, names, rollups, sequential
 from ..store.batch import decode, encode
 from ..store.engine import Database, savepoint
 from ..store.events import add_conflicts, add_labels, add_predictions
@@ -45,6 +45,7 @@ def write(connection: Connection, effects: Effects) -> None:
     counters.add(connection, effects.counts)
     counters.add_by_model(connection, effects.counts_by_model)
     refusals.add_conflicts(connection, effects.joined.conflicts)
+    names.add(connection, effects.names)
 
 
 def _add(connection: Connection, addition: Addition) -> None:

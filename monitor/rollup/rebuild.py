@@ -1,6 +1,6 @@
 """Roll a model up again from its event rows, under its present settings."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from sqlalchemy import Connection
@@ -9,7 +9,7 @@ from ..domain.errors import NotFound
 from ..domain.records import PredictionRow
 from ..domain.settings import CLASS, Model
 from ..domain.times import LATEST
-from ..store import clusters, counters, events, models, rollups, sequential
+from ..store import clusters, counters, events, models, names, rollups, sequential
 from ..store.clusters import Cluster, ClusterKey
 from ..store.engine import Database
 from ..store.lease import fence
@@ -26,6 +26,7 @@ from .cohorts import (
 from .effects import halves
 from .job import add_sums
 from .join import Change
+from .naming import counted_unnamed, name_all
 from .sums import entries_of, staked, sums_of
 from .undeclared import counted_undeclared
 
@@ -65,11 +66,12 @@ def sum_again(
     """Do so in the caller's transaction, which must have fenced off the leader."""
     before = models.progress_of(connection, [model.id])[model.id]
     rollups.clear(connection, model.id)
-    counters.forget_undeclared(connection, model.id)
+    counters.forget_of_rows(connection, model.id)
     waiting = _emptied(connection, model, before.taken_until or 0)
     predictions = labels = 0
     for chunk in events.scan(connection, model.id, chunk=CHUNK, reference=None):
         changes = _changes(connection, model, chunk)
+        _name_again(connection, model, chunk, changes)
         waiting |= _add(connection, model, changes, before.minutes_from or 0, waiting)
         traffic = [change for change in changes if not change.row.reference]
         predictions += len(traffic)
@@ -79,6 +81,14 @@ def sum_again(
     events.restamp(connection, model.id, model.revision)
     models.save_progress(connection, model.id, replace(before, predictions=predictions, labels=labels))
     return predictions
+
+
+def _name_again(connection: Connection, model: Model, rows: Sequence[PredictionRow], changes: Sequence[Change]) -> None:
+    """Note what events count under now; places that are left go to the values that came last."""
+    revised = [change.row for change in changes]
+    names.add(connection, name_all(connection, revised, {model.id: model}, models.revisions(connection, [model.id])))
+    events.mark(connection, [new for old, new in zip(rows, revised, strict=True) if new.unnamed != old.unnamed])
+    counters.add_by_model(connection, counted_unnamed(revised))
 
 
 def _changes(connection: Connection, model: Model, rows: list[PredictionRow]) -> list[Change]:

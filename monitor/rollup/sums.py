@@ -16,8 +16,9 @@ from ..domain.records import (
     LabelRow,
     PredictionRow,
     SeriesKey,
+    counted_as_other,
 )
-from ..domain.segments import segment_of
+from ..domain.segments import counted_segment
 from ..domain.settings import Model, Revision
 from ..domain.times import MINUTE
 from ..stats.cells import Integers
@@ -87,7 +88,8 @@ def series_of(row: PredictionRow, revision: Revision) -> list[SeriesKey]:
     keys = [row.series()]
     if revision.segments and (row.segments or own_segments(revision.segments)):
         values = segments_of(row, revision.segments)
-        segments = (segment_of(declared, values) for declared in revision.segments)
+        others = counted_as_other(row.unnamed)
+        segments = (counted_segment(declared, values, others) for declared in revision.segments)
         keys += [row.series(name) for name in segments if name is not None]
     return keys
 
@@ -265,7 +267,8 @@ def series_of_all(
     for row in rows:
         revision = revisions[row.model_id, row.revision]
         own = segments_of(row, revision.segments).items() if own_segments(revision.segments) else ()
-        alike = (row.model_id, row.revision, row.version, row.calibrator, row.segments, row.reference, *own)
+        sent = (row.version, row.calibrator, row.segments, row.reference, row.unnamed)
+        alike = (row.model_id, row.revision, *sent, *own)
         places = known.get(alike)
         if places is None:
             keys = series_of(row, revision)

@@ -22,11 +22,13 @@ from ..domain.records import (
     HOUR_LEVEL,
     LEVEL_STEP,
     MINUTE_LEVEL,
+    OTHER,
     REFERENCE_SEGMENT,
     LabelRow,
     PredictionRow,
     Progress,
     SeriesKey,
+    counted_as_other,
 )
 from ..domain.settings import CLASS, Model, Revision
 from ..domain.times import DAY, LATEST, MINUTE, SECOND, floor, rfc3339
@@ -215,7 +217,7 @@ def _add(rows: _Recomputed, settings: _Settings, row: PredictionRow, label: Labe
                     bucket[slot] += value
     is_undeclared = label is not None and is_undeclared_label(settings.model, row, label.label)
     rows.undeclared += is_undeclared
-    if not row.reference:
+    if not row.reference and not row.is_of_other_version:
         staked = [*_arrival(settings.model, row), (total_slot("labels"), 1)] if is_undeclared else terms
         _add_waiting(rows, settings, row, staked, label)
 
@@ -293,7 +295,11 @@ def _series(settings: _Settings, row: PredictionRow) -> list[SeriesKey]:
     own = own_values(payload_of(row), OWN_SEGMENTS) if settings.model.task == "confidence" else {}
     sent = own | (msgspec.json.decode(row.segments) if row.segments else {})
     declared = settings.revisions[row.model_id, row.revision].segments
-    traffic = ["", *(f"{name}:{value}" for name in declared for value in _values(name, sent))]
+    others = counted_as_other(row.unnamed)
+    traffic = [
+        "",
+        *(f"{name}:{OTHER if name in others else value}" for name in declared for value in _values(name, sent)),
+    ]
     segments = [REFERENCE_SEGMENT] if row.reference else traffic
     return [row.series(segment) for segment in segments]
 

@@ -6,7 +6,7 @@ from typing import Final
 
 from sqlalchemy import Connection, delete, select
 
-from ..domain.records import ConflictKind
+from ..domain.records import VERSION, ConflictKind
 from .bulk import upsert
 from .schema import counter, model_counter
 
@@ -14,6 +14,8 @@ REJECTED: Final = "events_rejected"
 CORRECTED: Final = "events_corrected"
 UNDECLARED: Final = "undeclared_labels"
 """Counter, by name, of the labels that count and are of a class that had never been declared."""
+UNNAMED: Final = "events_unnamed"
+"""Counter of the predictions whose version, or value of a declared segment, has no sums of its own; see `unnamed_label`."""
 OTHER_NAMES: Final = ""
 """In place of a name: of all names that are not counted apart."""
 
@@ -63,15 +65,29 @@ def undeclared(connection: Connection) -> dict[int, dict[str, int]]:
     return numbers
 
 
-def forget_undeclared(connection: Connection, model_id: int) -> None:
-    """Delete the numbers of labels of classes that were never declared, before they are counted again."""
-    kept = (model_counter.c.model_id == model_id, model_counter.c.name == UNDECLARED)
-    connection.execute(delete(model_counter).where(*kept))
+def unnamed_label(key: str) -> str:
+    """Return the label under which events without a name of a key are counted: of the version, or of a declared segment."""
+    return "version" if key == VERSION else f"segment {key}"
+
+
+def forget_of_rows(connection: Connection, model_id: int) -> None:
+    """Delete the counters of a model that follow from its rows, before they are counted again."""
+    followed = (model_counter.c.model_id == model_id, model_counter.c.name.in_((UNDECLARED, UNNAMED)))
+    connection.execute(delete(model_counter).where(*followed))
 
 
 def corrected(connection: Connection) -> dict[int, dict[str, int]]:
     """Return the numbers of corrected predictions by model and correction."""
+    return _by_model_and_label(connection, CORRECTED)
+
+
+def unnamed(connection: Connection) -> dict[int, dict[str, int]]:
+    """Return the numbers of predictions that count as `__other__`, by model and what has no sums of its own."""
+    return _by_model_and_label(connection, UNNAMED)
+
+
+def _by_model_and_label(connection: Connection, name: str) -> dict[int, dict[str, int]]:
     numbers: dict[int, dict[str, int]] = defaultdict(dict)
-    for row in connection.execute(select(model_counter).where(model_counter.c.name == CORRECTED)):
+    for row in connection.execute(select(model_counter).where(model_counter.c.name == name)):
         numbers[row.model_id][row.label] = row.value
     return numbers

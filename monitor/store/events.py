@@ -147,6 +147,18 @@ def restamp(connection: Connection, model_id: int, revision: int) -> None:
     connection.execute(prediction.update().where(other).values(revision=revision))
 
 
+def mark(connection: Connection, rows: Sequence[PredictionRow]) -> None:
+    """Store anew what predictions count under as `__other__`."""
+    for row in rows:
+        same = and_(
+            prediction.c.key == row.key,
+            prediction.c.model_id == row.model_id,
+            prediction.c.event_id == row.event_id,
+            prediction.c.version == row.version,
+        )
+        connection.execute(prediction.update().where(same).values(unnamed=row.unnamed))
+
+
 def remove_model(connection: Connection, model_id: int) -> None:
     """Delete all event rows of a model."""
     for table in (prediction, label, conflict):

@@ -154,6 +154,7 @@ prediction = Table(
     Column(
         "reference", Boolean, nullable=False, server_default=false()
     ),  # part of the validation set, not of the traffic
+    Column("unnamed", Text),  # JSON list of what it counts under `__other__`: empty its version, or declared segments
     Index(None, "key"),
     Index(  # few rows, found without reading all others
         "ix_prediction_reference",
@@ -192,6 +193,15 @@ conflict = Table(
     Column("received_at", BigInteger, nullable=False),
     Column("content", Text, nullable=False),  # JSON of the event, which did not count
     Index(None, "key"),
+)
+
+named = Table(
+    "named",  # versions and segment values that have sums of their own; all others count as `__other__`
+    metadata,
+    Column("model_id", Integer, ForeignKey("model.id", ondelete="CASCADE"), primary_key=True),
+    Column("key", Text, primary_key=True),  # a declared segment; empty: the version
+    Column("value", Text, primary_key=True),
+    Column("place", Integer, nullable=False),  # in the order of their first roll-up
 )
 
 series = Table(

@@ -64,6 +64,13 @@ class State(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     labelled: Count
     corrected: Corrected
     undeclared: Undeclared
+    unnamed: Annotated[
+        dict[str, Count],
+        Meta(
+            description="predictions that count as `__other__`, since the model has more versions, or a declared segment more values, "
+            "than its settings give sums of their own: by `version` or `segment NAME`"
+        ),
+    ]
     last_event_at: Moment | None
     evaluation: Listed | ListedRegression | None
 
@@ -122,6 +129,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
             firing.setdefault(model_id, []).append(kind)
     standings = Standing.now(connection, known)
     corrected, names = counters.corrected(connection), counters.undeclared(connection)
+    unnamed = counters.unnamed(connection)
     newest: dict[int, list[tuple[str, Evaluation]]] = {}
     for model_id, window, evaluation in evaluations.overall(connection, chosen):
         if model_id in standings:
@@ -139,6 +147,7 @@ def _states(connection: Connection, known: list[Model]) -> StateOf:
             labelled=reached.labels,
             corrected=Corrected(**corrected.get(model.id, {})),
             undeclared=undeclared(names.get(model.id, {}), model.classes or ()),
+            unnamed=unnamed.get(model.id, {}),
             last_event_at=None if reached.watermark is None else moment(reached.watermark),
             evaluation=evaluation,
         )

@@ -128,6 +128,7 @@
  * @property {number} labelled
  * @property {Corrected} corrected
  * @property {Undeclared} undeclared
+ * @property {Record<string, number>} unnamed
  * @property {string | null} last_event_at
  * @property {AnyEvaluation & Listed | null} evaluation
  */

@@ -350,13 +350,13 @@ def test_the_list_shows_models_by_name_with_what_came(api, tools):
     assert first == {
         "model": "a", "task": None, "recalibration": "auto", "state": "no_data", "alerts": 0, "champion": None,
         "proposal": None, "corrected": {"clamped": 0, "normalized": 0, "sorted": 0},
-        "undeclared": {"labels": 0, "classes": [], "told": None},
+        "undeclared": {"labels": 0, "classes": [], "told": None}, "unnamed": {},
         "predictions": 0, "labelled": 0, "last_event_at": None, "created_at": "2026-01-05T12:00:00Z", "evaluation": None,
     }  # fmt: skip
     assert second == {
         "model": "b", "task": "binary", "recalibration": "propose", "state": "no_data", "alerts": 0, "champion": None,
         "proposal": None, "corrected": {"clamped": 0, "normalized": 0, "sorted": 0},
-        "undeclared": {"labels": 0, "classes": [], "told": None},
+        "undeclared": {"labels": 0, "classes": [], "told": None}, "unnamed": {},
         "predictions": 2, "labelled": 1, "last_event_at": "2026-01-05T12:00:00Z", "created_at": "2026-01-05T12:00:00Z",
         "evaluation": None,
     }  # fmt: skip

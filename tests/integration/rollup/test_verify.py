@@ -13,7 +13,7 @@ from monitor.domain.records import LabelRow, Progress
 from monitor.evaluation import sequential
 from monitor.rollup.verify import differences_of
 from monitor.store import events, models
-from monitor.store.schema import conflict, prediction, rollup, secret
+from monitor.store.schema import conflict, named, prediction, rollup, secret
 
 SECRET = bytes(range(32))
 KINDS = ("binary", "multiclass", "confidence", "regression")
@@ -156,11 +156,12 @@ def feeds(feed_on, sqlite_database, postgres_database):
     return both
 
 
-def declared(feed, kind):
+def declared(feed, kind, **limits):
     classes = CLASSES if kind == "multiclass" else None
     segments = ("country", "confidence_source", "country,samples")
     own = {"ant": 0.02, "cat": 0.05} if kind == "multiclass" else {}
-    return feed.model(task=kind, classes=classes, segments=segments, label_delay=3_600_000_000, class_thresholds=own)
+    delay = 3_600_000_000
+    return feed.model(task=kind, classes=classes, segments=segments, label_delay=delay, class_thresholds=own, **limits)
 
 
 @with_fixtures
@@ -172,6 +173,18 @@ def test_any_order_that_keeps_that_of_conflicting_items_ends_in_the_same_rollups
     for feed in (sqlite, postgres):
         model = declared(feed, kind)
         assert rolled_up(feed, model, stream.batches(stream.shuffled()), stream.dice) == in_order
+
+
+@with_fixtures
+@given(kind=st.sampled_from(KINDS), seed=st.integers(0, 2**32), size=st.integers(1, 40))
+def test_past_a_models_limits_the_order_chooses_only_what_has_sums_of_its_own(feeds, make, kind, seed, size):
+    stream = Stream(make, kind, seed, size)
+    limits = {"most_versions": stream.dice.randint(1, 3), "most_segment_values": 1}
+    feed = stream.dice.choice(feeds)
+    with feed.database.write() as connection:
+        connection.execute(delete(named))
+    in_order = rolled_up(feed, declared(feed, kind, **limits), [stream.sorted], stream.dice)
+    assert rolled_up(feed, declared(feed, kind, **limits), stream.batches(stream.shuffled()), stream.dice) == in_order
 
 
 @pytest.fixture

@@ -104,6 +104,7 @@ def test_compose_makes_the_first_key_once(
     key = tmp_path / "first.key"
     programs = Path(sys.executable).parent
     environment = {
+        **os.environ,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "CALWATCH_DATABASE_URL": sqlite_url,
         "KEY_FILE": str(key),

@@ -217,6 +217,7 @@ function head(name, { task, recalibration }, listed, now) {
     el("h1", { tabindex: -1 }, el("bdi", null, name)),
     el("p", { class: "lead" }, joined(facts, " · ")),
     listed && undeclaredLabels(listed.undeclared),
+    listed && unnamedEvents(listed.unnamed),
   );
 }
 
@@ -226,6 +227,22 @@ function head(name, { task, recalibration }, listed, now) {
  */
 function undeclaredLabels({ told }) {
   return told && el("p", { class: "warning" }, told.replaceAll("`", ""));
+}
+
+/**
+ * Return what is said of predictions that count as __other__; nothing where there are none.
+ * @param {Record<string, number>} counts
+ */
+function unnamedEvents(counts) {
+  const told = Object.entries(counts).map(([of, count]) => `${compact(count)} by ${of}`);
+  return (
+    told.length > 0 &&
+    el(
+      "p",
+      { class: "warning" },
+      `Predictions beyond this model’s limits of versions or segment values count as __other__: ${told.join(", ")}.`,
+    )
+  );
 }
 
 /**
