@@ -216,8 +216,7 @@ function head(name, { task, recalibration }, listed, now) {
     el("p", { class: "crumb" }, el("a", { href: "#/" }, "Models")),
     el("h1", { tabindex: -1 }, el("bdi", null, name)),
     el("p", { class: "lead" }, joined(facts, " · ")),
-    listed && undeclaredLabels(listed.undeclared),
-    listed && unnamedEvents(listed.unnamed),
+    listed && [undeclaredLabels(listed.undeclared), unnamedEvents(listed.unnamed)],
   );
 }
 
