@@ -8,7 +8,7 @@ from typing import Any, Final
 from fastapi import FastAPI
 from fastapi.responses import FileResponse, PlainTextResponse, Response
 from fastapi.staticfiles import StaticFiles
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from starlette.concurrency import run_in_threadpool
 from starlette.routing import BaseRoute, Route
 
@@ -19,6 +19,7 @@ from ..store.migrate import pending
 from . import docs, problems
 from .auth import Guard
 from .docs import STATIC
+from .exposition import exposition
 from .freshness import Freshness
 from .metrics import CalibrationCollector
 from .paths import Calls, RequestNormaliser
@@ -134,13 +135,12 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
 
 
 def _add_probes(app: FastAPI, services: Services, now: Callable[[], int]) -> None:
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(CalibrationCollector(services.database, now))
+    collector = CalibrationCollector(services.database, now, most_series=services.settings.exported_series)
 
     @app.get("/metrics", tags=["operations"], response_class=PlainTextResponse)
     def metrics() -> Response:
         """Return all figures in Prometheus' text format."""
-        return Response(generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return Response(exposition(collector.collect()), headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     @app.get("/healthz", tags=["operations"])
     def healthz() -> dict[str, str]:

@@ -35,6 +35,13 @@ class Settings:
     evaluation_days: int = field(
         default=400, metadata={"help": "days that stored evaluations are kept; after two days one per hour", "least": 1}
     )
+    exported_series: int = field(
+        default=20_000,
+        metadata={
+            "help": "series of scores in /metrics at most: of models as a whole first, then of the segments with most traffic",
+            "least": 1,
+        },
+    )
     webhook_url: str = field(default="", metadata={"help": "URL that every alert transition is posted to"})
     webhook_timeout: float = field(default=10.0, metadata={"help": "seconds to wait for the webhook", "least": 0.1})
     webhook_attempts: int = field(

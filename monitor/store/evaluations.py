@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from msgspec.structs import replace
-from sqlalchemy import ColumnElement, Connection, Select, delete, or_, select
+from sqlalchemy import ColumnElement, Connection, Select, delete, func, or_, select
 
 from ..domain.drift import Drift
 from ..domain.evaluations import Evaluation
@@ -39,7 +39,7 @@ class Stored:
 
 def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
     """Store evaluations; one of the same end replaces the older."""
-    current = [{**_place(row), "kind": row.kind, "fields": _json(row.result), "computed_at": now} for row in rows]
+    current = [{**_place(row), **_current(row), "computed_at": now} for row in rows]
     upsert(connection, latest, current)
     history = [
         {**_place(row), "end": micros(row.result.end), "fields": _json(_without_curves(row.result)), "computed_at": now}
@@ -47,6 +47,16 @@ def save(connection: Connection, rows: Sequence[Stored], now: int) -> None:
         if isinstance(row.result, Evaluation)
     ]
     upsert(connection, evaluation, history, key=["model_id", "window", "version", "segment", "end"])
+
+
+def _current(row: Stored) -> dict[str, object]:
+    result = row.result
+    return {
+        "kind": row.kind,
+        "fields": _json(result),
+        "predictions": result.predictions,
+        "enough": result.has_enough_labels if isinstance(result, Evaluation) else result.enough,
+    }
 
 
 def _place(row: Stored) -> dict[str, int | str]:
@@ -87,6 +97,39 @@ def _newest(kind: str, model_id: int | None, segment: str | None) -> Select[tupl
     if segment is not None:
         query = query.where(latest.c.segment == segment)
     return query.order_by(latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
+
+
+def exported(connection: Connection, most: int) -> list[tuple[int, str, str]]:
+    """Return the newest evaluations that are exported, as (model, window, JSON): of models as a whole, then of segments with enough labels.
+
+    Those with most predictions come first.
+    """
+    rows = connection.execute(_by_traffic(CALIBRATION).where(_exportable()).limit(most))
+    return [(row.model_id, row.window, row.fields) for row in rows]
+
+
+def exported_drift(connection: Connection, most: int) -> list[tuple[int, str, str]]:
+    """Return the newest comparisons with references, where there are enough predictions, in the same order."""
+    rows = connection.execute(_by_traffic(DRIFT).where(latest.c.enough).limit(most))
+    return [(row.model_id, row.window, row.fields) for row in rows]
+
+
+def exportable(connection: Connection) -> int:
+    """Return how many evaluations could be exported."""
+    query = select(func.count()).where(latest.c.kind == CALIBRATION, latest.c.version != ALL_VERSIONS, _exportable())
+    return connection.execute(query).scalar_one()
+
+
+def _exportable() -> ColumnElement[bool]:
+    return or_(latest.c.segment == "", latest.c.enough)
+
+
+def _by_traffic(kind: str) -> Select[tuple[int, str, str]]:
+    query = select(latest.c.model_id, latest.c.window, latest.c.fields).where(
+        latest.c.kind == kind, latest.c.version != ALL_VERSIONS
+    )
+    place = (latest.c.model_id, latest.c.version, latest.c.segment, latest.c.window)
+    return query.order_by(latest.c.segment != "", latest.c.predictions.desc(), *place)
 
 
 def overall(connection: Connection, model_id: int | None = None) -> list[tuple[int, str, Evaluation]]:

@@ -341,6 +341,8 @@ latest = Table(
     Column("kind", Text, primary_key=True),  # calibration or drift
     Column("computed_at", BigInteger, nullable=False),
     Column("fields", Text, nullable=False),  # JSON
+    Column("predictions", BigInteger, nullable=False, server_default="0"),  # in the window
+    Column("enough", Boolean, nullable=False, server_default=false()),  # whether its figures mean something
 )
 
 alert = Table(

@@ -5,6 +5,17 @@ import math
 import pytest
 from sqlalchemy import event
 
+from monitor.api.metrics import CalibrationCollector
+from monitor.api.score_metrics import exported
+
+SCORE_FAMILIES = {
+    *(f"calibration_{name}" for name in exported()),
+    *(f"calibration_{name}" for name in ("window_samples", "window_labelled_ratio", "verdict", "segment_flagged")),
+    *(f"calibration_bin_{name}" for name in ("confidence_ratio", "observed_ratio", "samples")),
+    "calibration_window_end_timestamp_seconds",
+}
+"""Those that are counted against the limit."""
+
 
 @pytest.fixture
 def queries(sqlite_api):
@@ -68,3 +79,42 @@ def test_a_verdict_is_exported_as_the_number_that_its_text_names(sqlite_api, too
         if line.startswith("calibration_verdict{")
     }
     assert shown == {"calibrated": 0, "suspect": 1, "miscalibrated": 2, "too_few_labels": -1}
+
+
+@pytest.fixture
+def busy(sqlite_api, tools):
+    """Return a scrape with at most so many series of scores, of a model with segments of different traffic."""
+    settings = {"label_delay": "0s", "windows": ["1h"], "minimum_labels": 100, "thresholds": {"ece": 0.9}}
+    sqlite_api.put("m", status=201, segments=["country"], recalibration="off", **settings)
+    for country, count in {"few": 90, "many": 2000, "some": 500}.items():
+        ids = [f"{country}-{i}" for i in range(count)]
+        segments = {"country": country}
+        sqlite_api.send(*(tools.prediction(i, [0.7, 0.6][k % 2], segments=segments) for k, i in enumerate(ids)))
+        sqlite_api.send(*(tools.label(i, int(k % 20 < 13)) for k, i in enumerate(ids)))
+    sqlite_api.judge()
+
+    def scrape(most_series):
+        collector = CalibrationCollector(sqlite_api.services.database, sqlite_api.clock, most_series=most_series)
+        return {family.name: family.samples for family in collector.collect()}
+
+    return scrape
+
+
+def segments_in(samples):
+    return [segment for (_, _, segment, _), _ in samples]
+
+
+def test_segments_without_labels_enough_are_not_exported(busy):
+    found = busy(10_000)
+    assert segments_in(found["calibration_window_samples"]) == ["", "country:many", "country:some"]
+    assert set(segments_in(found["calibration_ece_ratio"])) == {"", "country:many", "country:some"}
+    assert found["calibration_windows_left_out"] == [((), 0)]
+
+
+def test_what_is_too_much_to_export_is_what_has_least_traffic(busy):
+    whole = sum(len(samples) for name, samples in busy(1).items() if name in SCORE_FAMILIES)
+    for most, shown in {1: [""], whole: [""], whole + 1: ["", "country:many"]}.items():
+        found = busy(most)
+        assert segments_in(found["calibration_window_samples"]) == shown
+        assert set(segments_in(found["calibration_drift_psi"])) <= set(shown)
+        assert found["calibration_windows_left_out"] == [((), 3 - len(shown))]

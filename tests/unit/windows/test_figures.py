@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from monitor.api.evaluations import METRICS, RegressionEvaluation, Stored, StoredRegression
-from monitor.api.metrics import exported
 from monitor.api.schemas import components
+from monitor.api.score_metrics import exported
 from monitor.domain.evaluations import Evaluation
 from monitor.windows import regression, scores
 from monitor.windows.figures import RATIO, Figure, computed
