@@ -25,7 +25,7 @@ def test_the_parser_reads_what_was_written(text, samples):
     assert (read.name, read.type) == ("m", "gauge")
     found = {tuple(sample.labels[name] for name in names): sample.value for sample in read.samples}
     assert found.keys() == samples.keys()
-    assert all(found[key] == value or math.isnan(found[key]) and math.isnan(value) for key, value in samples.items())
+    assert all(found[key] == value or (math.isnan(found[key]) and math.isnan(value)) for key, value in samples.items())
 
 
 class Given(Collector):
