@@ -101,7 +101,7 @@ class Standing:
         remedy = _remedy(evaluation, verdict, compares=verdict == MISCALIBRATED or over)
         if held and firing is None:
             remedy = CHECK_LABELS, held[0]
-        if verdict in OFF and evaluation.has_undeclared:
+        if evaluation.has_undeclared:
             remedy = CHECK_LABELS, _undeclared_words(evaluation)
         return structs.replace(
             evaluation,

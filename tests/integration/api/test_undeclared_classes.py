@@ -142,3 +142,11 @@ def test_no_alarm_of_a_window_fires_on_them(api, tools, declared, wrong, fires):
     if not fires:
         assert (answer["verdict"], answer["remedy"]) == ("suspect", "check_labels")
         assert "classes that were never declared" in answer["remedy_reason"]
+
+
+def test_labels_are_to_be_checked_also_where_they_are_too_few_for_a_verdict(api, tools, declared):
+    declared()
+    for i in range(10):
+        api.send(sure(tools, f"e{i}"), tools.label(f"e{i}", "zebra" if i < 6 else "cat"))
+    answer = figures(api)
+    assert (answer["verdict"], answer["undeclared_labels"], answer["remedy"]) == ("too_few_labels", 6, "check_labels")
