@@ -17,10 +17,11 @@ from ..runtime.clock import Clock, wall_clock
 from ..runtime.wiring import Services
 from ..store.migrate import pending
 from . import docs, problems
-from .auth import Guard
+from .auth import Guard, Guarded
 from .docs import STATIC
 from .exposition import exposition
 from .freshness import Freshness
+from .front import EVENTS, Application
 from .metrics import CalibrationCollector
 from .paths import Calls, RequestNormaliser
 from .routes import (
@@ -110,7 +111,11 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
         yield
         await run_in_threadpool(services.stop)
 
-    app = FastAPI(
+    events = EventsEndpoint(services.ingest)
+    guard = Guard(database=services.database, local=local)
+    app = Application(
+        events=events,
+        guard=guard,
         title="calwatch",
         version=own_version(),
         description="Watches whether a model in production still means what it says.",
@@ -123,13 +128,13 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
     app.state.now = now
     app.state.freshness = Freshness(services.database, services.roll_up_soon)
     problems.install(app)
-    app.router.routes.append(Route("/v1/events", EventsEndpoint(services.ingest), methods=["POST"]))
+    app.router.routes.append(Route(EVENTS, events, methods=["POST"]))
     for module in ROUTES:
         app.include_router(module.router)
     _add_probes(app, services, now)
     _add_page(app)
     docs.install(app, model_routes())
-    app.add_middleware(Guard, database=services.database, local=local)
+    app.add_middleware(Guarded, guard=guard)
     app.add_middleware(RequestNormaliser, calls=Calls(model_routes()))
     return app
 

@@ -15,8 +15,8 @@ MOST_DIGITS: Final = 18
 _REFUSALS: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 
 
-async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
-    """Return a request's body.
+async def read_body(declared: str, receive: Receive, limit: int) -> bytes:
+    """Return a request's body, whose length is declared, if at all, as text.
 
     Raises
     ------
@@ -26,7 +26,6 @@ async def read_body(headers: Headers, receive: Receive, limit: int) -> bytes:
         when the client disconnects first.
 
     """
-    declared = headers.get("content-length", "")
     if declared.isascii() and declared.isdigit() and (len(declared) > MOST_DIGITS or int(declared) > limit):
         raise TooLarge(f"the body may have at most {limit} bytes")
     parts: list[bytes] = []

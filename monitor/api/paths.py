@@ -123,7 +123,7 @@ class RequestNormaliser:
             await self.app(scope, receive, send)
             return
         bodiless = scope["method"] == "HEAD"
-        answer = _answering(send, bodiless=bodiless)
+        answer = answering(send, bodiless=bodiless)
         try:
             path = self._calls.normalised(scope["path"], scope.get("raw_path"))
         except UnicodeDecodeError:
@@ -133,7 +133,9 @@ class RequestNormaliser:
         await self.app({**scope, **changed}, receive, answer)
 
 
-def _answering(send: Send, *, bodiless: bool) -> Send:
+def answering(send: Send, *, bodiless: bool) -> Send:
+    """Return what sends the answer to a request, with a header that every answer has, and without a body for HEAD."""
+
     async def answer(message: Message) -> None:
         if message["type"] == "http.response.start":
             message = {**message, "headers": [*message.get("headers", ()), (b"x-content-type-options", b"nosniff")]}

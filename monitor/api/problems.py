@@ -125,6 +125,11 @@ def _reason(fault: Mapping[str, object]) -> str:
     return "must be given" if fault["type"] == "missing" else text.replace("Input should be", "must be")
 
 
+def unexpected() -> Response:
+    """Return the answer to a request that failed for no reason that is known."""
+    return problem(500, TITLES[500], "something went wrong; the server's log says what")
+
+
 def install(app: FastAPI) -> None:
     """Turn every error of an app into a problem document."""
 
@@ -146,4 +151,4 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(Exception)
     def _unexpected(_request: Request, _error: Exception) -> Response:
-        return problem(500, TITLES[500], "something went wrong; the server's log says what")
+        return unexpected()

@@ -51,7 +51,7 @@ class JsonRequest(Request):
     async def read(cls, request: Request, *, required: bool) -> "JsonRequest":
         """Return the request with its body; an empty body is an empty object where none is required."""
         must_be_json(request.headers)
-        body = await read_body(request.headers, request.receive, MAX_BODY_BYTES)
+        body = await read_body(request.headers.get("content-length", ""), request.receive, MAX_BODY_BYTES)
         decoded = cls(request.scope, request.receive)
         decoded._body = body  # where starlette keeps a body once it is read
         decoded.content = {} if not body and not required else parsed(body)

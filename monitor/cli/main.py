@@ -1,5 +1,6 @@
 """The command `calwatch`."""
 
+import gc
 import json
 import logging
 import signal
@@ -76,6 +77,8 @@ def serve(
     server = uvicorn.Server(config)
     # The web server repeats a signal once it has stopped, which would make a wanted end look like a crash.
     _on_signal(lambda: setattr(server, "should_exit", True))
+    gc.collect()
+    gc.freeze()  # what is loaded by now stays: looking through it again and again stops all requests for a tenth of a second
     log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
     server.run()
 

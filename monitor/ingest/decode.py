@@ -54,11 +54,16 @@ def decode_events(body: bytes, content_type: str, *, now: datetime) -> Decoded:
     body = without_mark(body)
     if body.count(b"{") + body.count(b"[") > MAX_NESTED:
         raise TooLarge(f"a request may have at most {MAX_NESTED} objects and arrays in all")
-    lines = content_type.partition(";")[0].strip().lower() in LINE_TYPES
+    lines = is_lines(content_type)
     events = _decode_whole(body) if len(body) <= MAX_ITEM_BYTES and not lines else None
     if events is not None:
         return _sorted_out(events, now)
     return _sorted_out([_decode_item(text) for text in _counted(_lines(body) if lines else _items(body))], now)
+
+
+def is_lines(content_type: str) -> bool:
+    """Return whether a content type is newline-delimited JSON."""
+    return content_type.partition(";")[0].strip().lower() in LINE_TYPES
 
 
 LINE_TYPES: Final = frozenset(

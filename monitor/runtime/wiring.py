@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from ..alert import notify
 from ..domain.errors import ConfigError
-from ..ingest.writer import Ingest
+from ..ingest.ingest import Ingest
 from ..store.engine import Database
 from ..store.migrate import pending, upgrade
 from .clock import Clock, clock_of, wall_clock

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, 
 from sqlalchemy.pool import QueuePool
 
 from ..domain.errors import ConfigError, Unavailable
+from .checkpoints import Checkpoints
 
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
 """First releases, newest branch first, in which a rare race no longer corrupts the write-ahead log."""
@@ -94,6 +95,7 @@ class Database:
         self.is_sqlite = self.engine.dialect.name == "sqlite"
         self._idle_milliseconds = max(1, int(1000 * idle_seconds))
         self._turns = Turns()
+        self._checkpoints = Checkpoints(self.engine)
         self._draining = False
 
     @contextmanager
@@ -126,6 +128,7 @@ class Database:
             connection.begin(),
         ):
             yield connection
+        self._checkpoints.note()
 
     def drain(self) -> None:
         """Refuse new transactions; those under way continue."""
@@ -133,6 +136,7 @@ class Database:
 
     def close(self) -> None:
         """Close all connections."""
+        self._checkpoints.close()
         self.engine.dispose()
 
     def _refuse_when_draining(self) -> None:
@@ -188,6 +192,7 @@ def _sqlite_engine(url: str) -> Engine:
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -65536")
+        cursor.execute("PRAGMA wal_autocheckpoint = 0")  # `Checkpoints` does it, so that no commit waits for it
         cursor.close()
 
     @event.listens_for(engine, "begin")

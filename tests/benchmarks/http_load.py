@@ -4,18 +4,22 @@ In a process of its own, which does next to nothing for each request. Prints how
 """
 
 import asyncio
+import gc
 import json
 import sys
 import time
+from functools import partial
 
 OK = b" 200 "
+WARM_UP = 0.5
 
 
 class Sender(asyncio.Protocol):
     """A connection that sends its next request once the last is answered."""
 
-    def __init__(self, requests: list[bytes], until: float, took: list[float]) -> None:
+    def __init__(self, requests: list[bytes], since: float, until: float, took: list[float]) -> None:
         self.requests = requests
+        self.since = since
         self.until = until
         self.took = took
         self.sent = 0
@@ -44,7 +48,8 @@ class Sender(asyncio.Protocol):
             return
         self.waiting = b""
         now = time.perf_counter()
-        self.took.append(now - self.began)
+        if self.began >= self.since:
+            self.took.append(now - self.began)
         if now < self.until:
             self.send()
         else:
@@ -67,24 +72,23 @@ def request(body: bytes) -> bytes:
 
 
 async def load(port: int, bodies: list[bytes], connections: int, seconds: float) -> tuple[list[float], float]:
-    """Return how long each request took, and all of them together."""
+    """Return how long each request took that began after a moment in which all connections were made, and all of them together."""
     requests = [request(body) for body in bodies]
     loop = asyncio.get_running_loop()
     took: list[float] = []
-    began = time.perf_counter()
+    since = time.perf_counter() + WARM_UP
     senders = []
     for place in range(connections):
         mine = requests[place % len(requests) :] + requests[: place % len(requests)]
-        _, sender = await loop.create_connection(
-            lambda mine=mine: Sender(mine, began + seconds, took), "127.0.0.1", port
-        )
+        _, sender = await loop.create_connection(partial(Sender, mine, since, since + seconds, took), "127.0.0.1", port)
         senders.append(sender)
     await asyncio.gather(*(sender.ended for sender in senders))
-    return took, time.perf_counter() - began
+    return took, time.perf_counter() - since
 
 
 def main() -> None:
     """Run what the arguments say."""
+    gc.disable()
     port, connections, seconds = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
     bodies = sys.stdin.buffer.read().splitlines()
     took, lasted = asyncio.run(load(port, bodies, connections, seconds))

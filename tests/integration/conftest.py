@@ -13,7 +13,7 @@ from starlette.testclient import TestClient
 
 from monitor.api.app import create_app, model_routes
 from monitor.api.paths import Calls
-from monitor.ingest.writer import Ingest
+from monitor.ingest.ingest import Ingest
 from monitor.rollup.job import roll_up
 from monitor.runtime.config import Settings
 from monitor.runtime.stages import run_stages

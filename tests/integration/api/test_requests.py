@@ -206,9 +206,9 @@ def test_lines_and_compressed_events_are_taken(model, tools):
 def test_events_are_put_off_while_the_roll_up_is_too_far_behind(api_on, sqlite_url, tools):
     api = api_on(sqlite_url, limit=1)
     answers = []
-    for name in "abcdefgh":
+    for name in range(200):
         answers.append(
-            api.client.post(EVENTS, json={"events": [tools.prediction(f"{name}{i}", 0.5) for i in range(2)]})
+            api.client.post(EVENTS, json={"events": [tools.prediction(f"{name}-{i}", 0.5) for i in range(2)]})
         )
         if answers[-1].status_code != 200:
             break
