@@ -11,7 +11,8 @@ from typing import Any, NamedTuple, Self
 
 from ..domain.errors import BadInput
 from .champion import Calibrated
-from .client import Client, EventId
+from .client import Client
+from .ids import EventId
 from .plain import class_name
 
 Segments = Mapping[str, str | int | bool]

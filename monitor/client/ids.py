@@ -6,10 +6,14 @@ import threading
 import time
 from collections.abc import Callable
 from typing import Final
+from uuid import UUID
 
 VERSION: Final = 0x7000
 VARIANT: Final = 1 << 63
 RANDOM_BITS: Final = 62
+
+EventId = str | UUID | int
+"""What an event may be named by."""
 
 
 class TimeOrderedIds:
