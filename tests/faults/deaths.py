@@ -3,6 +3,7 @@
 What was logged stands in the file `logged`, a line per event, written once `log` has returned.
 """
 
+import asyncio
 import atexit
 import multiprocessing
 import os
@@ -124,6 +125,14 @@ def pool(method: str) -> None:
         workers.join()
 
 
+def renewing_pool() -> None:
+    """Let each worker end after two tasks."""
+    with multiprocessing.get_context("fork").Pool(2, maxtasksperchild=2) as workers:
+        workers.map(emit, [5] * 8, chunksize=1)
+        workers.close()
+        workers.join()
+
+
 def executor() -> None:
     with ProcessPoolExecutor(2) as workers:
         list(workers.map(emit, [5] * 8))
@@ -134,6 +143,41 @@ def joblib() -> None:
     from joblib import Parallel, delayed  # noqa: PLC0415  of this way alone
 
     Parallel(n_jobs=2)(delayed(deaths.emit)(5) for _ in range(8))
+
+
+def forks_within_a_fork() -> None:
+    emit(3)
+    child = os.fork()
+    if child == 0:
+        emit(3)
+        fork()
+        sys.exit(0)
+    os.waitpid(child, 0)
+
+
+def forks_from_a_thread() -> None:
+    """Fork in a thread, while the others log."""
+    threads = [threading.Thread(target=work) for work in (emit, emit, fork, fork, emit)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+
+def interrupted_loop() -> None:
+    """Be interrupted in an event loop, whose tasks log as they are cancelled."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+
+    async def serve() -> None:
+        try:
+            emit()
+            await asyncio.to_thread(emit, 5)
+            os.kill(os.getpid(), signal.SIGINT)
+            await asyncio.sleep(5)
+        finally:
+            emit(3)
+
+    asyncio.run(serve())
 
 
 def forks() -> None:
@@ -182,14 +226,14 @@ def uvicorn(*options: str) -> None:
         ask()
 
 
-def gunicorn() -> None:
-    with server("gunicorn", "--bind", f"127.0.0.1:{PORT}", "--preload", "--workers", "2", "deaths:wsgi"):
+def gunicorn(*options: str) -> None:
+    with server("gunicorn", "--bind", f"127.0.0.1:{PORT}", "--workers", "2", *options, "deaths:wsgi"):
         ask()
 
 
-def celery() -> None:
+def celery(*options: str) -> None:
     quiet = ("--without-gossip", "--without-mingle", "--without-heartbeat")
-    with server("celery", "-A", "deaths:tasks", "worker", "-c", "2", *quiet):
+    with server("celery", "-A", "deaths:tasks", "worker", "-c", "2", *quiet, *options):
         app = __getattr__("tasks")
         for _ in range(EVENTS // 2):
             app.send_task("pair")
@@ -310,16 +354,28 @@ WAYS: dict[str, Callable[[], object]] = {
     "SIGTERM": is_terminated,
     "Process fork": lambda: processes("fork"),
     "Process spawn": lambda: processes("spawn"),
+    "Process forkserver": lambda: processes("forkserver"),
+    "Pool forkserver": lambda: pool("forkserver"),
+    "Pool renewing": renewing_pool,
     "Pool fork": lambda: pool("fork"),
     "Pool spawn": lambda: pool("spawn"),
     "executor": executor,
     "joblib": joblib,
+    "asyncio": interrupted_loop,
     "os.fork": forks,
+    "os.fork twice": forks_within_a_fork,
+    "os.fork in a thread": forks_from_a_thread,
     "os.fork while connecting": forks_while_connecting,
     "uvicorn": lambda: uvicorn("deaths:lived"),
     "uvicorn workers": lambda: uvicorn("--workers", "2", "deaths:lived"),
-    "gunicorn preload": gunicorn,
+    "gunicorn": gunicorn,
+    "gunicorn preload": lambda: gunicorn("--preload"),
+    "gunicorn threads": lambda: gunicorn("--preload", "--worker-class", "gthread", "--threads", "2"),
+    "gunicorn renewing": lambda: gunicorn("--preload", "--max-requests", "7"),
     "celery": celery,
+    "celery renewing": lambda: celery("--max-tasks-per-child", "3"),
+    "celery threads": lambda: celery("--pool", "threads"),
+    "celery solo": lambda: celery("--pool", "solo"),
     "SIGKILL": is_killed,
     "os._exit": leaves_at_once,
     "exec": executes,

@@ -26,8 +26,11 @@ NOBODY = "http://127.0.0.1:9"
 AT_ONCE = 3
 
 HANDED_OVER = (
-    "end", "sys.exit", "exception", "thread", "atexit", "Ctrl-C", "Process fork", "Process spawn", "Pool fork", "Pool spawn", "executor",
-    "joblib", "os.fork", "os.fork while connecting", "uvicorn", "uvicorn workers", "gunicorn preload", "celery",
+    "end", "sys.exit", "exception", "thread", "atexit", "Ctrl-C", "asyncio",
+    "Process fork", "Process spawn", "Process forkserver", "Pool fork", "Pool spawn", "Pool forkserver", "Pool renewing",
+    "executor", "joblib", "os.fork", "os.fork while connecting", "os.fork twice",
+    "uvicorn", "uvicorn workers", "gunicorn", "gunicorn preload", "gunicorn threads", "gunicorn renewing",
+    "celery", "celery renewing", "celery threads", "celery solo",
 )  # fmt: skip
 """Ways to die that run code of ours."""
 
