@@ -74,15 +74,18 @@ class Batch(NamedTuple):
             yield dict(zip(self.columns, values, strict=True), **self.constants)
 
 
-def batch_of(fields: Mapping[str, Any]) -> Batch:
+def batch_of(fields: Mapping[str, Any], *, needed: Iterable[str] = ()) -> Batch:
     """Return the columns and constants among fields; None is no field.
 
     Raises
     ------
     BadInput
-        when columns differ in length, there is none, or one can't be read.
+        when columns differ in length, there is none, one can't be read, or a needed field is missing.
 
     """
+    for name in needed:
+        if fields[name] is None:
+            raise BadInput(name, None, "it must be a column, one entry per event")
     read = {name: _read(name, value) for name, value in fields.items() if value is not None}
     columns = {name: value for name, value in read.items() if isinstance(value, list)}
     sizes = {name: len(column) for name, column in columns.items()}
@@ -123,10 +126,19 @@ def _entries(name: str, value: Any) -> Any:
     if isinstance(value, str | bytes) or getattr(value, "shape", None) == ():
         return value
     if hasattr(value, "tolist"):
-        return list(value.__array__()) if _is_narrow(value) else value.tolist()
+        return _listed(value)
     if hasattr(value, "__arrow_c_stream__"):
         return _native(name, value).to_list()
     return list(value) if isinstance(value, Iterable) else value
+
+
+def _listed(value: Any) -> Any:
+    """Return the entries of an array or a series, None where an array is masked."""
+    if hasattr(value, "mask") and hasattr(value, "filled"):
+        return list(value)  # `tolist` widens, `__array__` forgets the mask
+    if _is_narrow(value) or _holds_times(value):
+        return list(value.__array__())
+    return value.tolist()
 
 
 def _objects(name: str, columns: Mapping[Any, Any]) -> Any:
@@ -172,6 +184,11 @@ def _is_narrow(value: Any) -> bool:
     """Return whether an array holds floats of fewer than 64 bits, which are read one by one."""
     dtype = getattr(value, "dtype", None)
     return getattr(dtype, "kind", None) == "f" and dtype.itemsize < DOUBLE  # type: ignore[union-attr]
+
+
+def _holds_times(value: Any) -> bool:
+    """Return whether an array holds times of NumPy, of which `tolist` may make plain numbers."""
+    return getattr(getattr(value, "dtype", None), "kind", None) == "M" and not hasattr(value, "array")
 
 
 def _is_frame(value: Any) -> bool:

@@ -18,6 +18,7 @@ from .lifecycle import exit_on_sigterm
 from .limited import LimitedWarnings
 from .memory import Memory
 from .parameters import check
+from .plain import is_missing
 from .spool import Spool
 from .transport import Transport
 
@@ -238,7 +239,7 @@ class Client(Calibration):
                     event_id=text,
                     model=self._model,
                     model_version=self._model_version,
-                    timestamp=datetime.now(UTC) if timestamp is None else timestamp,
+                    timestamp=datetime.now(UTC) if timestamp is None or is_missing(timestamp) else timestamp,
                     probability=probability,
                     raw_probability=raw_probability,
                     calibrator_version=calibrator_version,
@@ -248,7 +249,7 @@ class Client(Calibration):
                     event_id=text,
                     model=self._model,
                     model_version=self._model_version,
-                    timestamp=datetime.now(UTC) if timestamp is None else timestamp,
+                    timestamp=datetime.now(UTC) if timestamp is None or is_missing(timestamp) else timestamp,
                     probability=probability,
                     probabilities=probabilities if probabilities is None else items.by_class(probabilities),
                     logits=logits if logits is None else items.by_class(logits),
@@ -357,7 +358,7 @@ class Client(Calibration):
         """
         columns = {"event_id": event_ids, "label": labels, **fields}
         try:
-            batch = batch_of(columns)
+            batch = batch_of(columns, needed=("event_id", "label"))
         except Exception as error:  # noqa: BLE001  nothing raises into serving code
             self._drop(error, longest(columns))
             return

@@ -12,6 +12,7 @@ from uuid import UUID
 
 import msgspec
 
+from ..domain.errors import BadInput
 from ..domain.events import LabelEvent, PredictionEvent
 from .plain import class_name, labelled, plain
 
@@ -130,10 +131,10 @@ def text_id(event_id: Any) -> str:
 
 
 def _text_id(event_id: Any) -> str:
-    if isinstance(event_id, bool):
-        raise TypeError("event_id is a bool; it must be text, a UUID or a whole number")
     if isinstance(event_id, str | UUID):
         return str(event_id)
+    if isinstance(event_id, bool) or not hasattr(type(event_id), "__index__"):
+        raise BadInput("event_id", event_id, "it must be text, a UUID or a whole number")
     return str(operator.index(event_id))
 
 

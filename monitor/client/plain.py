@@ -40,6 +40,8 @@ def plain(value: Any) -> Any:
             return convert(value)
     if _is_narrow(value):
         return float(str(value))
+    if getattr(getattr(value, "dtype", None), "kind", None) == "M" and getattr(value, "shape", None) == ():
+        return None if value != value else str(value)  # noqa: PLR0124  NaT differs; `tolist` may make a plain number of a time
     if hasattr(value, "tolist"):
         listed = value.tolist()
         if type(listed) in PLAIN:
@@ -49,7 +51,9 @@ def plain(value: Any) -> Any:
 
 def is_missing(value: Any) -> bool:
     """Return whether a value of a table is not there: None, NaN or a mark of pandas."""
-    return value is None or type(value).__name__ in MISSING or (isinstance(value, float) and value != value)  # noqa: PLR0124  NaN differs
+    name = type(value).__name__
+    differs = isinstance(value, float) or name == "datetime64"  # from itself, where it is NaN or NumPy's NaT
+    return value is None or name in MISSING or (differs and bool(value != value))  # noqa: PLR0124
 
 
 def labelled(vector: Any) -> dict[Any, Any] | None:

@@ -280,3 +280,46 @@ def test_lists_need_neither_numpy_nor_narwhals_and_a_frame_says_what_it_needs():
         "False",
         "probabilities is 'DataFrame': data frames need: pip install 'calwatch[frames]'",
     ]
+
+
+@pytest.mark.parametrize("width", ["f2", "f4", "f8"])
+def test_a_masked_entry_is_no_prediction(client: Client, width: str):
+    client.log_many(["a", "b"], probability=np.ma.array([0.25, 0.75], mask=[False, True], dtype=width))
+    assert [event["probability"] for event in queued(client)] == [0.25]
+    assert client.stats().dropped == 1
+
+
+@pytest.mark.parametrize("missing", [None, pd.NaT, np.datetime64("NaT"), float("nan"), pd.NA])
+def test_a_missing_time_is_now(client: Client, missing: Any):
+    client.log_many(["a", "b"], probability=0.5, timestamp=[AT, missing])
+    client.log("c", probability=0.5, timestamp=missing)
+    first, *others = [datetime.fromisoformat(event["timestamp"]) for event in queued(client)]
+    assert first == AT
+    assert all(other > AT for other in others)
+
+
+@pytest.mark.parametrize("unit", ["ns", "us", "s", "D"])
+def test_times_of_numpy_are_times_and_never_numbers(unit: str):
+    strict = Client(NOBODY, "m", timeout=0.1, strict=True)
+    times = np.array(["2026-01-05"], dtype=f"datetime64[{unit}]")
+    for log in (
+        lambda: strict.log_many(["a"], probability=0.5, timestamp=times),
+        lambda: strict.log("a", probability=0.5, timestamp=times[0]),
+    ):
+        with pytest.raises(BadInput, match="timestamp is '2026-01-05"):
+            log()
+    strict.close(timeout=0)
+
+
+@pytest.mark.parametrize(("ids", "labels", "field"), [(["a", "b"], None, "label"), (None, [1, 0], "event_id")])
+def test_labels_without_a_column_are_dropped_and_counted(client: Client, ids: Any, labels: Any, field: str):
+    client.label_many(ids, labels)
+    assert client.stats().dropped == client.stats().logged == 2
+    with pytest.raises(BadInput, match=f"{field} is None"):
+        Client(NOBODY, "m", strict=True).label_many(ids, labels)
+
+
+@pytest.mark.parametrize("event_id", [1.0, float("nan"), True, b"a", {}, pd.NA])
+def test_an_id_of_a_wrong_type_is_named(event_id: Any):
+    with pytest.raises(BadInput, match=r"event_id is [^:]+: it must be text, a UUID"):
+        Client(NOBODY, "m", strict=True).log(event_id, probability=0.5)
