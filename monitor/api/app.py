@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 
 from ..domain.errors import Unavailable
 from ..runtime.clock import Clock, wall_clock
+from ..runtime.replays import Replays
 from ..runtime.wiring import Services
 from ..store.migrate import pending
 from . import docs, problems
@@ -104,11 +105,13 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
     now : the time in microseconds since 1970
 
     """
+    running = Replays(services.database, now)
 
     @asynccontextmanager
     async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
         services.start()
         yield
+        await run_in_threadpool(running.stop)
         await run_in_threadpool(services.stop)
 
     events = EventsEndpoint(services.ingest)
@@ -126,6 +129,7 @@ def create_app(services: Services, *, local: bool, now: Clock = wall_clock) -> F
     )
     app.state.services = services
     app.state.now = now
+    app.state.replays = running
     app.state.freshness = Freshness(services.database, services.roll_up_soon)
     problems.install(app)
     app.router.routes.append(Route(EVENTS, events, methods=["POST"]))

@@ -8,6 +8,7 @@ from pydantic import AfterValidator
 
 from ..domain.errors import BadInput
 from ..domain.names import name_fault
+from ..runtime.replays import Replays
 from ..runtime.wiring import Services
 from ..store import models
 from .paths import Recognised
@@ -29,6 +30,12 @@ model_named: Final = models.named
 def services(request: Request) -> Services:
     """Return the services of this process."""
     running: Services = request.app.state.services
+    return running
+
+
+def replays_of(request: Request) -> Replays:
+    """Return the replays of this process."""
+    running: Replays = request.app.state.replays
     return running
 
 
@@ -61,6 +68,7 @@ SentJson = Annotated[dict[str, Any], Depends(sent_json)]
 """The body of a route that describes it by `takes` and checks it itself."""
 
 Context = Annotated[Services, Depends(services)]
+Running = Annotated[Replays, Depends(replays_of)]
 By = Annotated[Caller, Depends(caller)]
 Now = Annotated[int, Depends(moment)]
 

@@ -161,7 +161,9 @@ def replay(
     policy: Annotated[Path, typer.Option(help="a JSON file of settings, any subset", exists=True, dir_okay=False)],
     start: Annotated[str | None, typer.Option(help="RFC 3339; the beginning of the history if not given")] = None,
     end: Annotated[str | None, typer.Option(help="RFC 3339; the end of the history if not given")] = None,
-    step: Annotated[str, typer.Option(help="event time between evaluations")] = "1h",
+    step: Annotated[
+        str | None, typer.Option(help="event time between evaluations; 1h, or what gives 2,000 steps, if not given")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="print what the API would answer")] = False,
 ) -> None:
     """Tell what other settings would have done over stored history: alerts, promotions, rollbacks."""

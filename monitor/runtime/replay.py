@@ -31,6 +31,9 @@ from .replay_outcome import ReplayOutcome, outcome_of
 from .stages import EVALUATE, stages
 
 MOST_STEPS: Final = 20_000
+USUAL_STEPS: Final = 2000
+"""Without a `step` there are at most so many."""
+
 MOST_EVENTS: Final = 2_000_000
 BATCH: Final = 10_000
 RUN_UP: Final = 8
@@ -50,7 +53,7 @@ class Plan:
     settings: ModelSettings
     start: int | None  # microseconds of event time; None: the beginning of the history
     end: int | None  # None: its end
-    step: int
+    step: int | None  # None: an hour, or so many that there are at most `USUAL_STEPS`
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,13 +86,15 @@ def plan_of(model: Model, policy: Mapping[str, Any]) -> Plan:
     start, end = (None if policy.get(name) is None else parse_bound(name, policy[name]) for name in ("start", "end"))
     if start is not None and end is not None and start >= end:
         raise BadInput("end", policy["end"], "must be after start")
-    step = HOUR if policy.get("step") is None else parse_span("step", policy["step"])
-    if step < MINUTE:
+    step = None if policy.get("step") is None else parse_span("step", policy["step"])
+    if step is not None and step < MINUTE:
         raise BadInput("step", policy["step"], "must be at least 1m")
     return Plan(settings=settings_from(model.settings, settings), start=start, end=end, step=step)
 
 
-def history(connection: Connection, model: Model, plan: Plan, now: int) -> History:
+def history(
+    connection: Connection, model: Model, plan: Plan, now: int, *, report: Report = lambda _done, _total: None
+) -> History:
     """Return the events of a replay.
 
     A label is known at its own time; one without a time once the label delay has passed since its prediction; a later label of an event
@@ -110,6 +115,7 @@ def history(connection: Connection, model: Model, plan: Plan, now: int) -> Histo
     reference: list[tuple[int, LabelRow]] = []
     left_out = 0
     for chunk in events.scan(connection, model.id, reference=None):
+        report(0, 0)
         rows = [row for row in chunk if (first <= row.at or row.reference) and row.at < last]
         usable = [row for row in rows if row.calibrator is None or row.raw is not None]
         left_out += len(rows) - len(usable)
@@ -182,11 +188,17 @@ def _moments(plan: Plan, past: History) -> list[int]:
     begin, newest = past.traffic
     start = begin if plan.start is None else plan.start
     end = newest if plan.end is None else min(plan.end, newest)
-    first, last = floor(start, plan.step) + plan.step, ceil(end + 1, plan.step)
-    count = (last - first) // plan.step + 1
+    step = _usual_step(end - start) if plan.step is None else plan.step
+    first, last = floor(start, step) + step, ceil(end + 1, step)
+    count = (last - first) // step + 1
     if count > MOST_STEPS:
-        raise BadInput("step", plan.step // 1_000_000, f"gives {count} steps; at most {MOST_STEPS}: make it longer")
-    return list(range(first, last + 1, plan.step))
+        raise BadInput("step", step // 1_000_000, f"gives {count} steps; at most {MOST_STEPS}: make it longer")
+    return list(range(first, last + 1, step))
+
+
+def _usual_step(length: int) -> int:
+    """Return the fewest hours that give at most `USUAL_STEPS` steps."""
+    return HOUR * max(1, -(-length // (HOUR * (USUAL_STEPS - 2))))
 
 
 class _Feed:

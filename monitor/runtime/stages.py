@@ -20,7 +20,7 @@ from ..recalibrate.job import answer_breach
 from ..recalibrate.outcomes import Refitted, Refused
 from ..recalibrate.trials import judge_trials
 from ..rollup.job import roll_up
-from ..store import estimates, evaluations, journal, models
+from ..store import estimates, evaluations, journal, models, replays
 from ..store.engine import Database
 from ..store.jobs import failed
 from ..store.lease import hold
@@ -33,6 +33,7 @@ NOTIFY_SECONDS: Final = 1.0
 HOUSEKEEPING_SECONDS: Final = 3600.0
 HISTORY_IN_FULL: Final = 2 * DAY
 ESTIMATES_IN_FULL: Final = 30 * DAY
+REPLAYS_KEPT: Final = 7 * DAY
 
 ROLL_UP: Final = "rollup"
 
@@ -163,6 +164,7 @@ def jobs_of(
             before = present - settings.evaluation_days * DAY
             evaluations.thin(connection, before=before, hourly_before=present - HISTORY_IN_FULL)
             estimates.thin(connection, before=before, daily_before=present - ESTIMATES_IN_FULL)
+            replays.thin(connection, before=present - REPLAYS_KEPT)
 
     def notify(token: int) -> int:
         url, attempts = settings.webhook_url, settings.webhook_attempts

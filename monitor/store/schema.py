@@ -373,6 +373,24 @@ alert_state = Table(
     Column("since", BigInteger, nullable=False),  # event time of the last transition
 )
 
+replay = Table(
+    "replay",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    _model_column(),
+    Column("state", Text, nullable=False),  # running, done, failed or cancelled
+    Column("policy", Text, nullable=False),  # JSON object, as sent
+    Column("done", Integer, nullable=False, server_default="0"),  # steps
+    Column("total", Integer, nullable=False, server_default="0"),
+    Column("created_at", BigInteger, nullable=False),
+    Column("heard_at", BigInteger, nullable=False),  # by the database's clock: when its process last told how far it is
+    Column("finished_at", BigInteger),
+    Column("reason", Text),  # of a failure
+    Column("result", Text),  # JSON, as it is answered
+    Index(None, "model_id", "id"),
+    sqlite_autoincrement=True,  # the number of a replay that was deleted is never given to another
+)
+
 notification = Table(
     "notification",
     metadata,

@@ -1,5 +1,5 @@
-"""Roll-up of predictions with their labels: as a share of a bare insert of the same rows into equal tables with one unique index, and of old
-history, where every event falls into another hour, as a share of the speed on fresh traffic."""
+"""Roll-up of predictions with their labels: as a share of a bare insert of the same rows into equal tables with one unique index; and of
+old history, where every event falls into another hour, as a share of the speed on fresh traffic."""
 
 import os
 import random

@@ -544,6 +544,28 @@ def test_a_rejection_is_logged_with_its_reason(server, open_page):
     assert (step["action"], step["detail"]["reason"]) == ("reject", "the labels were wrong")
 
 
+def test_other_settings_are_tried_and_what_they_would_have_done_is_shown(server, open_page):
+    server.feed("replayed", recalibration="off")
+    page = open_page(model_url(server, "replayed"))
+    page.locator("[data-act=replay]").click()
+    page.locator("dialog input").fill('{"thresholds": {"ece": 0.02}, "step": "1m"}')
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text="Replay 1 is running").wait_for()
+    page.locator("[data-press=close]").click()
+    page.locator("[data-act=showReplay]").click(timeout=60_000)
+    page.locator("dialog p", has_text="1 alert, 0 promotions, 0 rollbacks in").wait_for()
+    page.locator("dialog li", has_text="Miscalibration").wait_for()
+
+
+def test_settings_that_are_no_json_are_refused(server, shared, open_page):
+    page = open_page(model_url(server, shared))
+    page.locator("[data-act=replay]").click()
+    page.locator("dialog input").fill("ece = 0.02")
+    page.locator("[data-press=go]").click()
+    page.locator("dialog h2", has_text="That did not work").wait_for()
+    assert server.get(f"/v1/models/{shared}/replays") == {"replays": []}
+
+
 def test_a_promotion_is_shown_before_it_is_made(server, open_page):
     server.feed("previewed", calibrators=1, decisions={"approve": {"threshold": 0.65}})
     page = open_page(model_url(server, "previewed"))

@@ -2,6 +2,7 @@
 
 import json
 import re
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -45,6 +46,17 @@ class Api:
 
     def post(self, path: str, body: Any = None, *, status: int = 200) -> Any:
         return self.ask("POST", path, json={} if body is None else body, status=status)
+
+    def replay(self, **policy: Any) -> Any:
+        """Replay a policy and return what came of it."""
+        number = self.post("/v1/models/m/replay", policy, status=202)["id"]
+        for _ in range(600):
+            found = self.get(f"/v1/models/m/replays/{number}")
+            if found["state"] != "running":
+                break
+            time.sleep(0.05)
+        assert found["state"] == "done", found
+        return found["result"]
 
     def put(self, name: str = "m", *, status: int = 200, **settings: Any) -> Any:
         return self.ask("PUT", address(name), json=settings, status=status)

@@ -1,28 +1,30 @@
-"""The route that replays other settings over stored history."""
+"""The routes of replays: other settings over stored history."""
 
-import threading
-from typing import Annotated, Final
+from typing import Annotated, Any, Literal
 
-from fastapi import APIRouter
+import msgspec
+from fastapi import APIRouter, Path
 from msgspec import Meta, Struct
+from sqlalchemy import Connection
 from starlette.responses import Response
 
-from ...domain.errors import Unavailable
-from ...runtime.replay import history, plan_of, replay_history
+from ...domain.errors import Conflict, NotFound
+from ...domain.quantities import Count, Moment
+from ...domain.times import moment
+from ...runtime.replay import plan_of
 from ...runtime.replay_outcome import ReplayOutcome
+from ...store import replays
+from ...store.replays import Replay
 from ..alerts import AlertAnswer
 from ..answers import answer, gives, takes
-from ..dependencies import Context, ModelName, Now, SentJson, model_named
+from ..dependencies import Context, ModelName, Now, Running, SentJson, model_named
 from ..freshness import CURRENT
 from ..settings import takes_settings
 from ..strict import StrictRoute
 
 router = APIRouter(prefix="/v1/models", tags=["figures"], route_class=StrictRoute)
 
-RETRY_SECONDS: Final = 10.0
-
-TURN: Final = threading.Lock()
-"""A replay takes a whole core, so a process runs one at a time."""
+Number = Annotated[int, Path(description="The replay's number.", ge=1, le=2**31 - 1)]
 
 
 @takes_settings
@@ -31,7 +33,10 @@ class ReplayBody(Struct, frozen=True, kw_only=True):
 
     start: Annotated[str | None, Meta(description="RFC 3339; the beginning of the history if not given")] = None
     end: Annotated[str | None, Meta(description="RFC 3339; the end of the history if not given")] = None
-    step: Annotated[str, Meta(description="event time between evaluations, at least 1m")] = "1h"
+    step: Annotated[
+        str | None,
+        Meta(description="event time between evaluations, at least 1m; if not given, 1h, or what gives 2,000 steps"),
+    ] = None
 
 
 class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -40,20 +45,104 @@ class Replayed(ReplayOutcome, frozen=True, kw_only=True, forbid_unknown_fields=T
     alerts: tuple[AlertAnswer, ...]
 
 
-@router.post("/{model}/replay", responses=gives(Replayed), openapi_extra=takes(ReplayBody), dependencies=[CURRENT])
-def replay_policy(context: Context, now: Now, model: ModelName, policy: SentJson) -> Response:
+class Begun(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A replay that runs."""
+
+    id: int
+
+
+class Progress(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How far a replay is."""
+
+    done: Annotated[Count, Meta(description="steps")]
+    total: Annotated[Count, Meta(description="0 while the history is read")]
+
+
+class ReplayState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A replay, without what came of it."""
+
+    id: int
+    state: Literal["running", "done", "failed", "cancelled"]
+    progress: Progress
+    policy: Annotated[dict[str, Any], Meta(description="as it was sent")]
+    created_at: Moment
+    finished_at: Moment | None
+    reason: Annotated[str | None, Meta(description="of a failure")]
+
+
+class ReplayAnswer(ReplayState, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A replay, with what came of it."""
+
+    result: Annotated[Replayed | None, Meta(description="null unless it is done")]
+
+
+class ReplayList(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The replays of a model within the last week, newest first."""
+
+    replays: list[ReplayState]
+
+
+@router.post(
+    "/{model}/replay",
+    status_code=202,
+    responses=gives(Begun, "it runs", 202),
+    openapi_extra=takes(ReplayBody),
+    dependencies=[CURRENT],
+)
+def replay_policy(context: Context, running: Running, model: ModelName, policy: SentJson) -> Response:
     """Replay thresholds, tests and recalibration under other settings over stored history; nothing stored changes.
 
+    Answers at once; `GET /v1/models/{model}/replays/{number}` says how far it is, and what came of it. One at a time for each model.
     Labels are known at their own time; one without a time when the label delay has passed since its prediction. Alerts,
     promotions and rollbacks are in event time, newest first.
     """
-    if not TURN.acquire(blocking=False):
-        raise Unavailable("another replay is running", retry_after=RETRY_SECONDS)
-    try:
-        with context.database.read() as connection:
-            declared = model_named(connection, model)
-            plan = plan_of(declared, policy)
-            past = history(connection, declared, plan, now)
-        return answer(replay_history(declared, plan, past))
-    finally:
-        TURN.release()
+    with context.database.read() as connection:
+        declared = model_named(connection, model)
+    return answer(Begun(id=running.start(declared, plan_of(declared, policy), policy)), status=202)
+
+
+@router.get("/{model}/replays", responses=gives(ReplayList))
+def list_replays(context: Context, now: Now, model: ModelName) -> Response:
+    """List the replays of the last week, newest first."""
+    with context.database.read() as connection:
+        listed = replays.of_model(connection, model_named(connection, model).id, now)
+    return answer(ReplayList(replays=[ReplayState(**_fields(one)) for one in listed]))
+
+
+@router.get("/{model}/replays/{number}", responses=gives(ReplayAnswer))
+def get_replay(context: Context, now: Now, model: ModelName, number: Number) -> Response:
+    """Tell how far a replay is, and what came of it once it is done."""
+    with context.database.read() as connection:
+        found = _found(connection, model, number, now)
+    result = None if found.result is None else msgspec.Raw(found.result)
+    return answer({**_fields(found), "result": result})
+
+
+@router.delete("/{model}/replays/{number}", responses=gives(ReplayState))
+def cancel_replay(context: Context, now: Now, model: ModelName, number: Number) -> Response:
+    """Cancel a replay that runs."""
+    with context.database.write() as connection:
+        found = _found(connection, model, number, now)
+        if not replays.cancel(connection, number, now):
+            raise Conflict(f"replay {number} does not run: it is {found.state}")
+        found = _found(connection, model, number, now)
+    return answer(ReplayState(**_fields(found)))
+
+
+def _found(connection: Connection, model: str, number: int, now: int) -> Replay:
+    found = replays.one(connection, model_named(connection, model).id, number, now)
+    if found is None:
+        raise NotFound(f"there is no replay {number} of model {model}; those of the last week are kept")
+    return found
+
+
+def _fields(found: Replay) -> dict[str, Any]:
+    return {
+        "id": found.id,
+        "state": found.state,
+        "progress": Progress(done=found.done, total=found.total),
+        "policy": found.policy,
+        "created_at": moment(found.created_at),
+        "finished_at": None if found.finished_at is None else moment(found.finished_at),
+        "reason": found.reason,
+    }

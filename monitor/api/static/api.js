@@ -72,6 +72,16 @@ export function post(path, body) {
 }
 
 /**
+ * Delete what is at a path.
+ * @template Answer
+ * @param {string} path
+ * @returns {Promise<Answer>}
+ */
+export function remove(path) {
+  return ask("DELETE", path);
+}
+
+/**
  * Return the path of a model, or of something below it; any name is safe.
  * @param {string} model
  * @param {(string | number)[]} rest
@@ -128,7 +138,7 @@ export function plausibleKey(value) {
 }
 
 /**
- * @param {"GET" | "POST"} method
+ * @param {"GET" | "POST" | "DELETE"} method
  * @param {string} path
  * @param {Query} [query]
  * @param {object} [body]

@@ -482,6 +482,32 @@
  */
 
 /**
+ * @typedef {object} Replay
+ * @property {number} id
+ * @property {"running" | "done" | "failed" | "cancelled"} state
+ * @property {{ done: number, total: number }} progress
+ * @property {object} policy
+ * @property {string} created_at
+ * @property {string | null} finished_at
+ * @property {string | null} reason
+ */
+
+/** @typedef {{ replays: Replay[] }} Replays */
+
+/** @typedef {{ at: string, reason: string | null }} ReplayedStep */
+
+/**
+ * @typedef {object} ReplayResult
+ * @property {{ at: string, kind: string, state: "firing" | "resolved", evidence: { summary: string } }[]} alerts
+ * @property {ReplayedStep[]} promotions
+ * @property {ReplayedStep[]} rollbacks
+ * @property {number} evaluations
+ * @property {number} left_out
+ */
+
+/** @typedef {Replay & { result: ReplayResult | null }} ReplayAnswer */
+
+/**
  * @typedef {object} FieldError
  * @property {string} field
  * @property {string} reason
@@ -536,6 +562,7 @@
  * @property {EstimateAnswer} estimate
  * @property {Drift} drift
  * @property {Rejections} rejections
+ * @property {Replays} replays
  */
 
 /** @typedef {{ description?: string, $ref?: string, anyOf?: { $ref?: string }[], properties?: Record<string, Schema> }} Schema  Of JSON. */

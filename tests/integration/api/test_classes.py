@@ -329,7 +329,7 @@ def test_a_replay_tells_which_classes_a_policy_would_have_alerted(api, declare, 
     for _ in range(3):
         serve(shift=0.2)
     assert alerts() == []
-    outcome = api.post("/v1/models/m/replay", {"class_thresholds": {"cat": 0.03, "eel": 0.03}, "step": "1h"})
+    outcome = api.replay(class_thresholds={"cat": 0.03, "eel": 0.03}, step="1h")
     told = [(alert["kind"], alert["window"], alert["segment"], alert["state"]) for alert in outcome["alerts"]]
     assert told == [("miscalibration", "sequential", "class=cat", "firing")]
 

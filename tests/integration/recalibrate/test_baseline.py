@@ -552,6 +552,6 @@ def test_a_replay_begins_with_it_too(sqlite_api, tools):
             for event in traffic(tools, 20, name=f"h{hour}-", timestamp=f"2026-01-05T{hour:02}:30:00Z")
         )
     )
-    found = sqlite_api.post("/v1/models/m/replay", {"recalibration": "auto", "start": "2026-01-05T10:00:00Z"})
+    found = sqlite_api.replay(recalibration="auto", start="2026-01-05T10:00:00Z")
     (promoted,) = found["promotions"]
     assert promoted["fitted_from"]["source"] == "validation"

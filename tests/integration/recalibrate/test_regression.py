@@ -213,7 +213,7 @@ def test_a_biased_regression_is_served_by_quantiles(sqlite_api, tools, clock):
 
 def test_a_replay_repairs_a_regression(sqlite_api, tools):
     filled(sqlite_api, tools, count=800)
-    found = sqlite_api.post(f"{M}/replay", {"recalibration": "auto"})
+    found = sqlite_api.replay(recalibration="auto")
     assert [each["method"] for each in found["promotions"]] == ["variance_scaling"]
     assert [each["state"] for each in found["alerts"]][-1] == "firing"
 
@@ -222,7 +222,7 @@ def test_a_replay_takes_raw_distributions_of_what_was_calibrated(sqlite_api, too
     made = filled(sqlite_api, tools).post(CALIBRATORS, {"promote": True}, status=201)
     later = START + timedelta(hours=2)
     sqlite_api.send(*traffic(tools, "normal", 300, begin=later, seed=2, champion=made))
-    found = sqlite_api.post(f"{M}/replay", {"start": later.isoformat()})
+    found = sqlite_api.replay(start=later.isoformat())
     assert found["left_out"] == 0
     assert [(each["kind"], each["state"]) for each in found["alerts"]] == [("miscalibration", "firing")]
 

@@ -1,6 +1,9 @@
 """What other settings would have done over stored history."""
 
 import json
+import threading
+import time
+from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,11 +13,13 @@ from scipy.special import expit, logit
 from sqlalchemy import select
 from typer.testing import CliRunner
 
-from monitor.api.routes import replay as route
 from monitor.cli import main
 from monitor.domain.times import DAY, HOUR, MINUTE, micros, rfc3339
-from monitor.store import scratch
+from monitor.runtime import replays as replays_module
+from monitor.runtime.replay import _usual_step, replay_history
+from monitor.store import models, replays, scratch
 from monitor.store.schema import metadata, secret
+from monitor.store.schema import replay as replay_table
 
 BEGIN = datetime.fromisoformat("2026-01-01T00:00:00Z")
 SHIFT = BEGIN + timedelta(days=6)
@@ -61,8 +66,8 @@ def stored(api: Any, events: list[dict[str, Any]]) -> None:
         api.send(*events[first : first + 5000])
 
 
-def replayed(api: Any, *, status: int = 200, **policy: Any) -> Any:
-    return api.post("/v1/models/m/replay", {**POLICY, **policy}, status=status)
+def replayed(api: Any, **policy: Any) -> Any:
+    return api.replay(**{**POLICY, **policy})
 
 
 def at_of(step: dict[str, Any]) -> datetime:
@@ -70,12 +75,12 @@ def at_of(step: dict[str, Any]) -> datetime:
 
 
 def contents(api: Any) -> dict[str, list[Any]]:
-    """Return all that is stored, but for the lease."""
+    """Return all that is stored, but for the lease and the list of replays."""
     with api.services.database.read() as connection:
         return {
             table.name: sorted(map(tuple, connection.execute(select(table))), key=repr)
             for table in metadata.sorted_tables
-            if table.name != "lease"
+            if table.name not in {"lease", "replay"}
         }
 
 
@@ -209,10 +214,18 @@ def test_a_wrong_policy_is_refused_and_says_which_part(sqlite_api: Any, given: d
     assert field == sqlite_api.refused("POST", "/v1/models/m/replay", json=given)["field"]
 
 
-def test_too_many_steps_are_refused(sqlite_api: Any) -> None:
+def test_too_many_steps_fail_and_say_which_part(sqlite_api: Any) -> None:
     stored(sqlite_api, [*history(1, per_hour=1), *_much_later()])
-    error = sqlite_api.refused("POST", "/v1/models/m/replay", json={"step": "1m"})
-    assert "step" == error["field"]
+    failed = ended(sqlite_api, sqlite_api.post("/v1/models/m/replay", {"step": "1m"}, status=202)["id"])
+    assert (failed["state"], failed["result"]) == ("failed", None)
+    assert failed["reason"].startswith("step is 60: gives")
+
+
+@pytest.mark.parametrize(("days", "hours"), [(1, 1), (80, 1), (90, 2), (1461, 18)])
+def test_without_a_step_there_are_at_most_two_thousand(days: int, hours: int) -> None:
+    step = _usual_step(days * DAY)
+    assert step == hours * HOUR
+    assert days * DAY / step < 2000
 
 
 def _much_later() -> list[dict[str, Any]]:
@@ -237,11 +250,102 @@ def test_replay_of_no_history_is_empty(api: Any) -> None:
     }
 
 
-def test_a_second_replay_at_once_is_put_off(sqlite_api: Any) -> None:
-    sqlite_api.put(status=201, task="binary")
-    with route.TURN:
-        response = sqlite_api.client.post("/v1/models/m/replay", json={})
-    assert (503, "10") == (response.status_code, response.headers["retry-after"])
+def ended(api: Any, number: int) -> Any:
+    """Return a replay once it does not run any more."""
+    while (found := api.get(f"/v1/models/m/replays/{number}"))["state"] == "running":
+        time.sleep(0.02)
+    return found
+
+
+@pytest.fixture
+def held(monkeypatch: Any) -> Iterator[threading.Event]:
+    """Let replays wait after they have read the history, until this is set."""
+    go = threading.Event()
+
+    def slow(model: Any, plan: Any, past: Any, *, report: Any) -> Any:
+        report(1, 1000)
+        while not go.wait(0.01):
+            report(1, 1000)
+        return replay_history(model, plan, past, report=report)
+
+    monkeypatch.setattr(replays_module, "replay_history", slow)
+    monkeypatch.setattr(replays_module, "NOTE_SECONDS", 0.0)
+    yield go
+    go.set()
+
+
+def test_a_replay_says_how_far_it_is_and_what_came_of_it(api: Any, held: threading.Event) -> None:
+    stored(api, history(2))
+    number = api.post("/v1/models/m/replay", POLICY, status=202)["id"]
+    while not (running := api.get(f"/v1/models/m/replays/{number}"))["progress"]["total"]:
+        time.sleep(0.01)
+    assert (running["state"], running["result"], running["policy"]) == ("running", None, POLICY)
+    assert 0 < running["progress"]["done"] <= running["progress"]["total"] == 1000
+    held.set()
+    done = ended(api, number)
+    assert done["progress"]["done"] == done["progress"]["total"] > 0
+    assert done["result"]["evaluations"] > 0
+    listed = api.get("/v1/models/m/replays")["replays"]
+    assert listed == [{name: value for name, value in done.items() if name != "result"}]
+
+
+def test_one_replay_of_a_model_runs_at_a_time(api: Any, held: threading.Event) -> None:
+    stored(api, history(1))
+    number = api.post("/v1/models/m/replay", POLICY, status=202)["id"]
+    problem = api.refused("POST", "/v1/models/m/replay", 409, json={})
+    assert problem["detail"].startswith(f"replay {number} of this model is running")
+    held.set()
+    assert ended(api, number)["state"] == "done"
+    assert api.replay()["evaluations"] > 0
+
+
+def test_a_cancelled_replay_ends_and_makes_room(api: Any, held: threading.Event) -> None:
+    stored(api, history(1))
+    number = api.post("/v1/models/m/replay", POLICY, status=202)["id"]
+    cancelled = api.ask("DELETE", f"/v1/models/m/replays/{number}")
+    assert (cancelled["state"], cancelled["finished_at"] is None) == ("cancelled", False)
+    assert api.refused("DELETE", f"/v1/models/m/replays/{number}", 409)["detail"].endswith("it is cancelled")
+    held.set()
+    assert api.replay()["evaluations"] > 0
+    assert api.get(f"/v1/models/m/replays/{number}")["result"] is None
+
+
+@pytest.mark.usefixtures("held")
+def test_a_replay_ends_with_its_server(api: Any) -> None:
+    stored(api, history(1))
+    number = api.post("/v1/models/m/replay", POLICY, status=202)["id"]
+    api.client.app.state.replays.stop()
+    stopped = api.get(f"/v1/models/m/replays/{number}")
+    assert (stopped["state"], stopped["reason"]) == ("failed", "the server was stopped")
+
+
+def test_a_replay_whose_process_died_has_failed_and_makes_room(api: Any) -> None:
+    stored(api, history(1))
+    with api.services.database.write() as connection:
+        number = replays.begin(connection, models.named(connection, "m").id, {}, api.clock())
+        connection.execute(replay_table.update().values(heard_at=replay_table.c.heard_at - replays.SILENT - 1))
+    dead = api.get(f"/v1/models/m/replays/{number}")
+    assert (dead["state"], dead["reason"]) == ("failed", "the process that ran it ended")
+    assert [one["state"] for one in api.get("/v1/models/m/replays")["replays"]] == ["failed"]
+    assert api.replay()["evaluations"] > 0
+
+
+def test_an_unexpected_failure_is_told_and_logged(sqlite_api: Any, monkeypatch: Any, caplog: Any) -> None:
+    stored(sqlite_api, history(1))
+    monkeypatch.setattr(replays_module, "replay_history", lambda *_, **__: 1 / 0)
+    failed = ended(sqlite_api, sqlite_api.post("/v1/models/m/replay", {}, status=202)["id"])
+    assert failed["reason"] == "something went wrong; the server's log says what"
+    assert "ZeroDivisionError" in caplog.text
+
+
+def test_replays_of_before_last_week_are_forgotten(api: Any) -> None:
+    stored(api, history(1))
+    api.replay()
+    with api.services.database.write() as connection:
+        assert replays.thin(connection, api.clock()) == 0
+        assert replays.thin(connection, api.clock() + 1) == 1
+    assert api.get("/v1/models/m/replays") == {"replays": []}
+    api.refused("GET", "/v1/models/m/replays/1", 404)
 
 
 def test_command_prints_what_the_api_answers(sqlite_api: Any, sqlite_url: str, monkeypatch: Any, tmp_path: Any) -> None:

@@ -142,7 +142,7 @@ def test_an_alarm_fires_and_a_refit_waits_for_more_labels(api, tools, clock):
 
 def test_a_replay_raises_the_alarm_that_there_was(sqlite_api, tools):
     served(sqlite_api, tools, "quantiles", spread=2.5)
-    found = sqlite_api.post("/v1/models/m/replay", {"recalibration": "auto"})
+    found = sqlite_api.replay(recalibration="auto")
     assert [(each["kind"], each["state"]) for each in found["alerts"]][-1] == ("miscalibration", "firing")
     assert (found["promotions"], found["rollbacks"]) == ([], [])
 

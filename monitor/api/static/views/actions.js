@@ -1,13 +1,14 @@
 /** What the reader may do. Actions that change something ask first, and show their outcome. */
 
 /** @import { Outcome } from "../dialog.js" */
-/** @import { Difference, Moved, Refitted, Refused } from "../types.js" */
+/** @import { Difference, Moved, Refitted, Refused, ReplayAnswer } from "../types.js" */
 
-import { get, modelPath, post } from "../api.js";
+import { get, modelPath, post, remove } from "../api.js";
 import { confirmThen, showThen } from "../dialog.js";
 import { byId } from "../dom.js";
 import { plain } from "../format.js";
 import { drawDifference } from "./difference.js";
+import { drawReplayed } from "./replays.js";
 
 /** @typedef {{ model: string, renew: () => void }} Context  The model that is shown, and what shows its new state. */
 /** @typedef {(button: HTMLElement, context: Context) => void} Action */
@@ -15,8 +16,11 @@ import { drawDifference } from "./difference.js";
 /** Characters that the server takes. */
 const LONGEST_REASON = 500;
 
+/** Of settings in JSON. */
+const LONGEST_POLICY = 4000;
+
 /** @type {Record<string, Action>} */
-const ACTIONS = { promote, reject, rollback, refit, compare };
+const ACTIONS = { promote, reject, rollback, refit, compare, replay, cancelReplay, showReplay };
 
 /**
  * Do what a pressed button names.
@@ -99,6 +103,48 @@ function refit(_button, { model, renew }) {
       const answer = await post(path, { method: "auto" });
       renew();
       return refitOutcome(answer);
+    },
+  });
+}
+
+/** @type {Action} */
+function replay(_button, { model, renew }) {
+  confirmThen({
+    title: "Try other settings?",
+    text: `They are run over the stored history of ${quoted(model)}, which takes a while. Nothing stored changes.`,
+    line: { label: 'Settings, such as {"thresholds": {"ece": 0.03}}', longest: LONGEST_POLICY },
+    action: "Replay",
+    run: async (written) => {
+      /** @type {{ id: number }} */
+      const { id } = await post(modelPath(model, "replay"), JSON.parse(written || "{}"));
+      renew();
+      return { title: `Replay ${id} is running`, text: "The page shows how far it is, and then what came of it." };
+    },
+  });
+}
+
+/** @type {Action} */
+function cancelReplay({ dataset: { number = "" } }, { model, renew }) {
+  confirmThen({
+    title: `Cancel replay ${number}?`,
+    text: "What it found so far is not kept.",
+    action: "Cancel the replay",
+    run: async () => {
+      await remove(modelPath(model, "replays", number));
+      renew();
+      return { title: `Replay ${number} is cancelled`, text: "Another one may run now." };
+    },
+  });
+}
+
+/** @type {Action} */
+function showReplay({ dataset: { number = "" } }, { model }) {
+  showThen({
+    title: `Replay ${number}`,
+    content: async () => {
+      /** @type {ReplayAnswer} */
+      const { result } = await get(modelPath(model, "replays", number));
+      return result ? drawReplayed(result) : [];
     },
   });
 }

@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Segments, Summary, Undeclared } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Replays, Segments, Summary, Undeclared } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -26,6 +26,7 @@ import { drawHistory, historyChart, loadHistory, timelineEvents } from "./histor
 import { drawLabels } from "./labels.js";
 import { loadMaps } from "./maps.js";
 import { drawRejections } from "./rejections.js";
+import { drawReplays } from "./replays.js";
 import { drawSegments } from "./segments.js";
 import { drawVerdict } from "./verdict.js";
 
@@ -53,6 +54,7 @@ import { drawVerdict } from "./verdict.js";
  * @property {Part<Calibrators>} calibrators
  * @property {Part<Models>} system
  * @property {Part<Series>} history
+ * @property {Part<Replays>} replays
  */
 
 /** @typedef {Primary & Secondary} ModelData */
@@ -67,17 +69,18 @@ export async function loadModel(name, choices) {
   /** @type {ModelAnswer} */
   const settings = await get(modelPath(name));
   const chosen = choicesFrom(settings, choices);
-  const [evaluation, alerts, calibrators, system, secondary] = await Promise.all([
+  const [evaluation, alerts, calibrators, system, replays, secondary] = await Promise.all([
     part(getOf(name, "calibration", calibrationQuery(settings, chosen))),
     part(getOf(name, "alerts")),
     part(loadCalibrators(name)),
     part(getModels()),
+    part(getOf(name, "replays")),
     loadSecondary(name, settings, chosen),
     Promise.race([loadDescriptions(), patience()]),
   ]);
   const until = Date.parse(evaluation.value?.end ?? settings.last_event_at ?? "") || Date.now();
   const history = await part(loadHistory(name, chosen, until));
-  return { name, settings, chosen, evaluation, alerts, calibrators, system, history, ...secondary };
+  return { name, settings, chosen, evaluation, alerts, calibrators, system, history, replays, ...secondary };
 }
 
 /**
@@ -143,7 +146,7 @@ async function part(answer) {
  * @returns {View}
  */
 export function drawModel(data, { now }) {
-  const { name, settings, chosen, evaluation, alerts, calibrators, system, history } = data;
+  const { name, settings, chosen, evaluation, alerts, calibrators, system, history, replays } = data;
   const { evidence, segments, labels, estimate, drift, audit, rejections } = data;
   const listed = system.value?.models.find(({ model }) => model === name);
   const current = evaluation.value;
@@ -172,6 +175,7 @@ export function drawModel(data, { now }) {
       drawCalibrators(calibrators, settings, audit),
       drawAlerts(alerts, name),
       drawRejections(rejections),
+      drawReplays(replays),
       backlog(system.value ?? {}),
     ],
   };
