@@ -89,7 +89,8 @@ def effects_of(connection: Connection, received: Sequence[Received], now: int) -
     """Return the changes that events cause; writes nothing."""
     models = by_ids(connection, {one.model_id for one in received})
     key = hash_key(connection)
-    rows = [_row_of(one, models[one.model_id], key, now) for one in received if one.model_id in models]
+    keys = _Keys(key)
+    rows = [_row_of(one, models[one.model_id], keys, now) for one in received if one.model_id in models]
     effects = effects_of_rows(connection, rows)
     effects.counts["events_dropped", "model_deleted"] = len(received) - len(rows)
     return effects
@@ -148,9 +149,21 @@ def effects_of_rows(connection: Connection, arrivals: Sequence[Arrival]) -> Effe
     )
 
 
-def _row_of(received: Received, model: Model, key: bytes, now: int) -> Arrival:
+class _Keys(dict[EventRef, int]):
+    """The keys of events, each hashed once: most come twice, as a prediction and as a label."""
+
+    def __init__(self, secret: bytes) -> None:
+        super().__init__()
+        self.secret = secret
+
+    def __missing__(self, ref: EventRef) -> int:
+        key = self[ref] = event_key(self.secret, *ref)
+        return key
+
+
+def _row_of(received: Received, model: Model, keys: _Keys, now: int) -> Arrival:
     event = received.event
-    hashed = event_key(key, model.id, event.event_id)
+    hashed = keys[model.id, event.event_id]
     if isinstance(event, PredictionEvent):
         p, raw, payload = confidences(event, model.classes)
         return PredictionRow(

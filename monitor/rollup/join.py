@@ -12,6 +12,7 @@ from ..domain.settings import Model
 from ..store.payload import as_sent
 from ..store.rows import differ_by_version_only, usable
 from ..store.standing import is_about_any, is_ambiguous_beside, objection, objections, same_event, standing
+from .alone import alone
 
 Arrival = PredictionRow | LabelRow
 
@@ -76,6 +77,7 @@ class _Join:
         self.models = models
         self.result = Joined()
         self.before: dict[EventRef, _Before] = {}
+        self.alone: dict[EventRef, Change] = {}
 
     def summed(self, row: PredictionRow) -> LabelRow | None:
         """Return the label of a prediction in the sums; None without a usable one."""
@@ -189,8 +191,29 @@ class _Join:
             )
         )
 
+    def take_alone(self, row: Arrival) -> None:
+        """Take a prediction or a label of an event that stands alone; the other of the two may have come before."""
+        ref = row.ref
+        change, label = self.alone.get(ref), next(iter(self.labels.get(ref, ())), None)
+        if isinstance(row, PredictionRow):
+            self.result.predictions.append(row)
+            self.predictions[ref] = [row]
+            change = self.alone[ref] = Change(row, fresh=True, before=None, after=None)
+        elif usable(self.models[row.model_id], row.label):
+            self.result.labels.append(row)
+            self.labels[ref] = [row]
+            label = row
+        else:
+            self.report(row, "unusable_label")
+            return
+        if change is not None and label is not None:
+            if usable(self.models[row.model_id].as_of(change.row.revision), label.label):
+                change.after = label
+            else:
+                self.report(label, "unusable_label")
+
     def changes(self) -> list[Change]:
-        changes = []
+        changes = list(self.alone.values())
         for ref, before in self.before.items():
             for row in self.predictions.get(ref, ()):
                 is_fresh, counted = row.version not in before, before.get(row.version)
@@ -215,9 +238,12 @@ def join(
     The first prediction of an id by each version stands. The first usable label stands until one supersedes it. An event equal to a
     stored row is a repeat; one that differs is a conflict.
     """
+    apart = alone(arrivals, (predictions, labels), models)
     state = _Join(predictions, labels, models)
     for row in arrivals:
-        if isinstance(row, PredictionRow):
+        if row.ref in apart:
+            state.take_alone(row)
+        elif isinstance(row, PredictionRow):
             state.take_prediction(row)
         else:
             state.take_label(row)
