@@ -23,6 +23,7 @@ from ..store import keys, models
 from ..store.engine import Database
 from ..store.migrate import upgrade
 from . import calibrators
+from .processes import serve_by
 
 log = logging.getLogger("calwatch")
 
@@ -31,6 +32,7 @@ keys_app = typer.Typer(no_args_is_help=True, help="Keys for the API.")
 app.add_typer(keys_app, name="keys")
 
 LOOK_SECONDS = 1.0
+BACKLOG = 2048
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -49,12 +51,16 @@ def serve(
     host: Annotated[str, typer.Option(help="address to listen on")] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="port to listen on", min=0, max=65535)] = 8080,
     jobs: Annotated[bool, typer.Option(help="run the jobs in this process too")] = True,
+    processes: Annotated[int, typer.Option(help="server processes on the port", min=1, max=64)] = 1,
+    fd: Annotated[int | None, typer.Option(hidden=True, help="a listening socket, in place of host and port")] = None,
 ) -> None:
     """Serve the API and the page; by default run the jobs too."""
     from ..api.app import create_app  # noqa: PLC0415 - workers and tools need no web framework
 
     settings = load()
     _begin(settings.log_level)
+    if processes > 1:
+        sys.exit(_serve_by_several(processes, host, port, jobs=jobs))
     services = build(settings, with_jobs=jobs)
     local = host in LOOPBACK
     with services.database.read() as connection:
@@ -79,8 +85,22 @@ def serve(
     _on_signal(lambda: setattr(server, "should_exit", True))
     gc.collect()
     gc.freeze()  # what is loaded by now stays: looking through it again and again stops all requests for a tenth of a second
-    log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
-    server.run()
+    if fd is None:
+        log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
+    server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
+
+
+def _serve_by_several(count: int, host: str, port: int, *, jobs: bool) -> int:
+    """Serve by several processes, of which one at a time runs the jobs; return the exit status."""
+    stop = threading.Event()
+    _on_signal(stop.set)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    with socket.create_server((host, port), family=family, backlog=BACKLOG) as listening:
+        listening.set_inheritable(True)
+        name, bound = listening.getsockname()[:2]
+        log.info("serving http://%s:%s by %d processes", f"[{name}]" if ":" in name else name, bound, count)
+        arguments = ["--host", host, "--port", str(bound), "--jobs" if jobs else "--no-jobs"]
+        return serve_by(count, arguments, listening.fileno(), stop)
 
 
 @app.command()

@@ -55,8 +55,13 @@ def _current(row: Stored) -> dict[str, object]:
         "kind": row.kind,
         "fields": _json(result),
         "predictions": result.predictions,
-        "enough": result.has_enough_labels if isinstance(result, Evaluation) else result.enough,
+        "enough": _tells(result) if isinstance(result, Evaluation) else result.enough,
     }
+
+
+def _tells(result: Evaluation) -> bool:
+    """Return whether an evaluation has figures or a flag to show."""
+    return result.has_enough_labels or (result.flag is not None and result.flag.flagged)
 
 
 def _place(row: Stored) -> dict[str, int | str]:

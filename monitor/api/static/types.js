@@ -482,7 +482,7 @@
  */
 
 /**
- * @typedef {object} Replay
+ * @typedef {object} ReplayState
  * @property {number} id
  * @property {"running" | "done" | "failed" | "cancelled"} state
  * @property {{ done: number, total: number }} progress
@@ -492,12 +492,12 @@
  * @property {string | null} reason
  */
 
-/** @typedef {{ replays: Replay[] }} Replays */
+/** @typedef {{ replays: ReplayState[] }} ReplayList */
 
 /** @typedef {{ at: string, reason: string | null }} ReplayedStep */
 
 /**
- * @typedef {object} ReplayResult
+ * @typedef {object} Replayed
  * @property {{ at: string, kind: string, state: "firing" | "resolved", evidence: { summary: string } }[]} alerts
  * @property {ReplayedStep[]} promotions
  * @property {ReplayedStep[]} rollbacks
@@ -505,7 +505,7 @@
  * @property {number} left_out
  */
 
-/** @typedef {Replay & { result: ReplayResult | null }} ReplayAnswer */
+/** @typedef {ReplayState & { result: Replayed | null }} ReplayAnswer */
 
 /**
  * @typedef {object} FieldError
@@ -562,7 +562,7 @@
  * @property {EstimateAnswer} estimate
  * @property {Drift} drift
  * @property {Rejections} rejections
- * @property {Replays} replays
+ * @property {ReplayList} replays
  */
 
 /** @typedef {{ description?: string, $ref?: string, anyOf?: { $ref?: string }[], properties?: Record<string, Schema> }} Schema  Of JSON. */

@@ -3,7 +3,7 @@
 /** @import { Child } from "../dom.js" */
 /** @import { Series } from "../charts/timeline.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, Replays, Segments, Summary, Undeclared } from "../types.js" */
+/** @import { Alerts, AnyEvaluation, Audit, Calibrators, Corrected, Drift, EstimateAnswer, Evidence, Labels, ModelAnswer, Models, Rejections, ReplayList, Segments, Summary, Undeclared } from "../types.js" */
 /** @import { Choices } from "./choices.js" */
 
 import { get, getModels, getOf, KeyNeeded, modelPath, Unreachable } from "../api.js";
@@ -54,7 +54,7 @@ import { drawVerdict } from "./verdict.js";
  * @property {Part<Calibrators>} calibrators
  * @property {Part<Models>} system
  * @property {Part<Series>} history
- * @property {Part<Replays>} replays
+ * @property {Part<ReplayList>} replays
  */
 
 /** @typedef {Primary & Secondary} ModelData */

@@ -2,7 +2,7 @@
 
 /** @import { Child } from "../dom.js" */
 /** @import { Part } from "../parts.js" */
-/** @import { Replay, ReplayResult, Replays } from "../types.js" */
+/** @import { Replayed, ReplayList, ReplayState } from "../types.js" */
 
 import { el } from "../dom.js";
 import { count, known, plain } from "../format.js";
@@ -14,7 +14,7 @@ const LONGEST = 60;
 
 /**
  * Draw the section of replays.
- * @param {Part<Replays>} replays
+ * @param {Part<ReplayList>} replays
  */
 export function drawReplays({ value, error }) {
   const list = value?.replays ?? [];
@@ -32,7 +32,7 @@ export function drawReplays({ value, error }) {
   );
 }
 
-/** @param {Replay} replay */
+/** @param {ReplayState} replay */
 function rowOf({ id, state, created_at: at, progress, policy, reason }) {
   const settings = Object.keys(policy).length > 0 ? JSON.stringify(policy) : "The settings in force";
   return el(
@@ -51,7 +51,7 @@ function rowOf({ id, state, created_at: at, progress, policy, reason }) {
   );
 }
 
-/** @param {Replay["progress"]} progress */
+/** @param {ReplayState["progress"]} progress */
 function bar({ done, total }) {
   const words = total ? `${count(done)} of ${count(total)} steps` : "Reading the history…";
   return el("span", null, total > 0 && el("progress", { max: total, value: done, "aria-label": words }), ` ${words}`);
@@ -59,7 +59,7 @@ function bar({ done, total }) {
 
 /**
  * @param {number} id
- * @param {Replay["state"]} state
+ * @param {ReplayState["state"]} state
  */
 function pressable(id, state) {
   if (state === "running")
@@ -69,7 +69,7 @@ function pressable(id, state) {
 
 /**
  * Draw what came of a replay.
- * @param {ReplayResult} result
+ * @param {Replayed} result
  * @returns {Child[]}
  */
 export function drawReplayed({ alerts, promotions, rollbacks, evaluations, left_out: leftOut }) {
