@@ -3,9 +3,9 @@
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Final
+from typing import Final
 
 import msgspec
 
@@ -38,7 +38,7 @@ class Replays:
         self._pool = ThreadPoolExecutor(AT_ONCE, thread_name_prefix="replay")
         self._stopping = threading.Event()
 
-    def start(self, model: Model, plan: Plan, policy: dict[str, Any]) -> int:
+    def start(self, model: Model, plan: Plan, policy: Mapping[str, object]) -> int:
         """Begin a replay and return its number.
 
         Raises

@@ -1,5 +1,6 @@
 """Replays of policies: which run, how far they are, and what came of those of the last week."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final, Literal
 
@@ -9,8 +10,7 @@ from sqlalchemy import ColumnElement, Connection, Row, delete, insert, select, u
 from ..domain.errors import Conflict
 from ..domain.times import SECOND
 from .engine import database_micros
-from .schema import model as model_table
-from .schema import replay
+from .schema import model, replay
 
 State = Literal["running", "done", "failed", "cancelled"]
 
@@ -26,7 +26,7 @@ class Replay:
 
     id: int
     state: State
-    policy: dict[str, Any]  # as it was sent
+    policy: Mapping[str, object]  # as it was sent
     done: int  # steps
     total: int  # 0 while the history is read
     created_at: int
@@ -35,7 +35,7 @@ class Replay:
     result: bytes | None  # JSON
 
 
-def begin(connection: Connection, model_id: int, policy: dict[str, Any], now: int) -> int:
+def begin(connection: Connection, model_id: int, policy: Mapping[str, object], now: int) -> int:
     """Add a replay and return its number.
 
     Raises
@@ -44,7 +44,7 @@ def begin(connection: Connection, model_id: int, policy: dict[str, Any], now: in
         while another one of the model runs.
 
     """
-    connection.execute(select(model_table.c.id).where(model_table.c.id == model_id).with_for_update())
+    connection.execute(select(model.c.id).where(model.c.id == model_id).with_for_update())
     heard = database_micros(connection)
     _end_silent(connection, model_id, heard, now)
     running = connection.execute(select(replay.c.id).where(replay.c.model_id == model_id, _runs())).scalar()
@@ -128,5 +128,5 @@ def _replay(row: Row[Any], result: bytes | None, heard: int, now: int) -> Replay
     )
 
 
-def _json(policy: dict[str, Any]) -> str:
+def _json(policy: Mapping[str, object]) -> str:
     return msgspec.json.encode(policy).decode()

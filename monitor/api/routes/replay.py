@@ -1,10 +1,12 @@
 """The routes of replays: other settings over stored history."""
 
-from typing import Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Literal
 
 import msgspec
 from fastapi import APIRouter, Path
 from msgspec import Meta, Struct
+from msgspec.structs import asdict
 from sqlalchemy import Connection
 from starlette.responses import Response
 
@@ -64,7 +66,7 @@ class ReplayState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     id: int
     state: Literal["running", "done", "failed", "cancelled"]
     progress: Progress
-    policy: Annotated[dict[str, Any], Meta(description="as it was sent")]
+    policy: Annotated[Mapping[str, object], Meta(description="as it was sent")]
     created_at: Moment
     finished_at: Moment | None
     reason: Annotated[str | None, Meta(description="of a failure")]
@@ -106,7 +108,7 @@ def list_replays(context: Context, now: Now, model: ModelName) -> Response:
     """List the replays of the last week, newest first."""
     with context.database.read() as connection:
         listed = replays.of_model(connection, model_named(connection, model).id, now)
-    return answer(ReplayList(replays=[ReplayState(**_fields(one)) for one in listed]))
+    return answer(ReplayList(replays=[_state(one) for one in listed]))
 
 
 @router.get("/{model}/replays/{number}", responses=gives(ReplayAnswer))
@@ -115,7 +117,7 @@ def get_replay(context: Context, now: Now, model: ModelName, number: Number) -> 
     with context.database.read() as connection:
         found = _found(connection, model, number, now)
     result = None if found.result is None else msgspec.Raw(found.result)
-    return answer({**_fields(found), "result": result})
+    return answer({**asdict(_state(found)), "result": result})
 
 
 @router.delete("/{model}/replays/{number}", responses=gives(ReplayState))
@@ -126,7 +128,7 @@ def cancel_replay(context: Context, now: Now, model: ModelName, number: Number) 
         if not replays.cancel(connection, number, now):
             raise Conflict(f"replay {number} does not run: it is {found.state}")
         found = _found(connection, model, number, now)
-    return answer(ReplayState(**_fields(found)))
+    return answer(_state(found))
 
 
 def _found(connection: Connection, model: str, number: int, now: int) -> Replay:
@@ -136,13 +138,13 @@ def _found(connection: Connection, model: str, number: int, now: int) -> Replay:
     return found
 
 
-def _fields(found: Replay) -> dict[str, Any]:
-    return {
-        "id": found.id,
-        "state": found.state,
-        "progress": Progress(done=found.done, total=found.total),
-        "policy": found.policy,
-        "created_at": moment(found.created_at),
-        "finished_at": None if found.finished_at is None else moment(found.finished_at),
-        "reason": found.reason,
-    }
+def _state(found: Replay) -> ReplayState:
+    return ReplayState(
+        id=found.id,
+        state=found.state,
+        progress=Progress(done=found.done, total=found.total),
+        policy=found.policy,
+        created_at=moment(found.created_at),
+        finished_at=None if found.finished_at is None else moment(found.finished_at),
+        reason=found.reason,
+    )

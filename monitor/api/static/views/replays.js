@@ -5,7 +5,7 @@
 /** @import { Replayed, ReplayList, ReplayState } from "../types.js" */
 
 import { el } from "../dom.js";
-import { count, known, plain } from "../format.js";
+import { count, plain } from "../format.js";
 import { firstOf, moment, section, trouble } from "../parts.js";
 
 const TITLE = "What other settings would have done";
@@ -46,8 +46,7 @@ function rowOf({ id, state, created_at: at, progress, policy, reason }) {
       state === "running" && bar(progress),
       reason && el("span", null, reason),
     ),
-    el("span", { class: "badge" }, plain(state)),
-    pressable(id, state),
+    el("div", null, el("span", { class: "badge" }, plain(state)), " ", pressable(id, state)),
   );
 }
 
@@ -97,7 +96,7 @@ export function drawReplayed({ alerts, promotions, rollbacks, evaluations, left_
             "li",
             { class: "past" },
             moment(at),
-            el("div", null, el("strong", null, what), known(why) && el("span", null, why)),
+            el("div", null, el("strong", null, what), why && el("span", null, why)),
           ),
         ),
     ),
