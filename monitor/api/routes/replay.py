@@ -1,7 +1,6 @@
 """The routes of replays: other settings over stored history."""
 
-from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 from fastapi import APIRouter, Path
@@ -66,7 +65,7 @@ class ReplayState(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True)
     id: int
     state: Literal["running", "done", "failed", "cancelled"]
     progress: Progress
-    policy: Annotated[Mapping[str, object], Meta(description="as it was sent")]
+    policy: Annotated[dict[str, Any], Meta(description="as it was sent")]
     created_at: Moment
     finished_at: Moment | None
     reason: Annotated[str | None, Meta(description="of a failure")]
@@ -143,7 +142,7 @@ def _state(found: Replay) -> ReplayState:
         id=found.id,
         state=found.state,
         progress=Progress(done=found.done, total=found.total),
-        policy=found.policy,
+        policy=dict(found.policy),
         created_at=moment(found.created_at),
         finished_at=None if found.finished_at is None else moment(found.finished_at),
         reason=found.reason,
