@@ -192,8 +192,10 @@ class Outbox:
         return dropped
 
     def recover(self, take_over: Callable[[], int]) -> int:
-        """Queue items of ended processes, which `take_over` moves into the store; return their number."""
+        """Queue items of ended processes, which `take_over` moves into the store; return their number, 0 once closed."""
         with self._lock:
+            if self._closed:
+                return 0
             self._changing = True
             try:
                 taken = take_over()
@@ -208,6 +210,11 @@ class Outbox:
         with self._lock:
             self._recovered += count
             self._dropped += count
+
+    @property
+    def closed(self) -> bool:
+        """Whether items are refused."""
+        return self._closed
 
     @property
     def urgent(self) -> bool:

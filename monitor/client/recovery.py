@@ -9,6 +9,8 @@ from .spool import Spool
 
 SEARCH_SECONDS: Final = 30.0
 """Pause between two searches for files of ended processes."""
+AT_IT: Final = 0.1
+"""Seconds to wait for a thread that takes over events; a signal handler may have interrupted it."""
 
 
 class Recovery:
@@ -36,11 +38,24 @@ class Recovery:
         return now + self._flush_seconds
 
     def take_over(self) -> None:
-        """Take over all events of ended processes that the own file has room for."""
+        """Take over all events of ended processes that the own file has room for; none once the client is closed."""
         with self._busy:
-            while self._spool.search():
-                if not self._outbox.recover(self._spool.take_over):
-                    dropped = self._spool.thin()
-                    self._outbox.give_up(dropped)
-                    if not dropped:
-                        return
+            while not self._outbox.closed and self._spool.search():
+                if not self._outbox.recover(self._spool.take_over) and not self._thinned():
+                    break
+            if self._outbox.closed:
+                self._spool.let_go()
+
+    def end(self) -> None:
+        """Let others take over what this client, which is closed, did not; a thread that is at it does so itself."""
+        if self._busy.acquire(timeout=AT_IT):
+            try:
+                self._spool.let_go()
+            finally:
+                self._busy.release()
+
+    def _thinned(self) -> bool:
+        """Drop the oldest file of several, for which there is no room; return whether any event was dropped."""
+        dropped = 0 if self._outbox.closed else self._spool.thin()
+        self._outbox.give_up(dropped)
+        return dropped > 0

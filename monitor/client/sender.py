@@ -93,6 +93,8 @@ class Sender:
         finally:  # a second Ctrl-C may interrupt the wait
             self._closed = True
             dropped = self._outbox.close()
+            if self._recovery is not None:
+                self._recovery.end()
             living().closed(self)
             if dropped:
                 self._warnings.warn("closed", f"closed with {dropped} events unsent, counted as dropped")

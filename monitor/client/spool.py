@@ -110,6 +110,12 @@ class Spool:
         self._warnings.warn("thin", f"{dropped} events of a process that ended are dropped: the spool is full")
         return dropped
 
+    def let_go(self) -> None:
+        """Leave the file at hand to others."""
+        gone, self._gone = self._gone, None
+        if gone is not None:
+            gone.close(remove=False)
+
     def take_over(self) -> int:
         """Move events of the file at hand into the own one; return their number, 0 if there is no room."""
         ring, gone = self._ring or self._own(), self._gone

@@ -17,6 +17,7 @@ from monitor.client.limited import LimitedWarnings
 from monitor.client.memory import Memory
 from monitor.client.outbox import Outbox
 from monitor.client.recovery import Recovery
+from monitor.client.ring import Ring
 from monitor.client.spool import SMALLEST, Spool
 from monitor.domain.errors import BadInput
 from tests.unit.client.processes import forked, wait_until
@@ -180,6 +181,36 @@ def test_files_of_ended_processes_take_no_more_room_than_one_beside_the_own(made
     assert stats.dropped > 0
     left = sum(file.stat().st_size for file in folder.iterdir())
     assert left <= 2 * (SMALLEST + 4096)
+
+
+def test_a_thread_that_is_late_takes_nothing_into_a_closed_client(made: Made) -> None:
+    """Its client would hold the events unsent for as long as the process lives."""
+    client = made()
+    client.log("a", probability=0.5)
+    client.close(timeout=0)
+    take_over(client)
+
+    assert client.stats() == Stats(logged=1, sent=0, rejected=0, dropped=0, queued=0, spooled=1)
+    assert recovered(made()) == ["a"]
+
+
+def test_a_closed_client_leaves_what_it_had_no_room_for_to_others(made: Made, folder: Path) -> None:
+    ended = made()
+    for _ in range(30):
+        ended._outbox.add(b"x" * 100_000)  # noqa: SLF001
+    client = made()
+    for _ in range(30):
+        client._outbox.add(b"x" * 100_000)  # noqa: SLF001
+    ended.close(timeout=0)
+    take_over(client)
+    assert len(list(folder.iterdir())) == 2
+    client.close(timeout=0)
+
+    left = [Ring.adopt(path) for path in folder.iterdir()]
+    assert [ring is None for ring in left] == [False, False]
+    for ring in left:
+        if ring is not None:
+            ring.close(remove=False)
 
 
 def test_without_room_for_a_file_events_wait_in_memory(made: Made, folder: Path) -> None:
