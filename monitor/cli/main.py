@@ -1,6 +1,5 @@
 """The command `calwatch`."""
 
-import gc
 import json
 import logging
 import signal
@@ -16,6 +15,7 @@ import uvicorn
 
 from ..domain.errors import MonitorError
 from ..domain.times import rfc3339
+from ..runtime import collector
 from ..runtime.clock import wall_clock
 from ..runtime.config import load, unknown
 from ..runtime.wiring import build, configure_logging, open_database
@@ -83,8 +83,7 @@ def serve(
     server = uvicorn.Server(config)
     # The web server repeats a signal once it has stopped, which would make a wanted end look like a crash.
     _on_signal(lambda: setattr(server, "should_exit", True))
-    gc.collect()
-    gc.freeze()  # what is loaded by now stays: looking through it again and again stops all requests for a tenth of a second
+    collector.settle()
     if fd is None:
         log.info("serving http://%s:%s", f"[{host}]" if ":" in host else host, port)
     server.run(sockets=None if fd is None else [socket.socket(fileno=fd)])
@@ -112,6 +111,7 @@ def worker() -> None:
     stop = threading.Event()
     _on_signal(stop.set)
     services.start()
+    collector.settle()
     log.info("working on %s", socket.gethostname())
     # Now and then, since a signal that another thread of the process was given does not wake this one.
     while not stop.wait(LOOK_SECONDS):

@@ -17,6 +17,7 @@ from monitor.domain.events import Event, LabelEvent, PredictionEvent
 from monitor.domain.refusals import Refusals
 from monitor.domain.settings import Model, ModelSettings
 from monitor.rollup.job import roll_up
+from monitor.runtime import collector
 from monitor.runtime.clock import wall_clock
 from monitor.store import journal, lease, models, schema
 from monitor.store.batch import encode
@@ -122,6 +123,7 @@ def _row(events: list[Event], model: Model) -> JournalRow:
 
 def measured(url: str, where: str) -> Iterator[Ratio]:
     """Yield the ratios on one database."""
+    collector.settle()  # as servers and workers do
     rolled = Rolled(url)
     rolled.speed(rolled.model(), stream("fresh", "warm")[:4000])
     rounds = []
