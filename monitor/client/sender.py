@@ -52,7 +52,7 @@ class Sender:
         self._strict = strict
         self._warnings = warnings
         self._transport = transport
-        self._worker = Worker((self._keep, self._deliver, *also), warnings)
+        self._worker = Worker((self._keep, self._deliver, *also), warnings, when_left=living().finish)
         self._outbox = Outbox(waiting, batch_size=batch_size, wake=self._worker.wake)
         self._delivery = Delivery(self._outbox, transport, warnings, batch_size=batch_size, flush_seconds=flush_seconds)
         self._recovery = (

@@ -11,14 +11,25 @@ Step = Callable[[float], float]
 """Does the work due at a time of the monotonic clock, and returns the time of the next call."""
 
 AFTER_A_BUG: Final = 5.0
+LOOK: Final = 1.0
+"""Seconds between two looks for other threads, in a child that a thread forked."""
 
 
 class Worker:
-    """A daemon thread, started when first needed and again in a forked child."""
+    """A daemon thread, started when first needed and again in a forked child.
 
-    def __init__(self, steps: tuple[Step, ...], warnings: LimitedWarnings) -> None:
+    Parameters
+    ----------
+    steps : the work of the thread
+    warnings : what goes wrong is told there
+    when_left : called before the thread ends because all others have, which runs no exit handler
+
+    """
+
+    def __init__(self, steps: tuple[Step, ...], warnings: LimitedWarnings, when_left: Callable[[], None]) -> None:
         self._steps = steps
         self._warnings = warnings
+        self._when_left = when_left
         self.reset()
 
     def reset(self) -> None:
@@ -64,9 +75,12 @@ class Worker:
             self._thread.join(max(0.0, timeout))
 
     def _run(self) -> None:
+        longest = LOOK if _is_forked_by_a_thread() else threading.TIMEOUT_MAX
         while not self._stopped and self._thread is threading.current_thread():
             due = min(self._taken(step) for step in self._steps)
-            self._bell.acquire(timeout=max(0.0, min(due - time.monotonic(), threading.TIMEOUT_MAX)))
+            self._bell.acquire(timeout=max(0.0, min(due - time.monotonic(), longest)))
+            if longest == LOOK and _is_left():
+                self._when_left()
 
     def _taken(self, step: Step) -> float:
         now = time.monotonic()
@@ -75,3 +89,14 @@ class Worker:
         except Exception as error:  # noqa: BLE001  boundary of the thread: later events are still sent
             self._warnings.warn("bug", f"{step.__qualname__} failed: {described(error)}")
             return now + AFTER_A_BUG
+
+
+def _is_forked_by_a_thread() -> bool:
+    """Return whether the first thread of this process is one that forked it, whose end is no end of Python."""
+    return type(threading.main_thread()).__name__ != "_MainThread"
+
+
+def _is_left() -> bool:
+    """Return whether only threads are left that nobody waits for; they would keep the process for ever."""
+    first, others = threading.main_thread(), set(threading.enumerate()) - {threading.current_thread()}
+    return all(thread.daemon and thread is not first for thread in others if thread.is_alive())

@@ -28,7 +28,7 @@ AT_ONCE = 3
 HANDED_OVER = (
     "end", "sys.exit", "exception", "thread", "atexit", "Ctrl-C", "asyncio",
     "Process fork", "Process spawn", "Process forkserver", "Pool fork", "Pool spawn", "Pool forkserver", "Pool renewing",
-    "executor", "joblib", "os.fork", "os.fork while connecting", "os.fork twice",
+    "executor", "joblib", "os.fork", "os.fork while connecting", "os.fork twice", "os.fork in a thread",
     "uvicorn", "uvicorn workers", "gunicorn", "gunicorn preload", "gunicorn threads", "gunicorn renewing",
     "celery", "celery renewing", "celery threads", "celery solo",
 )  # fmt: skip

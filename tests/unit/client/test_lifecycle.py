@@ -147,3 +147,31 @@ def test_the_thread_imports_nothing_for_a_forked_child_to_wait_for(url: str) -> 
         [sys.executable, "-c", IMPORTS, url], capture_output=True, text=True, timeout=30, check=False
     )
     assert (ended.stdout, ended.returncode) == ("\n", 0)
+
+
+FORKED_BY_A_THREAD = """
+import os, sys, threading, time
+from monitor import Client
+client = Client("http://127.0.0.1:9", "m", timeout=0.1, flush_seconds=0.1)
+def fork():
+    child = os.fork()
+    if child == 0:
+        client.log(probability=0.5)
+        time.sleep(1.5)
+        print(client.stats().queued, flush=True)
+        sys.exit(0)
+    print(os.waitpid(child, 0)[1], flush=True)
+thread = threading.Thread(target=fork, daemon=sys.argv[1] == "daemon")
+thread.start()
+thread.join()
+"""
+
+
+@pytest.mark.parametrize("kind", ["daemon", "waited for"])
+def test_a_child_that_a_thread_forked_ends_with_that_thread_and_no_sooner(kind: str) -> None:
+    """Its end runs no exit code of Python's, and the client's own thread would keep the process for ever."""
+    ended = subprocess.run(
+        [sys.executable, "-c", FORKED_BY_A_THREAD, kind], capture_output=True, text=True, timeout=30, check=True
+    )
+    assert ended.stdout.split() == ["1", "0"]
+    assert "the process ends with 1 events unsent, counted as dropped" in ended.stderr
