@@ -134,12 +134,11 @@ class Delivery:
         if not self._busy.acquire(timeout=max(0.0, deadline - time.monotonic())):
             return  # the other thread waits for an answer
         try:
-            due = now = time.monotonic()
+            due = time.monotonic()
             while not self._active and self._outbox.stats.queued and due < deadline:
-                time.sleep(max(0.0, due - now))
+                time.sleep(max(0.0, due - time.monotonic()))
                 self._outbox.hurry()
-                due = self._step(due, deadline - due)
-                now = time.monotonic()
+                due = max(self._step(due, deadline - due), time.monotonic())
         finally:
             self._busy.release()
 

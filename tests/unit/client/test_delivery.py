@@ -26,6 +26,7 @@ from monitor.client.limited import LimitedWarnings
 from monitor.client.memory import Memory
 from monitor.client.outbox import Outbox
 from monitor.client.transport import Answer, Transport
+from monitor.domain.errors import Unavailable
 from tests.unit.client.processes import forked, wait_until
 
 Reply = tuple[int, dict[str, str], Any] | None
@@ -617,3 +618,26 @@ def pauses(uniform: Callable[[float, float], float]) -> list[float]:
         found.append(due - now)
         now = due
     return found
+
+
+def test_drain_makes_no_further_request_once_its_time_is_over() -> None:
+    class Slow(Transport):
+        requests = 0
+
+        def post(self, path: str, body: bytes, *, timeout: float | None = None) -> Answer:  # noqa: ARG002
+            assert timeout is not None
+            assert timeout > 0
+            self.requests += 1
+            time.sleep(0.3)
+            raise Unavailable("no answer")
+
+    outbox, slow = (
+        Outbox(Memory(size=10, largest=1000), batch_size=1, wake=lambda: None),
+        Slow("http://127.0.0.1:9", key=None, timeout=1),
+    )
+    outbox.add(b"{}")
+    delivery = Delivery(
+        outbox, slow, LimitedWarnings(), batch_size=1, flush_seconds=1.0, uniform=lambda _low, _high: 0.01
+    )
+    delivery.drain(time.monotonic() + 0.2)
+    assert slow.requests == 1
