@@ -6,6 +6,9 @@ from typing import Final, Literal
 
 from prometheus_client.utils import floatToGoString
 
+Sample = tuple[tuple[str, ...], float]
+"""The values of its labels, and its own."""
+
 _number: Final[Callable[[float], str]] = floatToGoString
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 
@@ -13,7 +16,7 @@ _ESCAPES: Final = str.maketrans({"\\": r"\\", "\n": r"\n", '"': r"\""})
 class Family:
     """The samples of one metric."""
 
-    __slots__ = ("documentation", "labels", "name", "samples", "type")
+    __slots__ = ("_written", "documentation", "labels", "name", "samples", "type")
 
     def __init__(
         self, name: str, documentation: str, labels: Sequence[str] = (), kind: Literal["gauge", "counter"] = "gauge"
@@ -30,19 +33,25 @@ class Family:
         self.documentation = documentation
         self.labels = tuple(labels)
         self.type = kind
-        self.samples: list[tuple[tuple[str, ...], float]] = []
+        self.samples: list[Sample] = []
+        self._written: list[str] = []
 
     def add(self, place: tuple[str, ...], value: float | None) -> None:
         """Add a sample; nothing where there is no value."""
         if value is not None:
             self.samples.append((place, value))
+            self._written.append(f"{self.name}{labels_of(self.labels, place)} {_number(value)}\n")
+
+    def add_all(self, other: "Family") -> None:
+        """Add the samples of another family of the same metric."""
+        self.samples += other.samples
+        self._written += other._written  # noqa: SLF001 - of the same class
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of its text."""
         text = self.documentation.replace("\\", r"\\").replace("\n", r"\n")
         yield f"# HELP {self.name} {text}\n# TYPE {self.name} {self.type}\n"
-        for place, value in self.samples:
-            yield f"{self.name}{labels_of(self.labels, place)} {_number(value)}\n"
+        yield from self._written
 
 
 @lru_cache(maxsize=65_536)

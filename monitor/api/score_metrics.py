@@ -4,6 +4,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any, Final
 
+from msgspec.structs import replace
 from sqlalchemy import Connection
 
 from ..domain.drift import Drift
@@ -70,6 +71,16 @@ class _Scores:
         )
         self.bin_samples = gauge("bin_samples", "Labelled events of a bin; the label is its upper edge.", of_bins)
 
+        windows = (*self.figures.values(), self.samples, self.coverage, self.end, self.verdict, self.flagged)
+        self.families = [*windows, self.bin_confidence, self.bin_observed, self.bin_samples]
+        self.size = 0  # series so far
+
+    def add_all(self, other: "_Scores") -> None:
+        """Add what others hold."""
+        for family, more in zip(self.families, other.families, strict=True):
+            family.add_all(more)
+        self.size += other.size
+
     def add(self, place: Place, evaluation: Evaluation) -> None:
         self.samples.add(place, evaluation.predictions)
         self.coverage.add(place, evaluation.label_coverage)
@@ -81,6 +92,7 @@ class _Scores:
                 self.figures[name].add(place, evaluation.figures.get(figure))
             if evaluation.segment == "" and evaluation.curves is not None:
                 self._add_bins(place, evaluation.curves.reliability)
+        self.size = sum(len(family.samples) for family in self.families)
 
     def _add_bins(self, place: Place, bins: Iterable[Bin]) -> None:
         for one in bins:
@@ -88,16 +100,6 @@ class _Scores:
             self.bin_samples.add(of_bin, one.count)
             self.bin_confidence.add(of_bin, one.mean_confidence)
             self.bin_observed.add(of_bin, one.observed)
-
-    @property
-    def families(self) -> list[Family]:
-        windows = (*self.figures.values(), self.samples, self.coverage, self.end, self.verdict, self.flagged)
-        return [*windows, self.bin_confidence, self.bin_observed, self.bin_samples]
-
-    @property
-    def size(self) -> int:
-        """How many series there are so far."""
-        return sum(len(family.samples) for family in self.families)
 
 
 def scored(connection: Connection, known: dict[int, Model], most_series: int) -> Iterator[Family]:
@@ -118,7 +120,7 @@ def scored(connection: Connection, known: dict[int, Model], most_series: int) ->
         if number in known:
             evaluation = standings[number].judged(_parsed(text))
             place = _place(known[number], window, evaluation)
-            scores_of.add(place, evaluation)
+            scores_of.add_all(_written(text, place, evaluation.verdict))
             shown.add(place)
     yield from scores_of.families
     yield _drift(connection, known, shown)
@@ -133,6 +135,14 @@ _LEAST_SERIES: Final = 4
 def _parsed(text: str) -> Evaluation:
     """Return a stored evaluation; most are the same at the next scrape."""
     return Evaluation.from_json(text)
+
+
+@lru_cache(maxsize=4096)
+def _written(text: str, place: Place, verdict: Verdict) -> _Scores:
+    """Return what is exported of a stored evaluation, of which alerts may have changed the verdict."""
+    scores_of = _Scores()
+    scores_of.add(place, replace(_parsed(text), verdict=verdict))
+    return scores_of
 
 
 @lru_cache(maxsize=4096)

@@ -2,6 +2,8 @@
 
 import logging
 import threading
+import time
+from pathlib import Path
 from typing import Final
 
 from sqlalchemy import Engine
@@ -9,7 +11,13 @@ from sqlalchemy.exc import DBAPIError
 
 log = logging.getLogger(__name__)
 
+LOOK_SECONDS: Final = 0.25
+
 EVERY_SECONDS: Final = 5.0
+"""A checkpoint reaches the disk twice, for which a commit at that moment waits: so there are few."""
+
+MOST_BYTES: Final = 32 * 2**20
+"""A longer log is checkpointed at once; one that is shorter than half of this is not cut."""
 
 PASSIVE: Final = "PRAGMA wal_checkpoint(PASSIVE)"
 """Moves what no reader needs any more, and blocks nobody."""
@@ -45,11 +53,21 @@ class Checkpoints:
                 self._thread.start()
 
     def _run(self) -> None:
-        while not self._closed.wait(EVERY_SECONDS):
+        last = time.monotonic()
+        while not self._closed.wait(LOOK_SECONDS):
             self._due.wait()
-            self._due.clear()
-            if not self._closed.is_set():
+            if self._closed.is_set():
+                return
+            if time.monotonic() - last >= EVERY_SECONDS or self._length() > MOST_BYTES:
+                self._due.clear()
                 self._checkpoint()
+                last = time.monotonic()
+
+    def _length(self) -> int:
+        try:
+            return Path(f"{self._engine.url.database}-wal").stat().st_size
+        except OSError:
+            return 0
 
     def _checkpoint(self) -> None:
         """Checkpoint once; what fails now, such as on a full disk, is tried again after the next commit."""

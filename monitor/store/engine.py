@@ -14,7 +14,7 @@ from sqlalchemy import Connection, Engine, create_engine, event, exc, make_url, 
 from sqlalchemy.pool import QueuePool
 
 from ..domain.errors import ConfigError, Unavailable
-from .checkpoints import Checkpoints
+from .checkpoints import MOST_BYTES, Checkpoints
 
 SOUND_SQLITE: Final = ((3, 51, 3), (3, 50, 7))
 """First releases, newest branch first, in which a rare race no longer corrupts the write-ahead log."""
@@ -192,6 +192,7 @@ def _sqlite_engine(url: str) -> Engine:
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
         cursor.execute("PRAGMA cache_size = -65536")
+        cursor.execute(f"PRAGMA journal_size_limit = {MOST_BYTES // 2}")
         cursor.execute("PRAGMA wal_autocheckpoint = 0")  # `Checkpoints` does it, so that no commit waits for it
         cursor.close()
 
