@@ -146,7 +146,7 @@ def test_no_alarm_of_a_window_fires_on_them(api, tools, declared, wrong, fires):
 
 def test_labels_are_to_be_checked_also_where_they_are_too_few_for_a_verdict(api, tools, declared):
     declared()
-    for i in range(10):
-        api.send(sure(tools, f"e{i}"), tools.label(f"e{i}", "zebra" if i < 6 else "cat"))
+    for i in range(2):
+        api.send(sure(tools, f"e{i}"), tools.label(f"e{i}", ["zebra", "cat"][i]))
     answer = figures(api)
-    assert (answer["verdict"], answer["undeclared_labels"], answer["remedy"]) == ("too_few_labels", 6, "check_labels")
+    assert (answer["verdict"], answer["undeclared_labels"], answer["remedy"]) == ("too_few_labels", 1, "check_labels")
