@@ -45,7 +45,7 @@ def test_unknown_models_are_not_found_in_every_call(sqlite_api):
     for method, path in calls(sqlite_api.client.app):
         if not path.startswith("/v1/models/m") or method == "PUT":
             continue
-        query = "?confirm=m" if method == "DELETE" else ""
+        query = "?confirm=m" if (method, path) == ("DELETE", "/v1/models/m") else ""
         body = {"probabilities": [0.5]} if path.endswith(("/calibrate", "/predict-set")) else {}
         options = {"json": body} if method == "POST" else {}
         found = sqlite_api.ask(method, path + query, status=404, **options)
