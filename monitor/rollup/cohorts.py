@@ -264,7 +264,9 @@ def gathered_clusters(
 
     """
     gathering = {key: _Gathering(cluster) for key, cluster in stored.items()}
-    for i in sorted((i for i in clustered if changes[i].fresh), key=lambda i: changes[i].row.at):
+    for i in sorted(
+        (i for i in clustered if changes[i].fresh), key=lambda i: (changes[i].row.at, changes[i].row.received_at)
+    ):
         row = changes[i].row
         for key in clustered[i]:
             gathering.setdefault(key, _Gathering(_opened(row, spans[row.model_id])))

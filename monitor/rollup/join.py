@@ -119,6 +119,8 @@ class _Join:
         versions.append(row)
         if labels and len(versions) == 1:
             self.refuse_passed_over(row.ref)
+        elif labels and not row.reference and all(other.reference for other in versions[:-1]):
+            self.result.waited += clear  # the first version that is traffic: its labels move the model's time
         for label in clear:
             self.report(label, self.ambiguity(label))
 
